@@ -1,0 +1,35 @@
+# Every target sets up .venv by itself; the second time that takes no time.
+.PHONY: demo test unit lint bench clean help setup
+
+RUN := .venv/bin
+
+help:
+	@echo "make demo    tagged images -> masks -> trained network -> report, about 4 minutes"
+	@echo "make test    lint, types and all tests, as CI runs them"
+	@echo "make unit    the quick tests only"
+	@echo "make lint    ruff and mypy"
+	@echo "make bench   speed and memory against literal baselines"
+	@echo "make clean   remove .venv, caches and runs/demo"
+
+setup:
+	@tools/make_venv.sh
+
+demo: setup
+	$(RUN)/weakseg demo
+
+lint: setup
+	$(RUN)/ruff check .
+	$(RUN)/ruff format --check .
+	$(RUN)/mypy
+
+unit: setup
+	$(RUN)/pytest -m "not slow"
+
+test: lint
+	$(RUN)/pytest
+
+bench: setup
+	@for file in benchmarks/*.py; do echo "== $$file"; $(RUN)/python $$file || exit 1; done
+
+clean:
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis dist runs/demo

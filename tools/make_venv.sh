@@ -1,0 +1,39 @@
+#!/bin/sh
+# Makes or refreshes .venv with everything `make demo` and `make test` need; does nothing when it is up to date.
+# PYTHON chooses the interpreter (3.11 or newer). TORCH_INDEX_URL chooses where torch comes from.
+set -eu
+cd "$(dirname "$0")/.."
+PYTHON=${PYTHON:-python3}
+# Applied to every pip call: a later package may otherwise replace torch by a CUDA build of several GB.
+PIP_CONSTRAINT=$PWD/constraints.txt
+PIP_DISABLE_PIP_VERSION_CHECK=1
+export PIP_CONSTRAINT PIP_DISABLE_PIP_VERSION_CHECK
+
+stamp=$(cat pyproject.toml constraints.txt tools/make_venv.sh | cksum)
+if [ "$(cat .venv/stamp 2>/dev/null)" = "$stamp" ]; then
+    exit 0
+fi
+"$PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || {
+    echo "weakseg needs Python 3.11 or newer, but $PYTHON is $("$PYTHON" --version); set PYTHON=/path/to/python3.11" >&2
+    exit 1
+}
+if [ ! -x .venv/bin/python ]; then
+    # Debian's python3 comes without ensurepip; pip of the outer Python then installs into the environment.
+    "$PYTHON" -m venv .venv 2>/dev/null || { rm -rf .venv; "$PYTHON" -m venv --without-pip .venv; }
+fi
+if .venv/bin/python -c 'import pip' 2>/dev/null; then
+    pip() { .venv/bin/python -m pip "$@"; }
+else
+    pip() { "$PYTHON" -m pip --python .venv/bin/python "$@"; }
+fi
+echo "setting up .venv (once, a few minutes)"
+if [ -n "${TORCH_INDEX_URL:-}" ]; then
+    pip install --quiet --index-url "$TORCH_INDEX_URL" torch
+elif command -v nvidia-smi >/dev/null 2>&1; then
+    pip install --quiet torch
+else
+    # No NVIDIA driver: prefer the CPU build, which carries a local version (+cpu) and so wins over the plain one.
+    pip install --quiet --retries 1 --extra-index-url https://download.pytorch.org/whl/cpu torch
+fi
+pip install --quiet --editable '.[dev]'
+echo "$stamp" >.venv/stamp
