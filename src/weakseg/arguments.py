@@ -1,0 +1,119 @@
+"""Command-line words into requests: a verb's own options, and a recipe with its overrides."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from jsonargparse import ArgumentError, ArgumentParser, Namespace
+
+from weakseg.config.load import (
+    RECIPE_SUFFIXES,
+    add_config_arguments,
+    config_from,
+    explain,
+    list_recipes,
+    read_recipe,
+    set_recipe,
+)
+from weakseg.config.schema import RunConfig
+from weakseg.errors import UsageError
+from weakseg.spelling import nearest
+
+RUNS = Path("runs")
+"""Where run folders are made unless `--out` says otherwise."""
+
+RECIPE_FILE = "recipe.yaml"
+"""The resolved recipe within a run folder."""
+
+RECIPE_OPTIONS = ("--out", "--redo", "--print_config", "--help")
+
+
+@dataclass(frozen=True)
+class RecipeRequest:
+    """A recipe to run.
+
+    Args:
+        config: The resolved configuration.
+        out: The run folder.
+        redo: Stage to replace, or None.
+        print_config: Only show the configuration.
+    """
+
+    config: RunConfig
+    out: Path
+    redo: str | None
+    print_config: bool
+
+
+def new_parser(verb: str, description: str) -> ArgumentParser:
+    """Return an empty parser that raises instead of leaving the program."""
+    return ArgumentParser(prog=f"weakseg {verb}", description=description, exit_on_error=False, allow_abbrev=False)
+
+
+def parse_words(parser: ArgumentParser, words: Sequence[str]) -> Namespace | None:
+    """Parse the words after a verb.
+
+    Returns:
+        The arguments, or None after `--help` was shown.
+
+    Raises:
+        UsageError: If an argument is missing or an option unknown.
+        ConfigError: If a dotted setting is unknown or its value wrong.
+    """
+    try:
+        return parser.parse_args(list(words))
+    except SystemExit:
+        return None
+    except ArgumentError as error:
+        text = " ".join(str(error).split())
+        option = re.search(r"[Uu]nrecognized arguments: (\S+)", text)
+        if option and "." not in option.group(1).split("=")[0]:
+            known = [name for action in parser._actions for name in action.option_strings if "." not in name]
+            raise UsageError(f"unknown argument '{option.group(1)}'; {nearest(option.group(1), known)}") from None
+        if "required" in text or ("expected" in text and text.startswith("argument ")):
+            raise UsageError(f"{text}; see '{parser.prog} --help'") from None
+        raise explain(error) from None
+
+
+def parse_recipe_words(verb: str, words: Sequence[str], *, recipe: str | None = None) -> RecipeRequest | None:
+    """Parse `RECIPE [--out RUN] [--redo STAGE] [--section.setting value ...]`.
+
+    A run folder stands for the recipe it was made with, and is then the run folder unless `--out` says otherwise.
+
+    Args:
+        verb: For messages and help.
+        words: The words after the verb.
+        recipe: Built-in recipe to use; the words then name none.
+
+    Returns:
+        The request, or None after `--help` was shown.
+
+    Raises:
+        UsageError: If the command line is wrong.
+        ConfigError: If the recipe or a setting is wrong.
+    """
+    parser = new_parser(verb, f"Recipes: {', '.join(list_recipes())}.")
+    if recipe is None:
+        parser.add_argument("recipe", help="a built-in recipe, a .yaml file, or a run folder to go on with")
+    parser.add_argument("--out", default=None, help="run folder (default: runs/<recipe>)")
+    parser.add_argument("--redo", default=None, metavar="STAGE", help="replace this stage and all later ones")
+    parser.add_argument("--print_config", action="store_true", help="show the resolved recipe and stop")
+    add_config_arguments(parser)
+    arguments = parse_words(parser, words)
+    if arguments is None:
+        return None
+    name = recipe or str(arguments["recipe"])
+    in_run = (Path(name) / RECIPE_FILE).is_file()
+    set_recipe(parser, read_recipe(str(Path(name) / RECIPE_FILE) if in_run else name))
+    arguments = parse_words(parser, words)
+    assert arguments is not None
+    default_out = Path(name) if in_run else RUNS / Path(name).name.removesuffix(RECIPE_SUFFIXES[0])
+    return RecipeRequest(
+        config=config_from(parser, arguments),
+        out=default_out if arguments.out is None else Path(arguments.out),
+        redo=arguments.redo,
+        print_config=bool(arguments.print_config),
+    )

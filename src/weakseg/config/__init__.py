@@ -1,0 +1,1 @@
+"""Recipes: typed sections, YAML files, and overrides from the command line."""

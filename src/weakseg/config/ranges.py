@@ -1,0 +1,102 @@
+"""Which values a setting may take beyond its type: one literal table, checked once when a recipe is read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from weakseg.config.schema import RunConfig
+from weakseg.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Range:
+    """Closed bounds; None leaves a side open."""
+
+    low: float | None = None
+    high: float | None = None
+
+    def __str__(self) -> str:
+        if self.high is None:
+            return f"at least {self.low:g}"
+        if self.low is None:
+            return f"at most {self.high:g}"
+        return f"within {self.low:g}..{self.high:g}"
+
+    def holds(self, value: float) -> bool:
+        """Say whether a number lies within the bounds; NaN never does."""
+        return (self.low is None or value >= self.low) and (self.high is None or value <= self.high) and value == value
+
+
+SHARE = Range(0, 1)
+COUNT = Range(1)
+NOT_NEGATIVE = Range(0)
+SIDE_PX = Range(16, 16384)
+MIN_CRITTER_PX = 48
+"""Smaller animals have no recognisable head."""
+
+RANGES: dict[str, Range] = {
+    "data.val_fraction": SHARE,
+    "data.max_side_px": SIDE_PX,
+    "data.critters.images": COUNT,
+    "data.critters.val_images": NOT_NEGATIVE,
+    "data.critters.size_px": Range(MIN_CRITTER_PX, 1024),
+    "data.critters.seed": NOT_NEGATIVE,
+    "data.critters.p_context": SHARE,
+    "data.critters.p_coat": SHARE,
+    "data.critters.p_empty": SHARE,
+    "localize.scales": Range(0.05, 8),
+    "refine.background_threshold": SHARE,
+    "segmenter.aspp_rates": COUNT,
+    "evaluate.scales": Range(0.05, 8),
+    "evaluate.threshold_steps": Range(2, 10_000),
+    "report.gallery_images": NOT_NEGATIVE,
+    "runtime.workers": NOT_NEGATIVE,
+    "runtime.seed": NOT_NEGATIVE,
+    **{
+        f"{network}.{name}": bounds
+        for network in ("classifier", "segmenter")
+        for name, bounds in {
+            "epochs": COUNT,
+            "batch_size": COUNT,
+            "augment.long_side_px": SIDE_PX,
+            "augment.crop_px": SIDE_PX,
+            "augment.colour": SHARE,
+            "optim.learning_rate": NOT_NEGATIVE,
+            "optim.head_multiplier": NOT_NEGATIVE,
+            "optim.momentum": Range(0, 0.9999),
+            "optim.weight_decay": NOT_NEGATIVE,
+            "optim.power": NOT_NEGATIVE,
+            "optim.warmup_share": SHARE,
+        }.items()
+    },
+}
+
+
+def check_ranges(config: RunConfig) -> None:
+    """Raise a `ConfigError` that names the first setting out of its range, or settings that contradict each other."""
+    for path, bounds in RANGES.items():
+        value = _get(config, path)
+        items = value if isinstance(value, tuple) else (value,)
+        if isinstance(value, tuple) and not value:
+            raise ConfigError(f"{path}: expected at least one value, got an empty list")
+        for item in items:
+            if item is None:
+                continue
+            assert isinstance(item, int | float), f"{path} is no number"
+            if not bounds.holds(item):
+                raise ConfigError(f"{path}: expected a value {bounds}, got {item:g}")
+    for path in ("classifier.augment", "segmenter.augment"):
+        sides = _get(config, f"{path}.long_side_px")
+        assert isinstance(sides, tuple)
+        low, high = sides
+        if low > high:
+            raise ConfigError(f"{path}.long_side_px: expected [smallest, largest], got [{low}, {high}]")
+    if not config.localize.splits:
+        raise ConfigError("localize.splits: expected at least one of train, val, got an empty list")
+
+
+def _get(config: RunConfig, path: str) -> object:
+    value: object = config
+    for name in path.split("."):
+        value = getattr(value, name)
+    return value

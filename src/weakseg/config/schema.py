@@ -1,0 +1,255 @@
+"""Every setting of a run, as frozen dataclasses: one section per stage, one field per setting.
+
+The docstring of a field is its help text on the command line. A stage unpacks its section into explicit arguments;
+nothing below `weakseg.pipeline` sees these classes. Values that depend on a data set live in the YAML recipes beside
+this file; the defaults here are those of the released VOC settings where one exists.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+DatasetName = Literal["critters", "voc", "coco", "folder"]
+BackboneName = Literal["critter", "resnet18", "resnet50", "resnet101"]
+ScheduleName = Literal["poly", "one_cycle"]
+SplitName = Literal["train", "val"]
+
+
+@dataclass(frozen=True)
+class CrittersConfig:
+    """The generated data set; used when `data.name` is `critters`.
+
+    Args:
+        images: Number of training images.
+        val_images: Number of validation images.
+        size_px: Height and width of every image.
+        seed: Seed of the generator; another seed is another data set.
+        p_context: Chance that an image's context (sea, grass, ...) is the one its first animal prefers.
+        p_coat: Chance that an animal wears the coat its class prefers.
+        p_empty: Chance that an image shows no animal.
+    """
+
+    images: int = 800
+    val_images: int = 200
+    size_px: int = 128
+    seed: int = 0
+    p_context: float = 0.6
+    p_coat: float = 0.7
+    p_empty: float = 0.2
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Which tagged images to learn from.
+
+    Args:
+        name: Reader: `voc`, `coco`, `folder` or the built-in `critters`.
+        root: Folder of the data set. `critters` are written into the run folder when it is not given.
+        train: Split to train on: `train`, `train_aug`, `val`, `train2014`, ... or a list file, as the reader defines.
+        val: Split to evaluate on, or null for none.
+        tags: For `folder`: the tag file (CSV or COCO-style JSON); found by itself when null.
+        val_fraction: For `folder`: share of the images that is held out as the split `val`.
+        max_side_px: Larger images are resized to this longer side before a network looks at them whole; masks keep
+            the original size. Null for no limit, as the released codes have it for images of at most 640 pixels.
+        critters: Settings of the generator.
+    """
+
+    name: DatasetName = "critters"
+    root: str | None = None
+    train: str = "train"
+    val: str | None = "val"
+    tags: str | None = None
+    val_fraction: float = 0.1
+    max_side_px: int | None = None
+    critters: CrittersConfig = field(default_factory=CrittersConfig)
+
+
+@dataclass(frozen=True)
+class AugmentConfig:
+    """Random changes of a training image.
+
+    Args:
+        long_side_px: Range of the length the longer side is resized to.
+        crop_px: Side of the square crop; smaller images are padded.
+        flip: Whether to mirror left-right with probability one half.
+        colour: Strength of random contrast and tint, 0 for none. The released codes use none.
+    """
+
+    long_side_px: tuple[int, int] = (320, 640)
+    crop_px: int = 512
+    flip: bool = True
+    colour: float = 0.0
+
+
+@dataclass(frozen=True)
+class OptimConfig:
+    """Stochastic gradient descent and its schedule.
+
+    Args:
+        schedule: `poly` decays by (1 - step / steps)^power as the released codes do; `one_cycle` is for training
+            from random weights.
+        learning_rate: Base rate; the peak for `one_cycle`.
+        head_multiplier: The classifier layer learns this many times faster than the backbone.
+        momentum: Momentum of SGD. The released codes pass their weight decay here by mistake, hence 1e-4.
+        weight_decay: L2 penalty.
+        power: Exponent of the polynomial decay.
+        warmup_share: Share of the steps in which `one_cycle` rises.
+    """
+
+    schedule: ScheduleName = "poly"
+    learning_rate: float = 0.1
+    head_multiplier: float = 10.0
+    momentum: float = 1e-4
+    weight_decay: float = 1e-4
+    power: float = 0.9
+    warmup_share: float = 0.25
+
+
+@dataclass(frozen=True)
+class ClassifierConfig:
+    """Stage `classify`: the multi-label classifier.
+
+    Args:
+        name: Backbone.
+        weights: `imagenet`, `none`, a path to a checkpoint (torchvision's layout, or weakseg's safetensors), or
+            `auto`: `imagenet` where they can be had, else `none` with a warning.
+        freeze_trunk: Train only the layers above the trunk, with the trunk's output detached, as IRN does.
+        fixed_norm: Keep batch norm on its running statistics while training, as IRN does.
+        epochs: Passes over the training split.
+        batch_size: Images per step over all processes together.
+        augment: Random changes of the training images.
+        optim: Optimiser and schedule.
+    """
+
+    name: BackboneName = "resnet50"
+    weights: str = "imagenet"
+    freeze_trunk: bool = True
+    fixed_norm: bool = True
+    epochs: int = 5
+    batch_size: int = 16
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    optim: OptimConfig = field(default_factory=OptimConfig)
+
+
+@dataclass(frozen=True)
+class LocalizeConfig:
+    """Stage `localize`: score maps of every image's own tags.
+
+    Args:
+        method: `cam`: class activation maps over scales and flips.
+        scales: Factors the image is resized by (bicubic) before the network sees it.
+        splits: Which splits get seeds. Seeds use the images' tags, on `val` too.
+    """
+
+    method: Literal["cam"] = "cam"
+    scales: tuple[float, ...] = (1.0, 0.5, 1.5, 2.0)
+    splits: tuple[SplitName, ...] = ("train",)
+
+
+@dataclass(frozen=True)
+class RefineConfig:
+    """Stage `refine`: from seeds to pseudo masks.
+
+    Args:
+        method: `none`: background where every map is at most the threshold, else the class with the largest map.
+        background_threshold: That threshold, 0..1.
+    """
+
+    method: Literal["none"] = "none"
+    background_threshold: float = 0.15
+
+
+@dataclass(frozen=True)
+class SegmenterConfig:
+    """Stage `segment`: the segmentation network trained on the pseudo masks.
+
+    Args:
+        name: Backbone of the DeepLab-v2 network.
+        weights: As for the classifier; or `classifier`: the backbone of the run's own classifier.
+        aspp_rates: Dilations of the parallel 3x3 convolutions that predict the labels.
+        fixed_norm: Keep batch norm on its running statistics while training.
+        epochs: Passes over the training split.
+        batch_size: Images per step over all processes together.
+        augment: Random changes of the training images; masks follow.
+        optim: Optimiser and schedule.
+    """
+
+    name: BackboneName = "resnet101"
+    weights: str = "imagenet"
+    aspp_rates: tuple[int, ...] = (6, 12, 18, 24)
+    fixed_norm: bool = True
+    epochs: int = 30
+    batch_size: int = 10
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    optim: OptimConfig = field(default_factory=OptimConfig)
+
+
+@dataclass(frozen=True)
+class EvaluateConfig:
+    """Stage `evaluate`: the network's masks of the validation split, and numbers where there are truth masks.
+
+    Args:
+        scales: Factors an image is resized by when the network predicts it, here and in `weakseg predict`;
+            probabilities are averaged.
+        flip: Whether each of them is also predicted mirrored.
+        threshold_steps: The sweep tries this many background thresholds, evenly spaced within 0..1.
+    """
+
+    scales: tuple[float, ...] = (1.0,)
+    flip: bool = False
+    threshold_steps: int = 100
+
+
+@dataclass(frozen=True)
+class ReportConfig:
+    """Stage `report`: one self-contained HTML file.
+
+    Args:
+        title: Heading of the report; the run's name when null.
+        gallery_images: How many images the gallery shows, worst first.
+    """
+
+    title: str | None = None
+    gallery_images: int = 24
+
+
+@dataclass(frozen=True)
+class RuntimeConfig:
+    """How to compute; changes no result but for rounding, and no fingerprint.
+
+    Args:
+        device: `auto` takes a CUDA GPU when there is one; or `cpu`, `cuda`, `cuda:1`, ...
+        workers: Processes that decode and augment images; 0 does it in the main process.
+        seed: Seed of initialisation, shuffling and augmentation. Unlike the others it does change results, and it
+            is part of every training stage's fingerprint.
+    """
+
+    device: str = "auto"
+    workers: int = 2
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """A whole recipe.
+
+    Args:
+        data: Which tagged images to learn from.
+        classifier: Stage `classify`.
+        localize: Stage `localize`.
+        refine: Stage `refine`.
+        segmenter: Stage `segment`.
+        evaluate: Stage `evaluate`.
+        report: Stage `report`.
+        runtime: How to compute.
+    """
+
+    data: DataConfig = field(default_factory=DataConfig)
+    classifier: ClassifierConfig = field(default_factory=ClassifierConfig)
+    localize: LocalizeConfig = field(default_factory=LocalizeConfig)
+    refine: RefineConfig = field(default_factory=RefineConfig)
+    segmenter: SegmenterConfig = field(default_factory=SegmenterConfig)
+    evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
+    report: ReportConfig = field(default_factory=ReportConfig)
+    runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
