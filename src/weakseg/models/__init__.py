@@ -1,0 +1,1 @@
+"""Networks, and the loading of published weights into them."""

@@ -1,0 +1,121 @@
+"""The multi-label classifier: a backbone and a bias-free 1x1 convolution whose output maps are the class evidence."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from weakseg.errors import ShapeError
+from weakseg.models.resnet import BACKBONE_NAMES, ResNet, build_backbone
+from weakseg.types import MAX_CLASSES
+
+CLASSIFIER_NAMES: tuple[str, ...] = BACKBONE_NAMES
+"""Names `build_classifier` knows."""
+
+HEAD_INIT_STD = 0.01
+"""Standard deviation of the fresh 1x1 convolution: all logits start near 0, that is all probabilities near 0.5."""
+
+
+class Classifier(nn.Module):
+    """A classifier whose logits are the global averages of its score maps.
+
+    `classifier(x)` equals `gap(head(trunk(x)))`; since pooling and the 1x1 convolution commute, this is the released
+    IRN network, and its class activation maps are `head(trunk(x))` itself. The state dict holds `backbone.*` and
+    `classifier.weight` and nothing else.
+
+    Args:
+        backbone: The network below the 1x1 convolution.
+        num_classes: Number of classes C, background not counted.
+        freeze_trunk: Leave the stem, `layer1` and `layer2` as they are: they get no gradient, their batch norms stay
+            on their running statistics, and `trunk` returns a tensor without history. IRN and RIB train this way.
+        generator: Source of the random weights of the 1x1 convolution; torch's global one if None.
+
+    Attributes:
+        num_classes: Number of classes C.
+        stride: Ratio of the input's size to the score maps'.
+
+    Raises:
+        ShapeError: If `num_classes` is not in 1..254.
+    """
+
+    def __init__(
+        self, backbone: ResNet, *, num_classes: int, freeze_trunk: bool, generator: torch.Generator | None = None
+    ) -> None:
+        super().__init__()
+        if not 1 <= num_classes <= MAX_CLASSES:
+            raise ShapeError(f"a classifier has 1 to {MAX_CLASSES} classes, got {num_classes}")
+        self.backbone = backbone
+        self.classifier = nn.Conv2d(backbone.out_channels, num_classes, 1, bias=False)
+        nn.init.normal_(self.classifier.weight, std=HEAD_INIT_STD, generator=generator)
+        self.num_classes = num_classes
+        self.stride = backbone.stride
+        self.freeze_trunk = freeze_trunk
+        if freeze_trunk:
+            for module in backbone.trunk_modules():
+                module.requires_grad_(False)
+            self.train(self.training)
+
+    def train(self, mode: bool = True) -> Classifier:
+        """Set the mode of everything but a frozen trunk, which stays in evaluation mode."""
+        super().train(mode)
+        if self.freeze_trunk:
+            for module in self.backbone.trunk_modules():
+                module.eval()
+        return self
+
+    def trunk(self, x: Tensor) -> Tensor:
+        """Run the part below the head: stem, `layer1` and `layer2`.
+
+        Args:
+            x: (N, 3, H, W) float32 images, normalised as `weakseg.ops.images.normalise` does.
+
+        Returns:
+            Features (N, D, h', w'); without gradient history when the trunk is frozen.
+        """
+        if self.freeze_trunk:
+            with torch.no_grad():
+                return self.backbone.trunk(x)
+        return self.backbone.trunk(x)
+
+    def head(self, features: Tensor) -> Tensor:
+        """Turn the trunk's features into score maps (N, C, h, w) at `stride`: raw, neither pooled nor rectified."""
+        scores: Tensor = self.classifier(self.backbone.tail(features))
+        return scores
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the logits (N, C) of normalised images (N, 3, H, W)."""
+        return self.head(self.trunk(x)).mean(dim=(2, 3))
+
+    def backbone_parameters(self) -> list[nn.Parameter]:
+        """Return the backbone's parameters that learn; with a frozen trunk those of `layer3` and `layer4`."""
+        return [parameter for parameter in self.backbone.parameters() if parameter.requires_grad]
+
+    def head_parameters(self) -> list[nn.Parameter]:
+        """Return the parameters of the 1x1 convolution, which the released codes train 10 times faster."""
+        return list(self.classifier.parameters())
+
+
+def build_classifier(
+    name: str,
+    *,
+    num_classes: int,
+    freeze_trunk: bool,
+    fixed_norm: bool,
+    generator: torch.Generator | None = None,
+) -> Classifier:
+    """Build a classifier with random weights, in training mode.
+
+    Args:
+        name: One of `CLASSIFIER_NAMES`. `resnet18`, `resnet50` (IRN's network) and `resnet101` score at stride 16,
+            `critter` at stride 8.
+        num_classes: Number of classes C, background not counted.
+        freeze_trunk: Train only `layer3`, `layer4` and the 1x1 convolution.
+        fixed_norm: Keep every batch norm on its running statistics while training; scale and shift still learn.
+        generator: Source of the random weights; torch's global one if None.
+
+    Raises:
+        ConfigError: If the name is unknown.
+        ShapeError: If `num_classes` is not in 1..254.
+    """
+    backbone = build_backbone(name, fixed_norm=fixed_norm, generator=generator)
+    return Classifier(backbone, num_classes=num_classes, freeze_trunk=freeze_trunk, generator=generator)

@@ -1,0 +1,286 @@
+"""The residual networks every classifier and segmenter stands on (He et al., "Deep Residual Learning", CVPR 2016).
+
+Parameter names and order are torchvision's (`conv1`, `bn1`, `layer1.0.conv1`, `layer1.0.downsample.0`, ...), so that
+published ImageNet weights load as they are. As there, a bottleneck's stride sits in its 3x3 convolution. Strides,
+dilations, widths and the stem are arguments; `build_backbone` knows the named forms.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from weakseg.errors import ShapeError
+from weakseg.spelling import require_option
+
+IMAGE_CHANNELS = 3
+NUM_LAYERS = 4
+
+
+class FixedBatchNorm2d(nn.BatchNorm2d):
+    """Batch norm that always uses its running statistics, also after `.train()`; its scale and shift still learn.
+
+    The released IRN and RIB codes train this way: batches are small and the statistics are those of ImageNet.
+    Parameters, buffers and their names are those of `torch.nn.BatchNorm2d`.
+    """
+
+    def __init__(self, num_features: int) -> None:
+        super().__init__(num_features)
+        self.training = False
+
+    def train(self, mode: bool = True) -> FixedBatchNorm2d:
+        """Stay in evaluation mode whatever `mode` is, which is what keeps the statistics fixed."""
+        super().train(False)
+        return self
+
+
+@dataclass(frozen=True)
+class Stem:
+    """The first convolution of a network, with padding that keeps the centre aligned.
+
+    Args:
+        channels: Output channels.
+        kernel_px: Side of the odd square kernel.
+        stride: Stride of the convolution.
+        max_pool: Whether a 3x3 max-pool of stride 2 follows, as in the ImageNet networks.
+    """
+
+    channels: int = 64
+    kernel_px: int = 7
+    stride: int = 2
+    max_pool: bool = True
+
+
+class BasicBlock(nn.Module):
+    """Two 3x3 convolutions and a shortcut: (N, in_channels, H, W) -> (N, width, ceil(H / stride), ceil(W / stride)).
+
+    Args:
+        in_channels: Channels of the input.
+        width: Channels inside and at the output.
+        stride: Stride of the first convolution and of the shortcut.
+        dilation: Dilation of both convolutions.
+        norm: Class of the batch norm layers.
+    """
+
+    expansion = 1
+
+    def __init__(self, in_channels: int, width: int, *, stride: int, dilation: int, norm: type[nn.BatchNorm2d]) -> None:
+        super().__init__()
+        self.conv1 = _conv3x3(in_channels, width, stride=stride, dilation=dilation)
+        self.bn1 = norm(width)
+        self.conv2 = _conv3x3(width, width, stride=1, dilation=dilation)
+        self.bn2 = norm(width)
+        self.relu = nn.ReLU(inplace=True)
+        self.downsample = _shortcut(in_channels, width, stride=stride, norm=norm)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return relu(branch(x) + shortcut(x))."""
+        branch: Tensor = self.relu(self.bn1(self.conv1(x)))
+        branch = self.bn2(self.conv2(branch))
+        return _add_shortcut(self.relu, branch, x, self.downsample)
+
+
+class Bottleneck(nn.Module):
+    """1x1, 3x3 and 1x1 convolutions and a shortcut; the output has 4 x `width` channels.
+
+    Args:
+        in_channels: Channels of the input.
+        width: Channels of the two inner convolutions.
+        stride: Stride of the 3x3 convolution and of the shortcut.
+        dilation: Dilation of the 3x3 convolution.
+        norm: Class of the batch norm layers.
+    """
+
+    expansion = 4
+
+    def __init__(self, in_channels: int, width: int, *, stride: int, dilation: int, norm: type[nn.BatchNorm2d]) -> None:
+        super().__init__()
+        out_channels = width * self.expansion
+        self.conv1 = nn.Conv2d(in_channels, width, 1, bias=False)
+        self.bn1 = norm(width)
+        self.conv2 = _conv3x3(width, width, stride=stride, dilation=dilation)
+        self.bn2 = norm(width)
+        self.conv3 = nn.Conv2d(width, out_channels, 1, bias=False)
+        self.bn3 = norm(out_channels)
+        self.relu = nn.ReLU(inplace=True)
+        self.downsample = _shortcut(in_channels, out_channels, stride=stride, norm=norm)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return relu(branch(x) + shortcut(x))."""
+        branch: Tensor = self.relu(self.bn1(self.conv1(x)))
+        branch = self.relu(self.bn2(self.conv2(branch)))
+        branch = self.bn3(self.conv3(branch))
+        return _add_shortcut(self.relu, branch, x, self.downsample)
+
+
+class ResNet(nn.Module):
+    """A stem and four layers of residual blocks, without pooling and classifier.
+
+    Convolutions start He-normal (fan-out), batch norms at scale 1 and shift 0, as in torchvision.
+
+    Args:
+        block: `BasicBlock` or `Bottleneck`.
+        depths: Blocks per layer, four numbers.
+        widths: Width per layer; the output channels are `block.expansion` times as many.
+        strides: Stride of the first block of each layer.
+        dilations: Dilation of each layer, in all its blocks, the first one too (DeepLab-v2's way; torchvision's
+            dilated networks give the first block the dilation of the layer before).
+        stem: The first convolution.
+        fixed_norm: Keep every batch norm on its running statistics, see `FixedBatchNorm2d`.
+        generator: Source of the random weights; torch's global one if None.
+
+    Attributes:
+        stride: Ratio of the input's size to the output's; an input (H, W) gives (ceil(H / stride), ceil(W / stride)).
+        out_channels: Channels of the output.
+
+    Raises:
+        ShapeError: If one of the four sequences does not hold four numbers.
+    """
+
+    def __init__(
+        self,
+        block: type[BasicBlock] | type[Bottleneck],
+        *,
+        depths: Sequence[int],
+        widths: Sequence[int] = (64, 128, 256, 512),
+        strides: Sequence[int] = (1, 2, 2, 2),
+        dilations: Sequence[int] = (1, 1, 1, 1),
+        stem: Stem = Stem(),
+        fixed_norm: bool = False,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        super().__init__()
+        for what, values in (("depths", depths), ("widths", widths), ("strides", strides), ("dilations", dilations)):
+            if len(values) != NUM_LAYERS:
+                raise ShapeError(f"a ResNet has {NUM_LAYERS} layers: expected {NUM_LAYERS} {what}, got {tuple(values)}")
+        norm = FixedBatchNorm2d if fixed_norm else nn.BatchNorm2d
+        self.conv1 = nn.Conv2d(
+            IMAGE_CHANNELS, stem.channels, stem.kernel_px, stem.stride, padding=stem.kernel_px // 2, bias=False
+        )
+        self.bn1 = norm(stem.channels)
+        self.relu = nn.ReLU(inplace=True)
+        self.maxpool = nn.MaxPool2d(3, stride=2, padding=1) if stem.max_pool else nn.Identity()
+        layers = []
+        channels = stem.channels
+        for depth, width, stride, dilation in zip(depths, widths, strides, dilations, strict=True):
+            blocks: list[nn.Module] = []
+            for index in range(depth):
+                first_stride = stride if index == 0 else 1
+                blocks.append(block(channels, width, stride=first_stride, dilation=dilation, norm=norm))
+                channels = width * block.expansion
+            layers.append(nn.Sequential(*blocks))
+        self.layer1, self.layer2, self.layer3, self.layer4 = layers
+        self.out_channels = channels
+        self.stride = stem.stride * (2 if stem.max_pool else 1) * math.prod(strides)
+        self._reset_convolutions(generator)
+
+    def _reset_convolutions(self, generator: torch.Generator | None) -> None:
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu", generator=generator)
+
+    def trunk_modules(self) -> tuple[nn.Module, ...]:
+        """Return the modules `trunk` runs: the stem, `layer1` and `layer2`."""
+        return (self.conv1, self.bn1, self.layer1, self.layer2)
+
+    def stem(self, x: Tensor) -> Tensor:
+        """Run the first convolution, its norm, ReLU and, where there is one, the max-pool on images (N, 3, H, W)."""
+        features: Tensor = self.maxpool(self.relu(self.bn1(self.conv1(x))))
+        return features
+
+    def trunk(self, x: Tensor) -> Tensor:
+        """Run the stem, `layer1` and `layer2` on normalised images (N, 3, H, W)."""
+        features: Tensor = self.layer2(self.layer1(self.stem(x)))
+        return features
+
+    def tail(self, features: Tensor) -> Tensor:
+        """Run `layer3` and `layer4` on the output of `trunk`."""
+        features = self.layer4(self.layer3(features))
+        return features
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Turn normalised images (N, 3, H, W) into features (N, out_channels, ceil(H / stride), ceil(W / stride))."""
+        return self.tail(self.trunk(x))
+
+
+@dataclass(frozen=True)
+class _Form:
+    """What sets one named network apart, for scoring images and, dilated, for segmenting them."""
+
+    block: type[BasicBlock] | type[Bottleneck]
+    depths: tuple[int, int, int, int]
+    widths: tuple[int, int, int, int] = (64, 128, 256, 512)
+    stem: Stem = Stem()
+    strides: tuple[int, int, int, int] = (1, 2, 2, 1)
+    dense_strides: tuple[int, int, int, int] = (1, 2, 1, 1)
+    dense_dilations: tuple[int, int, int, int] = (1, 1, 2, 4)
+
+
+_FORMS = {
+    # Made for images of about 128 px on a CPU: its output is at stride 8 without dilation.
+    "critter": _Form(
+        BasicBlock,
+        depths=(1, 1, 1, 1),
+        widths=(32, 64, 64, 128),
+        stem=Stem(channels=16, kernel_px=5, stride=2, max_pool=False),
+        strides=(2, 2, 1, 1),
+        dense_strides=(2, 2, 1, 1),
+        dense_dilations=(1, 1, 1, 1),
+    ),
+    "resnet18": _Form(BasicBlock, depths=(2, 2, 2, 2)),
+    "resnet50": _Form(Bottleneck, depths=(3, 4, 6, 3)),
+    "resnet101": _Form(Bottleneck, depths=(3, 4, 23, 3)),
+}
+
+BACKBONE_NAMES: tuple[str, ...] = tuple(_FORMS)
+"""Names `build_backbone` knows."""
+
+
+def build_backbone(
+    name: str, *, dense: bool = False, fixed_norm: bool = False, generator: torch.Generator | None = None
+) -> ResNet:
+    """Build a named network with random weights.
+
+    Args:
+        name: One of `BACKBONE_NAMES`.
+        dense: False for the form that scores images: stride 16 without dilation, because the last layer's stride
+            is 1, as in IRN's ResNet-50. True for the form that segments: stride 8, with dilations 2 and 4 in the
+            last two layers, as in DeepLab-v2. `critter` has stride 8 and no dilation in both.
+        fixed_norm: Keep every batch norm on its running statistics, see `FixedBatchNorm2d`.
+        generator: Source of the random weights; torch's global one if None.
+
+    Raises:
+        ConfigError: If the name is unknown.
+    """
+    require_option(name, BACKBONE_NAMES, what="backbone")
+    form = _FORMS[name]
+    return ResNet(
+        form.block,
+        depths=form.depths,
+        widths=form.widths,
+        strides=form.dense_strides if dense else form.strides,
+        dilations=form.dense_dilations if dense else (1, 1, 1, 1),
+        stem=form.stem,
+        fixed_norm=fixed_norm,
+        generator=generator,
+    )
+
+
+def _conv3x3(in_channels: int, out_channels: int, *, stride: int, dilation: int) -> nn.Conv2d:
+    return nn.Conv2d(in_channels, out_channels, 3, stride, padding=dilation, dilation=dilation, bias=False)
+
+
+def _shortcut(in_channels: int, out_channels: int, *, stride: int, norm: type[nn.BatchNorm2d]) -> nn.Sequential | None:
+    """Return the 1x1 convolution of a shortcut, or None where input and output agree and nothing is needed."""
+    if stride == 1 and in_channels == out_channels:
+        return None
+    return nn.Sequential(nn.Conv2d(in_channels, out_channels, 1, stride, bias=False), norm(out_channels))
+
+
+def _add_shortcut(relu: nn.Module, branch: Tensor, x: Tensor, downsample: nn.Module | None) -> Tensor:
+    total: Tensor = relu(branch + (x if downsample is None else downsample(x)))
+    return total

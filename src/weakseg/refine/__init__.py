@@ -1,0 +1,1 @@
+"""From seeds to pseudo masks: one method, one file."""

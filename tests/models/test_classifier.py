@@ -1,0 +1,70 @@
+import pytest
+import torch
+
+from weakseg.errors import ConfigError, ShapeError
+from weakseg.models.classifier import build_classifier
+
+
+@pytest.mark.parametrize("num_classes", [1, 3, 80])
+def test_one_logit_and_one_map_per_class(num_classes: int) -> None:
+    classifier = build_classifier("critter", num_classes=num_classes, freeze_trunk=False, fixed_norm=False).eval()
+    images = torch.zeros(2, 3, 17, 30)
+    assert classifier(images).shape == (2, num_classes)
+    assert classifier.head(classifier.trunk(images)).shape == (2, num_classes, 3, 4)
+
+
+def test_free_trunk_learns_and_moves_its_statistics() -> None:
+    classifier = build_classifier("critter", num_classes=3, freeze_trunk=False, fixed_norm=False).train()
+    before = classifier.backbone.bn1.running_mean.clone()
+    classifier(torch.randn(2, 3, 24, 32)).square().sum().backward()
+    assert classifier.backbone.conv1.weight.grad is not None
+    assert not torch.equal(classifier.backbone.bn1.running_mean, before)
+    assert len(classifier.backbone_parameters()) == len(list(classifier.backbone.parameters()))
+
+
+def test_frozen_trunk_stays_in_evaluation_mode_without_fixed_norm() -> None:
+    classifier = build_classifier("critter", num_classes=3, freeze_trunk=True, fixed_norm=False)
+    for _ in range(2):
+        assert not classifier.backbone.bn1.training
+        assert not classifier.backbone.layer2[0].bn2.training
+        assert classifier.backbone.layer3[0].bn1.training
+        classifier.train()
+
+
+def test_frozen_trunk_leaves_layers_3_and_4_to_learn() -> None:
+    classifier = build_classifier("critter", num_classes=3, freeze_trunk=True, fixed_norm=False)
+    learning = {name for name, parameter in classifier.named_parameters() if parameter.requires_grad}
+    assert {name.split(".")[1] for name in learning if name.startswith("backbone.")} == {"layer3", "layer4"}
+    assert "classifier.weight" in learning
+
+
+def test_fresh_head_scores_every_class_near_one_half() -> None:
+    generator = torch.Generator().manual_seed(0)
+    classifier = build_classifier("critter", num_classes=80, freeze_trunk=False, fixed_norm=False, generator=generator)
+    assert classifier.classifier.weight.std().item() == pytest.approx(0.01, rel=0.03)
+    assert classifier.classifier.bias is None
+
+
+def test_same_generator_seed_gives_the_same_classifier() -> None:
+    first, second = (
+        build_classifier(
+            "critter",
+            num_classes=3,
+            freeze_trunk=False,
+            fixed_norm=False,
+            generator=torch.Generator().manual_seed(5),
+        ).state_dict()
+        for _ in range(2)
+    )
+    assert all(torch.equal(value, second[name]) for name, value in first.items())
+
+
+def test_unknown_name_lists_the_options() -> None:
+    with pytest.raises(ConfigError, match=r"critter, resnet101, resnet18, resnet50, got 'vgg16'"):
+        build_classifier("vgg16", num_classes=3, freeze_trunk=False, fixed_norm=False)
+
+
+@pytest.mark.parametrize("num_classes", [0, 255])
+def test_number_of_classes_that_masks_cannot_hold_is_refused(num_classes: int) -> None:
+    with pytest.raises(ShapeError, match=f"1 to 254 classes, got {num_classes}"):
+        build_classifier("critter", num_classes=num_classes, freeze_trunk=False, fixed_norm=False)

@@ -1,0 +1,110 @@
+"""What every backbone must hold to as a classifier and as a segmenter, whatever its name."""
+
+import math
+from collections.abc import Iterator
+
+import pytest
+import torch
+
+from weakseg.models.classifier import CLASSIFIER_NAMES, Classifier, build_classifier
+from weakseg.models.deeplab import SEGMENTER_NAMES, Segmenter, build_segmenter
+
+NUM_CLASSES = 3
+SIZE_HW = (19, 27)
+
+
+@pytest.fixture(scope="module", params=CLASSIFIER_NAMES)
+def classifier(request: pytest.FixtureRequest) -> Classifier:
+    """A classifier as IRN trains it; tests leave it as they found it."""
+    generator = torch.Generator().manual_seed(0)
+    return build_classifier(
+        request.param, num_classes=NUM_CLASSES, freeze_trunk=True, fixed_norm=True, generator=generator
+    )
+
+
+@pytest.fixture(scope="module", params=SEGMENTER_NAMES)
+def segmenter(request: pytest.FixtureRequest) -> Segmenter:
+    generator = torch.Generator().manual_seed(0)
+    return build_segmenter(request.param, num_labels=4, aspp_rates=(1, 2), fixed_norm=True, generator=generator)
+
+
+@pytest.fixture
+def images() -> Iterator[torch.Tensor]:
+    images = torch.randn(2, 3, *SIZE_HW, generator=torch.Generator().manual_seed(1))
+    before = images.clone()
+    yield images
+    assert torch.equal(images, before), "the network modified its input"
+
+
+def test_score_maps_cover_the_image_at_the_stride_and_logits_are_their_mean(
+    classifier: Classifier, images: torch.Tensor
+) -> None:
+    with torch.no_grad():
+        scores = classifier.head(classifier.trunk(images))
+        logits = classifier(images)
+    stride = classifier.stride
+    assert scores.shape == (2, NUM_CLASSES, math.ceil(SIZE_HW[0] / stride), math.ceil(SIZE_HW[1] / stride))
+    assert scores.dtype == logits.dtype == torch.float32
+    assert bool((scores < 0).any()), "score maps are not rectified"
+    torch.testing.assert_close(logits, scores.mean(dim=(2, 3)))
+    assert classifier.num_classes == NUM_CLASSES
+
+
+def test_each_image_is_scored_on_its_own(classifier: Classifier, images: torch.Tensor) -> None:
+    with torch.no_grad():
+        torch.testing.assert_close(classifier(images)[1:], classifier(images[1:]), rtol=1e-3, atol=1e-5)
+
+
+def test_state_dict_holds_backbone_and_classifier_only(classifier: Classifier) -> None:
+    names = list(classifier.state_dict())
+    assert {name.split(".")[0] for name in names} == {"backbone", "classifier"}
+    assert [name for name in names if name.startswith("classifier.")] == ["classifier.weight"]
+
+
+def test_frozen_trunk_gives_features_without_history_and_keeps_everything(
+    classifier: Classifier, images: torch.Tensor
+) -> None:
+    classifier.train()
+    trunk = torch.nn.ModuleList(classifier.backbone.trunk_modules())
+    before = {name: value.clone() for name, value in trunk.state_dict().items()}
+    features = classifier.trunk(images)
+    assert not features.requires_grad
+    classifier.head(features).square().mean().backward()
+    assert all(parameter.grad is None for parameter in trunk.parameters())
+    assert all(torch.equal(value, before[name]) for name, value in trunk.state_dict().items())
+    classifier.zero_grad()
+
+
+def test_parameter_groups_are_disjoint_and_are_all_that_learns(classifier: Classifier, images: torch.Tensor) -> None:
+    backbone, head = classifier.backbone_parameters(), classifier.head_parameters()
+    assert {id(parameter) for parameter in backbone}.isdisjoint(id(parameter) for parameter in head)
+    learning = [parameter for parameter in classifier.parameters() if parameter.requires_grad]
+    assert {id(parameter) for parameter in learning} == {id(parameter) for parameter in [*backbone, *head]}
+    classifier(images).square().sum().backward()
+    assert all(parameter.grad is not None and bool(parameter.grad.any()) for parameter in [*backbone, *head])
+    classifier.zero_grad()
+
+
+def test_fixed_norm_makes_training_mode_score_like_evaluation(classifier: Classifier, images: torch.Tensor) -> None:
+    with torch.no_grad():
+        trained = classifier.train()(images)
+        evaluated = classifier.eval()(images)
+    assert torch.equal(trained, evaluated)
+
+
+def test_segmenter_labels_at_stride_8_and_upsamples_on_request(segmenter: Segmenter, images: torch.Tensor) -> None:
+    with torch.no_grad():
+        logits = segmenter(images)
+        full = segmenter.predict_logits(images, SIZE_HW)
+    assert segmenter.stride == 8
+    assert logits.shape == (2, 4, 3, 4)
+    assert full.shape == (2, 4, *SIZE_HW)
+    assert logits.dtype == full.dtype == torch.float32
+
+
+def test_every_parameter_of_a_segmenter_learns(segmenter: Segmenter, images: torch.Tensor) -> None:
+    groups = [*segmenter.backbone_parameters(), *segmenter.head_parameters()]
+    assert {id(parameter) for parameter in groups} == {id(parameter) for parameter in segmenter.parameters()}
+    segmenter(images).square().mean().backward()
+    assert all(parameter.grad is not None for parameter in groups)
+    segmenter.zero_grad()

@@ -1,0 +1,253 @@
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import safetensors.torch
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from tests.golden_weights import GOLDEN, Layout, fill_state_dict, load_layout
+from weakseg.errors import ArtifactError, ConfigError
+from weakseg.localize.cam import merge_flip_pair, score_maps
+from weakseg.models import weights
+from weakseg.models.classifier import Classifier, build_classifier
+from weakseg.models.deeplab import build_segmenter
+from weakseg.models.resnet import build_backbone
+from weakseg.models.weights import load_backbone, load_official
+
+FORWARD_RTOL = 1e-4
+NORMALISED_ATOL = 2e-5
+
+
+@pytest.fixture(scope="module")
+def layout() -> Layout:
+    return load_layout("resnet50_cam")
+
+
+@pytest.fixture(scope="module")
+def official(layout: Layout) -> dict[str, NDArray[np.generic]]:
+    """The official parameters under their canonical names."""
+    return fill_state_dict(layout.shapes)
+
+
+@pytest.fixture(scope="module")
+def classifier(layout: Layout, official: dict[str, NDArray[np.generic]]) -> Classifier:
+    """The recorded network, read from every name an official checkpoint holds."""
+    aliases = {alias: official[name] for alias, name in layout.aliases.items()}
+    network = load_official(official | aliases, "resnet50_cam")
+    assert isinstance(network, Classifier)
+    return network
+
+
+@pytest.fixture
+def numbered(layout: Layout) -> dict[str, Tensor]:
+    """A checkpoint whose tensors hold their own number everywhere and take no memory."""
+    return {name: torch.tensor(float(i)).expand(shape) for i, (name, shape) in enumerate(layout.shapes.items())}
+
+
+def test_forward_pass_is_the_recorded_one(classifier: Classifier) -> None:
+    golden = np.load(GOLDEN / "cam_forward.npz")
+    image = torch.from_numpy(golden["image"])
+    pair = torch.stack((image, image.flip(-1)))
+    with torch.no_grad():
+        maps = merge_flip_pair(classifier.head(classifier.trunk(pair))).numpy()
+        logits = classifier(pair).numpy()
+    np.testing.assert_allclose(maps, golden["cam"], rtol=FORWARD_RTOL, atol=FORWARD_RTOL * golden["cam"].max())
+    np.testing.assert_allclose(logits, golden["logits"], rtol=FORWARD_RTOL)
+
+
+def test_multi_scale_maps_are_the_recorded_ones(classifier: Classifier) -> None:
+    golden = np.load(GOLDEN / "cam_multiscale.npz")
+    maps = score_maps(classifier, golden["image_rgb"], golden["label"])
+    assert maps.keys == tuple(golden["keys"])
+    np.testing.assert_allclose(maps.strided(4).numpy(), golden["strided"], atol=NORMALISED_ATOL)
+    np.testing.assert_allclose(maps.full().numpy(), golden["high_res"], atol=NORMALISED_ATOL)
+
+
+def test_official_network_is_ready_to_infer_and_to_adapt(classifier: Classifier) -> None:
+    assert not classifier.training
+    assert classifier.freeze_trunk
+    assert classifier.num_classes == 20
+    assert classifier.stride == 16
+    assert not classifier.train().backbone.layer4[0].bn1.training
+    classifier.eval()
+
+
+@pytest.mark.parametrize("names", ["canonical", "stages", "backbone"])
+def test_any_one_set_of_names_is_enough(names: str, layout: Layout, numbered: dict[str, Tensor]) -> None:
+    given = numbered
+    if names != "canonical":
+        prefixes = ("stage" if names == "stages" else "backbone.", "newly_added.")
+        given = {alias: numbered[name] for alias, name in layout.aliases.items() if alias.startswith(prefixes)}
+    loaded = load_official(given, "resnet50_cam").state_dict()
+    assert len(loaded) == len(numbered)
+    for name, value in numbered.items():
+        assert torch.equal(loaded[name.replace("resnet50.", "backbone.")], value), name
+
+
+def test_number_of_classes_is_read_off_and_data_parallel_prefix_dropped(numbered: dict[str, Tensor]) -> None:
+    numbered["classifier.weight"] = torch.zeros(1).expand(80, 2048, 1, 1)
+    network = load_official({f"module.{name}": value for name, value in numbered.items()}, "resnet50_cam")
+    assert isinstance(network, Classifier)
+    assert network.num_classes == 80
+
+
+def test_files_load_like_mappings(tmp_path: Path, official: dict[str, NDArray[np.generic]]) -> None:
+    tensors = {name: torch.from_numpy(value) for name, value in official.items()}
+    torch.save(tensors, tmp_path / "a.pth")
+    safetensors.torch.save_file(tensors, tmp_path / "a.safetensors")
+    for path in (str(tmp_path / "a.pth"), tmp_path / "a.safetensors"):
+        network = load_official(path, "resnet50_cam")
+        assert isinstance(network, Classifier)
+        assert torch.equal(network.backbone.conv1.weight, tensors["resnet50.conv1.weight"])
+        assert torch.equal(network.classifier.weight, tensors["classifier.weight"])
+
+
+def test_checkpoints_older_than_norm_counters_load(numbered: dict[str, Tensor]) -> None:
+    load_official({name: value for name, value in numbered.items() if "num_batches" not in name}, "resnet50_cam")
+
+
+def test_aliases_that_disagree_are_refused(numbered: dict[str, Tensor]) -> None:
+    numbered["stage1.0.weight"] = torch.ones(64, 3, 7, 7)
+    with pytest.raises(ArtifactError, match=r"'stage1\.0\.weight' differs from the other names of the same tensor"):
+        load_official(numbered, "resnet50_cam")
+
+
+def test_missing_names_are_listed(numbered: dict[str, Tensor]) -> None:
+    del numbered["resnet50.layer4.2.conv3.weight"]
+    with pytest.raises(ArtifactError, match=r"lacks 1 of 319 parameters: backbone\.layer4\.2\.conv3\.weight"):
+        load_official(numbered, "resnet50_cam")
+
+
+def test_missing_classifier_is_named(numbered: dict[str, Tensor]) -> None:
+    del numbered["classifier.weight"]
+    with pytest.raises(ArtifactError, match=r"expected 'classifier\.weight' of shape \(C, 2048, 1, 1\)"):
+        load_official(numbered, "resnet50_cam")
+
+
+def test_unexpected_names_are_listed(numbered: dict[str, Tensor]) -> None:
+    numbered["fc_edge1.0.weight"] = torch.zeros(32, 64, 1, 1)
+    with pytest.raises(ArtifactError, match=r"holds 1 unexpected parameters: fc_edge1\.0\.weight"):
+        load_official(numbered, "resnet50_cam")
+
+
+def test_shape_of_another_network_is_named(numbered: dict[str, Tensor]) -> None:
+    numbered["resnet50.conv1.weight"] = torch.zeros(64, 3, 3, 3)
+    with pytest.raises(ArtifactError, match=r"'backbone\.conv1\.weight' should have shape \(64, 3, 7, 7\)"):
+        load_official(numbered, "resnet50_cam")
+
+
+def test_unknown_kind_lists_the_kinds() -> None:
+    with pytest.raises(ConfigError, match=r"expected one of resnet50_cam, got 'resnet50_cma'"):
+        load_official({}, "resnet50_cma")
+
+
+def test_missing_official_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ArtifactError, match=r"no checkpoint at .*absent\.pth"):
+        load_official(tmp_path / "absent.pth", "resnet50_cam")
+
+
+@pytest.fixture
+def torchvision_file(tmp_path: Path) -> Path:
+    """A file in torchvision's layout for `resnet18`, named after its hash as on the server."""
+    state = build_backbone("resnet18", generator=torch.Generator().manual_seed(7)).state_dict()
+    torch.save(state | {"fc.weight": torch.zeros(1000, 512), "fc.bias": torch.zeros(1000)}, tmp_path / "new.pth")
+    digest = hashlib.sha256((tmp_path / "new.pth").read_bytes()).hexdigest()
+    return (tmp_path / "new.pth").rename(tmp_path / f"resnet18-{digest[:8]}.pth")
+
+
+@pytest.fixture
+def serve(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], None]:
+    """Let a local file stand in for the server's `resnet18`."""
+
+    def point_to(path: Path) -> None:
+        monkeypatch.setitem(weights.IMAGENET_URLS, "resnet18", path.as_uri())
+
+    return point_to
+
+
+def test_imagenet_weights_are_downloaded_once_and_reported(
+    tmp_path: Path, torchvision_file: Path, serve: Callable[[Path], None]
+) -> None:
+    serve(torchvision_file)
+    backbone = build_backbone("resnet18", generator=torch.Generator().manual_seed(8))
+    report = load_backbone(backbone, "imagenet", "resnet18", cache_dir=tmp_path / "cache")
+    expected = torch.load(torchvision_file, weights_only=True)
+    assert all(torch.equal(value, expected[name]) for name, value in backbone.state_dict().items())
+    assert report.origin == str(tmp_path / "cache" / torchvision_file.name)
+    assert report.loaded == tuple(backbone.state_dict())
+    assert report.ignored == ("fc.weight", "fc.bias")
+    torchvision_file.unlink()
+    again = load_backbone(build_backbone("resnet18"), "imagenet", "resnet18", cache_dir=tmp_path / "cache")
+    assert again == report
+
+
+def test_download_with_another_hash_is_refused_and_not_kept(
+    tmp_path: Path, torchvision_file: Path, serve: Callable[[Path], None]
+) -> None:
+    serve(torchvision_file.rename(tmp_path / "resnet18-00000000.pth"))
+    with pytest.raises(ArtifactError, match=r"could not download .*invalid hash value"):
+        load_backbone(build_backbone("resnet18"), "imagenet", "resnet18", cache_dir=tmp_path / "cache")
+    assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_damaged_download_in_the_cache_is_named(
+    tmp_path: Path, torchvision_file: Path, serve: Callable[[Path], None]
+) -> None:
+    serve(torchvision_file)
+    cached = tmp_path / "cache" / torchvision_file.name
+    cached.parent.mkdir()
+    cached.write_bytes(b"half a file")
+    with pytest.raises(ArtifactError, match=r"damaged, its SHA-256 begins \w{8} instead of \w{8}; delete it"):
+        load_backbone(build_backbone("resnet18"), "imagenet", "resnet18", cache_dir=cached.parent)
+
+
+def test_without_a_network_the_message_says_what_to_do(tmp_path: Path, serve: Callable[[Path], None]) -> None:
+    serve(tmp_path / "resnet18-12345678.pth")
+    with pytest.raises(ArtifactError, match="fetch it elsewhere") as error:
+        load_backbone(build_backbone("resnet18"), "imagenet", "resnet18", cache_dir=tmp_path / "cache")
+    assert (tmp_path / "resnet18-12345678.pth").as_uri() in str(error.value)
+
+
+def test_published_file_names_carry_their_hash() -> None:
+    assert {name: url.rsplit("-", 1)[-1] for name, url in weights.IMAGENET_URLS.items()} == {
+        "resnet18": "f37072fd.pth",
+        "resnet50": "0676ba61.pth",
+        "resnet101": "63fe2227.pth",
+    }
+
+
+def test_backbone_without_imagenet_weights_is_a_wrong_setting() -> None:
+    with pytest.raises(ConfigError, match="no ImageNet weights for 'critter'; set weights to 'none' or a path"):
+        load_backbone(build_backbone("critter"), "imagenet", "critter")
+
+
+def test_none_leaves_the_backbone_as_it_is() -> None:
+    backbone = build_backbone("critter", generator=torch.Generator().manual_seed(0))
+    before = {name: value.clone() for name, value in backbone.state_dict().items()}
+    report = load_backbone(backbone, "none", "critter")
+    assert (report.origin, report.loaded, report.ignored) == ("none", (), ())
+    assert all(torch.equal(value, before[name]) for name, value in backbone.state_dict().items())
+
+
+def test_own_classifier_starts_a_segmenter(tmp_path: Path) -> None:
+    classifier = build_classifier("critter", num_classes=3, freeze_trunk=False, fixed_norm=False)
+    safetensors.torch.save_file(classifier.state_dict(), tmp_path / "model.safetensors")
+    segmenter = build_segmenter("critter", num_labels=4, aspp_rates=(1,), fixed_norm=True)
+    report = load_backbone(segmenter.backbone, str(tmp_path / "model.safetensors"), "critter")
+    assert torch.equal(segmenter.backbone.layer4[0].conv1.weight, classifier.backbone.layer4[0].conv1.weight)
+    assert report.ignored == ("classifier.weight",)
+    assert len(report.loaded) == len(segmenter.backbone.state_dict())
+
+
+def test_weights_of_another_backbone_are_refused(torchvision_file: Path) -> None:
+    with pytest.raises(ArtifactError, match=r"as critter: lacks \d+ of \d+ parameters"):
+        load_backbone(build_backbone("critter"), str(torchvision_file), "critter")
+
+
+def test_source_that_is_neither_word_nor_file_is_refused() -> None:
+    with pytest.raises(ArtifactError, match="weights 'imagenett': expected 'imagenet', 'none' or a checkpoint file"):
+        load_backbone(build_backbone("critter"), "imagenett", "critter")
