@@ -1,0 +1,100 @@
+"""What every reader returns: a split of samples, its classes, its masks where there are any, and what is wrong with it.
+
+A dataset differs from another only inside `weakseg.data`: a reader is a function that returns a `Dataset`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from weakseg.data.images import read_image
+from weakseg.errors import DataError
+from weakseg.types import ClassSet, Sample
+
+Severity = Literal["error", "warning", "note"]
+"""`error`: training would fail or use wrong data; `warning`: an image is left out or doubtful; `note`: good to know."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One finding about a dataset.
+
+    Args:
+        severity: How bad it is.
+        kind: A short fixed word for grouping, such as `unreadable` or `unknown-tag`.
+        where: Image id, file or folder.
+        message: What was expected, what was found, and what to do.
+    """
+
+    severity: Severity
+    kind: str
+    where: str
+    message: str
+
+
+class MaskReader(Protocol):
+    """Reads the truth mask of a sample; picklable, since loader workers carry it."""
+
+    def __call__(self, sample: Sample, /) -> NDArray[np.uint8] | None:
+        """Return the (H, W) uint8 label map (0 background, c+1 class c, 255 void), or None if there is none."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """One split of a dataset.
+
+    Args:
+        name: Reader's name: `voc`, `coco`, `folder` or `critters`.
+        split: Name of the split, as metrics print it.
+        classes: The classes.
+        samples: The samples in a fixed order, ids distinct.
+        mask_reader: Reads truth masks for evaluation, or None where the split has none.
+        problems: What the reader noticed while it opened the split.
+
+    Raises:
+        DataError: If two samples share an id or a tag vector does not fit the classes.
+    """
+
+    name: str
+    split: str
+    classes: ClassSet
+    samples: tuple[Sample, ...]
+    mask_reader: MaskReader | None = None
+    problems: tuple[Problem, ...] = ()
+
+    def __post_init__(self) -> None:
+        seen: set[str] = set()
+        for sample in self.samples:
+            if sample.id in seen:
+                raise DataError(f"{self.name} {self.split}: two images share the id '{sample.id}'; rename one of them")
+            seen.add(sample.id)
+            if sample.tags.shape != (len(self.classes),):
+                raise DataError(
+                    f"{self.name} {self.split}: image '{sample.id}' has {sample.tags.shape[0]} tags "
+                    f"for {len(self.classes)} classes"
+                )
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __iter__(self) -> Iterator[Sample]:
+        return iter(self.samples)
+
+    def load_image(self, sample: Sample) -> NDArray[np.uint8]:
+        """Decode an image as (H, W, 3) uint8 RGB with EXIF rotation applied."""
+        return read_image(sample.image_path)
+
+    def load_mask(self, sample: Sample) -> NDArray[np.uint8] | None:
+        """Read the truth mask (H, W) uint8 of a sample, or None if it has none."""
+        return None if self.mask_reader is None else self.mask_reader(sample)
+
+    def keep(self, ids: Iterable[str]) -> Dataset:
+        """Return the same split with only the samples whose ids are given, order kept."""
+        wanted = set(ids)
+        return replace(self, samples=tuple(sample for sample in self.samples if sample.id in wanted))

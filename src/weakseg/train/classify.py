@@ -1,0 +1,85 @@
+"""Training of the multi-label classifier from image-level tags."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from weakseg.data.base import Dataset
+from weakseg.data.loaders import Batch, CropSet, iterate_images
+from weakseg.data.transforms import Augmentation
+from weakseg.models.classifier import Classifier
+from weakseg.models.modes import evaluating
+from weakseg.ops.images import normalise
+from weakseg.ops.losses import multilabel_soft_margin
+from weakseg.ops.metrics import mean_average_precision
+from weakseg.train.distributed import rank, sum_over_ranks, world_size
+from weakseg.train.loop import EpochRecord
+from weakseg.train.plan import NO_HOOKS, TrainingHooks, TrainingPlan, train_on_crops
+
+VALIDATION_BATCH = 16
+"""Whole images of one size per forward pass when mAP is measured; changes no number beyond rounding."""
+
+
+def train_classifier(
+    classifier: Classifier,
+    train: Dataset,
+    val: Dataset | None,
+    *,
+    augmentation: Augmentation,
+    plan: TrainingPlan,
+    seed: int,
+    hooks: TrainingHooks = NO_HOOKS,
+) -> tuple[EpochRecord, ...]:
+    """Train a classifier in place with the multi-label soft-margin loss, unknown tags left out.
+
+    Args:
+        classifier: On its device.
+        train: Images and tags to learn from.
+        val: Images whose tags give the mean average precision after each epoch, or None.
+        augmentation: Random changes of the training images.
+        plan: How to train.
+        seed: Seed of order and augmentation.
+        hooks: Where to report to and go on from.
+
+    Returns:
+        One record per epoch; `metrics["map"]` is the mean average precision on `val`, 0..1.
+    """
+    return train_on_crops(
+        classifier,
+        CropSet(train, augmentation, seed=seed),
+        plan,
+        loss=classification_loss,
+        validate=None if val is None else lambda: {"map": measure_map(classifier, val, workers=plan.workers)},
+        hooks=hooks,
+    )
+
+
+def classification_loss(model: nn.Module, batch: Batch) -> Tensor:
+    """Return the scalar multi-label soft-margin loss of a batch."""
+    return multilabel_soft_margin(model(batch.images), batch.tags, batch.known)
+
+
+@torch.no_grad()
+def predict_logits(classifier: Classifier, dataset: Dataset, *, workers: int) -> Tensor:
+    """Return the logits (N, C) float32 on the CPU of a dataset's whole images, shared out over the processes."""
+    device = next(classifier.parameters()).device
+    logits = torch.zeros(len(dataset), len(dataset.classes), device=device)
+    mine = range(rank(), len(dataset), world_size())
+    samples = [dataset.samples[position] for position in mine]
+    done = 0
+    with evaluating(classifier):
+        for held, images in iterate_images(dataset, samples, batch_size=VALIDATION_BATCH, workers=workers):
+            batch = torch.stack([normalise(image) for image in images]).to(device)
+            logits[list(mine[done : done + len(held)])] = classifier(batch)
+            done += len(held)
+    return sum_over_ranks(logits).cpu()
+
+
+def measure_map(classifier: Classifier, dataset: Dataset, *, workers: int) -> float:
+    """Return the mean average precision 0..1 over the classes that some image shows; NaN if none does."""
+    scores = predict_logits(classifier, dataset, workers=workers).numpy()
+    tags = np.stack([sample.tags for sample in dataset])
+    known = np.stack([sample.known for sample in dataset])
+    return mean_average_precision(scores, tags, known)

@@ -1,0 +1,125 @@
+"""The settings every training shares, and the one function that turns them into a call of `fit`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+from weakseg.data.loaders import Batch, CropSet, load_crops
+from weakseg.models.classifier import Classifier
+from weakseg.models.deeplab import Segmenter
+from weakseg.train.distributed import rank, world_size
+from weakseg.train.loop import EpochRecord, Tick, TrainState, fit
+from weakseg.train.optim import ScheduleName, build_schedule, build_sgd
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
+    """How long, in what portions and at what rate to train.
+
+    Args:
+        epochs: Passes over the images.
+        batch_size: Images per step over all processes together.
+        schedule: `poly` or `one_cycle`.
+        learning_rate: Base (`poly`) or peak (`one_cycle`) rate of the backbone.
+        head_multiplier: Factor of the head's rate.
+        momentum: Momentum of SGD.
+        weight_decay: L2 penalty.
+        power: Exponent of `poly`.
+        warmup_share: Rising share of `one_cycle`.
+        workers: Processes that decode and augment; changes no result.
+    """
+
+    epochs: int
+    batch_size: int
+    schedule: ScheduleName
+    learning_rate: float
+    head_multiplier: float
+    momentum: float
+    weight_decay: float
+    power: float
+    warmup_share: float
+    workers: int
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingHooks:
+    """Where a training reports to and goes on from.
+
+    Args:
+        resume: State to go on from, or None to begin.
+        after_epoch: Receives the state to store and the epoch's record.
+        tick: Progress.
+    """
+
+    resume: TrainState | None = None
+    after_epoch: Callable[[TrainState, EpochRecord], None] | None = None
+    tick: Tick | None = None
+
+
+NO_HOOKS = TrainingHooks()
+
+
+def train_on_crops(
+    model: Classifier | Segmenter,
+    crops: CropSet,
+    plan: TrainingPlan,
+    *,
+    loss: Callable[[nn.Module, Batch], Tensor],
+    validate: Callable[[], Mapping[str, float]] | None = None,
+    hooks: TrainingHooks = NO_HOOKS,
+) -> tuple[EpochRecord, ...]:
+    """Train a network in place on random crops, under SGD with two learning rates.
+
+    Args:
+        model: On its device; says which parameters are backbone and which are head.
+        crops: The training images; carries the seed.
+        plan: How to train.
+        loss: Computes a batch's scalar loss by calling the module it is given.
+        validate: Computes metrics after each epoch.
+        hooks: Where to report to and go on from.
+
+    Returns:
+        One record per epoch, those before a resumption included.
+    """
+
+    def load_epoch(epoch: int) -> DataLoader[Batch]:
+        return load_crops(
+            crops,
+            epoch=epoch,
+            batch_size=plan.batch_size,
+            workers=plan.workers,
+            rank=rank(),
+            world_size=world_size(),
+        )
+
+    optimizer = build_sgd(
+        model.backbone_parameters(),
+        model.head_parameters(),
+        learning_rate=plan.learning_rate,
+        head_multiplier=plan.head_multiplier,
+        momentum=plan.momentum,
+        weight_decay=plan.weight_decay,
+    )
+    schedule = build_schedule(
+        optimizer,
+        name=plan.schedule,
+        steps=plan.epochs * len(load_epoch(0)),
+        power=plan.power,
+        warmup_share=plan.warmup_share,
+    )
+    return fit(
+        model,
+        loss=loss,
+        load_epoch=load_epoch,
+        optimizer=optimizer,
+        schedule=schedule,
+        epochs=plan.epochs,
+        resume=hooks.resume,
+        validate=validate,
+        after_epoch=hooks.after_epoch,
+        tick=hooks.tick,
+    )
