@@ -1,0 +1,185 @@
+"""Reader of COCO: the official folders of 2014 and 2017, and a flat folder with one `instances.json`."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from weakseg.data.base import Dataset, Problem
+from weakseg.data.coco_index import CocoIndex, read_coco_index
+from weakseg.data.coco_outlines import Outline, draw_labels
+from weakseg.data.scan import image_id
+from weakseg.errors import DataError
+from weakseg.types import ClassSet, Sample
+
+_YEARS = ("2014", "2017")
+_FLAT_FILE = "instances.json"
+_SAMPLED_NAMES = 50
+"""So many file names are tried to find the folder of images, since some images may be missing."""
+
+
+def open_coco(root: Path, *, split: str) -> Dataset:
+    """Open a split of COCO.
+
+    A class is tagged where the image has an object or a crowd of it; an image without any has all tags 0. Classes are
+    the categories in the order of their ids, which `ClassSet.source_ids` keeps.
+
+    Args:
+        root: The folder with `annotations/instances_<split>.json` and `<split>/`, or with `instances.json` and
+            `images/`.
+        split: `train` or `val` of the year that is there, `train2014`, `val2014`, `train2017`, `val2017`, any name
+            for the flat folder, or the path of a JSON file.
+
+    Returns:
+        The images that exist, sorted by id. The id is the image's path without its suffix, such as `000000000061`.
+        Truth masks are drawn from the outlines, see `weakseg.data.coco_outlines`; an image with an outline that
+        cannot be drawn has none.
+
+    Raises:
+        DataError: If the file is missing, ambiguous or not COCO, or none of its images is found.
+    """
+    json_path, name = _find_json(root, split)
+    index = read_coco_index(json_path)
+    folder = _find_image_folder(root, json_path, name, index)
+    rows, problems = _find_images(index, folder)
+    if not rows:
+        raise DataError(f"{json_path} lists {len(index.images)} images, but none of them is usable in {folder}")
+    known = np.ones(len(index.classes), np.bool_)  # shared by the samples, hence read-only
+    known.setflags(write=False)
+    samples = tuple(
+        Sample(sample_id, folder / index.images[row].file_name, index.tags[row], known)
+        for sample_id, row in sorted(rows.items())
+    )
+    masks = CocoMasks.of(index, rows) if any(image.outlined for image in index.images) else None
+    return Dataset("coco", name, index.classes, samples, masks, (*index.problems, *problems))
+
+
+def _find_images(index: CocoIndex, folder: Path) -> tuple[dict[str, int], list[Problem]]:
+    """Return the number of each usable image by sample id."""
+    present = _FolderContent(folder)
+    rows: dict[str, int] = {}
+    problems = []
+    for row, image in enumerate(index.images):
+        sample_id = image_id(image.file_name)
+        if ".." in sample_id.split("/") or "\\" in image.file_name:
+            message = f"a file name of {index.path.name} must be a plain relative path; it is left out"
+            problems.append(Problem("warning", "bad-id", image.file_name, message))
+        elif not present.has(image.file_name):
+            message = f"listed in {index.path.name}, but there is no {folder / image.file_name}; it is left out"
+            problems.append(Problem("warning", "missing-image", sample_id, message))
+        elif sample_id in rows:
+            message = f"{image.file_name} and another image of {index.path.name} share an id; the first is used"
+            problems.append(Problem("warning", "same-id", sample_id, message))
+        else:
+            rows[sample_id] = row
+    return rows, problems
+
+
+@dataclass(frozen=True, eq=False)
+class CocoMasks:
+    """Draws the truth mask of an image from its annotations, read again from the JSON file.
+
+    Args:
+        path: The JSON file; it must not change while it is in use.
+        classes: The classes, with `source_ids`.
+        rows: Number of the image by sample id, for images whose mask can be drawn.
+        sizes_hw: (N, 2) int32 height and width in pixels.
+        first: (N + 1,) int64, see `CocoIndex`.
+        spans: (A, 2) int64, see `CocoIndex`.
+    """
+
+    path: Path
+    classes: ClassSet
+    rows: dict[str, int]
+    sizes_hw: NDArray[np.int32]
+    first: NDArray[np.int64]
+    spans: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, index: CocoIndex, rows: dict[str, int]) -> CocoMasks:
+        """Make a reader for the images `rows` (number in the index by sample id)."""
+        sizes = np.array([image.size_hw or (0, 0) for image in index.images], np.int32).reshape(-1, 2)
+        drawable = {sample_id: row for sample_id, row in rows.items() if index.images[row].outlined}
+        return cls(index.path, index.classes, drawable, sizes, index.first, index.spans)
+
+    def size_hw(self, sample: Sample) -> tuple[int, int] | None:
+        """Return the (height, width) of a sample's mask in pixels without drawing it, or None if it has none."""
+        row = self.rows.get(sample.id)
+        if row is None:
+            return None
+        height, width = self.sizes_hw[row].tolist()
+        return height, width
+
+    def __call__(self, sample: Sample, /) -> NDArray[np.uint8] | None:
+        """Return the (H, W) uint8 labels of a sample, or None if it has no mask.
+
+        Raises:
+            DataError: If the file has changed since it was opened.
+        """
+        size_hw = self.size_hw(sample)
+        if size_hw is None:
+            return None
+        row = self.rows[sample.id]
+        label_of = {source_id: k + 1 for k, source_id in enumerate(self.classes.source_ids or ())}
+        outlines = []
+        try:
+            with self.path.open("rb") as file:
+                for start, length in self.spans[self.first[row] : self.first[row + 1]].tolist():
+                    file.seek(start)
+                    entry = json.loads(file.read(length))
+                    crowd = bool(entry.get("iscrowd", 0))
+                    outlines.append(Outline(label_of[entry["category_id"]], crowd, entry["segmentation"]))
+        except (OSError, ValueError, KeyError, AttributeError) as error:
+            raise DataError(f"{self.path} has changed since it was opened ({error}); start again") from error
+        return draw_labels(outlines, size_hw=size_hw)
+
+
+class _FolderContent:
+    """Tells which files exist by listing the folder once; 82 783 separate look-ups take long on a network disk."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._names = {entry.name for entry in os.scandir(folder)}
+
+    def has(self, file_name: str) -> bool:
+        return file_name in self._names or ("/" in file_name and (self._folder / file_name).is_file())
+
+
+def _find_json(root: Path, split: str) -> tuple[Path, str]:
+    """Return the annotation file of a split and the split's full name."""
+    if split.endswith(".json"):
+        for path in (Path(split), root / split):
+            if path.is_file():
+                return path, path.stem.removeprefix("instances_")
+        raise DataError(f"there is no file {split}, nor {root / split}; expected COCO-style JSON")
+    names = [split, *(f"{split}{year}" for year in _YEARS)]
+    found = [name for name in names if _official_json(root, name).is_file()]
+    if len(found) > 1:
+        raise DataError(f"split '{split}' is ambiguous in {root}: write {' or '.join(found)}")
+    if found:
+        return _official_json(root, found[0]), found[0]
+    if (root / _FLAT_FILE).is_file():
+        return root / _FLAT_FILE, split
+    looked_for = ", ".join(str(_official_json(root, name)) for name in names)
+    raise DataError(f"no split '{split}' in {root}: expected one of {looked_for}, or {root / _FLAT_FILE}")
+
+
+def _official_json(root: Path, name: str) -> Path:
+    return root / "annotations" / f"instances_{name}.json"
+
+
+def _find_image_folder(root: Path, json_path: Path, name: str, index: CocoIndex) -> Path:
+    """Return the first folder that holds one of the images."""
+    bases = dict.fromkeys((root, json_path.parent))
+    candidates = [base / sub for base in bases for sub in (name, f"images/{name}", "images", ".")]
+    some_names = [image.file_name for image in index.images[:_SAMPLED_NAMES]]
+    for folder in candidates:
+        if folder.is_dir() and any((folder / file_name).is_file() for file_name in some_names):
+            return folder
+    looked_in = ", ".join(str(folder) for folder in candidates)
+    raise DataError(f"found none of the images of {json_path} (such as {some_names[:1]}); looked in {looked_in}")

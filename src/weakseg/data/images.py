@@ -1,0 +1,197 @@
+"""Decoding photographs: any file Pillow reads becomes (H, W, 3) uint8 RGB, upright, or a named problem."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from weakseg.errors import DataError
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
+"""Lower-case suffixes that readers take for photographs."""
+
+MAX_PIXELS = 89_478_485
+"""Larger images are refused as decompression bombs; Pillow starts to warn at the same number (a quarter of 1 GiB)."""
+
+_ORIENTATION_TAG = 0x0112
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What makes an image of the given EXIF orientation upright (EXIF 2.3, tag 0x0112)."""
+
+_EMPTY = "the file is empty"
+_QUARTER_TURNS = (5, 6, 7, 8)
+_DIGEST_BYTES = 16
+_DRAFT_FACTOR = 8  # libjpeg's smallest scale; all entropy-coded data are still read, which is what finds truncation
+
+
+@dataclass(frozen=True)
+class ImageFacts:
+    """What an image file is, whether or not it can be used.
+
+    Args:
+        size_hw: (height, width) in pixels after EXIF rotation (as stored, if there is a problem); None if the header
+            cannot be read.
+        format: Pillow's name of the format (`JPEG`, `PNG`, ...); empty if unknown.
+        mode: Pillow's pixel mode (`RGB`, `L`, `CMYK`, `RGBA`, `I;16`, ...), with `;16` added where Pillow hides that
+            the file has 16 bits per channel; empty if unknown.
+        has_alpha: Whether the image has an alpha channel or a transparent colour.
+        exif_rotated: Whether EXIF says that the stored pixels are rotated or mirrored.
+        digest: Hexadecimal 16-byte BLAKE2b of the file's bytes; empty if the file cannot be read.
+        problem: Why the image cannot be used, or None.
+    """
+
+    size_hw: tuple[int, int] | None
+    format: str
+    mode: str
+    has_alpha: bool
+    exif_rotated: bool
+    digest: str
+    problem: str | None
+
+
+_NOTHING_KNOWN = ImageFacts(
+    size_hw=None, format="", mode="", has_alpha=False, exif_rotated=False, digest="", problem=None
+)
+
+
+def read_image(path: Path) -> NDArray[np.uint8]:
+    """Decode an image upright and in RGB.
+
+    EXIF rotation is applied. Grey values are repeated in three channels. 16-bit grey is scaled from 0..65535 to
+    0..255; of 16-bit colour the high byte is kept, as Pillow does. Transparent pixels are laid on white. CMYK is
+    converted without its ICC profile. Of animations the first frame is read.
+
+    Args:
+        path: The image file.
+
+    Returns:
+        (H, W, 3) uint8 RGB, writable.
+
+    Raises:
+        DataError: If the file is missing, not an image, truncated, larger than `MAX_PIXELS`, or has floating-point
+            or 32-bit pixels, whose range is not known.
+    """
+    try:
+        if path.stat().st_size == 0:
+            raise DataError(_EMPTY)
+        with Image.open(path) as image:
+            _require_decodable(image)
+            image.load()
+            # Read after loading: Pillow turns a TIFF's pixels itself while it loads, and then drops the tag.
+            turn = _UPRIGHT.get(_orientation(image))
+            rgb = _to_rgb(image)
+            return np.array(rgb if turn is None else rgb.transpose(turn))
+    except Exception as error:  # decoders raise nearly anything on damaged bytes
+        raise DataError(f"cannot read image {path}: {_reason(error)}") from error
+
+
+def inspect_image(path: Path) -> ImageFacts:
+    """Look at an image file without raising for a bad one.
+
+    The file is decoded to its end, JPEG at an eighth of its size, so that truncation is found. Safe to call from
+    several threads; Pillow releases the interpreter lock while it decodes.
+
+    Args:
+        path: The image file.
+
+    Returns:
+        The facts; `problem` is what `read_image` would complain about.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        return replace(_NOTHING_KNOWN, problem=_reason(error))
+    facts = replace(_NOTHING_KNOWN, digest=hashlib.blake2b(content, digest_size=_DIGEST_BYTES).hexdigest())
+    if not content:
+        return replace(facts, problem=_EMPTY)
+    try:
+        with Image.open(io.BytesIO(content)) as image:
+            facts = _header_facts(image, facts.digest)
+            _require_decodable(image)
+            # Pillow turns a TIFF's pixels and drops its tag while it loads, but reads a PNG's tag only by loading it.
+            orientation = _orientation(image) if image.format == "TIFF" else None
+            draft_size = (max(1, image.width // _DRAFT_FACTOR), max(1, image.height // _DRAFT_FACTOR))
+            image.draft(None, draft_size)
+            image.load()
+            if image.mode == "I":
+                _to_rgb(image)  # only the pixels tell whether they fit into 16 bits
+            if orientation is not None:
+                facts = replace(facts, size_hw=(image.height, image.width))
+            else:
+                orientation = _orientation(image)
+                if facts.size_hw is not None and orientation in _QUARTER_TURNS:
+                    facts = replace(facts, size_hw=facts.size_hw[::-1])
+            return replace(facts, exif_rotated=orientation in _UPRIGHT)
+    except Exception as error:  # decoders raise nearly anything on damaged bytes
+        return replace(facts, problem=_reason(error))
+
+
+def _header_facts(image: Image.Image, digest: str) -> ImageFacts:
+    raw_modes = " ".join(str(tile[3]) for tile in getattr(image, "tile", ()))
+    deep = ";16" in raw_modes and ";16" not in image.mode
+    return ImageFacts(
+        size_hw=(image.height, image.width),
+        format=image.format or "",
+        mode=f"{image.mode};16" if deep else image.mode,
+        has_alpha=image.has_transparency_data,
+        exif_rotated=False,
+        digest=digest,
+        problem=None,
+    )
+
+
+def _require_decodable(image: Image.Image) -> None:
+    if image.width * image.height > MAX_PIXELS:
+        raise DataError(
+            f"{image.width} x {image.height} pixels are more than the {MAX_PIXELS} that are accepted; scale it down"
+        )
+    if image.mode == "F":
+        raise DataError("floating-point pixels have no known range; save it with 8 or 16 bits per channel")
+
+
+def _orientation(image: Image.Image) -> int:
+    try:
+        return int(image.getexif().get(_ORIENTATION_TAG, 1))
+    except Exception:  # a damaged EXIF block does not make the pixels unusable
+        return 1
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I"):  # 16-bit grey: I;16, I;16B, or I in older Pillow and for PGM
+        return Image.fromarray(_grey_to_8_bits(np.asarray(image))).convert("RGB")
+    if image.has_transparency_data:
+        layer = image.convert("RGBA")
+        white = Image.new("RGBA", layer.size, "white")
+        return Image.alpha_composite(white, layer).convert("RGB")
+    return image.convert("RGB")
+
+
+def _grey_to_8_bits(values: NDArray[np.integer]) -> NDArray[np.uint8]:
+    if values.min() < 0 or values.max() > 65535:
+        raise DataError("32-bit pixels outside 0..65535; save it with 8 or 16 bits per channel")
+    return ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)  # 257 = 65535 / 255, rounded to nearest
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, FileNotFoundError):
+        return "there is no such file"
+    if isinstance(error, UnidentifiedImageError):
+        return "not an image, or of a format that Pillow cannot read"
+    if isinstance(error, Image.DecompressionBombError):
+        return f"more than twice the {MAX_PIXELS} pixels that are accepted; scale it down"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return str(error) or type(error).__name__

@@ -1,0 +1,194 @@
+"""Label maps in PNG files: reading palette, grey and VOC-coloured ones, and writing palette ones."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from weakseg.errors import DataError, ShapeError
+from weakseg.ops.color import label_palette
+from weakseg.types import Sample
+
+_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_BIT_DEPTH_AT = 24
+"""Byte of a PNG file that holds the bit depth: 8 signature, 8 chunk head, 4 width, 4 height (PNG 1.2, 11.2.2)."""
+
+_WRITTEN_COMPRESSION = 6
+
+
+@dataclass(frozen=True)
+class PngMasks:
+    """Reads masks from `<folder>/<id>.png`.
+
+    Args:
+        folders: Searched in this order; the first file found is the mask.
+    """
+
+    folders: tuple[Path, ...]
+
+    def __call__(self, sample: Sample, /) -> NDArray[np.uint8] | None:
+        """Return the (H, W) uint8 labels of a sample, or None if no folder has a mask for it."""
+        path = self.find(sample)
+        return None if path is None else read_mask(path)
+
+    def find(self, sample: Sample) -> Path | None:
+        """Return the mask file of a sample, or None."""
+        for folder in self.folders:
+            path = folder / f"{sample.id}.png"
+            if path.is_file():
+                return path
+        return None
+
+
+@dataclass(frozen=True)
+class PaletteFault:
+    """Something odd about the colours of a mask.
+
+    Args:
+        message: What it is.
+        misleading: Whether the labels may be wrong: the palette holds VOC colours at other places, as after an image
+            editor has reordered it. Otherwise the mask only looks unusual.
+    """
+
+    message: str
+    misleading: bool
+
+
+def read_mask(path: Path) -> NDArray[np.uint8]:
+    """Read a label map.
+
+    The stored number is the label: the palette index, whatever the palette's colours, or the grey value. Colour files
+    are accepted if every pixel has a colour of the VOC palette, whose index is then the label.
+
+    Args:
+        path: A PNG file with 1 to 8 bits per channel.
+
+    Returns:
+        (H, W) uint8, writable; 0 background, c+1 class c, 255 ignore.
+
+    Raises:
+        DataError: If the file is missing, damaged, not PNG (other formats blur labels), has 16 bits per channel,
+            partly transparent pixels, or a colour outside the VOC palette.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"cannot read mask {path}: {error.strerror}") from error
+    if not content.startswith(_PNG_SIGNATURE):
+        raise DataError(f"mask {path} is not a PNG file; save label maps as palette or 8-bit grey PNG")
+    try:
+        with Image.open(io.BytesIO(content)) as image:
+            image.load()
+            return _labels_of(image, bit_depth=content[_BIT_DEPTH_AT], path=path)
+    except DataError:
+        raise
+    except Exception as error:  # decoders raise nearly anything on damaged bytes
+        raise DataError(f"cannot read mask {path}: {error or type(error).__name__}") from error
+
+
+def encode_mask(labels: NDArray[np.uint8]) -> bytes:
+    """Encode a label map as a palette PNG with the VOC colours.
+
+    Equal labels give equal bytes on one installation (another zlib may pack them differently).
+
+    Args:
+        labels: (H, W) uint8, neither side 0.
+
+    Returns:
+        The bytes of the file.
+
+    Raises:
+        ShapeError: If `labels` is not a non-empty (H, W) uint8 array.
+    """
+    if labels.ndim != 2 or labels.dtype != np.uint8 or labels.size == 0:
+        raise ShapeError(f"expected non-empty labels (H, W) uint8, got {labels.shape} {labels.dtype}")
+    image = Image.fromarray(np.ascontiguousarray(labels))
+    image.putpalette(label_palette().tobytes())
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG", compress_level=_WRITTEN_COMPRESSION)
+    return buffer.getvalue()
+
+
+def find_palette_fault(path: Path) -> PaletteFault | None:
+    """Tell what is odd about the colours of a readable mask, or return None.
+
+    Args:
+        path: A mask that `read_mask` accepts.
+    """
+    with Image.open(path) as image:
+        if image.mode != "P":
+            message = (
+                f"not a palette PNG (Pillow mode {image.mode}); viewers do not show its classes in the usual colours"
+            )
+            return PaletteFault(message, misleading=False)
+        used = np.flatnonzero(image.histogram())
+        # The palette may be shorter than 256 colours.
+        colours = np.asarray(image.getpalette() or [], np.uint8).reshape(-1, 3)
+    places = _palette_places(colours)
+    for index in used[used < len(colours)]:
+        if places[index] not in (-1, index):
+            message = (
+                f"palette index {index} has the VOC colour of label {places[index]}; if an editor has reordered the "
+                f"palette, the labels are wrong: save it with the VOC palette unchanged"
+            )
+            return PaletteFault(message, misleading=True)
+    return None
+
+
+def _labels_of(image: Image.Image, *, bit_depth: int, path: Path) -> NDArray[np.uint8]:
+    if bit_depth > 8:
+        raise DataError(f"mask {path} has {bit_depth} bits per channel; labels are 0..255, save it as an 8-bit PNG")
+    if image.mode == "P":
+        return np.array(image)
+    if image.mode in ("LA", "RGBA"):
+        if image.getchannel("A").getextrema() != (255, 255):
+            raise DataError(f"mask {path} has transparent pixels; save it as a palette or 8-bit grey PNG without alpha")
+        image = image.convert(image.mode[:-1])
+    if image.mode == "1":
+        return np.array(image, np.uint8)
+    if image.mode == "L":
+        # Pillow stretches 2- and 4-bit grey to 0..255; the stored number is the label.
+        return np.array(image) // np.uint8(255 // (2**bit_depth - 1))
+    if image.mode == "RGB":
+        return _labels_of_colours(np.asarray(image), path)
+    raise DataError(f"mask {path} has the pixel mode {image.mode}; save it as a palette or 8-bit grey PNG")
+
+
+def _labels_of_colours(pixels: NDArray[np.uint8], path: Path) -> NDArray[np.uint8]:
+    labels = _palette_places(pixels)
+    unknown = labels < 0
+    if unknown.any():
+        row, column = (int(at) for at in np.argwhere(unknown)[0])
+        colour = tuple(int(value) for value in pixels[row, column])
+        raise DataError(
+            f"mask {path}: {int(unknown.sum())} pixels have colours outside the VOC palette, the first is {colour} at "
+            f"row {row}, column {column}; save the labels themselves as a palette or 8-bit grey PNG"
+        )
+    return labels.astype(np.uint8)
+
+
+def _palette_places(colours: NDArray[np.uint8]) -> NDArray[np.int16]:
+    """Find the label whose VOC colour each of `colours` (..., 3) is; -1 where there is none."""
+    order, sorted_codes = _sorted_palette()
+    codes = _colour_codes(colours)
+    at = np.minimum(np.searchsorted(sorted_codes, codes), len(sorted_codes) - 1)
+    return np.where(sorted_codes[at] == codes, order[at], np.int16(-1))
+
+
+@lru_cache(maxsize=1)
+def _sorted_palette() -> tuple[NDArray[np.int16], NDArray[np.uint32]]:
+    codes = _colour_codes(label_palette())
+    order = np.argsort(codes)
+    return order.astype(np.int16), codes[order]
+
+
+def _colour_codes(colours: NDArray[np.uint8]) -> NDArray[np.uint32]:
+    wide = colours.astype(np.uint32)
+    codes: NDArray[np.uint32] = wide[..., 0] * np.uint32(65536) + wide[..., 1] * np.uint32(256) + wide[..., 2]
+    return codes

@@ -1,0 +1,165 @@
+"""Reader of the PASCAL VOC layout: `JPEGImages`, `Annotations`, `ImageSets`, `SegmentationClass[Aug]`."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+from numpy.typing import NDArray
+
+from weakseg.data.base import Dataset, Problem
+from weakseg.data.lists import CLASSES_FILE, read_class_set
+from weakseg.data.masks import PngMasks, read_mask
+from weakseg.data.scan import find_images
+from weakseg.data.voc_splits import find_split
+from weakseg.errors import DataError
+from weakseg.types import IGNORE_LABEL, ClassSet, Sample
+
+# fmt: off
+VOC_CLASSES = (
+    "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow",
+    "diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor",
+)
+# fmt: on
+
+_IMAGES = "JPEGImages"
+_ANNOTATIONS = "Annotations"
+_MASKS = "SegmentationClass"
+_AUGMENTED_MASKS = "SegmentationClassAug"
+
+
+def open_voc(root: Path, *, split: str) -> Dataset:
+    """Open a split of a folder in VOC layout.
+
+    Tags are the names of all objects in `Annotations/<id>.xml`, difficult and truncated ones included, as the released
+    IRN code takes them (it also takes the names of object parts, none of which is a class). Only where an image has no
+    XML file, its tags are the labels of its mask; where it has neither, all its classes are unknown.
+
+    Args:
+        root: `VOCdevkit`, `VOCdevkit/VOC2012`, the folder that holds `VOCdevkit`, or any folder with `JPEGImages`.
+            A `classes.txt` in it, one name per line, replaces the 20 VOC classes.
+        split: `train`, `train_aug`, `val`, `test`, the name of any list in `ImageSets/Segmentation` (or
+            `ImageSets/Main`), or the path of a list file. Where no list of `train_aug` exists, it is every image with
+            a mask in `SegmentationClassAug` that is not in `val`.
+
+    Returns:
+        The split in the order of its list. Truth masks come from `SegmentationClassAug` for `train_aug` and from
+        `SegmentationClass` otherwise, each with the other as a substitute for masks it lacks.
+
+    Raises:
+        DataError: If the layout, the list or `classes.txt` cannot be used, or no image of the list exists.
+    """
+    base = _find_base(root)
+    classes = read_class_set(base / CLASSES_FILE) if (base / CLASSES_FILE).is_file() else ClassSet(VOC_CLASSES)
+    found = find_images(base / _IMAGES)
+    listed = find_split(base, split)
+    mask_folders = (_AUGMENTED_MASKS, _MASKS) if listed.augmented else (_MASKS, _AUGMENTED_MASKS)
+    masks = PngMasks(tuple(base / folder for folder in mask_folders if (base / folder).is_dir()))
+    tags = _TagReader(base / _ANNOTATIONS, masks, classes, may_lack_tags=listed.name == "test")
+    problems = [*listed.problems, *(p for p in found.problems if p.kind != "same-id" or p.where in listed.ids)]
+    samples = []
+    for sample_id in listed.ids:
+        path = found.paths.get(sample_id)
+        if path is None:
+            message = f"listed in split '{listed.name}', but {base / _IMAGES} has no such image; it is left out"
+            problems.append(Problem("warning", "missing-image", sample_id, message))
+        else:
+            samples.append(tags.read(sample_id, path))
+    if not samples:
+        raise DataError(
+            f"none of the {len(listed.ids)} images of split '{listed.name}' is in {base / _IMAGES}, "
+            f"where {len(found.paths)} images were found"
+        )
+    problems.extend(tags.finish())
+    reader = masks if masks.folders else None
+    return Dataset("voc", listed.name, classes, tuple(samples), reader, tuple(problems))
+
+
+def _find_base(root: Path) -> Path:
+    candidates = (root, root / "VOC2012", root / "VOCdevkit" / "VOC2012")
+    for base in candidates:
+        if (base / _IMAGES).is_dir():
+            return base
+    what = "is not a folder" if not root.is_dir() else f"holds no {_IMAGES}, nor VOC2012/{_IMAGES}"
+    raise DataError(
+        f"{root} {what}; a VOC folder has {_IMAGES}/<id>.jpg, {_ANNOTATIONS}/<id>.xml, ImageSets/Segmentation/"
+        f"<split>.txt and, for evaluation, {_MASKS}/<id>.png and {_AUGMENTED_MASKS}/<id>.png"
+    )
+
+
+class _TagReader:
+    """Reads tags image by image and gathers what is wrong with them."""
+
+    def __init__(self, annotations: Path, masks: PngMasks, classes: ClassSet, *, may_lack_tags: bool) -> None:
+        self._annotations = annotations
+        self._masks = masks
+        self._index = {name: k for k, name in enumerate(classes)}
+        self._all_known = np.ones(len(classes), np.bool_)  # shared by the samples, hence read-only
+        self._all_known.setflags(write=False)
+        self._may_lack_tags = may_lack_tags
+        self._problems: list[Problem] = []
+        self._unknown_names: defaultdict[str, list[str]] = defaultdict(list)
+        self._from_masks = 0
+
+    def read(self, sample_id: str, image_path: Path) -> Sample:
+        """Return the sample with its tags, all unknown if nothing tells them."""
+        untagged = Sample(sample_id, image_path, self._no_tags(), np.zeros_like(self._all_known))
+        tags = self._from_xml(sample_id)
+        if tags is None:
+            tags = self._from_mask(untagged)
+        if tags is not None:
+            return Sample(sample_id, image_path, tags, self._all_known)
+        if not self._may_lack_tags:
+            message = f"neither {self._annotations / sample_id}.xml nor a mask gives its tags; all are unknown"
+            self._problems.append(Problem("warning", "untagged", sample_id, message))
+        return untagged
+
+    def finish(self) -> list[Problem]:
+        """Return all problems; findings that many images share are reported once."""
+        for name, ids in sorted(self._unknown_names.items()):
+            message = f"'{name}' in {len(ids)} images (such as {ids[0]}) is not one of the classes; it is ignored"
+            self._problems.append(Problem("warning", "unknown-tag", name, message))
+        if self._from_masks:
+            message = f"{self._from_masks} images have no XML file; their tags are the labels of their masks"
+            self._problems.append(Problem("note", "tags-from-masks", str(self._annotations), message))
+        return self._problems
+
+    def _from_xml(self, sample_id: str) -> NDArray[np.uint8] | None:
+        path = self._annotations / f"{sample_id}.xml"
+        try:
+            root = ElementTree.parse(path).getroot()
+        except FileNotFoundError:
+            return None
+        except (ElementTree.ParseError, OSError, LookupError, ValueError) as error:
+            message = f"cannot read {path} ({error}); the tags are taken from the mask, if there is one"
+            self._problems.append(Problem("warning", "bad-annotation", sample_id, message))
+            return None
+        tags = self._no_tags()
+        for name in {(element.text or "").strip() for element in root.iterfind("object/name")}:
+            if name in self._index:
+                tags[self._index[name]] = 1
+            else:
+                self._unknown_names[name].append(sample_id)
+        return tags
+
+    def _from_mask(self, untagged: Sample) -> NDArray[np.uint8] | None:
+        path = self._masks.find(untagged)
+        if path is None:
+            return None
+        try:
+            labels = np.unique(read_mask(path))
+        except DataError as error:
+            self._problems.append(Problem("warning", "bad-mask", untagged.id, str(error)))
+            return None
+        tags = self._no_tags()
+        tags[labels[(labels > 0) & (labels <= len(self._index))] - 1] = 1
+        self._from_masks += 1
+        strange = labels[(labels > len(self._index)) & (labels != IGNORE_LABEL)]
+        if len(strange):
+            self._unknown_names[f"label {strange[0]}"].append(untagged.id)
+        return tags
+
+    def _no_tags(self) -> NDArray[np.uint8]:
+        return np.zeros(len(self._index), np.uint8)
