@@ -28,7 +28,7 @@ RUNS = Path("runs")
 RECIPE_FILE = "recipe.yaml"
 """The resolved recipe within a run folder."""
 
-RECIPE_OPTIONS = ("--out", "--redo", "--print_config", "--help")
+PRINT_CONFIG = "--print_config"
 
 
 @dataclass(frozen=True)
@@ -95,13 +95,20 @@ def parse_recipe_words(verb: str, words: Sequence[str], *, recipe: str | None = 
         UsageError: If the command line is wrong.
         ConfigError: If the recipe or a setting is wrong.
     """
-    parser = new_parser(verb, f"Recipes: {', '.join(list_recipes())}.")
+    parser = new_parser(
+        verb, f"Built-in recipes: {', '.join(list_recipes())}. Every setting below overrides the recipe."
+    )
+    target = "" if recipe is not None else "RECIPE "
+    parser.usage = f"weakseg {verb} {target}[--out RUN] [--redo STAGE] [--print_config] [--section.setting VALUE ...]"
     if recipe is None:
         parser.add_argument("recipe", help="a built-in recipe, a .yaml file, or a run folder to go on with")
-    parser.add_argument("--out", default=None, help="run folder (default: runs/<recipe>)")
+    parser.add_argument("--out", default=None, help="run folder; runs/<recipe> when not given")
     parser.add_argument("--redo", default=None, metavar="STAGE", help="replace this stage and all later ones")
-    parser.add_argument("--print_config", action="store_true", help="show the resolved recipe and stop")
+    parser.add_argument(PRINT_CONFIG, action="store_true", help="show the resolved recipe and stop")
     add_config_arguments(parser)
+    # jsonargparse gives an option of this name a meaning of its own, so it is taken out before parsing.
+    print_config = PRINT_CONFIG in words
+    words = [word for word in words if word != PRINT_CONFIG]
     arguments = parse_words(parser, words)
     if arguments is None:
         return None
@@ -115,5 +122,5 @@ def parse_recipe_words(verb: str, words: Sequence[str], *, recipe: str | None = 
         config=config_from(parser, arguments),
         out=default_out if arguments.out is None else Path(arguments.out),
         redo=arguments.redo,
-        print_config=bool(arguments.print_config),
+        print_config=print_config,
     )

@@ -139,7 +139,7 @@ def explain(error: Exception) -> ConfigError:
     named = re.findall(r'key "([\w.]+)"', text)
     if named and named[-1] in _field_types():
         path = named[-1]  # the innermost of nested complaints
-        arrived = re.search(r"(?:Got value|got value|value):?\s*(.*?)\s*$", text, re.DOTALL)
+        arrived = re.search(r"(?:Got|Given) value: (.*?)\s*$", text, re.DOTALL)
         got = " ".join(arrived.group(1).split()) if arrived else "something else"
         return ConfigError(f"{path}: expected {_describe(_field_types()[path])}, got {got}")
     return ConfigError(" ".join(text.split()))

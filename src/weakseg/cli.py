@@ -1,0 +1,215 @@
+"""The command line: parse, call, exit code. Heavy imports happen inside the verb that needs them.
+
+Exit codes: 0 done, 1 the user's recipe, data or files are wrong, 2 the command line itself is wrong, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from weakseg import __version__
+from weakseg.errors import UsageError, WeaksegError
+
+EXIT_DONE, EXIT_USER_ERROR, EXIT_USAGE, EXIT_INTERRUPTED = 0, 1, 2, 130
+
+USAGE = "usage: weakseg VERB [arguments] [--debug]"
+
+
+@dataclass(frozen=True)
+class Verb:
+    """One command.
+
+    Args:
+        summary: A line for `weakseg --help`.
+        run: Takes the words after the verb; returns the exit code.
+    """
+
+    summary: str
+    run: Callable[[Sequence[str]], int]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command and return its exit code.
+
+    Args:
+        argv: Words after the program's name; those of the process when None.
+    """
+    words = list(sys.argv[1:] if argv is None else argv)
+    debug = "--debug" in words
+    words = [word for word in words if word != "--debug"]
+    try:
+        return _dispatch(words)
+    except UsageError as error:
+        return _fail(str(error), EXIT_USAGE, debug=debug)
+    except WeaksegError as error:
+        return _fail(str(error), EXIT_USER_ERROR, debug=debug)
+    except KeyboardInterrupt:
+        return _fail("interrupted; start the same command again to go on", EXIT_INTERRUPTED, debug=debug)
+    except BrokenPipeError:
+        # The reader of our output (head, less) has gone; Python would complain once more when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_DONE
+
+
+def _dispatch(words: list[str]) -> int:
+    if not words or words[0] in ("-h", "--help"):
+        print(_help_text())
+        return EXIT_DONE if words else EXIT_USAGE
+    if words[0] == "--version":
+        print(f"weakseg {__version__}")
+        return EXIT_DONE
+    verb = VERBS.get(words[0])
+    if verb is None:
+        from weakseg.spelling import nearest
+
+        raise UsageError(f"unknown verb '{words[0]}'; {nearest(words[0], VERBS)}")
+    return verb.run(words[1:])
+
+
+def _fail(message: str, code: int, *, debug: bool) -> int:
+    if debug:
+        traceback.print_exc()
+    print(f"weakseg: {' '.join(message.split())}", file=sys.stderr)
+    return code
+
+
+def _help_text() -> str:
+    width = max(map(len, VERBS))
+    verbs = "\n".join(f"  {name:<{width}}  {verb.summary}" for name, verb in VERBS.items())
+    return (
+        f"{USAGE}\n\nFrom images that carry only tags to pixel masks and a trained segmentation network.\n\n"
+        f"verbs:\n{verbs}\n\n"
+        "  weakseg VERB --help   shows a verb's arguments and every setting of a recipe\n"
+        "  --version             shows the version\n"
+        "  --debug               shows the traceback of an error\n"
+    )
+
+
+def _run_chain(words: Sequence[str]) -> int:
+    return _run_recipe(words, verb="run", only=None)
+
+
+def _run_single(stage: str) -> Callable[[Sequence[str]], int]:
+    return lambda words: _run_recipe(words, verb=stage, only=stage)
+
+
+def _run_recipe(words: Sequence[str], *, verb: str, only: str | None, recipe: str | None = None) -> int:
+    from weakseg.arguments import parse_recipe_words
+    from weakseg.config.load import to_yaml
+
+    request = parse_recipe_words(verb, words, recipe=recipe)
+    if request is None:
+        return EXIT_DONE
+    if request.print_config:
+        print(to_yaml(request.config), end="")
+        return EXIT_DONE
+    from weakseg.pipeline.runtime import start_logging
+    from weakseg.tasks.run import run_recipe
+    from weakseg.tasks.summary import print_summary
+
+    start_logging()
+    folder = run_recipe(request.config, request.out, only=only, redo=request.redo)
+    if only in (None, "evaluate", "report"):
+        print_summary(folder)
+    return EXIT_DONE
+
+
+def _demo(words: Sequence[str]) -> int:
+    return _run_recipe(words, verb="demo", only=None, recipe="demo")
+
+
+def _predict(words: Sequence[str]) -> int:
+    from weakseg.arguments import new_parser, parse_words
+
+    parser = new_parser("predict", "Write masks and overlays of new images with a trained segmentation network.")
+    parser.add_argument("model", help="run folder, or model.safetensors of a segmenter")
+    parser.add_argument("inputs", nargs="+", help="image files, or folders of images")
+    parser.add_argument("--out", default="predictions", help="folder to write to")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    arguments = parse_words(parser, words)
+    if arguments is None:
+        return EXIT_DONE
+    from weakseg.pipeline.runtime import start_logging
+    from weakseg.tasks.predict import predict_files
+
+    start_logging()
+    inputs = [Path(word) for word in arguments.inputs]
+    found = predict_files(Path(arguments.model), inputs, Path(arguments.out), device=arguments.device)
+    for prediction in found:
+        shares = ", ".join(f"{name} {100 * share:.1f} %" for name, share in prediction.shares)
+        print(f"{prediction.image} -> {prediction.mask}: {shares or 'nothing found'}")
+    return EXIT_DONE
+
+
+def _check(words: Sequence[str]) -> int:
+    from weakseg.arguments import parse_recipe_words
+
+    request = parse_recipe_words("check", words)
+    if request is None:
+        return EXIT_DONE
+    from weakseg.pipeline.artifacts import RunFolder
+    from weakseg.pipeline.inputs import open_splits
+    from weakseg.pipeline.runtime import show_progress, start_logging
+    from weakseg.tasks.check import check_dataset, render_check
+
+    start_logging()
+    logging.getLogger("weakseg").setLevel(logging.ERROR)  # the report below says it all, once
+    datasets = open_splits(request.config.data, RunFolder(request.out))
+    with show_progress("looking at images") as tick:
+        report = check_dataset(datasets, progress=tick)
+    print(render_check(report), end="")
+    return EXIT_USER_ERROR if report.fails else EXIT_DONE
+
+
+def _synth(words: Sequence[str]) -> int:
+    from weakseg.arguments import new_parser, parse_words
+
+    parser = new_parser("synth", "Write generated images with exact masks as a VOC-layout folder.")
+    parser.add_argument("out", help="folder to write to")
+    parser.add_argument("--images", type=int, default=800, help="training images")
+    parser.add_argument("--val-images", type=int, default=200, help="validation images")
+    parser.add_argument("--seed", type=int, default=0, help="another seed is another data set")
+    parser.add_argument("--size", type=int, default=128, help="height and width in pixels")
+    arguments = parse_words(parser, words)
+    if arguments is None:
+        return EXIT_DONE
+    from weakseg.data.synthetic import CritterSettings, write_critters
+
+    written = write_critters(
+        Path(arguments.out),
+        CritterSettings(size_px=arguments.size),
+        images=arguments.images,
+        val_images=arguments.val_images,
+        seed=arguments.seed,
+        progress=_print_progress if sys.stderr.isatty() else None,
+    )
+    total = arguments.images + arguments.val_images
+    print(f"{total} images in {arguments.out}, {written} of them drawn now; look at them with")
+    print(f"  weakseg check voc --data.root {arguments.out}")
+    return EXIT_DONE
+
+
+def _print_progress(done: int, total: int) -> None:
+    # rich would do this better, but its import comes with torch here, and drawing takes seconds.
+    print(f"\r{done}/{total} images", end="\n" if done == total else "", file=sys.stderr, flush=True)
+
+
+VERBS: dict[str, Verb] = {
+    "demo": Verb("make tagged images and run the whole chain on them (5 minutes)", _demo),
+    "run": Verb("run a recipe: all stages, skipping what is finished", _run_chain),
+    "classify": Verb("stage 1: train the classifier from image-level tags", _run_single("classify")),
+    "localize": Verb("stage 2: localise each image's tags (seeds)", _run_single("localize")),
+    "refine": Verb("stage 3: turn seeds into pseudo masks", _run_single("refine")),
+    "segment": Verb("stage 4: train the segmentation network on the masks", _run_single("segment")),
+    "evaluate": Verb("stage 5: score seeds, masks and network against truth masks", _run_single("evaluate")),
+    "report": Verb("stage 6: write report.html", _run_single("report")),
+    "predict": Verb("write masks of new images with a trained network", _predict),
+    "check": Verb("look for problems in a data set before training", _check),
+    "synth": Verb("write the generated data set as a VOC-layout folder", _synth),
+}

@@ -1,0 +1,214 @@
+"""The files of a run folder: where each lives, and how it is written and read. Nothing here is a pickle.
+
+Every writer is atomic (`weakseg.files`), so that a file that exists is a file that is complete, and deterministic: the
+same run gives the same bytes.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from weakseg.data.masks import PngMasks, encode_mask
+from weakseg.errors import ArtifactError
+from weakseg.files import JsonValue, write_bytes
+from weakseg.train.loop import TrainState
+from weakseg.types import ScoreMaps
+
+METADATA_KEY = "weakseg"
+"""Entry of a safetensors header that holds our JSON."""
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The layout of one run.
+
+    Args:
+        root: The folder; may not exist yet.
+    """
+
+    root: Path
+
+    @property
+    def recipe(self) -> Path:
+        """The resolved configuration, YAML."""
+        return self.root / "recipe.yaml"
+
+    @property
+    def state(self) -> Path:
+        """State, fingerprint, versions and timings of each stage, JSON."""
+        return self.root / "run.json"
+
+    @property
+    def image_index(self) -> Path:
+        """What is known about each image file, JSON; a cache."""
+        return self.root / "images.json"
+
+    @property
+    def generated_data(self) -> Path:
+        """The generated data set, when the recipe has one and gives no other place."""
+        return self.root / "data"
+
+    @property
+    def seeds(self) -> Path:
+        """Folder of score maps, `<id>.npz`."""
+        return self.root / "seeds"
+
+    @property
+    def masks(self) -> Path:
+        """Folder of pseudo masks, `<id>.png`."""
+        return self.root / "masks"
+
+    @property
+    def predictions(self) -> Path:
+        """Folder of the segmenter's masks of the validation split, `<id>.png`."""
+        return self.root / "predictions"
+
+    @property
+    def metrics(self) -> Path:
+        """All numbers, JSON."""
+        return self.root / "metrics.json"
+
+    @property
+    def image_scores(self) -> Path:
+        """IoU of every evaluated image, CSV."""
+        return self.root / "image_scores.csv"
+
+    @property
+    def report(self) -> Path:
+        """The report, one HTML file."""
+        return self.root / "report.html"
+
+    def network(self, kind: str) -> NetworkFolder:
+        """Files of the network `classifier` or `segmenter`."""
+        return NetworkFolder(self.root / kind)
+
+    def seed(self, sample_id: str) -> Path:
+        """Seed file of one image."""
+        return self.seeds / f"{sample_id}.npz"
+
+    def mask(self, sample_id: str) -> Path:
+        """Pseudo mask of one image."""
+        return self.masks / f"{sample_id}.png"
+
+    def prediction(self, sample_id: str) -> Path:
+        """The segmenter's mask of one image."""
+        return self.predictions / f"{sample_id}.png"
+
+    def mask_reader(self) -> PngMasks:
+        """Reader of the pseudo masks."""
+        return PngMasks((self.masks,))
+
+
+@dataclass(frozen=True)
+class NetworkFolder:
+    """Files of one trained network.
+
+    Args:
+        root: The folder.
+    """
+
+    root: Path
+
+    @property
+    def model(self) -> Path:
+        """Final weights, safetensors; complete training only."""
+        return self.root / "model.safetensors"
+
+    @property
+    def checkpoint(self) -> Path:
+        """State after the last finished epoch, safetensors; gone once the training is complete."""
+        return self.root / "checkpoint.safetensors"
+
+    @property
+    def history(self) -> Path:
+        """One record per epoch, JSON."""
+        return self.root / "history.json"
+
+
+def save_tensors(path: Path, tensors: Mapping[str, Tensor], info: Mapping[str, JsonValue]) -> None:
+    """Write tensors and JSON information as one safetensors file."""
+    header = {METADATA_KEY: json.dumps(info, sort_keys=True)}
+    write_bytes(path, save({name: value.contiguous() for name, value in tensors.items()}, metadata=header))
+
+
+def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, JsonValue]]:
+    """Read a safetensors file that `save_tensors` wrote.
+
+    Returns:
+        Tensors on the CPU, and the information (empty if another program wrote the file).
+
+    Raises:
+        ArtifactError: If the file is missing or damaged.
+    """
+    if not path.is_file():
+        raise ArtifactError(f"expected a safetensors file at {path}, but there is none; run the stage that writes it")
+    try:
+        with safe_open(path, framework="pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}
+            info = json.loads((file.metadata() or {}).get(METADATA_KEY, "{}"))
+    except (SafetensorError, OSError, ValueError) as error:
+        raise ArtifactError(f"{path} is damaged ({error}); delete it and run the stage that writes it again") from None
+    return tensors, info
+
+
+def save_state(path: Path, state: TrainState) -> None:
+    """Write a training state."""
+    save_tensors(path, state.tensors, state.plain)
+
+
+def load_state(path: Path) -> TrainState | None:
+    """Read a training state, or return None if there is none."""
+    return TrainState(*load_tensors(path)) if path.is_file() else None
+
+
+def save_seed(path: Path, maps: ScoreMaps) -> None:
+    """Write score maps as an `.npz` file: `keys` (K,), `size_hw` (2,), and per scale `scale_<i>` (K, h, w) float32."""
+    arrays: dict[str, NDArray[np.generic]] = {
+        "keys": np.array(maps.keys, np.int64),
+        "size_hw": np.array(maps.size_hw, np.int64),
+    }
+    for index, scale in enumerate(maps.scales):
+        arrays[f"scale_{index}"] = scale.detach().cpu().numpy()
+    buffer = io.BytesIO()
+    np.savez(buffer, allow_pickle=False, **arrays)
+    write_bytes(path, buffer.getvalue())
+
+
+def load_seed(path: Path) -> ScoreMaps:
+    """Read score maps.
+
+    Raises:
+        ArtifactError: If the file is missing, damaged, or holds a value that is not finite.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            count = sum(name.startswith("scale_") for name in file.files)
+            scales: list[NDArray[np.float32]] = [file[f"scale_{index}"] for index in range(count)]
+            keys, (height, width) = file["keys"], file["size_hw"]
+    except FileNotFoundError:
+        raise ArtifactError(f"expected a seed at {path}, but there is none; run the stage 'localize'") from None
+    except (OSError, ValueError, KeyError, EOFError) as error:
+        raise ArtifactError(f"seed {path} is damaged ({error}); delete it and run 'localize' again") from None
+    if not all(np.isfinite(scale).all() for scale in scales):
+        raise ArtifactError(f"seed {path} holds values that are not finite; delete it and run 'localize' again")
+    return ScoreMaps(
+        keys=tuple(int(key) for key in keys),
+        scales=tuple(torch.from_numpy(scale) for scale in scales),
+        size_hw=(int(height), int(width)),
+    )
+
+
+def save_mask(path: Path, labels: NDArray[np.uint8]) -> None:
+    """Write a label map (H, W) as a palette PNG."""
+    write_bytes(path, encode_mask(labels))

@@ -1,0 +1,218 @@
+"""Opening the data sets of a recipe and looking at every image file once, before any stage runs.
+
+Unreadable files are named and left out here, so that no stage meets one. What is found out about a file is kept in
+`images.json` and looked up by size and modification time the next time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from weakseg.config.schema import DataConfig, RunConfig
+from weakseg.data.base import Dataset, Problem
+from weakseg.data.coco import open_coco
+from weakseg.data.folder import open_folder
+from weakseg.data.images import inspect_image
+from weakseg.data.synthetic import CritterSettings, write_critters
+from weakseg.data.voc import open_voc
+from weakseg.errors import ConfigError, DataError
+from weakseg.files import JsonValue, write_json
+from weakseg.pipeline.artifacts import RunFolder
+from weakseg.pipeline.runner import DIGEST_BYTES, Context
+from weakseg.pipeline.runtime import choose_device, show_progress
+from weakseg.train.distributed import rank, wait_for_all
+from weakseg.types import Sample
+
+logger = logging.getLogger("weakseg")
+
+MAX_NAMED = 5
+"""Problems of one kind that are named one by one before the rest is only counted."""
+
+INSPECTION_THREADS = 4
+"""Pillow decodes outside the interpreter lock; more threads than cores also hide the disk."""
+
+
+@dataclass(frozen=True)
+class FileFacts:
+    """What is remembered about an image file.
+
+    Args:
+        size_bytes: Length of the file.
+        modified_ns: Its modification time.
+        digest: Digest of its content.
+        problem: Why it cannot be used, or None.
+    """
+
+    size_bytes: int
+    modified_ns: int
+    digest: str
+    problem: str | None
+
+
+def prepare(config: RunConfig, folder: RunFolder) -> Context:
+    """Open the splits of a recipe, leave out what cannot be used, and digest the rest.
+
+    Args:
+        config: The resolved configuration.
+        folder: The run's files; generated data and the image index are written below it.
+
+    Raises:
+        ConfigError: If the recipe lacks a root or a split.
+        DataError: If a split holds no usable image.
+    """
+    device = choose_device(config.runtime.device)
+    datasets = open_splits(config.data, folder)
+    train, val = datasets[0], datasets[1] if len(datasets) > 1 else None
+    facts = index_images([sample for dataset in datasets for sample in dataset], folder.image_index)
+    train = _leave_out(train, facts, need_tags=True)
+    val = None if val is None else _leave_out(val, facts, need_tags=False)
+    if not train.samples:
+        raise DataError(f"{train.name} {train.split}: no readable image with known tags is left; run 'weakseg check'")
+    digests = {"train": _digest(train, facts)}
+    if val is not None and val.samples:
+        digests["val"] = _digest(val, facts)
+    else:
+        val = None
+    return Context(config, folder, device, train, val, digests)
+
+
+def open_splits(data: DataConfig, folder: RunFolder) -> list[Dataset]:
+    """Open the training split and, if the recipe names one, the validation split, just as their readers see them.
+
+    The generated data set is drawn first when the recipe asks for it; the second time it is found finished.
+    """
+    if data.name == "critters" and rank() == 0:
+        _draw_critters(data, folder)
+    wait_for_all()
+    val = None if data.name == "critters" and data.critters.val_images == 0 else data.val
+    return [open_split(data, split, folder) for split in (data.train, val) if split is not None]
+
+
+def _draw_critters(data: DataConfig, folder: RunFolder) -> None:
+    critters = data.critters
+    settings = CritterSettings(
+        size_px=critters.size_px, p_context=critters.p_context, p_coat=critters.p_coat, p_empty=critters.p_empty
+    )
+    with show_progress("drawing critters") as tick:
+        write_critters(
+            critters_root(data, folder),
+            settings,
+            images=critters.images,
+            val_images=critters.val_images,
+            seed=critters.seed,
+            progress=tick,
+        )
+
+
+def critters_root(data: DataConfig, folder: RunFolder) -> Path:
+    """Return where the generated data set lies."""
+    return folder.generated_data if data.root is None else Path(data.root)
+
+
+def open_split(data: DataConfig, split: str, folder: RunFolder) -> Dataset:
+    """Open one split with the reader the recipe names.
+
+    Raises:
+        ConfigError: If the reader needs `data.root` and there is none.
+        DataError: If the folder is not what the reader expects.
+    """
+    if data.name == "critters":
+        return replace(open_voc(critters_root(data, folder), split=split), name="critters")
+    if data.root is None:
+        raise ConfigError(f"data.root: expected the folder of the {data.name} data set, got null; add --data.root PATH")
+    root = Path(data.root)
+    if not root.is_dir():
+        raise DataError(f"data.root: there is no folder {root}")
+    if data.name == "voc":
+        return open_voc(root, split=split)
+    if data.name == "coco":
+        return open_coco(root, split=split)
+    tags = None if data.tags is None else Path(data.tags)
+    return open_folder(root, split=split, tags=tags, val_fraction=data.val_fraction)
+
+
+def index_images(samples: Sequence[Sample], cache: Path) -> dict[Path, FileFacts]:
+    """Look at every image file, or remember it from last time.
+
+    Args:
+        samples: Images to look at.
+        cache: JSON file; rewritten by rank 0 when anything is new.
+
+    Returns:
+        Facts per image file.
+    """
+    known = _read_cache(cache)
+    paths = sorted({sample.image_path for sample in samples})
+    facts: dict[Path, FileFacts] = {}
+    with ThreadPoolExecutor(INSPECTION_THREADS) as pool, show_progress("looking at images") as tick:
+        for done, (path, found) in enumerate(zip(paths, pool.map(lambda p: _inspect(p, known), paths), strict=True)):
+            facts[path] = found
+            tick(done + 1, len(paths))
+    wait_for_all()
+    if facts != known and rank() == 0:
+        write_json(cache, {str(path): vars(found) for path, found in facts.items()})
+    return facts
+
+
+def _inspect(path: Path, known: dict[Path, FileFacts]) -> FileFacts:
+    try:
+        status = path.stat()
+    except OSError as error:
+        return FileFacts(0, 0, "", error.strerror or "cannot be read")
+    old = known.get(path)
+    if old is not None and (old.size_bytes, old.modified_ns) == (status.st_size, status.st_mtime_ns):
+        return old
+    seen = inspect_image(path)
+    return FileFacts(status.st_size, status.st_mtime_ns, seen.digest, seen.problem)
+
+
+def _read_cache(path: Path) -> dict[Path, FileFacts]:
+    try:
+        document: dict[str, dict[str, JsonValue]] = json.loads(path.read_text(encoding="utf-8"))
+        return {Path(name): FileFacts(**entry) for name, entry in document.items()}  # type: ignore[arg-type]
+    except (OSError, ValueError, TypeError, AttributeError):
+        return {}  # only a cache: a missing or damaged one is made anew
+
+
+def _leave_out(dataset: Dataset, facts: dict[Path, FileFacts], *, need_tags: bool) -> Dataset:
+    problems = list(dataset.problems)
+    kept = []
+    for sample in dataset:
+        problem = facts[sample.image_path].problem
+        if problem is not None:
+            problems.append(Problem("warning", "unreadable", sample.id, f"{sample.image_path}: {problem}; left out"))
+        elif not need_tags or sample.known.any():
+            kept.append(sample)
+    _log_problems(dataset, problems)
+    return replace(dataset, samples=tuple(kept), problems=tuple(problems))
+
+
+def _log_problems(dataset: Dataset, problems: Iterable[Problem]) -> None:
+    by_kind: dict[str, list[Problem]] = {}
+    for problem in problems:
+        by_kind.setdefault(problem.kind, []).append(problem)
+    for kind, found in by_kind.items():
+        for problem in found[:MAX_NAMED]:
+            logger.warning("%s %s: %s: %s", dataset.name, dataset.split, problem.where, problem.message)
+        if len(found) > MAX_NAMED:
+            logger.warning(
+                "%s %s: and %d more of kind '%s'; 'weakseg check' counts them all",
+                dataset.name,
+                dataset.split,
+                len(found) - MAX_NAMED,
+                kind,
+            )
+
+
+def _digest(dataset: Dataset, facts: dict[Path, FileFacts]) -> str:
+    digest = hashlib.blake2b(json.dumps([dataset.split, list(dataset.classes)]).encode(), digest_size=DIGEST_BYTES)
+    for sample in dataset:
+        entry = (sample.id, sample.tags.tolist(), sample.known.tolist(), facts[sample.image_path].digest)
+        digest.update(json.dumps(entry).encode())
+    return digest.hexdigest()

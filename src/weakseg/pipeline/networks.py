@@ -1,0 +1,194 @@
+"""Building, training with checkpoints, saving and loading the two networks of a run."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+
+from weakseg.config.schema import AugmentConfig, ClassifierConfig, OptimConfig, SegmenterConfig
+from weakseg.data.transforms import Augmentation
+from weakseg.errors import ArtifactError, ConfigError
+from weakseg.files import JsonValue, write_json
+from weakseg.models.classifier import Classifier, build_classifier
+from weakseg.models.deeplab import Segmenter, build_segmenter
+from weakseg.models.weights import load_backbone
+from weakseg.pipeline.artifacts import NetworkFolder, load_state, load_tensors, save_state, save_tensors
+from weakseg.pipeline.runtime import make_generator
+from weakseg.train.distributed import rank
+from weakseg.train.loop import EpochRecord, Tick, TrainState
+from weakseg.train.plan import TrainingHooks, TrainingPlan
+from weakseg.types import ClassSet
+
+logger = logging.getLogger("weakseg")
+
+Network = TypeVar("Network", Classifier, Segmenter)
+
+
+def start_classifier(config: ClassifierConfig, classes: ClassSet, *, seed: int) -> tuple[Classifier, str]:
+    """Build a classifier with its initial weights.
+
+    Returns:
+        The classifier on the CPU, and where its weights come from, for the metrics.
+    """
+    classifier = build_classifier(
+        config.name,
+        num_classes=len(classes),
+        freeze_trunk=config.freeze_trunk,
+        fixed_norm=config.fixed_norm,
+        generator=make_generator(seed),
+    )
+    return classifier, _load_start(classifier, config.name, config.weights)
+
+
+def start_segmenter(
+    config: SegmenterConfig, classes: ClassSet, classifier: NetworkFolder, *, seed: int
+) -> tuple[Segmenter, str]:
+    """Build a segmenter with its initial weights; see `start_classifier`."""
+    segmenter = build_segmenter(
+        config.name,
+        num_labels=classes.num_labels,
+        aspp_rates=config.aspp_rates,
+        fixed_norm=config.fixed_norm,
+        generator=make_generator(seed),
+    )
+    source = str(classifier.model) if config.weights == "classifier" else config.weights
+    origin = _load_start(segmenter, config.name, source)
+    return segmenter, "classifier" if config.weights == "classifier" else origin
+
+
+def _load_start(model: Classifier | Segmenter, name: str, source: str) -> str:
+    """Load initial weights and say where they came from; `auto` falls back to random ones and warns."""
+    if source == "none":
+        return "random"
+    if source != "auto":
+        load_backbone(model.backbone, source, name)
+        return source
+    try:
+        load_backbone(model.backbone, "imagenet", name)
+    except (ArtifactError, ConfigError) as error:
+        logger.warning(
+            "starting from random weights, which costs much accuracy on few images: %s (set 'weights' to imagenet, "
+            "none or a path to decide yourself)",
+            error,
+        )
+        return "random"
+    return "imagenet"
+
+
+def make_augmentation(config: AugmentConfig) -> Augmentation:
+    """Turn the section of a recipe into the transforms' own settings."""
+    return Augmentation(
+        long_side_px=config.long_side_px, crop_px=config.crop_px, flip=config.flip, colour=config.colour
+    )
+
+
+def make_plan(optim: OptimConfig, *, epochs: int, batch_size: int, workers: int) -> TrainingPlan:
+    """Turn sections of a recipe into the training's own settings."""
+    return TrainingPlan(
+        epochs=epochs,
+        batch_size=batch_size,
+        schedule=optim.schedule,
+        learning_rate=optim.learning_rate,
+        head_multiplier=optim.head_multiplier,
+        momentum=optim.momentum,
+        weight_decay=optim.weight_decay,
+        power=optim.power,
+        warmup_share=optim.warmup_share,
+        workers=workers,
+    )
+
+
+def make_hooks(folder: NetworkFolder, tick: Tick) -> TrainingHooks:
+    """Go on from the folder's checkpoint, and write one after each epoch."""
+
+    def after_epoch(state: TrainState, record: EpochRecord) -> None:
+        if rank() == 0:
+            save_state(folder.checkpoint, state)
+        numbers = "".join(f", {name} {value:.3f}" for name, value in record.metrics.items())
+        logger.info("  epoch %d: loss %.4f%s", record.epoch, record.loss, numbers)
+
+    return TrainingHooks(resume=load_state(folder.checkpoint), after_epoch=after_epoch, tick=tick)
+
+
+def save_network(
+    folder: NetworkFolder,
+    model: Classifier | Segmenter,
+    info: dict[str, JsonValue],
+    history: tuple[EpochRecord, ...],
+) -> None:
+    """Write the final weights and the history, and delete the checkpoint; the weights come last but one."""
+    if rank() == 0:
+        write_json(folder.history, [record.to_json() for record in history])
+        save_tensors(folder.model, {name: value.cpu() for name, value in model.state_dict().items()}, info)
+        folder.checkpoint.unlink(missing_ok=True)
+
+
+def describe_network(
+    config: ClassifierConfig | SegmenterConfig, classes: ClassSet, *, kind: str, weights_from: str
+) -> dict[str, JsonValue]:
+    """Return what a weights file must say of itself to be loaded without its recipe."""
+    rates = list(config.aspp_rates) if isinstance(config, SegmenterConfig) else None
+    return {
+        "kind": kind,
+        "name": config.name,
+        "classes": list(classes),
+        "aspp_rates": rates,
+        "weights_from": weights_from,
+    }
+
+
+def load_classifier(path: Path, device: torch.device) -> tuple[Classifier, ClassSet]:
+    """Load a trained classifier for inference.
+
+    Returns:
+        The classifier in evaluation mode on `device`, without gradients to its trunk, and its classes.
+
+    Raises:
+        ArtifactError: If the file is missing, damaged or no classifier.
+    """
+
+    def build(name: str, classes: ClassSet, info: dict[str, JsonValue]) -> Classifier:
+        return build_classifier(name, num_classes=len(classes), freeze_trunk=True, fixed_norm=True)
+
+    return _load(path, "classifier", build, device)
+
+
+def load_segmenter(path: Path, device: torch.device) -> tuple[Segmenter, ClassSet]:
+    """Load a trained segmenter for inference; see `load_classifier`."""
+
+    def build(name: str, classes: ClassSet, info: dict[str, JsonValue]) -> Segmenter:
+        rates = info["aspp_rates"]
+        assert isinstance(rates, list)
+        return build_segmenter(
+            name,
+            num_labels=classes.num_labels,
+            aspp_rates=[rate for rate in rates if isinstance(rate, int)],
+            fixed_norm=True,
+        )
+
+    return _load(path, "segmenter", build, device)
+
+
+def _load(
+    path: Path,
+    kind: str,
+    build: Callable[[str, ClassSet, dict[str, JsonValue]], Network],
+    device: torch.device,
+) -> tuple[Network, ClassSet]:
+    tensors, info = load_tensors(path)
+    name, names = info.get("name"), info.get("classes")
+    if info.get("kind") != kind or not isinstance(name, str) or not isinstance(names, list):
+        found = info.get("kind") or "other weights"
+        raise ArtifactError(f"{path}: expected a {kind} that weakseg trained, got {found}")
+    classes = ClassSet(tuple(str(item) for item in names))
+    network = build(name, classes, info)
+    try:
+        network.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise ArtifactError(f"{path} does not fit its network: {' '.join(str(error).split())[:300]}") from None
+    network.eval()
+    return network.to(device), classes

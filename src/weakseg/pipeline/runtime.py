@@ -1,0 +1,145 @@
+"""How a run computes: device, processes, seeds, and what it tells the user while it works."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import torch
+import torch.distributed as dist
+from rich.console import Console
+from rich.logging import RichHandler
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from weakseg.errors import ConfigError
+from weakseg.train.distributed import rank
+from weakseg.train.loop import Tick
+
+LINE_INTERVAL_S = 10.0
+"""Without a terminal, a long loop prints one plain line this often."""
+
+console = Console(stderr=True, highlight=False)
+"""Progress and messages go to stderr, so that stdout stays a command's result."""
+
+
+def choose_device(name: str) -> torch.device:
+    """Turn `auto`, `cpu`, `cuda` or `cuda:1` into a device; under `torchrun` each process takes the GPU of its rank.
+
+    Raises:
+        ConfigError: If the device is unknown or not there.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name != "cpu" and re.fullmatch(r"cuda(:\d+)?", name) is None:
+        raise ConfigError(f"runtime.device: expected auto, cpu, cuda or cuda:N, got '{name}'")
+    device = torch.device(f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if name == "cuda" else name)
+    if device.type == "cuda":
+        if not torch.cuda.is_available():
+            raise ConfigError(f"runtime.device: '{name}' asked for, but torch sees no CUDA GPU; use auto or cpu")
+        if device.index >= torch.cuda.device_count():
+            raise ConfigError(f"runtime.device: '{device}' asked for, but there are {torch.cuda.device_count()} GPUs")
+        torch.cuda.set_device(device)
+    return device
+
+
+@contextmanager
+def joined_processes(device: torch.device) -> Iterator[None]:
+    """Join the other processes when started by `torchrun`; does nothing without a launcher."""
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1 or dist.is_initialized():
+        yield
+        return
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    try:
+        yield
+    finally:
+        dist.destroy_process_group()
+
+
+def make_deterministic() -> None:
+    """Ask torch for algorithms that give the same result each time; one that has none warns instead of failing."""
+    # cuBLAS needs this before its first call (https://docs.nvidia.com/cuda/cublas, "Results reproducibility").
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.backends.cudnn.benchmark = False
+
+
+def make_generator(seed: int) -> torch.Generator:
+    """Return a generator for the initial weights of a network (drawn on the CPU, so that every device starts alike)."""
+    return torch.Generator().manual_seed(seed)
+
+
+def start_logging(*, verbose: bool = False) -> None:
+    """Send the package's messages to stderr: colours on a terminal, plain lines elsewhere, only rank 0 below errors."""
+    logger = logging.getLogger("weakseg")
+    logger.handlers.clear()
+    logger.propagate = False
+    if console.is_terminal:
+        logger.addHandler(RichHandler(console=console, show_time=False, show_path=False, show_level=False))
+    else:
+        handler = logging.StreamHandler(sys.stderr)
+        handler.setFormatter(logging.Formatter("%(message)s"))
+        logger.addHandler(handler)
+    level = logging.DEBUG if verbose else logging.INFO
+    logger.setLevel(level if int(os.environ.get("RANK", "0")) == 0 else logging.ERROR)
+
+
+@contextmanager
+def show_progress(label: str) -> Iterator[Tick]:
+    """Show a loop's progress with its remaining time: a bar on a terminal, a line every 10 s elsewhere.
+
+    Args:
+        label: What is being done.
+
+    Yields:
+        A callback that takes (done, total). Only rank 0 shows anything.
+    """
+    if rank() != 0:
+        yield lambda done, total: None
+    elif console.is_terminal:
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+        )
+        with Progress(*columns, console=console, transient=True) as bar:
+            task = bar.add_task(label, total=None)
+            yield lambda done, total: bar.update(task, completed=done, total=total)
+    else:
+        yield plain_ticker(label, write=logging.getLogger("weakseg").info)
+
+
+def plain_ticker(label: str, *, write: Callable[[str], None], interval_s: float = LINE_INTERVAL_S) -> Tick:
+    """Return a callback that writes a plain line with the remaining time every `interval_s` seconds."""
+    started_s = time.monotonic()
+    last_s = started_s
+    first_done: int | None = None
+
+    def tick(done: int, total: int) -> None:
+        nonlocal last_s, first_done
+        first_done = done - 1 if first_done is None else first_done  # a resumed loop starts above zero
+        now_s = time.monotonic()
+        if now_s - last_s < interval_s or done >= total:
+            return
+        last_s = now_s
+        left_s = (now_s - started_s) / max(1, done - first_done) * (total - done)
+        write(f"  {label}: {done}/{total}, about {format_duration(left_s)} left")
+
+    return tick
+
+
+def format_duration(time_s: float) -> str:
+    """Say a duration as people do: `8 s`, `3 min 20 s`, `2 h 5 min`."""
+    seconds = round(time_s)
+    if seconds < 60:
+        return f"{seconds} s"
+    if seconds < 3600:
+        return f"{seconds // 60} min {seconds % 60} s"
+    return f"{seconds // 3600} h {seconds % 3600 // 60} min"

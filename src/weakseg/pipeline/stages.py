@@ -1,0 +1,163 @@
+"""The stages from tags to a segmentation network: each unpacks its section of the recipe and calls the layers below.
+
+Per-image stages give image i to process i modulo the number of processes and skip images whose file exists, which is
+all that resuming takes, since every file is written whole or not at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from weakseg.data.base import Dataset
+from weakseg.data.loaders import iterate_images
+from weakseg.localize.cam import score_maps
+from weakseg.ops.images import limit_side
+from weakseg.pipeline.artifacts import load_seed, save_mask, save_seed
+from weakseg.pipeline.networks import (
+    describe_network,
+    load_classifier,
+    make_augmentation,
+    make_hooks,
+    make_plan,
+    save_network,
+    start_classifier,
+    start_segmenter,
+)
+from weakseg.pipeline.runner import Context, Stage
+from weakseg.pipeline.runtime import show_progress
+from weakseg.refine.masks import seed_to_mask
+from weakseg.train.classify import train_classifier
+from weakseg.train.distributed import rank, world_size
+from weakseg.train.segment import train_segmenter
+from weakseg.types import Sample
+
+
+def classify(context: Context) -> str:
+    """Train the classifier: images and tags -> `classifier/`."""
+    config, runtime = context.config.classifier, context.config.runtime
+    classes = context.train.classes
+    classifier, weights_from = start_classifier(config, classes, seed=runtime.seed)
+    classifier.to(context.device)
+    folder = context.folder.network("classifier")
+    with show_progress("training the classifier") as tick:
+        history = train_classifier(
+            classifier,
+            context.train,
+            context.val,
+            augmentation=make_augmentation(config.augment),
+            plan=make_plan(config.optim, epochs=config.epochs, batch_size=config.batch_size, workers=runtime.workers),
+            seed=runtime.seed,
+            hooks=make_hooks(folder, tick),
+        )
+    info = describe_network(config, classes, kind="classifier", weights_from=weights_from)
+    save_network(folder, classifier, info, history)
+    reached = history[-1].metrics.get("map")
+    where = "" if context.val is None else f" on {context.val.split}, {len(context.val)} images"
+    return f"{len(context.train)} images, loss {history[-1].loss:.4f}" + (
+        "" if reached is None else f", mAP {100 * reached:.1f}{where}"
+    )
+
+
+def localize(context: Context) -> str:
+    """Compute score maps: classifier, images and tags -> `seeds/`."""
+    classifier, _ = load_classifier(context.folder.network("classifier").model, context.device)
+    datasets = seeded_datasets(context)
+    for sample, image in iterate_pending(context, datasets, context.folder.seed, label="localizing"):
+        seen = limit_side(image, context.config.data.max_side_px)
+        maps = score_maps(classifier, seen, sample.tags, scales=context.config.localize.scales)
+        # Score maps live at the network's stride: only the size they are rebuilt at is the original image's.
+        save_seed(context.folder.seed(sample.id), replace(maps, size_hw=image.shape[:2]))
+    return f"seeds of {sum(len(dataset) for dataset in datasets)} images"
+
+
+def refine(context: Context) -> str:
+    """Turn seeds into pseudo masks: seeds -> `masks/`."""
+    threshold = context.config.refine.background_threshold
+    datasets = seeded_datasets(context)
+    samples = [sample for dataset in datasets for sample in dataset]
+    pending = [sample for sample in samples[rank() :: world_size()] if not context.folder.mask(sample.id).exists()]
+    with show_progress("refining") as tick:
+        for done, sample in enumerate(pending):
+            maps = load_seed(context.folder.seed(sample.id))
+            labels = seed_to_mask(maps.full().numpy(), maps.keys, background_threshold=threshold)
+            save_mask(context.folder.mask(sample.id), labels)
+            tick(done + 1, len(pending))
+    return f"masks of {len(samples)} images, background threshold {threshold:g} (fixed)"
+
+
+def segment(context: Context) -> str:
+    """Train the segmentation network: images and masks -> `segmenter/`."""
+    config, runtime = context.config.segmenter, context.config.runtime
+    classes = context.train.classes
+    segmenter, weights_from = start_segmenter(config, classes, context.folder.network("classifier"), seed=runtime.seed)
+    segmenter.to(context.device)
+    folder = context.folder.network("segmenter")
+    with show_progress("training the segmenter") as tick:
+        history = train_segmenter(
+            segmenter,
+            context.train,
+            context.folder.mask_reader(),
+            augmentation=make_augmentation(config.augment),
+            plan=make_plan(config.optim, epochs=config.epochs, batch_size=config.batch_size, workers=runtime.workers),
+            seed=runtime.seed,
+            hooks=make_hooks(folder, tick),
+        )
+    info = describe_network(config, classes, kind="segmenter", weights_from=weights_from)
+    save_network(folder, segmenter, info, history)
+    return f"{len(context.train)} images, loss {history[-1].loss:.4f}"
+
+
+def seeded_datasets(context: Context) -> list[Dataset]:
+    """Return the splits that get seeds and masks; images both splits hold are taken from the first."""
+    chosen = {"train": context.train, "val": context.val}
+    datasets: list[Dataset] = []
+    seen: set[str] = set()
+    for name in context.config.localize.splits:
+        dataset = chosen[name]
+        if dataset is not None:
+            fresh = dataset.keep(sample.id for sample in dataset if sample.id not in seen)
+            seen.update(sample.id for sample in fresh)
+            datasets.append(fresh)
+    return datasets
+
+
+def iterate_pending(
+    context: Context, datasets: Sequence[Dataset], output: Callable[[str], Path], *, label: str
+) -> Iterator[tuple[Sample, NDArray[np.uint8]]]:
+    """Decode the images of this process whose output file is still missing, and show progress.
+
+    Args:
+        context: Says how many workers decode.
+        datasets: Which images.
+        output: Names the file an image's result is written to; an existing one is left as it is.
+        label: What is being done.
+
+    Yields:
+        Sample and image (H, W, 3) uint8.
+    """
+    work = [
+        (dataset, [sample for sample in dataset.samples[rank() :: world_size()] if not output(sample.id).exists()])
+        for dataset in datasets
+    ]
+    total = sum(len(samples) for _, samples in work)
+    done = 0
+    with show_progress(label) as tick:
+        for dataset, samples in work:
+            for held, images in iterate_images(dataset, samples, workers=context.config.runtime.workers):
+                yield held[0], images[0]
+                done += 1
+                tick(done, total)
+
+
+STAGES = (
+    Stage("classify", 1, ("classifier", "runtime.seed"), (), ("classifier",), classify),
+    Stage("localize", 1, ("localize", "data.max_side_px"), ("classify",), ("seeds",), localize),
+    Stage("refine", 1, ("refine",), ("localize",), ("masks",), refine),
+    Stage("segment", 1, ("segmenter", "runtime.seed"), ("refine",), ("segmenter",), segment),
+)
+"""From tags to a segmentation network; `weakseg.tasks` adds the evaluation and the report."""

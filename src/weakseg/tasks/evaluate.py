@@ -1,0 +1,246 @@
+"""Stage `evaluate`: the segmenter's masks of the validation split, and every number the truth masks allow."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import logging
+
+import numpy as np
+from numpy.typing import NDArray
+
+from weakseg.data.base import Dataset
+from weakseg.data.masks import read_mask
+from weakseg.errors import DataError
+from weakseg.files import JsonValue, write_text
+from weakseg.models.inference import predict_labels
+from weakseg.ops.metrics import ConfusionMatrix, ThresholdSweep
+from weakseg.pipeline.artifacts import RunFolder, load_seed, load_tensors, save_mask
+from weakseg.pipeline.networks import load_segmenter
+from weakseg.pipeline.runner import Context, Stage
+from weakseg.pipeline.runtime import show_progress
+from weakseg.pipeline.stages import iterate_pending, seeded_datasets
+from weakseg.tasks.scores import (
+    ClassifierScore,
+    Curve,
+    Metrics,
+    Score,
+    make_curve,
+    number,
+    percent,
+    save_metrics,
+    score_confusion,
+    score_sweep,
+)
+from weakseg.train.distributed import rank, wait_for_all
+from weakseg.types import IGNORE_LABEL, Sample
+
+logger = logging.getLogger("weakseg")
+
+IMAGE_COLUMNS = ("id", "split", "tags", "mask_iou", "segmenter_iou")
+"""Columns of `image_scores.csv`; a score is empty where there is no truth or nothing to score."""
+
+
+def evaluate(context: Context) -> str:
+    """Predict the validation split and score seeds, masks and predictions: everything -> `metrics.json`."""
+    predict_split(context)
+    wait_for_all()
+    if rank() != 0:
+        return ""
+    datasets = seeded_datasets(context)
+    scores: list[Score] = []
+    curves: list[Curve] = []
+    notes: list[str] = []
+    rows: dict[str, dict[str, str]] = {}
+    with show_progress("scoring") as tick:
+        total = sum(len(dataset) for dataset in datasets) + len(context.val or ())
+        done = 0
+        for dataset in datasets:
+            tally = SplitTally(context, dataset)
+            for sample in dataset:
+                rows[sample.id] = tally.count(sample)
+                done += 1
+                tick(done, total)
+            tally.collect(scores, curves, notes)
+        if context.val is not None:
+            scores += _score_predictions(context, context.val, rows, notes)
+            tick(total, total)
+    classifier = _classifier_score(context)
+    metrics = Metrics(
+        dataset=context.train.name,
+        label_names=context.train.classes.label_names,
+        classifier=classifier,
+        scores=tuple(scores),
+        curves=tuple(curves),
+        notes=tuple(notes),
+    )
+    _write_rows(context.folder, rows)
+    save_metrics(context.folder.metrics, metrics)
+    return _summarise(metrics)
+
+
+def predict_split(context: Context) -> None:
+    """Write the segmenter's mask of every validation image that lacks one."""
+    context.folder.predictions.mkdir(parents=True, exist_ok=True)  # the stage's output, even when it stays empty
+    if context.val is None:
+        return
+    segmenter, _ = load_segmenter(context.folder.network("segmenter").model, context.device)
+    for sample, image in iterate_pending(context, [context.val], context.folder.prediction, label="predicting"):
+        labels = predict_labels(
+            segmenter,
+            image,
+            scales=context.config.evaluate.scales,
+            flip=context.config.evaluate.flip,
+            max_side_px=context.config.data.max_side_px,
+        )
+        save_mask(context.folder.prediction(sample.id), labels)
+
+
+class SplitTally:
+    """Counts seeds and masks of one split against its truth.
+
+    Args:
+        context: The run.
+        dataset: The split.
+    """
+
+    def __init__(self, context: Context, dataset: Dataset) -> None:
+        self.context = context
+        self.dataset = dataset
+        # The first threshold is 0, the last just below 1: at 1 nothing is foreground.
+        steps = context.config.evaluate.threshold_steps
+        self.sweep = ThresholdSweep(dataset.classes.num_labels, np.arange(steps) / steps)
+        self.masks = ConfusionMatrix(dataset.classes.num_labels)
+
+    def count(self, sample: Sample) -> dict[str, str]:
+        """Count one image and return its row of `image_scores.csv`."""
+        row = _row(self.dataset, sample)
+        mask = read_mask(self.context.folder.mask(sample.id))
+        truth = read_truth(self.dataset, sample, mask.shape)
+        if truth is not None:
+            maps = load_seed(self.context.folder.seed(sample.id))
+            self.sweep.update(maps.full().numpy(), maps.keys, truth)
+            self.masks.update(mask, truth)
+            row["mask_iou"] = _image_iou(mask, truth, self.dataset.classes.num_labels)
+        return row
+
+    def collect(self, scores: list[Score], curves: list[Curve], notes: list[str]) -> None:
+        """Append what was counted."""
+        split = self.dataset.split
+        if self.masks.images == 0:
+            notes.append(f"{split}: no truth masks, so seeds and masks are not scored")
+            return
+        sweep = self.sweep.result()
+        scores.append(score_sweep(sweep, split=split))
+        curves.append(make_curve(sweep, split=split))
+        scores.append(
+            score_confusion(
+                self.masks.result(),
+                subject="masks",
+                split=split,
+                given_tags=True,
+                threshold_choice="fixed",
+                threshold=self.context.config.refine.background_threshold,
+            )
+        )
+
+
+def read_truth(dataset: Dataset, sample: Sample, size_hw: tuple[int, ...]) -> NDArray[np.uint8] | None:
+    """Read a truth mask; one that is damaged or does not fit is named in the log and counts as missing.
+
+    Args:
+        dataset: Where the sample belongs.
+        sample: The image.
+        size_hw: Size the mask must have, that of the upright image.
+    """
+    try:
+        truth = dataset.load_mask(sample)
+        if truth is None:
+            return None
+        if truth.shape != size_hw:
+            raise DataError(f"the truth mask is {truth.shape}, but the upright image is {size_hw} (height, width)")
+        foreign = truth[(truth > len(dataset.classes)) & (truth != IGNORE_LABEL)]
+        if foreign.size:
+            raise DataError(f"the truth mask holds label {foreign[0]}, but there are {len(dataset.classes)} classes")
+    except DataError as error:
+        logger.warning("%s '%s': not scored: %s; 'weakseg check' lists all such masks", dataset.name, sample.id, error)
+        return None
+    return truth
+
+
+def _score_predictions(
+    context: Context, val: Dataset, rows: dict[str, dict[str, str]], notes: list[str]
+) -> list[Score]:
+    confusion = ConfusionMatrix(val.classes.num_labels)
+    for sample in val:
+        row = rows.setdefault(sample.id, _row(val, sample))
+        prediction = read_mask(context.folder.prediction(sample.id))
+        truth = read_truth(val, sample, prediction.shape)
+        if truth is None:
+            continue
+        confusion.update(prediction, truth)
+        row["segmenter_iou"] = _image_iou(prediction, truth, val.classes.num_labels)
+    if confusion.images == 0:
+        notes.append(f"{val.split}: no truth masks, so the segmenter is not scored")
+        return []
+    return [
+        score_confusion(
+            confusion.result(),
+            subject="segmenter",
+            split=val.split,
+            given_tags=False,
+            threshold_choice="none",
+            threshold=None,
+        )
+    ]
+
+
+def _classifier_score(context: Context) -> ClassifierScore:
+    folder = context.folder.network("classifier")
+    _, info = load_tensors(folder.model)
+    history: list[dict[str, dict[str, JsonValue]]] = json.loads(folder.history.read_text(encoding="utf-8"))
+    reached = history[-1]["metrics"].get("map")
+    return ClassifierScore(
+        split=None if context.val is None else context.val.split,
+        images=0 if context.val is None else len(context.val),
+        mean_average_precision=number(reached) if isinstance(reached, float) else None,
+        weights_from=str(info["weights_from"]),
+    )
+
+
+def _row(dataset: Dataset, sample: Sample) -> dict[str, str]:
+    tags = ";".join(dataset.classes.decode(sample.tags))
+    return {"id": sample.id, "split": dataset.split, "tags": tags, "mask_iou": "", "segmenter_iou": ""}
+
+
+def _image_iou(labels: NDArray[np.uint8], truth: NDArray[np.uint8], num_labels: int) -> str:
+    confusion = ConfusionMatrix(num_labels)
+    confusion.update(labels, truth)
+    iou = number(confusion.result().mean_iou)
+    return "" if iou is None else f"{iou:.4f}"
+
+
+def _write_rows(folder: RunFolder, rows: dict[str, dict[str, str]]) -> None:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, IMAGE_COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows.values())
+    write_text(folder.image_scores, text.getvalue())
+
+
+def _summarise(metrics: Metrics) -> str:
+    if not metrics.scores:
+        return "no truth masks: nothing to score"
+    return "; ".join(f"{score.subject} {percent(score.mean_iou)} on {score.split}" for score in metrics.scores)
+
+
+EVALUATE = Stage(
+    name="evaluate",
+    version=1,
+    settings=("evaluate", "data.max_side_px"),
+    needs=("classify", "localize", "refine", "segment"),
+    outputs=("predictions", "metrics.json", "image_scores.csv"),
+    run=evaluate,
+    derived=True,
+)

@@ -1,0 +1,160 @@
+"""The report's charts with their titles, captions and legends: threshold curves and training curves."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from weakseg.errors import ArtifactError
+from weakseg.pipeline.artifacts import RunFolder
+from weakseg.tasks.report_figures import Line, LineName, draw_epochs, draw_thresholds
+from weakseg.tasks.scores import Curve, Metrics, percent
+
+
+@dataclass(frozen=True)
+class Key:
+    """One entry of a chart's legend.
+
+    Args:
+        text: What the mark means.
+        mark: Style class of the mark: a line's name, `dot` or `rule`.
+    """
+
+    text: str
+    mark: str
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A drawing and its words.
+
+    Args:
+        title: What is shown, and of what.
+        caption: The numbers to take away.
+        svg: The `<svg>` element, safe to be put into a page.
+        keys: Its legend; empty if there is a single line.
+    """
+
+    title: str
+    caption: str
+    svg: str
+    keys: tuple[Key, ...] = ()
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What a chart needs of a training's record.
+
+    Args:
+        loss: Mean loss.
+        learning_rate: Base group's rate after the epoch.
+        mean_average_precision: On the validation split, 0..1; None where not measured or undefined.
+    """
+
+    loss: float
+    learning_rate: float
+    mean_average_precision: float | None
+
+
+def build_threshold_charts(metrics: Metrics) -> tuple[Chart, ...]:
+    """Draw one chart per split whose seeds were swept."""
+    return tuple(_threshold_chart(metrics, curve, f"threshold-{k}") for k, curve in enumerate(metrics.curves))
+
+
+def build_training_charts(folder: RunFolder, metrics: Metrics) -> tuple[Chart, ...]:
+    """Draw loss, mean average precision and learning rate of both networks from their histories."""
+    charts: list[Chart] = []
+    for kind in ("classifier", "segmenter"):
+        epochs = read_history(folder.network(kind).history)
+        charts.append(_loss_chart(kind, epochs))
+        if any(epoch.mean_average_precision is not None for epoch in epochs):
+            score = metrics.classifier
+            charts.append(_precision_chart(kind, epochs, f"{score.split}, {score.images} images"))
+        charts.append(_rate_chart(kind, epochs))
+    return tuple(charts)
+
+
+def read_history(path: Path) -> tuple[Epoch, ...]:
+    """Read the records of a training.
+
+    Raises:
+        ArtifactError: If the file is missing or damaged.
+    """
+    try:
+        records = json.loads(path.read_text(encoding="utf-8"))
+        return tuple(
+            Epoch(float(record["loss"]), float(record["learning_rate"]), record["metrics"].get("map"))
+            for record in records
+        )
+    except FileNotFoundError:
+        raise ArtifactError(f"there is no {path}; run the stage that trains this network first") from None
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ArtifactError(f"{path} is damaged ({error!r}); run the stage that trains this network again") from None
+
+
+def _threshold_chart(metrics: Metrics, curve: Curve, key: str) -> Chart:
+    best = _best_index(curve)
+    masks = metrics.find("masks", curve.split)
+    fixed = masks.threshold if masks is not None and masks.threshold_choice == "fixed" else None
+    keys = [Key("mean IoU", "main"), Key("foreground precision", "second"), Key("foreground recall", "third")]
+    caption = "No threshold has a defined mean IoU."
+    if best is not None:
+        caption = (
+            f"Mean IoU of the seeds is {percent(curve.mean_iou[best])} at {curve.thresholds[best]:g}, "
+            "the best of all tried on this truth (oracle)."
+        )
+        keys.append(Key(f"oracle, {curve.thresholds[best]:g}", "dot"))
+    if masks is not None and fixed is not None:
+        caption += f" The masks were made at {fixed:g} (fixed) and reach {percent(masks.mean_iou)}."
+        keys.append(Key(f"fixed, {fixed:g}", "rule"))
+    svg = draw_thresholds(
+        curve.thresholds,
+        [
+            Line("main", curve.mean_iou),
+            Line("second", curve.precision, dashed=True),
+            Line("third", curve.recall, dashed=True),
+        ],
+        best=best,
+        fixed=fixed,
+        key=key,
+        label=f"Mean IoU, precision and recall in per cent over the background threshold. {caption}",
+    )
+    title = f"Seeds on {curve.split}, {curve.images} images, tags given"
+    return Chart(title, caption, svg, tuple(keys))
+
+
+def _best_index(curve: Curve) -> int | None:
+    """Find the largest mean IoU, the lowest threshold among equals as the sweep has it; None without any."""
+    values = [-math.inf if value is None else value for value in curve.mean_iou]
+    best = max(range(len(values)), key=values.__getitem__)
+    return None if values[best] == -math.inf else best
+
+
+def _loss_chart(kind: str, epochs: Sequence[Epoch]) -> Chart:
+    caption = f"Mean over each epoch's steps; {epochs[-1].loss:.4f} in the last."
+    return _epoch_chart(f"{kind.capitalize()}: loss", caption, [e.loss for e in epochs], "third", f"{kind}-loss")
+
+
+def _rate_chart(kind: str, epochs: Sequence[Epoch]) -> Chart:
+    values = [e.learning_rate for e in epochs]
+    caption = "Learning rate of the backbone after each epoch."
+    return _epoch_chart(f"{kind.capitalize()}: learning rate", caption, values, "second", f"{kind}-rate")
+
+
+def _precision_chart(kind: str, epochs: Sequence[Epoch], where: str) -> Chart:
+    values = [e.mean_average_precision for e in epochs]
+    defined = [(value, -k) for k, value in enumerate(values) if value is not None]
+    best, place = max(defined)  # the earliest among equals
+    caption = f"{percent(values[-1])} after the last epoch, {percent(best)} at best (epoch {1 - place})."
+    title = f"{kind.capitalize()}: mAP on {where}"
+    return _epoch_chart(title, caption, values, "main", f"{kind}-map", is_percent=True)
+
+
+def _epoch_chart(
+    title: str, caption: str, values: Sequence[float | None], name: LineName, key: str, *, is_percent: bool = False
+) -> Chart:
+    svg = draw_epochs(Line(name, values), percent=is_percent, key=key, label=f"{title}, per epoch. {caption}")
+    return Chart(title, caption, svg)

@@ -1,0 +1,52 @@
+"""Running a recipe in a run folder: the whole chain or one stage of it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from weakseg.config.schema import RunConfig
+from weakseg.pipeline.artifacts import RunFolder
+from weakseg.pipeline.inputs import prepare
+from weakseg.pipeline.runner import run_stages
+from weakseg.pipeline.runtime import choose_device, joined_processes, make_deterministic
+from weakseg.pipeline.stages import STAGES
+from weakseg.spelling import require_option
+from weakseg.tasks.evaluate import EVALUATE
+from weakseg.tasks.report import REPORT
+
+CHAIN = (*STAGES, EVALUATE, REPORT)
+"""Every stage, in order."""
+
+
+def run_recipe(config: RunConfig, out: Path, *, only: str | None = None, redo: str | None = None) -> RunFolder:
+    """Run a recipe, skipping what is finished and going on with what was interrupted.
+
+    Args:
+        config: The resolved configuration.
+        out: The run folder; made when missing.
+        only: Name of the single stage to run; None runs all.
+        redo: Name of the stage to replace, with all later ones.
+
+    Returns:
+        The run's files.
+
+    Raises:
+        WeaksegError: See `weakseg.pipeline.inputs.prepare` and `weakseg.pipeline.runner.run_stages`.
+    """
+    for name in (only, redo):
+        if name is not None:
+            require_option(name, [stage.name for stage in CHAIN], what="stage")  # before the data are looked at
+    folder = RunFolder(out)
+    make_deterministic()
+    with joined_processes(choose_device(config.runtime.device)):
+        run_stages(prepare(absolute_paths(config), folder), CHAIN, only=only, redo=redo)
+    return folder
+
+
+def absolute_paths(config: RunConfig) -> RunConfig:
+    """Return the configuration with the data's paths made absolute, so that a run can be taken up from anywhere."""
+    data = config.data
+    root = None if data.root is None else str(Path(data.root).expanduser().absolute())
+    tags = None if data.tags is None else str(Path(data.tags).expanduser().absolute())
+    return replace(config, data=replace(data, root=root, tags=tags))

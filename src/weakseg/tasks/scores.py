@@ -1,0 +1,238 @@
+"""Numbers that say what they are: every score carries its split, its number of images and how its threshold was chosen.
+
+`metrics.json` is a `Metrics` written down; the report and the tables on the terminal read it back.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from weakseg.errors import ArtifactError
+from weakseg.files import JsonValue, write_json
+from weakseg.ops.metrics import ConfusionResult, SweepResult
+
+ThresholdChoice = Literal["fixed", "oracle", "label-free", "none"]
+"""`oracle`: swept against the truth of that very split. `none`: there is no threshold, as for a segmenter's argmax."""
+
+Subject = Literal["seeds", "masks", "segmenter"]
+
+Record = TypeVar("Record")
+
+
+@dataclass(frozen=True)
+class Score:
+    """The agreement of one kind of label map with the truth of one split.
+
+    Args:
+        subject: What was scored.
+        split: Name of the split.
+        images: Number of images with a truth mask.
+        given_tags: Whether the images' own tags were given. Such numbers are not comparable with those without.
+        threshold_choice: How the background threshold was chosen.
+        threshold: That threshold, or None.
+        mean_iou: Mean over the labels that occur; None where undefined, as for all that follow.
+        iou: Per label, background first.
+        precision: Per label.
+        recall: Per label.
+        support: Truth pixels per label.
+        pixel_accuracy: Share of the pixels that are right; None for seeds, where the sweep does not count it.
+    """
+
+    subject: Subject
+    split: str
+    images: int
+    given_tags: bool
+    threshold_choice: ThresholdChoice
+    threshold: float | None
+    mean_iou: float | None
+    iou: tuple[float | None, ...]
+    precision: tuple[float | None, ...] | None
+    recall: tuple[float | None, ...] | None
+    support: tuple[int, ...]
+    pixel_accuracy: float | None
+
+    def describe(self) -> str:
+        """Say in words what the number is."""
+        threshold = {
+            "fixed": f"threshold {self.threshold} (fixed)",
+            "oracle": f"threshold {self.threshold} (oracle)",
+            "label-free": f"threshold {self.threshold} (label-free)",
+            "none": "no threshold",
+        }[self.threshold_choice]
+        tags = "tags given" if self.given_tags else "no tags"
+        return f"{self.subject} on {self.split}, {self.images} images, {tags}, {threshold}"
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Seeds at every background threshold.
+
+    Args:
+        split: Name of the split.
+        images: Number of images.
+        thresholds: (T,) thresholds.
+        mean_iou: (T,) mean IoU.
+        precision: (T,) foreground precision, None where nothing is foreground.
+        recall: (T,) foreground recall.
+    """
+
+    split: str
+    images: int
+    thresholds: tuple[float, ...]
+    mean_iou: tuple[float | None, ...]
+    precision: tuple[float | None, ...]
+    recall: tuple[float | None, ...]
+
+
+@dataclass(frozen=True)
+class ClassifierScore:
+    """How well the classifier tells tags.
+
+    Args:
+        split: Name of the split.
+        images: Number of images.
+        mean_average_precision: 0..1, or None without any positive.
+        weights_from: Where its initial weights came from.
+    """
+
+    split: str | None
+    images: int
+    mean_average_precision: float | None
+    weights_from: str
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """All numbers of a run.
+
+    Args:
+        dataset: Name of the reader.
+        label_names: `background` and the classes.
+        classifier: The classifier's score.
+        scores: One per subject and split.
+        curves: One per split with seeds and truth.
+        notes: What could not be measured, and why.
+    """
+
+    dataset: str
+    label_names: tuple[str, ...]
+    classifier: ClassifierScore
+    scores: tuple[Score, ...]
+    curves: tuple[Curve, ...]
+    notes: tuple[str, ...]
+
+    def find(self, subject: Subject, split: str) -> Score | None:
+        """Return the score of a subject on a split, or None."""
+        return next((score for score in self.scores if (score.subject, score.split) == (subject, split)), None)
+
+
+def score_confusion(
+    result: ConfusionResult,
+    *,
+    subject: Subject,
+    split: str,
+    given_tags: bool,
+    threshold_choice: ThresholdChoice,
+    threshold: float | None,
+) -> Score:
+    """Turn a confusion matrix's result into a score."""
+    return Score(
+        subject=subject,
+        split=split,
+        images=result.images,
+        given_tags=given_tags,
+        threshold_choice=threshold_choice,
+        threshold=threshold,
+        mean_iou=number(result.mean_iou),
+        iou=numbers(result.iou),
+        precision=numbers(result.precision),
+        recall=numbers(result.recall),
+        support=tuple(int(count) for count in result.support),
+        pixel_accuracy=number(result.pixel_accuracy),
+    )
+
+
+def score_sweep(result: SweepResult, *, split: str) -> Score:
+    """Turn a sweep's best point into the oracle score of the seeds."""
+    best = result.best_index
+    return Score(
+        subject="seeds",
+        split=split,
+        images=result.images,
+        given_tags=True,
+        threshold_choice="oracle",
+        threshold=number(float(result.thresholds[best])),
+        mean_iou=number(float(result.mean_iou[best])),
+        iou=numbers(result.iou[best]),
+        precision=None,
+        recall=None,
+        support=tuple(int(count) for count in result.support),
+        pixel_accuracy=None,
+    )
+
+
+def make_curve(result: SweepResult, *, split: str) -> Curve:
+    """Turn a sweep's result into a curve."""
+    return Curve(
+        split=split,
+        images=result.images,
+        thresholds=tuple(round(float(value), 6) for value in result.thresholds),
+        mean_iou=numbers(result.mean_iou),
+        precision=numbers(result.precision),
+        recall=numbers(result.recall),
+    )
+
+
+def save_metrics(path: Path, metrics: Metrics) -> None:
+    """Write all numbers as JSON; undefined ones are null."""
+    write_json(path, asdict(metrics))
+
+
+def load_metrics(path: Path) -> Metrics:
+    """Read what `save_metrics` wrote.
+
+    Raises:
+        ArtifactError: If the file is missing or damaged.
+    """
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        return Metrics(
+            dataset=document["dataset"],
+            label_names=tuple(document["label_names"]),
+            classifier=ClassifierScore(**document["classifier"]),
+            scores=tuple(_read(Score, entry) for entry in document["scores"]),
+            curves=tuple(_read(Curve, entry) for entry in document["curves"]),
+            notes=tuple(document["notes"]),
+        )
+    except FileNotFoundError:
+        raise ArtifactError(f"there is no {path}; run the stage 'evaluate' first") from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise ArtifactError(f"{path} is damaged ({error}); run the stage 'evaluate' again") from None
+
+
+def number(value: float) -> float | None:
+    """Return a rounded number, or None for NaN; six digits are beyond any meaning and equal on every machine."""
+    return None if math.isnan(value) else round(value, 6)
+
+
+def numbers(values: NDArray[np.float64]) -> tuple[float | None, ...]:
+    """Apply `number` to each value of a vector."""
+    return tuple(number(float(value)) for value in values)
+
+
+def percent(value: float | None) -> str:
+    """Write a fraction as a percentage with one digit, or a dash where it is undefined."""
+    return "–" if value is None else f"{100 * value:.1f}"
+
+
+def _read(kind: Callable[..., Record], entry: dict[str, JsonValue]) -> Record:
+    """Build a frozen record; JSON has lists where it has tuples."""
+    return kind(**{key: tuple(value) if isinstance(value, list) else value for key, value in entry.items()})

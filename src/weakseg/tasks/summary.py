@@ -1,0 +1,40 @@
+"""The table a finished run prints on the terminal."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.table import Table
+
+from weakseg.pipeline.artifacts import RunFolder
+from weakseg.tasks.scores import load_metrics, percent
+from weakseg.train.distributed import rank
+
+
+def print_summary(folder: RunFolder) -> None:
+    """Print every score of a run with what it was measured on, and where the report is; stdout, rank 0 only."""
+    if rank() != 0:
+        return
+    console = Console(highlight=False)
+    metrics = load_metrics(folder.metrics)
+    if metrics.scores:
+        table = Table(title=f"mean IoU in %, {metrics.dataset}", title_justify="left")
+        for heading, justify in (("what", "left"), ("split", "left"), ("images", "right"), ("tags", "left")):
+            table.add_column(heading, justify="right" if justify == "right" else "left")
+        table.add_column("threshold")
+        table.add_column("mIoU", justify="right")
+        for score in metrics.scores:
+            threshold = "–" if score.threshold is None else f"{score.threshold:.2f} ({score.threshold_choice})"
+            tags = "given" if score.given_tags else "not given"
+            row = (score.subject, score.split, str(score.images), tags, threshold, percent(score.mean_iou))
+            table.add_row(*row)
+        console.print(table)
+    classifier = metrics.classifier
+    if classifier.mean_average_precision is not None:
+        console.print(
+            f"classifier: mAP {percent(classifier.mean_average_precision)} on {classifier.split}, "
+            f"{classifier.images} images, started from {classifier.weights_from} weights"
+        )
+    for note in metrics.notes:
+        console.print(f"note: {note}")
+    console.print(f"masks:  {folder.masks}", soft_wrap=True)
+    console.print(f"report: {folder.report}", soft_wrap=True)
