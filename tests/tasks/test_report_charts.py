@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.tasks.made_run import make_run
+from weakseg.errors import ArtifactError
+from weakseg.files import write_json
+from weakseg.tasks.report_charts import Key, build_threshold_charts, build_training_charts, read_history
+from weakseg.tasks.scores import ClassifierScore, Curve, Metrics, load_metrics
+
+NO_SCORES = Metrics("folder", ("background", "a"), ClassifierScore("val", 4, None, "random"), (), (), ())
+
+
+def make_metrics(curve: Curve) -> Metrics:
+    return Metrics("folder", ("background", "a"), ClassifierScore("val", 4, None, "random"), (), (curve,), ())
+
+
+def test_threshold_chart_names_its_split_its_images_and_both_thresholds(tmp_path: Path) -> None:
+    context = make_run(tmp_path)
+    metrics = load_metrics(context.folder.metrics)
+    chart = build_threshold_charts(metrics)[1]
+    assert chart.title == "Seeds on val, 3 images, tags given"
+    assert "at 0.3, the best of all tried on this truth (oracle)" in chart.caption
+    assert "The masks were made at 0.25 (fixed)" in chart.caption
+    assert chart.keys[-2:] == (Key("oracle, 0.3", "dot"), Key("fixed, 0.25", "rule"))
+
+
+def test_the_lowest_of_equally_good_thresholds_is_marked() -> None:
+    curve = Curve("val", 4, (0.0, 0.25, 0.5), (0.2, 0.6, 0.6), (0.5, 0.5, None), (1.0, 0.5, 0.0))
+    (chart,) = build_threshold_charts(make_metrics(curve))
+    assert chart.caption == "Mean IoU of the seeds is 60.0 at 0.25, the best of all tried on this truth (oracle)."
+
+
+def test_curve_without_any_defined_value_has_no_best_threshold() -> None:
+    curve = Curve("val", 4, (0.0, 0.5), (None, None), (None, None), (None, None))
+    (chart,) = build_threshold_charts(make_metrics(curve))
+    assert chart.caption == "No threshold has a defined mean IoU."
+    assert [key.mark for key in chart.keys] == ["main", "second", "third"]
+
+
+def test_training_charts_leave_out_what_was_not_measured(tmp_path: Path) -> None:
+    context = make_run(tmp_path, train_tags=(0,), val_tags=None)
+    charts = build_training_charts(context.folder, NO_SCORES)
+    assert [chart.title for chart in charts] == [
+        "Classifier: loss",
+        "Classifier: learning rate",
+        "Segmenter: loss",
+        "Segmenter: learning rate",
+    ]
+    assert charts[0].caption == "Mean over each epoch's steps; 0.5000 in the last."
+
+
+def test_best_epoch_is_the_earliest_among_equals_and_undefined_ones_are_passed_over(tmp_path: Path) -> None:
+    context = make_run(tmp_path, train_tags=(0,), val_tags=(0,))
+    records = [
+        {"epoch": k + 1, "loss": 1.0, "learning_rate": 0.1, "metrics": {"map": value}}
+        for k, value in enumerate([None, 0.75, 0.75, 0.5])
+    ]
+    write_json(context.folder.network("classifier").history, records)
+    chart = build_training_charts(context.folder, NO_SCORES)[1]
+    assert chart.title == "Classifier: mAP on val, 4 images"
+    assert chart.caption == "50.0 after the last epoch, 75.0 at best (epoch 2)."
+
+
+def test_damaged_or_missing_history_is_named_with_the_stage_to_run(tmp_path: Path) -> None:
+    path = tmp_path / "history.json"
+    with pytest.raises(ArtifactError, match="run the stage that trains this network first"):
+        read_history(path)
+    path.write_text('[{"epoch": 1}]', encoding="utf-8")
+    with pytest.raises(ArtifactError, match=r"history\.json is damaged .*'loss'.* run the stage that trains"):
+        read_history(path)
