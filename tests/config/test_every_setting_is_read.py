@@ -1,0 +1,43 @@
+"""A setting nobody reads is a promise nobody keeps: this runs the chain and records which settings are looked at."""
+
+import dataclasses
+import sys
+import typing
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.photos import TINY, TINY_CRITTERS, make_photos
+from weakseg.cli import main
+from weakseg.config.schema import RunConfig
+
+NOT_READERS = ("weakseg.config.", "weakseg.pipeline.runner", "dataclasses", "jsonargparse", "copy")
+"""Modules that touch every setting only to parse, write or fingerprint it."""
+
+
+def sections(kind: type) -> Iterator[type]:
+    yield kind
+    for annotation in typing.get_type_hints(kind).values():
+        if dataclasses.is_dataclass(annotation):
+            assert isinstance(annotation, type)
+            yield from sections(annotation)
+
+
+def test_every_setting_is_read_by_the_chain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: set[tuple[str, str]] = set()
+
+    def record(self: object, name: str) -> object:
+        caller = sys._getframe(1).f_globals.get("__name__", "")
+        if not caller.startswith(NOT_READERS):
+            read.add((type(self).__name__, name))
+        return object.__getattribute__(self, name)
+
+    for kind in set(sections(RunConfig)):
+        monkeypatch.setattr(kind, "__getattribute__", record)
+    make_photos(tmp_path / "photos", count=6)
+    assert main(["run", "demo", *TINY_CRITTERS, *TINY, "--out", str(tmp_path / "a")]) == 0
+    folder = ("--data.root", str(tmp_path / "photos"), "--out", str(tmp_path / "b"))
+    assert main(["run", "folder", *folder, *TINY, "--classifier.epochs=1", "--segmenter.epochs=1"]) == 0
+    expected = {(kind.__name__, field.name) for kind in sections(RunConfig) for field in dataclasses.fields(kind)}
+    assert expected - read == set()

@@ -1,0 +1,95 @@
+from pathlib import Path
+
+import pytest
+
+from weakseg.config.load import build_config, list_recipes, read_recipe, to_plain, to_yaml
+from weakseg.config.schema import RunConfig
+from weakseg.errors import ConfigError
+
+
+@pytest.mark.parametrize("name", list_recipes())
+def test_every_recipe_resolves_and_survives_being_written_down(name: str, tmp_path: Path) -> None:
+    config = build_config(read_recipe(name))
+    path = tmp_path / "recipe.yaml"
+    path.write_text(to_yaml(config))
+    assert build_config(read_recipe(str(path))) == config
+
+
+@pytest.mark.parametrize("name", list_recipes())
+def test_every_recipe_trains_its_segmenter_on_masks_that_exist(name: str) -> None:
+    assert "train" in build_config(read_recipe(name)).localize.splits
+
+
+def test_an_empty_recipe_is_the_schema_itself() -> None:
+    assert build_config({}) == RunConfig()
+
+
+def test_an_override_wins_over_the_recipe_and_the_recipe_over_the_default() -> None:
+    recipe = {"classifier": {"epochs": 3, "batch_size": 4}}
+    config = build_config(recipe, ("--classifier.epochs=7", "--localize.scales", "[1.0, 2.0]", "--data.val=null"))
+    assert (config.classifier.epochs, config.classifier.batch_size) == (7, 4)
+    assert config.localize.scales == (1.0, 2.0)
+    assert config.data.val is None
+    assert config.segmenter == RunConfig().segmenter
+
+
+def test_lists_become_tuples_so_that_a_configuration_cannot_change() -> None:
+    config = build_config({"classifier": {"augment": {"long_side_px": [32, 64]}}})
+    assert config.classifier.augment.long_side_px == (32, 64)
+    assert hash(config) == hash(build_config(dict(to_plain(config))))  # type: ignore[call-overload]
+
+
+MISTAKES = [
+    ({"classifier": {"epoch": 3}}, (), "classifier.epoch: no such setting (got 3); did you mean 'classifier.epochs'?"),
+    ({"data": {"critters": {"p_caot": 1}}}, (), "did you mean 'data.critters.p_coat'?"),
+    ({}, ("--data.nam", "voc"), "data.nam: no such setting (got voc); did you mean 'data.name'?"),
+    ({"data": {"name": "vox"}}, (), "data.name: expected one of critters, voc, coco, folder, got vox"),
+    ({}, ("--classifier.epochs", "many"), "classifier.epochs: expected a whole number, got many"),
+    ({"classifier": {"epochs": 2.5}}, (), "classifier.epochs: expected a whole number, got 2.5"),
+    ({"classifier": 3}, (), "classifier: expected a section with settings of its own, got 3"),
+    ({}, ("--classifier.freeze_trunk=maybe",), "classifier.freeze_trunk: expected true or false, got maybe"),
+    (
+        {"classifier": {"augment": {"long_side_px": [1, 2, 3]}}},
+        (),
+        "classifier.augment.long_side_px: expected a list of 2: a whole number, a whole number, got [1, 2, 3]",
+    ),
+    ({"localize": {"splits": ["trian"]}}, (), "localize.splits: expected a list, each one of train, val, got"),
+    ({"data": {"root": 3}}, (), "data.root: expected text or null, got 3"),
+    ({}, ("--refine.background_threshold=1.5",), "refine.background_threshold: expected a value within 0..1, got 1.5"),
+    ({}, ("--refine.background_threshold=nan",), "refine.background_threshold: expected a number, got nan"),
+    ({}, ("--classifier.batch_size=0",), "classifier.batch_size: expected a value at least 1, got 0"),
+    ({}, ("--localize.scales=[]",), "localize.scales: expected at least one value, got an empty list"),
+    ({}, ("--localize.splits=[]",), "localize.splits: expected at least one of train, val, got an empty list"),
+    (
+        {"segmenter": {"augment": {"long_side_px": [64, 32]}}},
+        (),
+        "segmenter.augment.long_side_px: expected [smallest, largest], got [64, 32]",
+    ),
+]
+
+
+@pytest.mark.parametrize(("recipe", "overrides", "message"), MISTAKES)
+def test_a_mistake_is_one_line_with_path_expectation_and_hint(
+    recipe: dict[str, object], overrides: tuple[str, ...], message: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        build_config(recipe, overrides)  # type: ignore[arg-type]
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_recipe_that_is_not_there_is_named_with_the_nearest_one() -> None:
+    with pytest.raises(ConfigError, match=r"recipe 'fodler': expected .*; did you mean 'folder'\?"):
+        read_recipe("fodler")
+    with pytest.raises(ConfigError, match=r"nowhere\.yaml: no such file"):
+        read_recipe("nowhere.yaml")
+
+
+def test_a_file_that_is_no_recipe_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "r.yaml"
+    path.write_text("- a\n- b\n")
+    with pytest.raises(ConfigError, match="expected sections such as 'data:', got list"):
+        read_recipe(str(path))
+    path.write_text("data: {name: [\n")
+    with pytest.raises(ConfigError, match="not valid YAML"):
+        read_recipe(str(path))

@@ -1,0 +1,176 @@
+"""The whole chain on a handful of tiny images: every reader, resumption after a kill, and what users see."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.photos import TINY, TINY_CRITTERS, make_photos
+from weakseg.cli import main
+
+VARYING = {"run.json"}
+"""Holds timings; every other file of a run is a function of recipe and data."""
+
+CRITTERS = ("run", "demo", *TINY_CRITTERS, *TINY)
+
+
+def read_files(run: Path) -> dict[str, bytes]:
+    return {
+        path.relative_to(run).as_posix(): path.read_bytes()
+        for path in run.rglob("*")
+        if path.is_file() and path.name not in VARYING
+    }
+
+
+def normalised(run: Path) -> dict[str, bytes]:
+    """Files of a run with what names the run's own place blanked: paths and modification times."""
+    files = read_files(run)
+    files.pop("images.json")
+    files["report.html"] = files["report.html"].replace(run.name.encode(), b"RUN")
+    return files
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    run = tmp_path_factory.mktemp("whole") / "run_a"
+    assert main([*CRITTERS, "--out", str(run)]) == 0
+    return run
+
+
+def test_the_chain_leaves_everything_a_user_looks_for(finished: Path) -> None:
+    state = json.loads((finished / "run.json").read_text())
+    assert sorted(state["stages"]) == ["classify", "evaluate", "localize", "refine", "report", "segment"]
+    assert all(stage["finished"] for stage in state["stages"].values())
+    assert len(list((finished / "seeds").glob("*.npz"))) == 17
+    assert len(list((finished / "masks").glob("*.png"))) == 17
+    assert len(list((finished / "predictions").glob("*.png"))) == 5
+    metrics = json.loads((finished / "metrics.json").read_text())
+    told = [
+        (score["subject"], score["split"], score["images"], score["threshold_choice"]) for score in metrics["scores"]
+    ]
+    assert told == [
+        ("seeds", "train", 12, "oracle"),
+        ("masks", "train", 12, "fixed"),
+        ("seeds", "val", 5, "oracle"),
+        ("masks", "val", 5, "fixed"),
+        ("segmenter", "val", 5, "none"),
+    ]
+    assert (finished / "report.html").read_text().startswith("<!DOCTYPE html>")
+    assert not list(finished.rglob("*.partial"))
+    assert not list(finished.rglob("checkpoint*"))
+
+
+def test_no_file_of_a_run_is_a_pickle(finished: Path) -> None:
+    for name, content in read_files(finished).items():
+        assert not content.startswith(b"\x80"), name  # the first byte of a pickle, protocol 2 or later
+        assert b"data.pkl" not in content, name  # torch.save
+
+
+def test_a_finished_run_is_skipped_and_left_as_it_is(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = {path: path.stat().st_mtime_ns for path in (finished / "masks").iterdir()}
+    assert main(["run", str(finished)]) == 0
+    assert capsys.readouterr().err.count("finished before") == 6
+    assert before == {path: path.stat().st_mtime_ns for path in (finished / "masks").iterdir()}
+
+
+def test_another_run_of_the_same_recipe_is_equal_to_the_last_byte(finished: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run_b"
+    assert main([*CRITTERS, "--out", str(run), "--data.root", str(finished / "data"), "--runtime.workers=2"]) == 0
+    theirs = {name: content for name, content in normalised(run).items() if name != "recipe.yaml"}
+    for name, content in theirs.items():
+        if name != "report.html":  # shows the recipe, in which data.root and workers differ
+            assert content == normalised(finished)[name], name
+
+
+def test_a_changed_setting_stops_the_run_until_redo(
+    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    subprocess.run(["cp", "-r", str(finished), str(run)], check=True)
+    assert main(["run", str(run), "--refine.background_threshold=0.5"]) == 1
+    assert "refine.background_threshold was 0.08, is 0.5; add --redo refine" in " ".join(
+        capsys.readouterr().err.split()
+    )
+    assert main(["run", str(run), "--refine.background_threshold=0.5", "--redo", "refine"]) == 0
+    told = capsys.readouterr().err
+    assert "localize: finished before" in told
+    assert "refine: started" in told
+    assert "segment: started" in told
+
+
+KILL_WHEN = [
+    lambda run: len(list((run / "data").rglob("*.xml"))) >= 3,
+    lambda run: (run / "classifier" / "checkpoint.safetensors").exists(),
+    lambda run: len(list((run / "seeds").glob("*.npz"))) >= 4,
+    lambda run: len(list((run / "masks").glob("*.png"))) >= 2,
+    lambda run: (run / "segmenter" / "checkpoint.safetensors").exists(),
+    lambda run: (run / "predictions").exists(),
+]
+"""Moments within each stage, in order; a run too fast to be caught at one is killed a little later."""
+
+
+@pytest.mark.slow
+def test_a_run_killed_at_any_moment_goes_on_and_ends_with_the_same_files(finished: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run_a"
+    command = [sys.executable, "-m", "weakseg", *CRITTERS, "--out", str(run)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    killed = 0
+    for moment in KILL_WHEN:
+        process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        while process.poll() is None and not moment(run):
+            time.sleep(0.002)
+        process.send_signal(signal.SIGKILL)
+        killed += process.wait() == -signal.SIGKILL
+    assert killed >= 4  # the last moments may fall after the end
+    assert subprocess.run(command, env=environment, capture_output=True, check=False).returncode == 0
+    interrupted, whole = normalised(run), normalised(finished)
+    assert interrupted.keys() == whole.keys()
+    for name, content in whole.items():
+        assert interrupted[name] == content, name
+
+
+def test_a_folder_of_photographs_runs_around_its_damaged_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    photos, run = tmp_path / "photos", tmp_path / "run"
+    bad = make_photos(photos)
+    assert main(["run", "folder", "--data.root", str(photos), "--out", str(run), *TINY]) == 0
+    captured = capsys.readouterr()
+    assert bad in captured.err
+    assert "left out" in captured.err
+    assert "no truth masks" in captured.out
+    masks = {path.relative_to(run / "masks").with_suffix("").as_posix() for path in (run / "masks").rglob("*.png")}
+    assert len(masks) == 13
+    assert bad not in masks
+    # Photo 05 is stored lying on its side; its mask stands upright, as viewers show the photo.
+    with Image.open(photos / "holiday" / "photo 05.jpg") as stored:
+        width, height = stored.size
+    assert np.asarray(Image.open(run / "masks" / "holiday" / "photo 05.png")).shape == (width, height)
+
+
+def test_prediction_of_new_images_needs_only_the_run(
+    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    photos, out = tmp_path / "new", tmp_path / "out"
+    make_photos(photos, count=5)
+    assert main(["predict", str(finished), str(photos), "--out", str(out)]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 4  # one of five is damaged
+    mask = np.asarray(Image.open(out / "home" / "garden" / "photo 00.png"))
+    assert mask.shape == (60, 80)
+    assert mask.max() <= 6
+    assert Image.open(out / "home" / "garden" / "photo 00_overlay.jpg").size == (80, 60)
+
+
+@pytest.mark.parametrize("stage", ["classify", "localize", "refine", "segment", "evaluate", "report"])
+def test_a_finished_stage_can_be_asked_for_by_name(
+    stage: str, finished: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([stage, str(finished)]) == 0
+    assert f"{stage}: finished before" in capsys.readouterr().err

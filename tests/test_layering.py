@@ -1,0 +1,73 @@
+"""Imports go one way only (DESIGN section 2); this walks the syntax tree of every module, lazy imports included."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).parent.parent / "src" / "weakseg"
+
+LAYERS = (
+    {"errors", "spelling", "files", "types", "__init__"},
+    {"config"},
+    {"ops"},
+    {"data", "models"},
+    {"train"},
+    {"localize", "refine"},
+    {"pipeline"},
+    {"tasks"},
+    {"cli", "arguments", "__main__"},
+)
+FORBIDDEN = {("ops", "config"), ("models", "config"), ("data", "config"), ("data", "models"), ("models", "data")}
+"""Pairs that the order of the layers alone would allow."""
+
+BASE_ORDER = ("errors", "spelling", "files", "types")
+"""Within the lowest layer, a module imports only those before it."""
+
+
+def layer_of(name: str) -> int:
+    return next(index for index, names in enumerate(LAYERS) if name in names)
+
+
+def imported_parts(path: Path) -> set[str]:
+    """Names right below `weakseg` that a file imports."""
+    parts: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module is not None:
+            names = [node.module] if node.module != "weakseg" else [f"weakseg.{alias.name}" for alias in node.names]
+            assert node.level == 0, f"{path}: relative import"
+        elif isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        else:
+            continue
+        parts |= {name.split(".")[1] for name in names if name.startswith("weakseg.") and not name.endswith("__")}
+    return parts
+
+
+def modules() -> list[Path]:
+    return sorted(SOURCE.rglob("*.py"))
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: path.relative_to(SOURCE).as_posix())
+def test_a_module_imports_only_its_own_and_lower_layers(path: Path) -> None:
+    own = path.relative_to(SOURCE).parts[0].removesuffix(".py")
+    for part in imported_parts(path):
+        assert layer_of(part) <= layer_of(own), f"{own} must not import {part}"
+        assert (own, part) not in FORBIDDEN, f"{own} must not import {part}"
+        if own in BASE_ORDER and part in BASE_ORDER:
+            assert BASE_ORDER.index(part) < BASE_ORDER.index(own), f"{own} must not import {part}"
+
+
+def test_every_module_belongs_to_a_layer() -> None:
+    known = set().union(*LAYERS)
+    assert {path.relative_to(SOURCE).parts[0].removesuffix(".py") for path in modules()} <= known
+
+
+def test_the_walk_sees_imports_inside_functions() -> None:
+    assert {"tasks", "pipeline", "arguments"} <= imported_parts(SOURCE / "cli.py")
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: path.relative_to(SOURCE).as_posix())
+def test_no_module_is_called_by_what_it_is_not_about(path: Path) -> None:
+    assert path.stem not in {"utils", "util", "helpers", "misc", "common"}
+    assert not path.stem.endswith(("_voc_coco", "_new", "_old"))
