@@ -1,0 +1,100 @@
+"""Every command of the README is run here, in order, in one folder, at a size that takes seconds."""
+
+import re
+import shlex
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tests.data.layouts import coco_document, square, write_image, write_json, write_mask, write_voc
+from tests.golden_weights import fill_state_dict, load_layout
+from tests.photos import TINY, TINY_CRITTERS, make_photos
+from weakseg.cli import main
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+TRAINING_VERBS = ("run", "demo")
+SHOWING_ONLY = ("--help", "--print_config")
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+
+
+def commands() -> list[str]:
+    return [line for block in blocks("bash") for line in block.splitlines() if line]
+
+
+def make_workspace(root: Path) -> None:
+    """Lay out what the README takes for granted: photographs, VOC, COCO and a released checkpoint."""
+    make_photos(root / "photos", count=8)
+    make_photos(root / "new_photos", count=3)
+    names = {f"2007_{n:06d}": (("cat",), ("dog",), ("cat", "dog"), ("person",))[n % 4] for n in range(8)}
+    voc = write_voc(root / "VOCdevkit" / "VOC2012", names, train=list(names)[:6], val=list(names)[6:])
+    for name in names:
+        write_image(voc / "JPEGImages" / f"{name}.jpg", (40, 52))
+        write_mask(voc / "SegmentationClassAug" / f"{name}.png", np.full((40, 52), 8))
+    files = [f"{n:012d}.jpg" for n in range(6)]
+    for split in ("train2014", "val2014"):
+        document = coco_document(["cat", "dog"], files, [(n, n % 2, square(4, 4, 9)) for n in range(5)], (40, 52))
+        write_json(root / "coco" / "annotations" / f"instances_{split}.json", document)
+        for name in files:
+            write_image(root / "coco" / split / name, (40, 52))
+
+
+@pytest.mark.slow
+def test_every_command_of_the_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_workspace(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    ran = 0
+    for command in commands():
+        program, *words = shlex.split(command)
+        if program == "weakseg":
+            tiny = words[0] in TRAINING_VERBS and not set(words) & set(SHOWING_ONLY)
+            assert main([*words, *(TINY if tiny else ())]) == 0, command
+            ran += 1
+        elif program == "make":
+            # The recipe of the target is read, not run: `make test` would start this very test.
+            result = subprocess.run(["make", "-n", *words], cwd=ROOT, capture_output=True, text=True, check=True)
+            assert result.stdout, command
+        else:
+            assert (program, words) == ("source", [".venv/bin/activate"]), f"the test does not know: {command}"
+    assert ran >= 12
+    assert (tmp_path / "runs" / "folder" / "report.html").is_file()
+    assert (tmp_path / "new_masks").is_dir()
+
+
+@pytest.mark.slow
+def test_the_demo_that_make_starts_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    recipe = subprocess.run(["make", "-n", "demo"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert recipe.splitlines()[-1] == ".venv/bin/weakseg demo"
+    assert main(["demo", *TINY_CRITTERS, *TINY]) == 0
+    assert (tmp_path / "runs" / "demo" / "report.html").is_file()
+
+
+def test_the_python_of_the_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    weights = fill_state_dict(load_layout("resnet50_cam").shapes)
+    torch.save({name: torch.from_numpy(np.asarray(value)) for name, value in weights.items()}, "res50_cam.pth")
+    names: dict[str, object] = {"image": np.zeros((20, 30, 3), np.uint8), "tags": np.eye(20, dtype=np.uint8)[3]}
+    (code,) = blocks("python")
+    exec(compile(code, "README.md", "exec"), names)
+    seed = names["seed"]
+    assert isinstance(seed, torch.Tensor)
+    assert seed.shape == (1, 20, 30)
+
+
+def test_links_and_pictures_of_the_documents_exist() -> None:
+    for document in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")):
+        for target in re.findall(r"\]\(([^)#]+)\)", document.read_text(encoding="utf-8")):
+            if not target.startswith("http"):
+                assert (document.parent / target).exists(), f"{document.name}: {target}"
+
+
+def test_nothing_is_left_to_fill_in() -> None:
+    assert "@@" not in README
