@@ -1,6 +1,33 @@
 """Settings of the whole test suite."""
 
+import logging
+from collections.abc import Iterator
+
+import pytest
 import torch
 
 # Small tensors gain nothing from threads, and on busy cores threads that wait for each other cost tenfold.
 torch.set_num_threads(1)
+
+
+class _Keeper(logging.Handler):
+    """Keeps the text of every message."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(record.getMessage())
+
+
+@pytest.fixture
+def told() -> Iterator[list[str]]:
+    """What the package logs; unlike `caplog` it does not mind whether an earlier test has started logging."""
+    logger, keeper = logging.getLogger("weakseg"), _Keeper()
+    level = logger.level
+    logger.addHandler(keeper)
+    logger.setLevel(logging.INFO)
+    yield keeper.lines
+    logger.removeHandler(keeper)
+    logger.setLevel(level)

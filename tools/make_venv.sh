@@ -9,6 +9,11 @@ PIP_CONSTRAINT=$PWD/constraints.txt
 PIP_DISABLE_PIP_VERSION_CHECK=1
 export PIP_CONSTRAINT PIP_DISABLE_PIP_VERSION_CHECK
 
+CPU_INDEX=https://download.pytorch.org/whl/cpu
+can_reach() {
+    "$PYTHON" -c 'import sys, urllib.request; urllib.request.urlopen(sys.argv[1] + "/torch/", timeout=5)' "$1" 2>/dev/null
+}
+
 stamp=$(cat pyproject.toml constraints.txt tools/make_venv.sh | cksum)
 if [ "$(cat .venv/stamp 2>/dev/null)" = "$stamp" ]; then
     exit 0
@@ -29,11 +34,11 @@ fi
 echo "setting up .venv (once, a few minutes)"
 if [ -n "${TORCH_INDEX_URL:-}" ]; then
     pip install --quiet --index-url "$TORCH_INDEX_URL" torch
-elif command -v nvidia-smi >/dev/null 2>&1; then
-    pip install --quiet torch
-else
+elif ! command -v nvidia-smi >/dev/null 2>&1 && can_reach "$CPU_INDEX"; then
     # No NVIDIA driver: prefer the CPU build, which carries a local version (+cpu) and so wins over the plain one.
-    pip install --quiet --retries 1 --extra-index-url https://download.pytorch.org/whl/cpu torch
+    pip install --quiet --extra-index-url "$CPU_INDEX" torch
+else
+    pip install --quiet torch
 fi
 pip install --quiet --editable '.[dev]'
 echo "$stamp" >.venv/stamp

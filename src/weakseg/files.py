@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
+
+from weakseg.errors import ArtifactError
 
 JsonValue = None | bool | int | float | str | Sequence["JsonValue"] | Mapping[str, "JsonValue"]
 """What JSON can hold; annotates documents instead of `Any`. Decoded ones hold `list` and `dict`."""
@@ -19,17 +21,25 @@ def atomic_open(path: Path) -> Iterator[BinaryIO]:
 
     Parent folders are made. The temporary name carries the process id, so that several ranks may write beside
     one another; it starts with a dot, so that readers which list a folder do not meet it.
+
+    Raises:
+        ArtifactError: If the system refuses: no permission, no space, a file where a folder should be.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with partial.open("wb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
         partial.replace(path)
+    except OSError as error:
+        raise ArtifactError(
+            f"cannot write {path}: {error.strerror or error}; make room there or choose another place"
+        ) from error
     finally:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):
+            partial.unlink()
 
 
 def write_bytes(path: Path, content: bytes) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -18,7 +19,7 @@ from torch.utils.data import Dataset as TorchDataset
 
 from weakseg.data.base import Dataset, MaskReader
 from weakseg.data.transforms import Augmentation, augment_image, make_rng
-from weakseg.errors import ConfigError, DataError
+from weakseg.errors import ConfigError, DataError, WeaksegError
 from weakseg.types import Sample
 
 SHUFFLE_STREAM = 2**31
@@ -50,8 +51,11 @@ class Batch:
 Crop = tuple[Tensor, Tensor, Tensor, Tensor | None]
 """Image, tags, known and mask of one training image, see `Batch`."""
 
+Item = TypeVar("Item")
+Item_co = TypeVar("Item_co", covariant=True)
 
-class CropSet(TorchDataset[Crop]):
+
+class CropSet:
     """Random crops of a dataset, indexed by (epoch, position) so that augmentation needs no state.
 
     Args:
@@ -78,9 +82,14 @@ class CropSet(TorchDataset[Crop]):
             mask = self.masks(sample)
             if mask is None:
                 raise DataError(f"image '{sample.id}' has no mask to train on; run the stage 'refine' again")
-        rng = make_rng(self.seed, epoch, position)
-        image, labels = augment_image(self.dataset.load_image(sample), mask, self.augmentation, rng)
-        return image, torch.tensor(sample.tags, dtype=torch.float32), torch.tensor(sample.known), labels
+        image = self.dataset.load_image(sample)
+        if mask is not None and mask.shape != image.shape[:2]:
+            raise DataError(
+                f"image '{sample.id}' is {image.shape[:2]} (height, width), but its training mask is {mask.shape}; "
+                "delete the mask and run the stage 'refine' again"
+            )
+        crop, labels = augment_image(image, mask, self.augmentation, make_rng(self.seed, epoch, position))
+        return crop, torch.tensor(sample.tags, dtype=torch.float32), torch.tensor(sample.known), labels
 
 
 def order_batches(
@@ -103,42 +112,60 @@ def order_batches(
     return [[int(position) for position in order[start : start + size][rank::world_size]] for start in starts]
 
 
+class EpochOfCrops:
+    """The training batches of one epoch and one process; `len()` is the number of steps. Each iteration loads anew.
+
+    Args:
+        crops: Where the images come from.
+        keys: Per batch the (epoch, position) of its images.
+        workers: Processes that decode and augment; 0 does it in this one. Changes no batch.
+    """
+
+    def __init__(self, crops: CropSet, keys: Sequence[Sequence[tuple[int, int]]], *, workers: int) -> None:
+        self.crops = crops
+        self.keys = keys
+        self.workers = workers
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def __iter__(self) -> Iterator[Batch]:
+        return _load_ahead(_Batches(self.crops, self.keys), workers=self.workers)
+
+
 def load_crops(
     crops: CropSet, *, epoch: int, batch_size: int, workers: int, rank: int = 0, world_size: int = 1
-) -> DataLoader[Batch]:
-    """Return one epoch of training batches of this rank; `len()` is the number of steps."""
+) -> EpochOfCrops:
+    """Return one epoch of training batches of this rank; see `order_batches` for what may be wrong with the numbers."""
     batches = order_batches(
         len(crops.dataset), batch_size=batch_size, seed=crops.seed, epoch=epoch, rank=rank, world_size=world_size
     )
-    keyed = [[(epoch, position) for position in batch] for batch in batches]
-    # torch types a loader by the items of its dataset; collating makes them batches.
-    return DataLoader(
-        crops,  # type: ignore[arg-type]
-        batch_sampler=keyed,
-        num_workers=workers,
-        collate_fn=_collate,
-        pin_memory=torch.cuda.is_available(),
-        worker_init_fn=_use_one_thread,
-    )
+    return EpochOfCrops(crops, [[(epoch, position) for position in batch] for batch in batches], workers=workers)
 
 
-def _collate(items: Sequence[Crop]) -> Batch:
-    labels = [item[3] for item in items if item[3] is not None]
-    return Batch(
-        images=torch.stack([item[0] for item in items]),
-        tags=torch.stack([item[1] for item in items]),
-        known=torch.stack([item[2] for item in items]),
-        labels=torch.stack(labels) if labels else None,
-    )
+class _Batches:
+    """Batches by their index within an epoch."""
+
+    def __init__(self, crops: CropSet, keys: Sequence[Sequence[tuple[int, int]]]) -> None:
+        self.crops = crops
+        self.keys = keys
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def __getitem__(self, index: int) -> Batch:
+        items = [self.crops[key] for key in self.keys[index]]
+        labels = [item[3] for item in items if item[3] is not None]
+        return Batch(
+            images=torch.stack([item[0] for item in items]),
+            tags=torch.stack([item[1] for item in items]),
+            known=torch.stack([item[2] for item in items]),
+            labels=torch.stack(labels) if labels else None,
+        )
 
 
-def _use_one_thread(worker: int) -> None:
-    """Keep decoding workers from each starting a pool of threads."""
-    torch.set_num_threads(1)
-
-
-class WholeImages(TorchDataset[NDArray[np.uint8]]):
-    """Undistorted images of a list of samples."""
+class _WholeImages:
+    """Undistorted images (H, W, 3) uint8 of a list of samples; tensors, since those pass between processes uncopied."""
 
     def __init__(self, dataset: Dataset, samples: Sequence[Sample]) -> None:
         self.dataset = dataset
@@ -147,9 +174,8 @@ class WholeImages(TorchDataset[NDArray[np.uint8]]):
     def __len__(self) -> int:
         return len(self.samples)
 
-    def __getitem__(self, position: int) -> NDArray[np.uint8]:
-        """Return the image (H, W, 3) uint8 at a position."""
-        return self.dataset.load_image(self.samples[position])
+    def __getitem__(self, index: int) -> Tensor:
+        return torch.from_numpy(self.dataset.load_image(self.samples[index]))
 
 
 def iterate_images(
@@ -166,13 +192,11 @@ def iterate_images(
     Yields:
         Samples and their images (H, W, 3) uint8, all of one size.
     """
-    decoded: DataLoader[NDArray[np.uint8]] = DataLoader(
-        WholeImages(dataset, samples), batch_size=None, num_workers=workers, worker_init_fn=_use_one_thread
-    )
+    decoded = _load_ahead(_WholeImages(dataset, samples), workers=workers)
     held_samples: list[Sample] = []
     held_images: list[NDArray[np.uint8]] = []
     for sample, item in zip(samples, decoded, strict=True):
-        image = np.asarray(item)
+        image: NDArray[np.uint8] = item.numpy()
         if held_images and (len(held_images) == batch_size or held_images[0].shape != image.shape):
             yield held_samples, held_images
             held_samples, held_images = [], []
@@ -180,3 +204,48 @@ def iterate_images(
         held_images.append(image)
     if held_images:
         yield held_samples, held_images
+
+
+class _Items(Protocol[Item_co]):
+    """What workers load: items by index."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> Item_co: ...
+
+
+class _Guarded(TorchDataset[Item | WeaksegError]):
+    """Returns errors instead of raising them: from a worker one would arrive with a traceback for its message."""
+
+    def __init__(self, items: _Items[Item]) -> None:
+        self.items = items
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitem__(self, index: int) -> Item | WeaksegError:
+        try:
+            return self.items[index]
+        except WeaksegError as error:
+            return error
+
+
+def _load_ahead(items: _Items[Item], *, workers: int) -> Iterator[Item]:
+    """Yield items in order, loaded by worker processes; an error raised in one is raised here as it was."""
+    loader: DataLoader[Item | WeaksegError] = DataLoader(
+        _Guarded(items),
+        batch_size=None,
+        num_workers=workers,
+        worker_init_fn=_use_one_thread,
+        # It only seeds the workers, which draw nothing from it; torch would take it from its global generator.
+        generator=torch.Generator(),
+    )
+    for item in loader:
+        if isinstance(item, WeaksegError):
+            raise item
+        yield item
+
+
+def _use_one_thread(worker: int) -> None:
+    """Keep decoding workers from each starting a pool of threads."""
+    torch.set_num_threads(1)

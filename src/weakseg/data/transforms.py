@@ -67,7 +67,7 @@ def augment_image(
     if augmentation.flip and rng.random() < 0.5:
         image = image[:, ::-1]
         mask = None if mask is None else mask[:, ::-1]
-    pixels = normalise(np.ascontiguousarray(image))
+    pixels = normalise(image)
     if augmentation.colour > 0:
         pixels = _shift_colour(pixels, augmentation.colour, rng)
     return _crop(pixels, mask, augmentation.crop_px, rng)

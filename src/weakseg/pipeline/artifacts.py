@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import json
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from weakseg.data.masks import PngMasks, encode_mask
-from weakseg.errors import ArtifactError
+from weakseg.errors import ArtifactError, ShapeError
 from weakseg.files import JsonValue, write_bytes
 from weakseg.train.loop import TrainState
 from weakseg.types import ScoreMaps
@@ -138,7 +139,7 @@ class NetworkFolder:
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], info: Mapping[str, JsonValue]) -> None:
     """Write tensors and JSON information as one safetensors file."""
-    header = {METADATA_KEY: json.dumps(info, sort_keys=True)}
+    header = {METADATA_KEY: json.dumps(info, sort_keys=True, allow_nan=False)}
     write_bytes(path, save({name: value.contiguous() for name, value in tensors.items()}, metadata=header))
 
 
@@ -151,11 +152,20 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, JsonValue]]:
     Raises:
         ArtifactError: If the file is missing or damaged.
     """
+    return _read(path, with_tensors=True)
+
+
+def load_info(path: Path) -> dict[str, JsonValue]:
+    """Read the information of a safetensors file without its tensors; raises as `load_tensors` does."""
+    return _read(path, with_tensors=False)[1]
+
+
+def _read(path: Path, *, with_tensors: bool) -> tuple[dict[str, Tensor], dict[str, JsonValue]]:
     if not path.is_file():
         raise ArtifactError(f"expected a safetensors file at {path}, but there is none; run the stage that writes it")
     try:
         with safe_open(path, framework="pt") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}
+            tensors = {name: file.get_tensor(name) for name in file.keys()} if with_tensors else {}
             info = json.loads((file.metadata() or {}).get(METADATA_KEY, "{}"))
     except (SafetensorError, OSError, ValueError) as error:
         raise ArtifactError(f"{path} is damaged ({error}); delete it and run the stage that writes it again") from None
@@ -173,7 +183,15 @@ def load_state(path: Path) -> TrainState | None:
 
 
 def save_seed(path: Path, maps: ScoreMaps) -> None:
-    """Write score maps as an `.npz` file: `keys` (K,), `size_hw` (2,), and per scale `scale_<i>` (K, h, w) float32."""
+    """Write score maps as an `.npz` file: `keys` (K,), `size_hw` (2,), and per scale `scale_<i>` (K, h, w) float32.
+
+    Raises:
+        ArtifactError: If a value is not finite.
+    """
+    if not _all_finite(maps):
+        raise ArtifactError(
+            f"the score maps for {path} are not finite: the classifier has diverged; train it with a lower rate"
+        )
     arrays: dict[str, NDArray[np.generic]] = {
         "keys": np.array(maps.keys, np.int64),
         "size_hw": np.array(maps.size_hw, np.int64),
@@ -196,17 +214,22 @@ def load_seed(path: Path) -> ScoreMaps:
             count = sum(name.startswith("scale_") for name in file.files)
             scales: list[NDArray[np.float32]] = [file[f"scale_{index}"] for index in range(count)]
             keys, (height, width) = file["keys"], file["size_hw"]
+        maps = ScoreMaps(
+            keys=tuple(int(key) for key in keys),
+            scales=tuple(torch.from_numpy(scale) for scale in scales),
+            size_hw=(int(height), int(width)),
+        )
     except FileNotFoundError:
         raise ArtifactError(f"expected a seed at {path}, but there is none; run the stage 'localize'") from None
-    except (OSError, ValueError, KeyError, EOFError) as error:
+    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, ShapeError) as error:
         raise ArtifactError(f"seed {path} is damaged ({error}); delete it and run 'localize' again") from None
-    if not all(np.isfinite(scale).all() for scale in scales):
+    if not _all_finite(maps):
         raise ArtifactError(f"seed {path} holds values that are not finite; delete it and run 'localize' again")
-    return ScoreMaps(
-        keys=tuple(int(key) for key in keys),
-        scales=tuple(torch.from_numpy(scale) for scale in scales),
-        size_hw=(int(height), int(width)),
-    )
+    return maps
+
+
+def _all_finite(maps: ScoreMaps) -> bool:
+    return all(bool(scale.isfinite().all()) for scale in maps.scales)
 
 
 def save_mask(path: Path, labels: NDArray[np.uint8]) -> None:

@@ -24,7 +24,8 @@ from weakseg.data.voc import open_voc
 from weakseg.errors import ConfigError, DataError
 from weakseg.files import JsonValue, write_json
 from weakseg.pipeline.artifacts import RunFolder
-from weakseg.pipeline.runner import DIGEST_BYTES, Context
+from weakseg.pipeline.records import DIGEST_BYTES
+from weakseg.pipeline.runner import Context
 from weakseg.pipeline.runtime import choose_device, show_progress
 from weakseg.train.distributed import rank, wait_for_all
 from weakseg.types import Sample
@@ -64,21 +65,27 @@ def prepare(config: RunConfig, folder: RunFolder) -> Context:
 
     Raises:
         ConfigError: If the recipe lacks a root or a split.
-        DataError: If a split holds no usable image.
+        DataError: If no image is left to train on, or the splits differ in their classes.
     """
     device = choose_device(config.runtime.device)
     datasets = open_splits(config.data, folder)
     train, val = datasets[0], datasets[1] if len(datasets) > 1 else None
+    if val is not None and val.classes.names != train.classes.names:
+        differing = sorted(set(val.classes).symmetric_difference(train.classes)) or ["their order"]
+        raise DataError(
+            f"the classes of {train.split} and {val.split} must be the same, but these differ: {', '.join(differing)}"
+        )
     facts = index_images([sample for dataset in datasets for sample in dataset], folder.image_index)
     train = _leave_out(train, facts, need_tags=True)
     val = None if val is None else _leave_out(val, facts, need_tags=False)
     if not train.samples:
         raise DataError(f"{train.name} {train.split}: no readable image with known tags is left; run 'weakseg check'")
-    digests = {"train": _digest(train, facts)}
-    if val is not None and val.samples:
-        digests["val"] = _digest(val, facts)
-    else:
+    if val is not None and not val.samples:
+        logger.warning("%s %s: no readable image is left, so there is no validation", val.name, val.split)
         val = None
+    digests = {"train": _digest(train, facts)}
+    if val is not None:
+        digests["val"] = _digest(val, facts)
     return Context(config, folder, device, train, val, digests)
 
 
@@ -140,24 +147,28 @@ def open_split(data: DataConfig, split: str, folder: RunFolder) -> Dataset:
 def index_images(samples: Sequence[Sample], cache: Path) -> dict[Path, FileFacts]:
     """Look at every image file, or remember it from last time.
 
+    Rank 0 looks and the other processes read what it wrote, so that all of them leave out the same images.
+
     Args:
         samples: Images to look at.
-        cache: JSON file; rewritten by rank 0 when anything is new.
+        cache: JSON file; rewritten when anything is new.
 
     Returns:
         Facts per image file.
     """
-    known = _read_cache(cache)
-    paths = sorted({sample.image_path for sample in samples})
     facts: dict[Path, FileFacts] = {}
-    with ThreadPoolExecutor(INSPECTION_THREADS) as pool, show_progress("looking at images") as tick:
-        for done, (path, found) in enumerate(zip(paths, pool.map(lambda p: _inspect(p, known), paths), strict=True)):
-            facts[path] = found
-            tick(done + 1, len(paths))
+    if rank() == 0:
+        known = _read_cache(cache)
+        paths = sorted({sample.image_path for sample in samples})
+        with ThreadPoolExecutor(INSPECTION_THREADS) as pool, show_progress("looking at images") as tick:
+            found = pool.map(lambda path: _inspect(path, known), paths)
+            for done, (path, about) in enumerate(zip(paths, found, strict=True)):
+                facts[path] = about
+                tick(done + 1, len(paths))
+        if facts != known:
+            write_json(cache, {str(path): vars(about) for path, about in facts.items()})
     wait_for_all()
-    if facts != known and rank() == 0:
-        write_json(cache, {str(path): vars(found) for path, found in facts.items()})
-    return facts
+    return facts if rank() == 0 else _read_cache(cache)
 
 
 def _inspect(path: Path, known: dict[Path, FileFacts]) -> FileFacts:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -13,10 +15,11 @@ from weakseg.config.schema import AugmentConfig, ClassifierConfig, OptimConfig, 
 from weakseg.data.transforms import Augmentation
 from weakseg.errors import ArtifactError, ConfigError
 from weakseg.files import JsonValue, write_json
+from weakseg.models.checkpoints import fit_state
 from weakseg.models.classifier import Classifier, build_classifier
 from weakseg.models.deeplab import Segmenter, build_segmenter
 from weakseg.models.weights import load_backbone
-from weakseg.pipeline.artifacts import NetworkFolder, load_state, load_tensors, save_state, save_tensors
+from weakseg.pipeline.artifacts import NetworkFolder, load_info, load_state, load_tensors, save_state, save_tensors
 from weakseg.pipeline.runtime import make_generator
 from weakseg.train.distributed import rank
 from weakseg.train.loop import EpochRecord, Tick, TrainState
@@ -27,12 +30,27 @@ logger = logging.getLogger("weakseg")
 
 Network = TypeVar("Network", Classifier, Segmenter)
 
+WEIGHTS_FROM = "weights_from"
+"""Entry of a network file's information: where the weights came from that its training began with."""
 
-def start_classifier(config: ClassifierConfig, classes: ClassSet, *, seed: int) -> tuple[Classifier, str]:
-    """Build a classifier with its initial weights.
+
+def start_classifier(
+    config: ClassifierConfig, classes: ClassSet, folder: NetworkFolder, *, seed: int
+) -> tuple[Classifier, str]:
+    """Build a classifier with its initial weights, or with any if the folder has a checkpoint to go on from.
+
+    Args:
+        config: What to build and where its weights come from.
+        classes: The classes.
+        folder: Where the classifier is trained.
+        seed: Seed of random weights.
 
     Returns:
-        The classifier on the CPU, and where its weights come from, for the metrics.
+        The classifier on the CPU, and where the weights of the training come from, for the metrics.
+
+    Raises:
+        ConfigError: If there are no ImageNet weights for the backbone.
+        ArtifactError: If weights are missing, damaged or another network's.
     """
     classifier = build_classifier(
         config.name,
@@ -41,13 +59,17 @@ def start_classifier(config: ClassifierConfig, classes: ClassSet, *, seed: int) 
         fixed_norm=config.fixed_norm,
         generator=make_generator(seed),
     )
-    return classifier, _load_start(classifier, config.name, config.weights)
+    return classifier, _load_start(classifier, config.name, config.weights, folder)
 
 
 def start_segmenter(
-    config: SegmenterConfig, classes: ClassSet, classifier: NetworkFolder, *, seed: int
+    config: SegmenterConfig, classes: ClassSet, folder: NetworkFolder, *, classifier: NetworkFolder, seed: int
 ) -> tuple[Segmenter, str]:
-    """Build a segmenter with its initial weights; see `start_classifier`."""
+    """Build a segmenter with its initial weights; see `start_classifier`.
+
+    With the weights `classifier` they are those of the backbone of the run's own classifier, which must be of the
+    same kind.
+    """
     segmenter = build_segmenter(
         config.name,
         num_labels=classes.num_labels,
@@ -55,13 +77,22 @@ def start_segmenter(
         fixed_norm=config.fixed_norm,
         generator=make_generator(seed),
     )
-    source = str(classifier.model) if config.weights == "classifier" else config.weights
-    origin = _load_start(segmenter, config.name, source)
-    return segmenter, "classifier" if config.weights == "classifier" else origin
+    if config.weights != "classifier":
+        return segmenter, _load_start(segmenter, config.name, config.weights, folder)
+    trained = load_info(classifier.model).get("name")
+    if trained != config.name:
+        raise ConfigError(
+            f"segmenter.weights: 'classifier' is for a segmenter of the classifier's own backbone, but segmenter.name "
+            f"is {config.name} and the classifier is {trained}; make them equal or choose other weights"
+        )
+    _load_start(segmenter, config.name, str(classifier.model), folder)
+    return segmenter, "classifier"
 
 
-def _load_start(model: Classifier | Segmenter, name: str, source: str) -> str:
+def _load_start(model: Classifier | Segmenter, name: str, source: str, folder: NetworkFolder) -> str:
     """Load initial weights and say where they came from; `auto` falls back to random ones and warns."""
+    if folder.checkpoint.is_file():
+        return str(load_info(folder.checkpoint).get(WEIGHTS_FROM))
     if source == "none":
         return "random"
     if source != "auto":
@@ -102,12 +133,12 @@ def make_plan(optim: OptimConfig, *, epochs: int, batch_size: int, workers: int)
     )
 
 
-def make_hooks(folder: NetworkFolder, tick: Tick) -> TrainingHooks:
-    """Go on from the folder's checkpoint, and write one after each epoch."""
+def make_hooks(folder: NetworkFolder, tick: Tick, *, weights_from: str) -> TrainingHooks:
+    """Go on from the folder's checkpoint, and write one after each epoch that knows where the weights came from."""
 
     def after_epoch(state: TrainState, record: EpochRecord) -> None:
         if rank() == 0:
-            save_state(folder.checkpoint, state)
+            save_state(folder.checkpoint, replace(state, plain={**state.plain, WEIGHTS_FROM: weights_from}))
         numbers = "".join(f", {name} {value:.3f}" for name, value in record.metrics.items())
         logger.info("  epoch %d: loss %.4f%s", record.epoch, record.loss, numbers)
 
@@ -127,6 +158,26 @@ def save_network(
         folder.checkpoint.unlink(missing_ok=True)
 
 
+def load_history(folder: NetworkFolder) -> tuple[EpochRecord, ...]:
+    """Read the record of every epoch of a finished training.
+
+    Raises:
+        ArtifactError: If the file is missing or damaged.
+    """
+    path = folder.history
+    try:
+        records = json.loads(path.read_text(encoding="utf-8"))
+        if not records:
+            raise ValueError("no epoch")
+        return tuple(EpochRecord.from_json(record) for record in records)
+    except FileNotFoundError:
+        raise ArtifactError(f"there is no {path}; run the stage that trains this network") from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise ArtifactError(
+            f"{path} is damaged ({error!r}); delete it and run the stage that trains this network again"
+        ) from None
+
+
 def describe_network(
     config: ClassifierConfig | SegmenterConfig, classes: ClassSet, *, kind: str, weights_from: str
 ) -> dict[str, JsonValue]:
@@ -137,7 +188,7 @@ def describe_network(
         "name": config.name,
         "classes": list(classes),
         "aspp_rates": rates,
-        "weights_from": weights_from,
+        WEIGHTS_FROM: weights_from,
     }
 
 
@@ -161,14 +212,10 @@ def load_segmenter(path: Path, device: torch.device) -> tuple[Segmenter, ClassSe
     """Load a trained segmenter for inference; see `load_classifier`."""
 
     def build(name: str, classes: ClassSet, info: dict[str, JsonValue]) -> Segmenter:
-        rates = info["aspp_rates"]
-        assert isinstance(rates, list)
-        return build_segmenter(
-            name,
-            num_labels=classes.num_labels,
-            aspp_rates=[rate for rate in rates if isinstance(rate, int)],
-            fixed_norm=True,
-        )
+        rates = info.get("aspp_rates")
+        if not isinstance(rates, list) or not all(isinstance(rate, int) for rate in rates):
+            raise ArtifactError(f"{path}: expected the dilations of a segmenter, got {rates}")
+        return build_segmenter(name, num_labels=classes.num_labels, aspp_rates=rates, fixed_norm=True)
 
     return _load(path, "segmenter", build, device)
 
@@ -186,9 +233,6 @@ def _load(
         raise ArtifactError(f"{path}: expected a {kind} that weakseg trained, got {found}")
     classes = ClassSet(tuple(str(item) for item in names))
     network = build(name, classes, info)
-    try:
-        network.load_state_dict(tensors)
-    except RuntimeError as error:
-        raise ArtifactError(f"{path} does not fit its network: {' '.join(str(error).split())[:300]}") from None
+    fit_state(network, tensors, where=str(path))
     network.eval()
     return network.to(device), classes

@@ -7,32 +7,27 @@ setting. Under `torchrun` every process walks through the same decisions; only r
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 import operator
-import platform
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
-import numpy as np
 import torch
 
-import weakseg
 from weakseg.config.load import to_plain, to_yaml
 from weakseg.config.schema import RunConfig
 from weakseg.data.base import Dataset
 from weakseg.errors import ArtifactError, ConfigError
-from weakseg.files import JsonValue, write_json, write_text
+from weakseg.files import JsonValue, write_text
 from weakseg.pipeline.artifacts import RunFolder
+from weakseg.pipeline.records import StageRecord, describe_changes, digest_parts, read_records, write_records
 from weakseg.pipeline.runtime import format_duration
 from weakseg.train.distributed import rank, wait_for_all
 
 logger = logging.getLogger("weakseg")
-
-DIGEST_BYTES = 12
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +61,9 @@ class Stage:
         settings: Dotted names of the sections and settings its result depends on.
         needs: Earlier stages whose files it reads.
         outputs: Files and folders below the run folder that are its own; removed by `--redo`.
-        run: Does the work and returns a one-line summary.
+        run: Does the work and returns a one-line summary. Called again after an interruption.
+        files: Names every file a finished stage has written; when one is gone, the stage goes on to make it again.
+            None stands for `outputs`.
         derived: Whether it only summarises other stages' files. It is then done again when a setting changes, since
             nothing is lost; other stages stop and ask for `--redo`.
     """
@@ -77,40 +74,14 @@ class Stage:
     needs: tuple[str, ...]
     outputs: tuple[str, ...]
     run: Callable[[Context], str]
+    files: Callable[[Context], Iterable[Path]] | None = None
     derived: bool = False
-
-
-@dataclass(frozen=True)
-class StageRecord:
-    """What `run.json` says of a stage.
-
-    Args:
-        finished: False while it runs or after it was interrupted.
-        fingerprint: Digest of `parts`.
-        parts: Everything the fingerprint covers, by name.
-        time_s: Wall-clock seconds spent, earlier interrupted attempts that ended in an error not counted.
-        summary: The stage's one-line summary, empty until finished.
-    """
-
-    finished: bool
-    fingerprint: str
-    parts: Mapping[str, JsonValue]
-    time_s: float = 0.0
-    summary: str = ""
-
-    def to_json(self) -> dict[str, JsonValue]:
-        """Return plain values."""
-        return {
-            "finished": self.finished,
-            "fingerprint": self.fingerprint,
-            "parts": dict(self.parts),
-            "time_s": round(self.time_s, 1),
-            "summary": self.summary,
-        }
 
 
 def run_stages(context: Context, stages: Sequence[Stage], *, only: str | None = None, redo: str | None = None) -> None:
     """Run stages in order, each as its record in `run.json` demands.
+
+    Everything that speaks against it is found before a file is written or removed.
 
     Args:
         context: Configuration, files and data.
@@ -119,145 +90,169 @@ def run_stages(context: Context, stages: Sequence[Stage], *, only: str | None = 
         redo: Name of a stage whose files, and those of all later stages, are removed first.
 
     Raises:
-        ConfigError: If a stage exists with other settings, or a name is unknown.
-        ArtifactError: If a needed stage is missing or out of date.
+        ConfigError: If a stage was made with other settings, a name is unknown, or `redo` removes what `only` needs.
+        ArtifactError: If a needed stage is missing or out of date, or there are files that no stage is known to have
+            written.
     """
     names = [stage.name for stage in stages]
     for name in (only, redo):
         if name is not None and name not in names:
             raise ConfigError(f"stage '{name}': expected one of {', '.join(names)}")
+    if only is not None and redo is not None and names.index(redo) < names.index(only):
+        raise ConfigError(f"--redo {redo} would remove what the stage '{only}' needs; use it with 'weakseg run'")
+    planned = plan_records(context, stages)
     records = read_records(context.folder)
-    if redo is not None:
-        records = _remove_results(context.folder, stages[names.index(redo) :], records)
+    removed = [] if redo is None else names[names.index(redo) :]
+    kept = {name: record for name, record in records.items() if name not in removed}
+    chosen = [stage for stage in stages if only is None or stage.name == only]
+    for stage in stages:
+        _require_same_settings(context, stage, kept, planned)
+    for stage in chosen:
+        _require_own_files(context, stage, records)
+    if only is not None:
+        _require_finished_needs(context, stages, only, kept, planned)
+
+    records = _remove_results(context.folder, [stage for stage in stages if stage.name in removed], records)
     if rank() == 0:
         write_text(context.folder.recipe, to_yaml(context.config))
+    for stage in chosen:
+        records = {**records, stage.name: _run_stage(context, stage, records, planned[stage.name])}
+
+
+def plan_records(context: Context, stages: Sequence[Stage]) -> dict[str, StageRecord]:
+    """Return the record that each stage would begin with: fingerprints follow from settings and inputs alone."""
+    planned: dict[str, StageRecord] = {}
     for stage in stages:
-        if only is None or stage.name == only:
-            records = {**records, stage.name: _run_stage(context, stage, records)}
+        parts = fingerprint_parts(stage, context, planned)
+        planned[stage.name] = StageRecord(finished=False, fingerprint=digest_parts(parts), parts=parts)
+    return planned
 
 
-def read_records(folder: RunFolder) -> dict[str, StageRecord]:
-    """Read the state of every stage that has begun in a run folder.
-
-    Raises:
-        ArtifactError: If `run.json` is damaged.
-    """
-    if not folder.state.is_file():
-        return {}
-    try:
-        stages = json.loads(folder.state.read_text(encoding="utf-8"))["stages"]
-        return {name: StageRecord(**record) for name, record in stages.items()}
-    except (ValueError, KeyError, TypeError) as error:
-        raise ArtifactError(f"{folder.state} is damaged ({error}); delete the run folder and start again") from None
-
-
-def fingerprint_parts(stage: Stage, context: Context, records: Mapping[str, StageRecord]) -> dict[str, JsonValue]:
-    """Name everything a stage's result depends on."""
+def fingerprint_parts(stage: Stage, context: Context, planned: Mapping[str, StageRecord]) -> dict[str, JsonValue]:
+    """Name everything a stage's result depends on; `planned` holds the stages before it."""
     parts: dict[str, JsonValue] = {f"version of {stage.name}": stage.version}
     for path in stage.settings:
         parts.update(_flatten(path, to_plain(operator.attrgetter(path)(context.config))))
     for split, digest in context.digests.items():
         parts[f"images and tags of {split}"] = digest
     for name in stage.needs:
-        parts[f"result of {name}"] = records[name].fingerprint
+        parts[f"result of {name}"] = planned[name].fingerprint
     return parts
 
 
-def describe_changes(old: Mapping[str, JsonValue], new: Mapping[str, JsonValue]) -> str:
-    """Say which parts of a fingerprint differ: `classifier.epochs was 5, is 3`."""
-    changes = []
-    for key in sorted(old.keys() | new.keys()):
-        if old.get(key) != new.get(key):
-            hidden = key.startswith(("images and tags", "result of"))
-            changes.append(f"{key} changed" if hidden else f"{key} was {old.get(key)}, is {new.get(key)}")
-    return "; ".join(changes)
-
-
-def _run_stage(context: Context, stage: Stage, records: Mapping[str, StageRecord]) -> StageRecord:
-    _require_finished(context, stage, records)
-    parts = fingerprint_parts(stage, context, records)
-    fresh = StageRecord(finished=False, fingerprint=_digest(parts), parts=parts)
+def _run_stage(context: Context, stage: Stage, records: Mapping[str, StageRecord], planned: StageRecord) -> StageRecord:
     old = records.get(stage.name)
-    if old is not None and old.fingerprint != fresh.fingerprint:
-        changes = describe_changes(old.parts, parts)
-        if not stage.derived:
-            raise ConfigError(
-                f"stage '{stage.name}' in {context.folder.root} was made with other settings: {changes}; add "
-                f"--redo {stage.name} to replace it and all later stages, or choose another --out"
-            )
-        logger.info("%s: again, since %s", stage.name, changes)
+    if old is not None and old.fingerprint != planned.fingerprint:
+        assert stage.derived, "checked before any stage ran"
+        logger.info("%s: again, since %s", stage.name, describe_changes(old.parts, planned.parts))
         records = _remove_results(context.folder, [stage], records)
         old = None
-    complete = all((context.folder.root / output).exists() for output in stage.outputs)
-    if old is not None and old.finished and complete:
+    finished = old is not None and old.finished
+    if old is not None and finished and _has_all_files(context, stage):
         logger.info("%s: finished before (%s)", stage.name, old.summary or "no summary")
         return old
     wait_for_all()  # every process has read the state before rank 0 changes it
     spent_s = 0.0 if old is None else old.time_s
-    _write_records(context, {**records, stage.name: replace(fresh, time_s=spent_s)})
-    logger.info("%s: %s", stage.name, "going on where it was interrupted" if old is not None else "started")
+    if rank() == 0:
+        write_records(context.folder, {**records, stage.name: replace(planned, time_s=spent_s)})
+    how = "some of its files are gone, making them again" if finished else "going on where it was interrupted"
+    logger.info("%s: %s", stage.name, "started" if old is None else how)
     _remove_partial_files(context.folder, stage)
     wait_for_all()
     started_s = time.monotonic()
     summary = stage.run(context)
     wait_for_all()
-    record = replace(fresh, finished=True, time_s=spent_s + time.monotonic() - started_s, summary=summary)
-    _write_records(context, {**records, stage.name: record})
+    record = replace(planned, finished=True, time_s=spent_s + time.monotonic() - started_s, summary=summary)
+    if rank() == 0:
+        write_records(context.folder, {**records, stage.name: record})
     wait_for_all()
     logger.info("%s: done in %s (%s)", stage.name, format_duration(record.time_s), summary)
     return record
 
 
-def _require_finished(context: Context, stage: Stage, records: Mapping[str, StageRecord]) -> None:
-    for name in stage.needs:
-        record = records.get(name)
-        if record is None or not record.finished:
-            raise ArtifactError(
-                f"stage '{stage.name}' needs the finished stage '{name}' in {context.folder.root}; "
-                f"run 'weakseg {name} {context.folder.root}' first, or 'weakseg run' for the whole chain"
-            )
+def _require_same_settings(
+    context: Context, stage: Stage, records: Mapping[str, StageRecord], planned: Mapping[str, StageRecord]
+) -> None:
+    record, plan = records.get(stage.name), planned[stage.name]
+    if record is not None and record.fingerprint != plan.fingerprint and not stage.derived:
+        raise ConfigError(
+            f"stage '{stage.name}' in {context.folder.root} was made with other settings: "
+            f"{describe_changes(record.parts, plan.parts)}; add --redo {stage.name} to 'weakseg run' to replace it and "
+            "all later stages, or choose another --out"
+        )
 
 
-def _write_records(context: Context, records: Mapping[str, StageRecord]) -> None:
-    if rank() == 0:
-        versions = {
-            "weakseg": weakseg.__version__,
-            "python": platform.python_version(),
-            "torch": torch.__version__,
-            "numpy": np.__version__,
-        }
-        stages = {name: record.to_json() for name, record in records.items()}
-        write_json(context.folder.state, {"versions": versions, "stages": stages})
+def _require_own_files(context: Context, stage: Stage, records: Mapping[str, StageRecord]) -> None:
+    """Refuse to take over, or later to remove, files that no stage is known to have written: a user's own `masks`."""
+    found = [output for output in stage.outputs if (context.folder.root / output).exists()]
+    if stage.name not in records and found:
+        raise ArtifactError(
+            f"{context.folder.root / found[0]} exists, but {context.folder.state.name} does not tell that the stage "
+            f"'{stage.name}' wrote it; move it away, or choose another --out"
+        )
+
+
+def _require_finished_needs(
+    context: Context,
+    stages: Sequence[Stage],
+    only: str,
+    records: Mapping[str, StageRecord],
+    planned: Mapping[str, StageRecord],
+) -> None:
+    """Require that everything a stage needs, directly or not, is there and is what the configuration asks for."""
+    needed = {only}
+    for stage in reversed(stages):
+        if stage.name in needed:
+            needed.update(stage.needs)
+    for stage in stages:
+        if stage.name not in needed - {only}:
+            continue
+        record = records.get(stage.name)
+        if record is None or not record.finished or not _has_all_files(context, stage):
+            problem = f"needs the finished stage '{stage.name}'"
+        elif record.fingerprint != planned[stage.name].fingerprint:
+            changes = describe_changes(record.parts, planned[stage.name].parts)
+            problem = f"needs the stage '{stage.name}', which is out of date ({changes}),"
+        else:
+            continue
+        raise ArtifactError(
+            f"stage '{only}' {problem} in {context.folder.root}; "
+            f"run 'weakseg {stage.name} {context.folder.root}' first, or 'weakseg run' for the whole chain"
+        )
+
+
+def _has_all_files(context: Context, stage: Stage) -> bool:
+    files = [context.folder.root / output for output in stage.outputs] if stage.files is None else stage.files(context)
+    return all(path.exists() for path in files)
 
 
 def _remove_results(
     folder: RunFolder, stages: Sequence[Stage], records: Mapping[str, StageRecord]
 ) -> dict[str, StageRecord]:
+    """Remove the files of stages that have begun, and forget those stages."""
+    begun = [stage for stage in stages if stage.name in records]
+    if not begun:
+        return dict(records)
+    left = {name: record for name, record in records.items() if name not in {stage.name for stage in begun}}
     wait_for_all()
     if rank() == 0:
-        for stage in stages:
-            for output in stage.outputs:
-                path = folder.root / output
-                if path.is_dir():
-                    shutil.rmtree(path)
+        for path in (folder.root / output for stage in begun for output in stage.outputs):
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
                 path.unlink(missing_ok=True)
+        write_records(folder, left)
     wait_for_all()
-    removed = {stage.name for stage in stages}
-    return {name: record for name, record in records.items() if name not in removed}
+    return left
 
 
 def _remove_partial_files(folder: RunFolder, stage: Stage) -> None:
     """Delete what a killed process left half-written."""
     if rank() == 0:
-        for output in stage.outputs:
-            path = folder.root / output
-            pattern, parent = (".*.partial", path) if path.is_dir() else (f".{path.name}.*.partial", path.parent)
-            for partial in parent.rglob(pattern) if path.is_dir() else parent.glob(pattern):
-                partial.unlink(missing_ok=True)
-
-
-def _digest(value: Mapping[str, JsonValue]) -> str:
-    return hashlib.blake2b(json.dumps(value, sort_keys=True).encode(), digest_size=DIGEST_BYTES).hexdigest()
+        outputs = [folder.root / output for output in stage.outputs]
+        partials = [partial for path in outputs if path.is_dir() for partial in path.rglob(".*.partial")]
+        for partial in [*partials, *folder.root.glob(".*.partial")]:
+            partial.unlink(missing_ok=True)
 
 
 def _flatten(prefix: str, value: JsonValue) -> dict[str, JsonValue]:

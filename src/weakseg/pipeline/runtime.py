@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 
 import torch
 import torch.distributed as dist
@@ -22,6 +23,10 @@ from weakseg.train.loop import Tick
 
 LINE_INTERVAL_S = 10.0
 """Without a terminal, a long loop prints one plain line this often."""
+
+MAX_WAIT = timedelta(days=7)
+"""Processes wait this long for one that works alone, as rank 0 does when it scores. The defaults of torch are 10 and 30
+minutes; a process that has died is noticed by `torchrun`, not by this."""
 
 console = Console(stderr=True, highlight=False)
 """Progress and messages go to stderr, so that stdout stays a command's result."""
@@ -47,13 +52,18 @@ def choose_device(name: str) -> torch.device:
     return device
 
 
+def launched_rank() -> int:
+    """Return the rank `torchrun` gave this process, 0 without it; known also before processes join and after."""
+    return int(os.environ.get("RANK", "0"))
+
+
 @contextmanager
 def joined_processes(device: torch.device) -> Iterator[None]:
     """Join the other processes when started by `torchrun`; does nothing without a launcher."""
     if int(os.environ.get("WORLD_SIZE", "1")) == 1 or dist.is_initialized():
         yield
         return
-    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=MAX_WAIT)
     try:
         yield
     finally:
@@ -85,7 +95,7 @@ def start_logging(*, verbose: bool = False) -> None:
         handler.setFormatter(logging.Formatter("%(message)s"))
         logger.addHandler(handler)
     level = logging.DEBUG if verbose else logging.INFO
-    logger.setLevel(level if int(os.environ.get("RANK", "0")) == 0 else logging.ERROR)
+    logger.setLevel(level if launched_rank() == 0 else logging.ERROR)
 
 
 @contextmanager

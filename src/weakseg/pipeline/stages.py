@@ -6,6 +6,7 @@ all that resuming takes, since every file is written whole or not at all.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 from weakseg.data.base import Dataset
 from weakseg.data.loaders import iterate_images
+from weakseg.errors import ConfigError
 from weakseg.localize.cam import score_maps
 from weakseg.ops.images import limit_side
 from weakseg.pipeline.artifacts import load_seed, save_mask, save_seed
@@ -41,9 +43,9 @@ def classify(context: Context) -> str:
     """Train the classifier: images and tags -> `classifier/`."""
     config, runtime = context.config.classifier, context.config.runtime
     classes = context.train.classes
-    classifier, weights_from = start_classifier(config, classes, seed=runtime.seed)
-    classifier.to(context.device)
     folder = context.folder.network("classifier")
+    classifier, weights_from = start_classifier(config, classes, folder, seed=runtime.seed)
+    classifier.to(context.device)
     with show_progress("training the classifier") as tick:
         history = train_classifier(
             classifier,
@@ -52,15 +54,16 @@ def classify(context: Context) -> str:
             augmentation=make_augmentation(config.augment),
             plan=make_plan(config.optim, epochs=config.epochs, batch_size=config.batch_size, workers=runtime.workers),
             seed=runtime.seed,
-            hooks=make_hooks(folder, tick),
+            max_side_px=context.config.data.max_side_px,
+            hooks=make_hooks(folder, tick, weights_from=weights_from),
         )
     info = describe_network(config, classes, kind="classifier", weights_from=weights_from)
     save_network(folder, classifier, info, history)
-    reached = history[-1].metrics.get("map")
-    where = "" if context.val is None else f" on {context.val.split}, {len(context.val)} images"
-    return f"{len(context.train)} images, loss {history[-1].loss:.4f}" + (
-        "" if reached is None else f", mAP {100 * reached:.1f}{where}"
-    )
+    summary = f"{len(context.train)} images, loss {history[-1].loss:.4f}"
+    reached = history[-1].metrics.get("map", math.nan)
+    if context.val is not None and not math.isnan(reached):
+        summary += f", mAP {100 * reached:.1f} on {context.val.split}, {len(context.val)} images"
+    return summary
 
 
 def localize(context: Context) -> str:
@@ -94,9 +97,11 @@ def segment(context: Context) -> str:
     """Train the segmentation network: images and masks -> `segmenter/`."""
     config, runtime = context.config.segmenter, context.config.runtime
     classes = context.train.classes
-    segmenter, weights_from = start_segmenter(config, classes, context.folder.network("classifier"), seed=runtime.seed)
+    if "train" not in context.config.localize.splits:
+        raise ConfigError("localize.splits: the segmenter trains on the masks of 'train'; add it and run 'localize'")
+    folder, classifier = context.folder.network("segmenter"), context.folder.network("classifier")
+    segmenter, weights_from = start_segmenter(config, classes, folder, classifier=classifier, seed=runtime.seed)
     segmenter.to(context.device)
-    folder = context.folder.network("segmenter")
     with show_progress("training the segmenter") as tick:
         history = train_segmenter(
             segmenter,
@@ -105,7 +110,7 @@ def segment(context: Context) -> str:
             augmentation=make_augmentation(config.augment),
             plan=make_plan(config.optim, epochs=config.epochs, batch_size=config.batch_size, workers=runtime.workers),
             seed=runtime.seed,
-            hooks=make_hooks(folder, tick),
+            hooks=make_hooks(folder, tick, weights_from=weights_from),
         )
     info = describe_network(config, classes, kind="segmenter", weights_from=weights_from)
     save_network(folder, segmenter, info, history)
@@ -113,14 +118,17 @@ def segment(context: Context) -> str:
 
 
 def seeded_datasets(context: Context) -> list[Dataset]:
-    """Return the splits that get seeds and masks; images both splits hold are taken from the first."""
+    """Return the splits that get seeds and masks.
+
+    Images that both splits hold are taken from the first; an image of which no tag is known gets none.
+    """
     chosen = {"train": context.train, "val": context.val}
     datasets: list[Dataset] = []
     seen: set[str] = set()
     for name in context.config.localize.splits:
         dataset = chosen[name]
         if dataset is not None:
-            fresh = dataset.keep(sample.id for sample in dataset if sample.id not in seen)
+            fresh = dataset.keep(sample.id for sample in dataset if sample.id not in seen and sample.known.any())
             seen.update(sample.id for sample in fresh)
             datasets.append(fresh)
     return datasets
@@ -154,10 +162,54 @@ def iterate_pending(
                 tick(done, total)
 
 
+def _network_files(kind: str) -> Callable[[Context], list[Path]]:
+    return lambda context: [context.folder.network(kind).model, context.folder.network(kind).history]
+
+
+def _seed_files(context: Context) -> list[Path]:
+    return [context.folder.seed(sample.id) for dataset in seeded_datasets(context) for sample in dataset]
+
+
+def _mask_files(context: Context) -> list[Path]:
+    return [context.folder.mask(sample.id) for dataset in seeded_datasets(context) for sample in dataset]
+
+
 STAGES = (
-    Stage("classify", 1, ("classifier", "runtime.seed"), (), ("classifier",), classify),
-    Stage("localize", 1, ("localize", "data.max_side_px"), ("classify",), ("seeds",), localize),
-    Stage("refine", 1, ("refine",), ("localize",), ("masks",), refine),
-    Stage("segment", 1, ("segmenter", "runtime.seed"), ("refine",), ("segmenter",), segment),
+    Stage(
+        name="classify",
+        version=1,
+        settings=("classifier", "runtime.seed", "data.max_side_px"),
+        needs=(),
+        outputs=("classifier",),
+        run=classify,
+        files=_network_files("classifier"),
+    ),
+    Stage(
+        name="localize",
+        version=1,
+        settings=("localize", "data.max_side_px"),
+        needs=("classify",),
+        outputs=("seeds",),
+        run=localize,
+        files=_seed_files,
+    ),
+    Stage(
+        name="refine",
+        version=1,
+        settings=("refine",),
+        needs=("localize",),
+        outputs=("masks",),
+        run=refine,
+        files=_mask_files,
+    ),
+    Stage(
+        name="segment",
+        version=1,
+        settings=("segmenter", "runtime.seed"),
+        needs=("refine",),
+        outputs=("segmenter",),
+        run=segment,
+        files=_network_files("segmenter"),
+    ),
 )
 """From tags to a segmentation network; `weakseg.tasks` adds the evaluation and the report."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import logging
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from weakseg.data.base import Dataset
 from weakseg.data.masks import read_mask
 from weakseg.errors import DataError
-from weakseg.files import JsonValue, write_text
+from weakseg.files import write_text
 from weakseg.models.inference import predict_labels
 from weakseg.ops.metrics import ConfusionMatrix, ThresholdSweep
-from weakseg.pipeline.artifacts import RunFolder, load_seed, load_tensors, save_mask
-from weakseg.pipeline.networks import load_segmenter
+from weakseg.pipeline.artifacts import RunFolder, load_info, load_seed, save_mask
+from weakseg.pipeline.networks import WEIGHTS_FROM, load_history, load_segmenter
 from weakseg.pipeline.runner import Context, Stage
 from weakseg.pipeline.runtime import show_progress
 from weakseg.pipeline.stages import iterate_pending, seeded_datasets
@@ -53,24 +53,28 @@ def evaluate(context: Context) -> str:
     curves: list[Curve] = []
     notes: list[str] = []
     rows: dict[str, dict[str, str]] = {}
+    faults: set[str] = set()
     with show_progress("scoring") as tick:
         total = sum(len(dataset) for dataset in datasets) + len(context.val or ())
         done = 0
         for dataset in datasets:
-            tally = SplitTally(context, dataset)
+            tally = SplitTally(context, dataset, faults)
             for sample in dataset:
                 rows[sample.id] = tally.count(sample)
                 done += 1
                 tick(done, total)
             tally.collect(scores, curves, notes)
-        if context.val is not None:
-            scores += _score_predictions(context, context.val, rows, notes)
+        if context.val is None:
+            notes.append("no validation split, so the segmenter is not scored")
+        else:
+            scores += _score_predictions(context, context.val, rows, notes, faults)
             tick(total, total)
-    classifier = _classifier_score(context)
+    if faults:
+        notes.append(f"truth masks that cannot be used: {len(faults)}; 'weakseg check' lists them")
     metrics = Metrics(
         dataset=context.train.name,
         label_names=context.train.classes.label_names,
-        classifier=classifier,
+        classifier=_classifier_score(context),
         scores=tuple(scores),
         curves=tuple(curves),
         notes=tuple(notes),
@@ -103,11 +107,13 @@ class SplitTally:
     Args:
         context: The run.
         dataset: The split.
+        faults: See `read_truth`.
     """
 
-    def __init__(self, context: Context, dataset: Dataset) -> None:
+    def __init__(self, context: Context, dataset: Dataset, faults: set[str]) -> None:
         self.context = context
         self.dataset = dataset
+        self.faults = faults
         # The first threshold is 0, the last just below 1: at 1 nothing is foreground.
         steps = context.config.evaluate.threshold_steps
         self.sweep = ThresholdSweep(dataset.classes.num_labels, np.arange(steps) / steps)
@@ -117,7 +123,7 @@ class SplitTally:
         """Count one image and return its row of `image_scores.csv`."""
         row = _row(self.dataset, sample)
         mask = read_mask(self.context.folder.mask(sample.id))
-        truth = read_truth(self.dataset, sample, mask.shape)
+        truth = read_truth(self.dataset, sample, mask.shape, self.faults)
         if truth is not None:
             maps = load_seed(self.context.folder.seed(sample.id))
             self.sweep.update(maps.full().numpy(), maps.keys, truth)
@@ -146,14 +152,19 @@ class SplitTally:
         )
 
 
-def read_truth(dataset: Dataset, sample: Sample, size_hw: tuple[int, ...]) -> NDArray[np.uint8] | None:
+def read_truth(
+    dataset: Dataset, sample: Sample, size_hw: tuple[int, ...], faults: set[str] | None = None
+) -> NDArray[np.uint8] | None:
     """Read a truth mask; one that is damaged or does not fit is named in the log and counts as missing.
 
     Args:
         dataset: Where the sample belongs.
         sample: The image.
         size_hw: Size the mask must have, that of the upright image.
+        faults: Ids of the images whose truth was found unusable, extended in place; those are not read again.
     """
+    if faults is not None and sample.id in faults:
+        return None
     try:
         truth = dataset.load_mask(sample)
         if truth is None:
@@ -165,18 +176,20 @@ def read_truth(dataset: Dataset, sample: Sample, size_hw: tuple[int, ...]) -> ND
             raise DataError(f"the truth mask holds label {foreign[0]}, but there are {len(dataset.classes)} classes")
     except DataError as error:
         logger.warning("%s '%s': not scored: %s; 'weakseg check' lists all such masks", dataset.name, sample.id, error)
+        if faults is not None:
+            faults.add(sample.id)
         return None
     return truth
 
 
 def _score_predictions(
-    context: Context, val: Dataset, rows: dict[str, dict[str, str]], notes: list[str]
+    context: Context, val: Dataset, rows: dict[str, dict[str, str]], notes: list[str], faults: set[str]
 ) -> list[Score]:
     confusion = ConfusionMatrix(val.classes.num_labels)
     for sample in val:
         row = rows.setdefault(sample.id, _row(val, sample))
         prediction = read_mask(context.folder.prediction(sample.id))
-        truth = read_truth(val, sample, prediction.shape)
+        truth = read_truth(val, sample, prediction.shape, faults)
         if truth is None:
             continue
         confusion.update(prediction, truth)
@@ -198,14 +211,12 @@ def _score_predictions(
 
 def _classifier_score(context: Context) -> ClassifierScore:
     folder = context.folder.network("classifier")
-    _, info = load_tensors(folder.model)
-    history: list[dict[str, dict[str, JsonValue]]] = json.loads(folder.history.read_text(encoding="utf-8"))
-    reached = history[-1]["metrics"].get("map")
+    reached = load_history(folder)[-1].metrics.get("map")
     return ClassifierScore(
         split=None if context.val is None else context.val.split,
         images=0 if context.val is None else len(context.val),
-        mean_average_precision=number(reached) if isinstance(reached, float) else None,
-        weights_from=str(info["weights_from"]),
+        mean_average_precision=None if reached is None else number(reached),
+        weights_from=str(load_info(folder.model).get(WEIGHTS_FROM)),
     )
 
 
@@ -235,6 +246,11 @@ def _summarise(metrics: Metrics) -> str:
     return "; ".join(f"{score.subject} {percent(score.mean_iou)} on {score.split}" for score in metrics.scores)
 
 
+def _written_files(context: Context) -> list[Path]:
+    predictions = [context.folder.prediction(sample.id) for sample in context.val or ()]
+    return [context.folder.metrics, context.folder.image_scores, *predictions]
+
+
 EVALUATE = Stage(
     name="evaluate",
     version=1,
@@ -242,5 +258,6 @@ EVALUATE = Stage(
     needs=("classify", "localize", "refine", "segment"),
     outputs=("predictions", "metrics.json", "image_scores.csv"),
     run=evaluate,
+    files=_written_files,
     derived=True,
 )

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from weakseg.config.load import build_config, read_recipe
@@ -56,14 +57,16 @@ def predict_files(model: Path, inputs: Sequence[Path], out: Path, *, device: str
 
     Raises:
         ArtifactError: If there is no trained segmenter.
-        DataError: If there is nothing to predict, or two inputs would write the same file.
+        DataError: If there is nothing to predict, no image can be read, two inputs would write the same file, or an
+            input would be overwritten.
     """
-    targets = list_targets(inputs)
+    targets = list_targets(inputs, out=out)
     segmenter, classes = load_segmenter(find_segmenter(model), choose_device(device))
     settings = find_settings(model)
     found: list[Prediction] = []
     with show_progress("predicting") as tick:
         for done, (name, path) in enumerate(targets.items()):
+            tick(done, len(targets))
             try:
                 image = read_image(path)
             except DataError as error:
@@ -76,13 +79,15 @@ def predict_files(model: Path, inputs: Sequence[Path], out: Path, *, device: str
                 flip=settings.evaluate.flip,
                 max_side_px=settings.data.max_side_px,
             )
-            mask = out / f"{name}.png"
+            mask, painted = target_files(out, name)
             save_mask(mask, labels)
-            _save_overlay(out / f"{name}_overlay.jpg", overlay(image, labels))
+            _save_overlay(painted, overlay(image, labels))
             counts = np.bincount(labels.ravel(), minlength=classes.num_labels)[1:] / labels.size
             order = [int(k) for k in np.argsort(-counts, kind="stable") if counts[k] > 0]
             found.append(Prediction(path, mask, tuple((classes.names[k], float(counts[k])) for k in order)))
-            tick(done + 1, len(targets))
+        tick(len(targets), len(targets))
+    if not found:
+        raise DataError(f"none of the {len(targets)} images can be read; each is named above")
     return found
 
 
@@ -105,17 +110,27 @@ def find_settings(model: Path) -> RunConfig:
     return RunConfig()
 
 
-def list_targets(inputs: Sequence[Path]) -> dict[str, Path]:
+def target_files(out: Path, name: str) -> tuple[Path, Path]:
+    """Return the files of the mask and of the overlay of an image."""
+    return out / f"{name}.png", out / f"{name}_overlay.jpg"
+
+
+def list_targets(inputs: Sequence[Path], *, out: Path) -> dict[str, Path]:
     """Name the images of files and folders; names are relative paths without suffix.
 
+    Args:
+        inputs: Files, and folders to look through.
+        out: Folder to write to. Where it lies below an input folder, what it holds are earlier results, no inputs.
+
     Raises:
-        DataError: If an input does not exist, none holds an image, or two images would have one name.
+        DataError: If an input does not exist, none holds an image, two images would have one name, or a result would
+            replace an input.
     """
     targets: dict[str, Path] = {}
     for given in inputs:
         if given.is_dir():
-            files = sorted(p for p in given.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file())
-            named = [(path.relative_to(given).with_suffix("").as_posix(), path) for path in files]
+            found = _find_images(given, out=out)
+            named = [(path.relative_to(given).with_suffix("").as_posix(), path) for path in found]
         elif given.is_file():
             named = [(given.stem, given)]
         else:
@@ -126,10 +141,23 @@ def list_targets(inputs: Sequence[Path]) -> dict[str, Path]:
             targets[name] = path
     if not targets:
         raise DataError(f"no images ({', '.join(IMAGE_SUFFIXES)}) in {', '.join(str(path) for path in inputs)}")
+    given_files = {path.resolve() for path in targets.values()}
+    for name in targets:
+        for path in target_files(out, name):
+            if path.resolve() in given_files:
+                raise DataError(f"{path} is one of the images and would be replaced by a result; choose another --out")
     return targets
 
 
-def _save_overlay(path: Path, image: np.typing.NDArray[np.uint8]) -> None:
+def _find_images(folder: Path, *, out: Path) -> list[Path]:
+    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file())
+    results = out.resolve()
+    if folder.resolve() not in results.parents:
+        return paths
+    return [path for path in paths if results not in path.resolve().parents]
+
+
+def _save_overlay(path: Path, image: NDArray[np.uint8]) -> None:
     buffer = io.BytesIO()
     Image.fromarray(image).save(buffer, "JPEG", quality=OVERLAY_QUALITY)
     write_bytes(path, buffer.getvalue())

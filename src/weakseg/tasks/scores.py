@@ -214,7 +214,7 @@ def load_metrics(path: Path) -> Metrics:
         )
     except FileNotFoundError:
         raise ArtifactError(f"there is no {path}; run the stage 'evaluate' first") from None
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ArtifactError(f"{path} is damaged ({error}); run the stage 'evaluate' again") from None
 
 

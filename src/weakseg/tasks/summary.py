@@ -6,13 +6,13 @@ from rich.console import Console
 from rich.table import Table
 
 from weakseg.pipeline.artifacts import RunFolder
+from weakseg.pipeline.runtime import launched_rank
 from weakseg.tasks.scores import load_metrics, percent
-from weakseg.train.distributed import rank
 
 
 def print_summary(folder: RunFolder) -> None:
     """Print every score of a run with what it was measured on, and where the report is; stdout, rank 0 only."""
-    if rank() != 0:
+    if launched_rank() != 0:
         return
     console = Console(highlight=False)
     metrics = load_metrics(folder.metrics)
@@ -23,7 +23,7 @@ def print_summary(folder: RunFolder) -> None:
         table.add_column("threshold")
         table.add_column("mIoU", justify="right")
         for score in metrics.scores:
-            threshold = "–" if score.threshold is None else f"{score.threshold:.2f} ({score.threshold_choice})"
+            threshold = "–" if score.threshold is None else f"{score.threshold:g} ({score.threshold_choice})"
             tags = "given" if score.given_tags else "not given"
             row = (score.subject, score.split, str(score.images), tags, threshold, percent(score.mean_iou))
             table.add_row(*row)

@@ -11,7 +11,7 @@ from weakseg.data.loaders import Batch, CropSet, iterate_images
 from weakseg.data.transforms import Augmentation
 from weakseg.models.classifier import Classifier
 from weakseg.models.modes import evaluating
-from weakseg.ops.images import normalise
+from weakseg.ops.images import limit_side, normalise
 from weakseg.ops.losses import multilabel_soft_margin
 from weakseg.ops.metrics import mean_average_precision
 from weakseg.train.distributed import rank, sum_over_ranks, world_size
@@ -30,6 +30,7 @@ def train_classifier(
     augmentation: Augmentation,
     plan: TrainingPlan,
     seed: int,
+    max_side_px: int | None = None,
     hooks: TrainingHooks = NO_HOOKS,
 ) -> tuple[EpochRecord, ...]:
     """Train a classifier in place with the multi-label soft-margin loss, unknown tags left out.
@@ -41,17 +42,23 @@ def train_classifier(
         augmentation: Random changes of the training images.
         plan: How to train.
         seed: Seed of order and augmentation.
+        max_side_px: Larger images of `val` are shrunk to this longer side; None for no limit.
         hooks: Where to report to and go on from.
 
     Returns:
         One record per epoch; `metrics["map"]` is the mean average precision on `val`, 0..1.
     """
+
+    def validate() -> dict[str, float]:
+        assert val is not None
+        return {"map": measure_map(classifier, val, workers=plan.workers, max_side_px=max_side_px)}
+
     return train_on_crops(
         classifier,
         CropSet(train, augmentation, seed=seed),
         plan,
         loss=classification_loss,
-        validate=None if val is None else lambda: {"map": measure_map(classifier, val, workers=plan.workers)},
+        validate=None if val is None else validate,
         hooks=hooks,
     )
 
@@ -62,8 +69,15 @@ def classification_loss(model: nn.Module, batch: Batch) -> Tensor:
 
 
 @torch.no_grad()
-def predict_logits(classifier: Classifier, dataset: Dataset, *, workers: int) -> Tensor:
-    """Return the logits (N, C) float32 on the CPU of a dataset's whole images, shared out over the processes."""
+def predict_logits(classifier: Classifier, dataset: Dataset, *, workers: int, max_side_px: int | None = None) -> Tensor:
+    """Return the logits (N, C) float32 on the CPU of a dataset's whole images, shared out over the processes.
+
+    Args:
+        classifier: On its device; runs in evaluation mode and gets its modes back.
+        dataset: The images.
+        workers: Processes that decode.
+        max_side_px: Larger images are shrunk to this longer side; None for no limit.
+    """
     device = next(classifier.parameters()).device
     logits = torch.zeros(len(dataset), len(dataset.classes), device=device)
     mine = range(rank(), len(dataset), world_size())
@@ -71,15 +85,18 @@ def predict_logits(classifier: Classifier, dataset: Dataset, *, workers: int) ->
     done = 0
     with evaluating(classifier):
         for held, images in iterate_images(dataset, samples, batch_size=VALIDATION_BATCH, workers=workers):
-            batch = torch.stack([normalise(image) for image in images]).to(device)
+            batch = torch.stack([normalise(limit_side(image, max_side_px)) for image in images]).to(device)
             logits[list(mine[done : done + len(held)])] = classifier(batch)
             done += len(held)
     return sum_over_ranks(logits).cpu()
 
 
-def measure_map(classifier: Classifier, dataset: Dataset, *, workers: int) -> float:
-    """Return the mean average precision 0..1 over the classes that some image shows; NaN if none does."""
-    scores = predict_logits(classifier, dataset, workers=workers).numpy()
+def measure_map(classifier: Classifier, dataset: Dataset, *, workers: int, max_side_px: int | None = None) -> float:
+    """Return the mean average precision 0..1 over the classes that some image shows; NaN if none does.
+
+    See `predict_logits` for the arguments.
+    """
+    scores = predict_logits(classifier, dataset, workers=workers, max_side_px=max_side_px).numpy()
     tags = np.stack([sample.tags for sample in dataset])
     known = np.stack([sample.known for sample in dataset])
     return mean_average_precision(scores, tags, known)

@@ -14,15 +14,19 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 from torch.optim import SGD
-from torch.optim.lr_scheduler import LRScheduler
+from torch.optim.lr_scheduler import LambdaLR
 
 from weakseg.data.loaders import Batch
 from weakseg.errors import ArtifactError, WeaksegError
 from weakseg.files import JsonValue
-from weakseg.train.distributed import average_gradients, sum_over_ranks, world_size
+from weakseg.models.checkpoints import fit_state
+from weakseg.train.distributed import average_gradients, share_buffers, sum_over_ranks, world_size
 
 Tick = Callable[[int, int], None]
 """Progress callback: (steps done, steps in all)."""
+
+MODEL_PREFIX, OPTIMIZER_PREFIX = "model.", "optimizer."
+"""What the names of a state's tensors begin with."""
 
 
 class Batches(Protocol):
@@ -58,6 +62,14 @@ class EpochRecord:
         metrics: dict[str, JsonValue] = {key: None if math.isnan(v) else v for key, v in self.metrics.items()}
         return {"epoch": self.epoch, "loss": self.loss, "learning_rate": self.learning_rate, "metrics": metrics}
 
+    @staticmethod
+    def from_json(record: JsonValue) -> EpochRecord:
+        """Read what `to_json` returned; a `ValueError`, `KeyError` or `TypeError` if it is something else."""
+        if not isinstance(record, dict) or not isinstance(record["metrics"], dict):
+            raise TypeError(f"expected the record of an epoch, got {record!r}")
+        metrics = {key: math.nan if value is None else float(value) for key, value in record["metrics"].items()}
+        return EpochRecord(int(record["epoch"]), float(record["loss"]), float(record["learning_rate"]), metrics)
+
 
 @dataclass(frozen=True, eq=False)
 class TrainState:
@@ -65,7 +77,7 @@ class TrainState:
 
     Args:
         tensors: Model entries under `model.` and SGD's buffers under `optimizer.<parameter index>.`, all on the CPU.
-        plain: Epochs done, the optimiser's groups, the schedule's counters and the history.
+        plain: `steps` done, and the `history` as JSON values.
     """
 
     tensors: Mapping[str, Tensor]
@@ -82,7 +94,7 @@ def fit(
     loss: Callable[[nn.Module, Batch], Tensor],
     load_epoch: Callable[[int], Batches],
     optimizer: SGD,
-    schedule: LRScheduler,
+    schedule: LambdaLR,
     epochs: int,
     resume: TrainState | None = None,
     validate: Callable[[], Mapping[str, float]] | None = None,
@@ -96,7 +108,7 @@ def fit(
         loss: Computes the scalar loss of a batch by calling the module it is given (a wrapper under `torchrun`).
         load_epoch: Returns the batches of epoch 0, 1, ...
         optimizer: Over the model's parameters.
-        schedule: Stepped after every update.
+        schedule: From `build_schedule`; stepped after every update.
         epochs: Passes in all, those before `resume` included.
         resume: State to go on from.
         validate: Computes metrics after each epoch; switches the model's mode as it likes.
@@ -108,7 +120,7 @@ def fit(
 
     Raises:
         TrainingDiverged: If a loss is not finite; the message says where and what to try.
-        ArtifactError: If `resume` does not fit the model.
+        ArtifactError: If `resume` does not fit.
     """
     history = [] if resume is None else restore(resume, model, optimizer, schedule)
     wrapped = average_gradients(model)
@@ -117,7 +129,9 @@ def fit(
         batches = load_epoch(epoch)
         wrapped.train()
         total = torch.zeros((), device=device)
+        highest_rate = 0.0
         for step, batch in enumerate(batches):
+            highest_rate = max(highest_rate, _base_rate(optimizer))
             value = loss(wrapped, batch.to(device))
             optimizer.zero_grad(set_to_none=True)
             value.backward()  # type: ignore[no-untyped-call]
@@ -129,68 +143,79 @@ def fit(
         mean_loss = float(sum_over_ranks(total)) / world_size() / len(batches)
         if not math.isfinite(mean_loss):
             raise TrainingDiverged(
-                f"the loss is {mean_loss} in epoch {epoch + 1} of {epochs}; try a learning rate below "
-                f"{optimizer.param_groups[0]['lr']:.3g}"
+                f"the loss is {mean_loss} in epoch {epoch + 1} of {epochs}; try a learning rate below the "
+                f"{highest_rate:.3g} it had reached"
             )
+        share_buffers(model)
         metrics = {} if validate is None else validate()
-        history.append(EpochRecord(epoch + 1, mean_loss, float(optimizer.param_groups[0]["lr"]), metrics))
+        history.append(EpochRecord(epoch + 1, mean_loss, _base_rate(optimizer), metrics))
         if after_epoch is not None:
             after_epoch(capture(model, optimizer, schedule, history), history[-1])
     return tuple(history)
 
 
-def capture(model: nn.Module, optimizer: SGD, schedule: LRScheduler, history: list[EpochRecord]) -> TrainState:
+def _base_rate(optimizer: SGD) -> float:
+    return float(optimizer.param_groups[0]["lr"])
+
+
+def capture(model: nn.Module, optimizer: SGD, schedule: LambdaLR, history: list[EpochRecord]) -> TrainState:
     """Copy everything needed to go on later."""
-    tensors = {f"model.{name}": value.detach().cpu().clone() for name, value in model.state_dict().items()}
+    tensors = {f"{MODEL_PREFIX}{name}": value.detach().cpu().clone() for name, value in model.state_dict().items()}
     state = optimizer.state_dict()
     for index, buffers in state["state"].items():
         for name, value in buffers.items():
             if isinstance(value, Tensor):
-                tensors[f"optimizer.{index}.{name}"] = value.detach().cpu().clone()
-    groups = [{key: value for key, value in group.items() if key != "params"} for group in state["param_groups"]]
+                tensors[f"{OPTIMIZER_PREFIX}{index}.{name}"] = value.detach().cpu().clone()
     plain: dict[str, JsonValue] = {
-        "groups": groups,
-        "schedule_steps": schedule.last_epoch,
+        "steps": schedule.last_epoch,
         "history": [record.to_json() for record in history],
     }
     return TrainState(tensors, plain)
 
 
-def restore(state: TrainState, model: nn.Module, optimizer: SGD, schedule: LRScheduler) -> list[EpochRecord]:
-    """Put a state back into model, optimiser and schedule and return the history until then."""
-    prefix = "model."
-    weights = {name.removeprefix(prefix): value for name, value in state.tensors.items() if name.startswith(prefix)}
+def restore(state: TrainState, model: nn.Module, optimizer: SGD, schedule: LambdaLR) -> list[EpochRecord]:
+    """Put a state back into model, optimiser and schedule and return the history until then.
+
+    Optimiser and schedule must have been built with the settings of the interrupted training: only what changes while
+    it runs is in a state.
+
+    Raises:
+        ArtifactError: If the state is another network's, or not one that `capture` made.
+    """
+    where = "the checkpoint to go on from"
+    fit_state(model, _strip(state.tensors, MODEL_PREFIX), where=where)
     try:
-        model.load_state_dict(weights)
-    except RuntimeError as error:
-        raise ArtifactError(f"the checkpoint does not fit the network: {' '.join(str(error).split())[:300]}") from None
+        steps, history = _read_plain(state.plain)
+        buffers = _read_buffers(_strip(state.tensors, OPTIMIZER_PREFIX), optimizer)
+    except (KeyError, ValueError, TypeError, IndexError) as error:
+        raise ArtifactError(
+            f"{where} is damaged ({error!r}); delete it and train again, or replace the stage with --redo"
+        ) from None
+    schedule.last_epoch = steps  # all a schedule remembers: the rate is a function of the step
+    for group, base, factor in zip(optimizer.param_groups, schedule.base_lrs, schedule.lr_lambdas, strict=True):
+        group["lr"] = base * factor(steps)
+    optimizer.load_state_dict({"state": buffers, "param_groups": optimizer.state_dict()["param_groups"]})
+    return history
+
+
+def _strip(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+
+
+def _read_buffers(tensors: Mapping[str, Tensor], optimizer: SGD) -> dict[int, dict[str, Tensor]]:
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     buffers: dict[int, dict[str, Tensor]] = {}
-    for name, value in state.tensors.items():
-        if name.startswith("optimizer."):
-            _, index, key = name.split(".", 2)
-            buffers.setdefault(int(index), {})[key] = value
-    groups, steps, records = state.plain["groups"], state.plain["schedule_steps"], state.plain["history"]
-    assert isinstance(groups, list)
-    assert isinstance(steps, int)
-    assert isinstance(records, list)
-    current = optimizer.state_dict()["param_groups"]
-    merged = [{**old, **new} for old, new in zip(current, groups, strict=True) if isinstance(new, dict)]
-    optimizer.load_state_dict({"state": buffers, "param_groups": merged})
-    # Both schedules are functions of the step count alone; the rates themselves came back with the groups.
-    schedule.last_epoch = steps
-    schedule._last_lr = [float(group["lr"]) for group in optimizer.param_groups]
-    return [_read_record(record) for record in records]
+    for name, value in tensors.items():
+        index, key = name.split(".")
+        expected = tuple(parameters[int(index)].shape)
+        if value.shape != expected:
+            raise ValueError(f"{OPTIMIZER_PREFIX}{name} should have shape {expected}, has {tuple(value.shape)}")
+        buffers.setdefault(int(index), {})[key] = value
+    return buffers
 
 
-def _read_record(record: JsonValue) -> EpochRecord:
-    assert isinstance(record, dict)
-    epoch, metrics = record["epoch"], record["metrics"]
-    assert isinstance(epoch, int)
-    assert isinstance(metrics, dict)
-    numbers = {key: value if isinstance(value, float) else math.nan for key, value in metrics.items()}
-    return EpochRecord(epoch, _float(record["loss"]), _float(record["learning_rate"]), numbers)
-
-
-def _float(value: JsonValue) -> float:
-    assert isinstance(value, int | float)
-    return float(value)
+def _read_plain(plain: Mapping[str, JsonValue]) -> tuple[int, list[EpochRecord]]:
+    steps, records = plain["steps"], plain["history"]
+    if not isinstance(steps, int) or not isinstance(records, list):
+        raise TypeError(f"steps {steps!r} and history of type {type(records).__name__}")
+    return steps, [EpochRecord.from_json(record) for record in records]

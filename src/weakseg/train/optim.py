@@ -2,21 +2,29 @@
 
 `poly` is what the released codes of IRN, RIB, CDA, PSA and SEAM do: the rate is `base * (1 - step / steps) ** 0.9`,
 set before each step; their weight decay lands in SGD's momentum slot, so that momentum is 1e-4 or 5e-4 rather than 0.9
-(DESIGN section 5). `one_cycle` is for networks that start from random weights.
+(DESIGN section 5). `one_cycle` is for networks that start from random weights (Smith and Topin, 2018).
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
+from functools import partial
 from typing import Literal
 
 from torch import nn
 from torch.optim import SGD
-from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
+from torch.optim.lr_scheduler import LambdaLR
 
 from weakseg.spelling import require_option
 
 ScheduleName = Literal["poly", "one_cycle"]
+
+FIRST_SHARE = 1 / 25
+"""Where `one_cycle` begins, as a share of its peak; this and the next are the defaults of fast.ai and of torch."""
+
+LAST_SHARE = FIRST_SHARE / 10_000
+"""Where `one_cycle` ends."""
 
 
 def build_sgd(
@@ -52,7 +60,31 @@ def poly_factor(step: int, *, steps: int, power: float) -> float:
     return float(max(0.0, 1 - step / steps) ** power)
 
 
-def build_schedule(optimizer: SGD, *, name: str, steps: int, power: float, warmup_share: float) -> LRScheduler:
+def one_cycle_factor(step: int, *, steps: int, warmup_share: float) -> float:
+    """Return the share of the peak rate at a step 0..steps: half a cosine up to 1, then half a cosine down.
+
+    The curve of `torch.optim.lr_scheduler.OneCycleLR`, which divides by zero where its rise takes a single step (4
+    steps, a quarter of them rising) or all of them, and which cycles the momentum too unless told not to.
+
+    Args:
+        step: Steps done.
+        steps: Steps in all.
+        warmup_share: Share of the steps, 0..1, in which the rate rises; it is highest at `warmup_share * steps`.
+    """
+    peak = warmup_share * steps
+    if step < peak:
+        return _ease(FIRST_SHARE, 1.0, step / peak)
+    if step >= steps:
+        return LAST_SHARE
+    return _ease(1.0, LAST_SHARE, (step - peak) / (steps - peak))
+
+
+def _ease(first: float, last: float, share: float) -> float:
+    """Go from one value to another along half a cosine."""
+    return last + (first - last) * (1 + math.cos(math.pi * share)) / 2
+
+
+def build_schedule(optimizer: SGD, *, name: str, steps: int, power: float, warmup_share: float) -> LambdaLR:
     """Build a schedule that is stepped after every update.
 
     Args:
@@ -67,7 +99,5 @@ def build_schedule(optimizer: SGD, *, name: str, steps: int, power: float, warmu
     """
     require_option(name, ("poly", "one_cycle"), what="optim.schedule")
     if name == "poly":
-        return LambdaLR(optimizer, lambda step: poly_factor(step, steps=steps, power=power))
-    peaks = [float(group["lr"]) for group in optimizer.param_groups]
-    # OneCycleLR needs at least two steps to have a cycle; a third keeps its last phase non-empty.
-    return OneCycleLR(optimizer, peaks, total_steps=max(3, steps), pct_start=warmup_share)
+        return LambdaLR(optimizer, partial(poly_factor, steps=steps, power=power))
+    return LambdaLR(optimizer, partial(one_cycle_factor, steps=steps, warmup_share=warmup_share))

@@ -6,9 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
 
-from weakseg.data.loaders import Batch, CropSet, load_crops
+from weakseg.data.loaders import Batch, CropSet, EpochOfCrops, load_crops
 from weakseg.models.classifier import Classifier
 from weakseg.models.deeplab import Segmenter
 from weakseg.train.distributed import rank, world_size
@@ -29,7 +28,7 @@ class TrainingPlan:
         momentum: Momentum of SGD.
         weight_decay: L2 penalty.
         power: Exponent of `poly`.
-        warmup_share: Rising share of `one_cycle`.
+        warmup_share: Share of the steps in which `one_cycle` rises.
         workers: Processes that decode and augment; changes no result.
     """
 
@@ -86,7 +85,7 @@ def train_on_crops(
         One record per epoch, those before a resumption included.
     """
 
-    def load_epoch(epoch: int) -> DataLoader[Batch]:
+    def load_epoch(epoch: int) -> EpochOfCrops:
         return load_crops(
             crops,
             epoch=epoch,

@@ -8,6 +8,7 @@ from weakseg.data.base import Dataset, MaskReader
 from weakseg.data.loaders import Batch, CropSet
 from weakseg.data.transforms import Augmentation
 from weakseg.models.deeplab import Segmenter
+from weakseg.train.distributed import sum_over_ranks, world_size
 from weakseg.train.loop import EpochRecord
 from weakseg.train.plan import NO_HOOKS, TrainingHooks, TrainingPlan, train_on_crops
 from weakseg.types import IGNORE_LABEL
@@ -46,9 +47,14 @@ def segmentation_loss(model: nn.Module, batch: Batch) -> Tensor:
 
     The mask is sampled at the centres of the logits' cells (nearest), as DeepLab-v2 trains at its output stride. A
     batch without any labelled pixel has loss 0.
+
+    With several processes the mean is over the labelled pixels of all of them: the average of the processes' losses,
+    and so of their gradients, is that of one process with the whole batch.
     """
     assert batch.labels is not None, "a segmentation batch without masks"
-    logits = model(batch.images)
-    labels = nn.functional.interpolate(batch.labels[:, None].float(), logits.shape[2:], mode="nearest-exact")[:, 0]
-    total = nn.functional.cross_entropy(logits, labels.long(), ignore_index=IGNORE_LABEL, reduction="sum")
-    return total / (labels != IGNORE_LABEL).sum().clamp(min=1)
+    logits: Tensor = model(batch.images)
+    labels = nn.functional.interpolate(batch.labels[:, None].float(), logits.shape[2:], mode="nearest-exact")
+    # One row per pixel: the loss of whole maps has no deterministic implementation on a GPU.
+    rows = logits.movedim(1, -1).flatten(end_dim=2)
+    total = nn.functional.cross_entropy(rows, labels.flatten().long(), ignore_index=IGNORE_LABEL, reduction="sum")
+    return total * world_size() / sum_over_ranks((labels != IGNORE_LABEL).sum()).clamp(min=1)

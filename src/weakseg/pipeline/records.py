@@ -1,0 +1,91 @@
+"""`run.json`: what is known of each stage, and what its fingerprint covers, by name."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+import weakseg
+from weakseg.errors import ArtifactError
+from weakseg.files import JsonValue, write_json
+from weakseg.pipeline.artifacts import RunFolder
+
+DIGEST_BYTES = 12
+"""Length of fingerprints and digests; 24 hexadecimal digits."""
+
+
+@dataclass(frozen=True)
+class StageRecord:
+    """What `run.json` says of a stage.
+
+    Args:
+        finished: False while it runs or after it was interrupted.
+        fingerprint: Digest of `parts`.
+        parts: Everything the fingerprint covers, by name.
+        time_s: Wall-clock seconds spent, earlier interrupted attempts that ended in an error not counted.
+        summary: The stage's one-line summary, empty until finished.
+    """
+
+    finished: bool
+    fingerprint: str
+    parts: Mapping[str, JsonValue]
+    time_s: float = 0.0
+    summary: str = ""
+
+    def to_json(self) -> dict[str, JsonValue]:
+        """Return plain values."""
+        return {
+            "finished": self.finished,
+            "fingerprint": self.fingerprint,
+            "parts": dict(self.parts),
+            "time_s": round(self.time_s, 1),
+            "summary": self.summary,
+        }
+
+
+def read_records(folder: RunFolder) -> dict[str, StageRecord]:
+    """Read the state of every stage that has begun in a run folder.
+
+    Raises:
+        ArtifactError: If `run.json` is damaged.
+    """
+    if not folder.state.is_file():
+        return {}
+    try:
+        stages = json.loads(folder.state.read_text(encoding="utf-8"))["stages"]
+        return {name: StageRecord(**record) for name, record in stages.items()}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ArtifactError(f"{folder.state} is damaged ({error}); delete the run folder and start again") from None
+
+
+def write_records(folder: RunFolder, records: Mapping[str, StageRecord]) -> None:
+    """Write the state of every stage, and the versions of what computes."""
+    versions = {
+        "weakseg": weakseg.__version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+    }
+    stages = {name: record.to_json() for name, record in records.items()}
+    write_json(folder.state, {"versions": versions, "stages": stages})
+
+
+def digest_parts(parts: Mapping[str, JsonValue]) -> str:
+    """Return the fingerprint of named parts."""
+    return hashlib.blake2b(json.dumps(parts, sort_keys=True).encode(), digest_size=DIGEST_BYTES).hexdigest()
+
+
+def describe_changes(old: Mapping[str, JsonValue], new: Mapping[str, JsonValue]) -> str:
+    """Say which parts of a fingerprint differ: `classifier.epochs was 5, is 3`."""
+    changes = []
+    for key in sorted(old.keys() | new.keys()):
+        if old.get(key) != new.get(key):
+            hidden = key.startswith(("images and tags", "result of"))
+            changes.append(f"{key} changed" if hidden else f"{key} was {old.get(key)}, is {new.get(key)}")
+    return "; ".join(changes)

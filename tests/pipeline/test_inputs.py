@@ -1,0 +1,302 @@
+import json
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.data.layouts import coco_document, square, write_image, write_json, write_text, write_voc, write_xml
+from tests.tiny import with_settings
+from weakseg.config.schema import RunConfig
+from weakseg.data.images import inspect_image
+from weakseg.errors import ConfigError, DataError
+from weakseg.pipeline.artifacts import RunFolder
+from weakseg.pipeline.inputs import index_images, open_splits, prepare
+from weakseg.pipeline.runner import Context
+
+CPU = with_settings(RunConfig(), ("runtime.device", "cpu"))
+TAGS = {"a": ["cat"], "b": ["dog"], "c": ["cat", "dog"], "d": [], "v": ["cat"], "w": ["dog"]}
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    root = write_voc(tmp_path / "photos", TAGS, train=["a", "b", "c", "d"], val=["v", "w"])
+    write_text(root / "classes.txt", "cat\ndog\n")
+    return root
+
+
+@pytest.fixture
+def inspected(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Names of the images that were looked at."""
+    names: list[str] = []
+
+    def inspect(path: Path) -> object:
+        names.append(path.name)
+        return inspect_image(path)
+
+    monkeypatch.setattr("weakseg.pipeline.inputs.inspect_image", inspect)
+    return names
+
+
+def voc(root: Path, *settings: tuple[str, object]) -> RunConfig:
+    return with_settings(CPU, ("data.name", "voc"), ("data.root", str(root)), *settings)
+
+
+def prepare_voc(root: Path, *settings: tuple[str, object]) -> Context:
+    return prepare(voc(root, *settings), RunFolder(root.parent / "run"))
+
+
+def ids(context: Context) -> tuple[str, str]:
+    val = "" if context.val is None else "".join(sample.id for sample in context.val)
+    return "".join(sample.id for sample in context.train), val
+
+
+def truncate(path: Path) -> None:
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+
+
+def test_both_splits_are_opened_with_their_digests(root: Path, told: list[str]) -> None:
+    context = prepare_voc(root)
+    assert ids(context) == ("abcd", "vw")
+    assert sorted(context.digests) == ["train", "val"]
+    assert context.device.type == "cpu"
+    assert context.folder.root == root.parent / "run"
+    assert told == []
+
+
+def test_without_a_validation_split_there_is_none(root: Path) -> None:
+    context = prepare_voc(root, ("data.val", None))
+    assert ids(context) == ("abcd", "")
+    assert context.val is None
+    assert list(context.digests) == ["train"]
+
+
+def test_an_unreadable_image_is_named_and_left_out(root: Path, told: list[str]) -> None:
+    images = root / "JPEGImages"
+    truncate(images / "b.jpg")
+    (images / "w.jpg").write_text("not an image")
+    context = prepare_voc(root)
+    assert ids(context) == ("acd", "v")
+    assert [line.split(":")[0] for line in told] == ["voc train", "voc val"]
+    assert told[0].startswith(f"voc train: b: {images / 'b.jpg'}: ")
+    assert told[0].endswith("; left out")
+    assert told[1] == f"voc val: w: {images / 'w.jpg'}: not an image, or of a format that Pillow cannot read; left out"
+    assert [(problem.kind, problem.where) for problem in context.train.problems] == [("unreadable", "b")]
+
+
+def test_many_problems_of_one_kind_are_counted(root: Path, told: list[str]) -> None:
+    names = [f"x{index}" for index in range(8)]
+    write_text(root / "ImageSets" / "Segmentation" / "train.txt", "\n".join(["a", *names]))
+    for name in names:
+        write_text(root / "JPEGImages" / f"{name}.jpg", "no image")
+        write_xml(root, name, ["cat"])
+    assert ids(prepare_voc(root)) == ("a", "vw")
+    assert len(told) == 6
+    assert told[5] == "voc train: and 3 more of kind 'unreadable'; 'weakseg check' counts them all"
+
+
+def test_an_image_of_which_no_tag_is_known_is_not_trained_on_but_may_be_predicted(root: Path, told: list[str]) -> None:
+    for name in ("c", "v"):
+        (root / "Annotations" / f"{name}.xml").unlink()
+    assert ids(prepare_voc(root)) == ("abd", "vw")
+    assert len(told) == 2
+    assert all("gives its tags; all are unknown" in line for line in told)
+
+
+def test_nothing_left_to_train_on_is_an_error(root: Path) -> None:
+    for name in "abcd":
+        truncate(root / "JPEGImages" / f"{name}.jpg")
+    with pytest.raises(DataError, match="voc train: no readable image with known tags is left; run 'weakseg check'"):
+        prepare_voc(root)
+
+
+def test_nothing_left_to_validate_on_is_told(root: Path, told: list[str]) -> None:
+    for name in "vw":
+        truncate(root / "JPEGImages" / f"{name}.jpg")
+    context = prepare_voc(root)
+    assert context.val is None
+    assert list(context.digests) == ["train"]
+    assert told[-1] == "voc val: no readable image is left, so there is no validation"
+
+
+def test_images_are_looked_at_once(root: Path, inspected: list[str]) -> None:
+    first = prepare_voc(root)
+    assert sorted(inspected) == ["a.jpg", "b.jpg", "c.jpg", "d.jpg", "v.jpg", "w.jpg"]
+    inspected.clear()
+    cache = root.parent / "run" / "images.json"
+    before = cache.stat().st_mtime_ns
+    assert prepare_voc(root).digests == first.digests
+    assert inspected == []
+    assert cache.stat().st_mtime_ns == before
+
+
+def test_bad_images_are_remembered_too(root: Path, inspected: list[str]) -> None:
+    truncate(root / "JPEGImages" / "b.jpg")
+    first = prepare_voc(root)
+    inspected.clear()
+    again = prepare_voc(root)
+    assert inspected == []
+    assert again.train.problems == first.train.problems
+
+
+def test_a_changed_file_is_looked_at_again(root: Path, inspected: list[str]) -> None:
+    first = prepare_voc(root)
+    inspected.clear()
+    write_image(root / "JPEGImages" / "b.jpg", (7, 8), shade=99)
+    again = prepare_voc(root)
+    assert inspected == ["b.jpg"]
+    assert again.digests["train"] != first.digests["train"]
+    assert again.digests["val"] == first.digests["val"]
+
+
+def test_a_file_of_the_same_size_and_another_time_is_looked_at_again(root: Path, inspected: list[str]) -> None:
+    first = prepare_voc(root)
+    inspected.clear()
+    path = root / "JPEGImages" / "b.jpg"
+    os.utime(path, ns=(0, path.stat().st_mtime_ns + 1))
+    assert prepare_voc(root).digests == first.digests
+    assert inspected == ["b.jpg"]
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"a": 3}', '{"a": {"size": 3}}', "null"])
+def test_a_damaged_index_is_made_anew(content: str, root: Path, inspected: list[str]) -> None:
+    first = prepare_voc(root)
+    inspected.clear()
+    write_text(root.parent / "run" / "images.json", content)
+    assert prepare_voc(root).digests == first.digests
+    assert len(inspected) == 6
+    assert len(json.loads((root.parent / "run" / "images.json").read_text())) == 6
+
+
+def test_digests_do_not_depend_on_where_the_images_lie(root: Path, tmp_path: Path) -> None:
+    moved = shutil.copytree(root, tmp_path / "elsewhere" / "photos")
+    assert prepare_voc(moved).digests == prepare_voc(root).digests
+
+
+def change_tag(root: Path) -> None:
+    write_xml(root, "a", ["dog"])
+
+
+def forget_tags(root: Path) -> None:
+    (root / "Annotations" / "d.xml").unlink()
+    write_xml(root, "d", ["cat"])
+
+
+def leave_out(root: Path) -> None:
+    write_text(root / "ImageSets" / "Segmentation" / "train.txt", "a\nb\nc\n")
+
+
+def reorder(root: Path) -> None:
+    write_text(root / "ImageSets" / "Segmentation" / "train.txt", "b\na\nc\nd\n")
+
+
+def swap_content(root: Path) -> None:
+    images = root / "JPEGImages"
+    content = (images / "a.jpg").read_bytes(), (images / "b.jpg").read_bytes()
+    (images / "b.jpg").write_bytes(content[0])
+    (images / "a.jpg").write_bytes(content[1])
+
+
+def rename_class(root: Path) -> None:
+    write_text(root / "classes.txt", "cat\nhound\n")
+
+
+@pytest.mark.parametrize("change", [change_tag, forget_tags, leave_out, reorder, swap_content, rename_class])
+def test_digests_depend_on_tags_order_content_and_classes(change: Callable[[Path], None], root: Path) -> None:
+    before = prepare_voc(root).digests["train"]
+    change(root)
+    assert prepare_voc(root).digests["train"] != before
+
+
+def test_an_image_in_both_splits_is_looked_at_once(root: Path, inspected: list[str]) -> None:
+    write_text(root / "ImageSets" / "Segmentation" / "val.txt", "a\nv\n")
+    assert ids(prepare_voc(root)) == ("abcd", "av")
+    assert sorted(inspected) == ["a.jpg", "b.jpg", "c.jpg", "d.jpg", "v.jpg"]
+
+
+def test_other_ranks_take_over_what_rank_0_found(
+    root: Path, inspected: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    truncate(root / "JPEGImages" / "b.jpg")
+    first = prepare_voc(root)
+    inspected.clear()
+    (root / "JPEGImages" / "b.jpg").write_bytes((root / "JPEGImages" / "a.jpg").read_bytes())
+    monkeypatch.setattr("weakseg.pipeline.inputs.rank", lambda: 1)
+    again = prepare_voc(root)
+    assert inspected == []
+    assert ids(again) == ids(first) == ("acd", "vw")
+    assert again.digests == first.digests
+
+
+def test_splits_of_different_classes_are_refused(tmp_path: Path) -> None:
+    root = tmp_path / "coco"
+    for split, names in (("train2017", ["cat", "dog"]), ("val2017", ["cat", "fox"])):
+        document = coco_document(names, [f"{split}.jpg"], [(0, 0, square(1, 1, 3))], (6, 9))
+        write_json(root / "annotations" / f"instances_{split}.json", document)
+        write_image(root / split / f"{split}.jpg")
+    config = with_settings(
+        CPU, ("data.name", "coco"), ("data.root", str(root)), ("data.train", "train2017"), ("data.val", "val2017")
+    )
+    with pytest.raises(DataError, match=r"train2017 and val2017 must be the same, but .* differ: dog, fox"):
+        prepare(config, RunFolder(tmp_path / "run"))
+
+
+@pytest.mark.parametrize("name", ["voc", "coco", "folder"])
+def test_a_missing_root_says_what_to_add(name: str, tmp_path: Path) -> None:
+    config = with_settings(CPU, ("data.name", name))
+    with pytest.raises(ConfigError, match=f"expected the folder of the {name} data set, got null; add --data"):
+        open_splits(config.data, RunFolder(tmp_path))
+    config = with_settings(config, ("data.root", str(tmp_path / "gone")))
+    with pytest.raises(DataError, match=f"data.root: there is no folder {tmp_path / 'gone'}"):
+        open_splits(config.data, RunFolder(tmp_path))
+
+
+def test_a_folder_of_photographs_is_opened_with_its_tag_file(tmp_path: Path) -> None:
+    root = tmp_path / "photos"
+    for name in "abcdef":
+        write_image(root / f"{name}.png", shade=ord(name))
+    rows = "".join(f"{name}.png,cat\n" for name in "abcdef")
+    tags = write_text(tmp_path / "other.csv", f"image,tags\n{rows}")
+    config = with_settings(
+        CPU,
+        ("data.name", "folder"),
+        ("data.root", str(root)),
+        ("data.tags", str(tags)),
+        ("data.val_fraction", 0.34),
+    )
+    train, val = open_splits(config.data, RunFolder(tmp_path / "run"))
+    assert (train.name, len(train), len(val)) == ("folder", 4, 2)
+
+
+def test_critters_are_drawn_into_the_run_once(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "run")
+    critters = replace(CPU.data.critters, images=2, val_images=1, size_px=48)
+    config = with_settings(CPU, ("data.critters", critters))
+    context = prepare(config, folder)
+    assert (context.train.name, len(context.train), len(context.val)) == ("critters", 2, 1)
+    assert context.train.load_mask(context.train.samples[0]).shape == (48, 48)
+    before = {path: path.stat().st_mtime_ns for path in (folder.generated_data / "JPEGImages").iterdir()}
+    assert len(before) == 3
+    assert prepare(config, folder).digests == context.digests
+    assert before == {path: path.stat().st_mtime_ns for path in (folder.generated_data / "JPEGImages").iterdir()}
+
+
+def test_critters_may_lie_elsewhere(tmp_path: Path) -> None:
+    critters = replace(CPU.data.critters, images=1, val_images=0, size_px=48)
+    config = with_settings(
+        CPU, ("data.critters", critters), ("data.root", str(tmp_path / "shared")), ("data.val", None)
+    )
+    (train,) = open_splits(config.data, RunFolder(tmp_path / "run"))
+    assert train.samples[0].image_path.is_relative_to(tmp_path / "shared")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_file_that_vanishes_is_a_problem_and_no_crash(root: Path, tmp_path: Path) -> None:
+    context = prepare_voc(root)
+    sample = context.train.samples[0]
+    sample.image_path.unlink()
+    facts = index_images([sample], tmp_path / "cache.json")
+    assert facts[sample.image_path].problem == "No such file or directory"

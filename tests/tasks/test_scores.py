@@ -1,0 +1,163 @@
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from weakseg.errors import ArtifactError
+from weakseg.ops.metrics import ConfusionMatrix, ThresholdSweep
+from weakseg.tasks.scores import (
+    ClassifierScore,
+    Metrics,
+    Score,
+    load_metrics,
+    make_curve,
+    number,
+    numbers,
+    percent,
+    save_metrics,
+    score_confusion,
+    score_sweep,
+)
+
+
+def make_score(**changes: object) -> Score:
+    """Score a 1 x 4 mask of two classes, of which the second never occurs; one pixel is void."""
+    confusion = ConfusionMatrix(3)
+    confusion.update(np.array([[0, 1, 0, 1]], np.uint8), np.array([[0, 1, 1, 255]], np.uint8))
+    settings: dict[str, object] = {
+        "subject": "masks",
+        "split": "train",
+        "given_tags": True,
+        "threshold_choice": "fixed",
+        "threshold": 0.3,
+        **changes,
+    }
+    return score_confusion(confusion.result(), **settings)
+
+
+def make_sweep() -> ThresholdSweep:
+    sweep = ThresholdSweep(3, [0.0, 0.25, 0.5, 0.75])
+    sweep.update(np.array([[[0.2, 1.0, 0.6, 0.9]]], np.float32), [0], np.array([[0, 1, 1, 255]], np.uint8))
+    return sweep
+
+
+def make_metrics() -> Metrics:
+    sweep = make_sweep().result()
+    return Metrics(
+        dataset="folder",
+        label_names=("background", "avo", "bex"),
+        classifier=ClassifierScore(split="val", images=4, mean_average_precision=0.875, weights_from="random"),
+        scores=(score_sweep(sweep, split="train"), make_score()),
+        curves=(make_curve(sweep, split="train"),),
+        notes=("something",),
+    )
+
+
+def test_a_score_holds_its_numbers_and_what_they_are() -> None:
+    score = make_score()
+    assert score == Score(
+        subject="masks",
+        split="train",
+        images=1,
+        given_tags=True,
+        threshold_choice="fixed",
+        threshold=0.3,
+        mean_iou=0.5,
+        iou=(0.5, 0.5, None),
+        precision=(0.5, 1.0, None),
+        recall=(1.0, 0.5, None),
+        support=(1, 2, 0),
+        pixel_accuracy=0.666667,
+    )
+
+
+def test_the_seeds_score_is_the_best_of_the_sweep_and_says_oracle() -> None:
+    score = score_sweep(make_sweep().result(), split="val")
+    assert (score.subject, score.split, score.images, score.given_tags) == ("seeds", "val", 1, True)
+    assert (score.threshold_choice, score.threshold, score.mean_iou) == ("oracle", 0.25, 1.0)
+    assert score.iou == (1.0, 1.0, None)
+    assert score.support == (1, 2, 0)
+    assert score.precision is None
+
+
+def test_a_curve_holds_every_threshold() -> None:
+    curve = make_curve(make_sweep().result(), split="train")
+    assert curve.thresholds == (0.0, 0.25, 0.5, 0.75)
+    assert curve.mean_iou == (0.333333, 1.0, 1.0, 0.5)
+    assert curve.precision == (0.666667, 1.0, 1.0, 1.0)
+    assert curve.recall == (1.0, 1.0, 1.0, 0.5)
+    assert (curve.split, curve.images) == ("train", 1)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({}, "masks on train, 1 images, tags given, threshold 0.3 (fixed)"),
+        (
+            {"threshold_choice": "oracle", "subject": "seeds"},
+            "seeds on train, 1 images, tags given, threshold 0.3 (oracle)",
+        ),
+        ({"threshold_choice": "label-free"}, "masks on train, 1 images, tags given, threshold 0.3 (label-free)"),
+        (
+            {"threshold_choice": "none", "threshold": None, "subject": "segmenter", "given_tags": False},
+            "segmenter on train, 1 images, no tags, no threshold",
+        ),
+    ],
+)
+def test_a_score_says_in_words_what_it_is(changes: dict[str, object], words: str) -> None:
+    assert make_score(**changes).describe() == words
+
+
+def test_a_score_is_found_by_subject_and_split() -> None:
+    metrics = make_metrics()
+    assert metrics.find("masks", "train") is metrics.scores[1]
+    assert metrics.find("masks", "val") is None
+    assert metrics.find("segmenter", "train") is None
+
+
+def test_metrics_come_back_from_their_file(tmp_path: Path) -> None:
+    metrics = make_metrics()
+    save_metrics(tmp_path / "metrics.json", metrics)
+    assert load_metrics(tmp_path / "metrics.json") == metrics
+    assert json.loads((tmp_path / "metrics.json").read_text())["scores"][0]["iou"] == [1.0, 1.0, None]
+
+
+def test_missing_metrics_name_the_stage_that_makes_them(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.json"
+    with pytest.raises(ArtifactError, match=rf"there is no {path}; run the stage 'evaluate' first"):
+        load_metrics(path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda document: document.pop("notes"),
+        lambda document: document["scores"][0].pop("iou"),
+        lambda document: document["scores"][0].update(extra=1),
+        lambda document: document.update(scores=["text"]),
+        lambda document: document.update(classifier=3),
+        lambda document: document.update(curves=5),
+    ],
+)
+def test_damaged_metrics_are_named(change: object, tmp_path: Path) -> None:
+    path = tmp_path / "metrics.json"
+    save_metrics(path, make_metrics())
+    document = json.loads(path.read_text())
+    change(document)
+    for content in (json.dumps(document), path.read_text()[:-9], "[]"):
+        path.write_text(content)
+        with pytest.raises(ArtifactError, match=rf"{path} is damaged \(.*\); run the stage 'evaluate' again"):
+            load_metrics(path)
+
+
+def test_numbers_are_rounded_and_undefined_ones_are_none() -> None:
+    assert number(1 / 3) == 0.333333
+    assert number(math.nan) is None
+    assert numbers(np.array([0.1234567, np.nan])) == (0.123457, None)
+
+
+@pytest.mark.parametrize(("value", "text"), [(None, "–"), (0.0, "0.0"), (0.5678, "56.8"), (1.0, "100.0")])
+def test_fractions_are_written_as_percentages(value: float | None, text: str) -> None:
+    assert percent(value) == text

@@ -1,0 +1,78 @@
+import json
+import math
+import os
+from pathlib import Path
+
+import pytest
+
+from weakseg.errors import ArtifactError
+from weakseg.files import atomic_open, write_bytes, write_json, write_text
+
+
+def test_a_file_appears_only_once_it_is_whole(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "deep" / "file.bin"
+    with atomic_open(path) as file:
+        file.write(b"half")
+        file.flush()
+        assert not path.exists()
+        assert [other.name for other in path.parent.iterdir()] == [f".file.bin.{os.getpid()}.partial"]
+        file.write(b" and half")
+    assert path.read_bytes() == b"half and half"
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_an_error_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "file.txt"
+    write_text(path, "old")
+
+    def fail_halfway() -> None:
+        with atomic_open(path) as file:
+            file.write(b"new, but")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fail_halfway()
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_an_existing_file_is_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "file.bin"
+    write_bytes(path, b"longer than the next")
+    write_bytes(path, b"next")
+    assert path.read_bytes() == b"next"
+
+
+def test_a_file_in_the_place_of_a_folder_is_named(tmp_path: Path) -> None:
+    (tmp_path / "taken").touch()
+    path = tmp_path / "taken" / "file.txt"
+    with pytest.raises(ArtifactError, match=rf"cannot write {path}: (Not a directory|File exists); "):
+        write_text(path, "text")
+
+
+def test_a_folder_in_the_place_of_a_file_is_named_and_no_partial_file_stays(tmp_path: Path) -> None:
+    path = tmp_path / "run.json"
+    path.mkdir()
+    with pytest.raises(ArtifactError, match=rf"cannot write {path}: Is a directory; make room there or choose another"):
+        write_json(path, {})
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_text_is_utf8(tmp_path: Path) -> None:
+    path = tmp_path / "file.txt"
+    write_text(path, "Füchse – 狐\n")
+    assert path.read_bytes() == "Füchse – 狐\n".encode()
+
+
+def test_json_has_sorted_keys_and_ends_with_a_newline(tmp_path: Path) -> None:
+    path = tmp_path / "file.json"
+    write_json(path, {"b": [1, None], "a": {"y": 0.1, "x": True}})
+    assert path.read_text() == '{\n "a": {\n  "x": true,\n  "y": 0.1\n },\n "b": [\n  1,\n  null\n ]\n}\n'
+    assert json.loads(path.read_text()) == {"a": {"x": True, "y": 0.1}, "b": [1, None]}
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_json_without_nan_or_infinity(value: float, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="Out of range float values are not JSON compliant"):
+        write_json(tmp_path / "file.json", {"loss": value})
+    assert list(tmp_path.iterdir()) == []

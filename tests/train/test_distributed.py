@@ -1,0 +1,146 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from weakseg.data.masks import read_mask
+from weakseg.pipeline.artifacts import RunFolder, load_seed, load_tensors
+from weakseg.train.distributed import (
+    average_gradients,
+    rank,
+    share_buffers,
+    sum_over_ranks,
+    wait_for_all,
+    world_size,
+)
+
+REPOSITORY = Path(__file__).parents[2]
+
+RECIPE = """
+data: {name: critters, critters: {images: 12, val_images: 4, size_px: 64}}
+classifier:
+  name: critter
+  weights: none
+  freeze_trunk: false
+  fixed_norm: true
+  epochs: 2
+  batch_size: 4
+  augment: {long_side_px: [40, 72], crop_px: 64, flip: true, colour: 0.1}
+  optim: {schedule: one_cycle, learning_rate: 0.002, head_multiplier: 1.0, momentum: 0.9}
+localize: {scales: [1.0], splits: [train, val]}
+refine: {background_threshold: 0.08}
+segmenter:
+  name: critter
+  weights: classifier
+  aspp_rates: [1, 2]
+  fixed_norm: true
+  epochs: 2
+  batch_size: 4
+  augment: {long_side_px: [40, 72], crop_px: 64, flip: true, colour: 0.1}
+  optim: {schedule: poly, learning_rate: 0.002, head_multiplier: 5.0, momentum: 0.9}
+evaluate: {threshold_steps: 5}
+report: {gallery_images: 1}
+runtime: {workers: 0, device: cpu}
+"""
+"""Batch norm is fixed: its statistics would otherwise be those of each process's share of a batch."""
+
+
+def run(*words: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK"):
+        environment.pop(name, None)
+    command = [sys.executable, "-m", *words]
+    return subprocess.run(
+        command, env=environment, cwd=REPOSITORY, capture_output=True, text=True, timeout=120, check=False
+    )
+
+
+def launch(*words: str) -> subprocess.CompletedProcess[str]:
+    """Start a module in two processes, as `torchrun` does."""
+    return run("torch.distributed.run", "--standalone", "--nproc_per_node=2", "-m", *words)
+
+
+def files(root: Path) -> set[str]:
+    return {path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file()}
+
+
+def test_one_process_is_rank_0_of_1() -> None:
+    assert (rank(), world_size()) == (0, 1)
+    wait_for_all()
+
+
+def test_a_launchers_variables_alone_do_not_make_a_rank(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert (rank(), world_size()) == (0, 1)
+
+
+def test_one_process_sums_to_a_copy() -> None:
+    values = torch.tensor([1.0, 2.0])
+    total = sum_over_ranks(values)
+    total += 1
+    assert values.tolist() == [1.0, 2.0]
+
+
+def test_one_process_needs_no_wrapper_and_keeps_its_buffers() -> None:
+    model = nn.BatchNorm2d(2)
+    model.running_mean += 3
+    assert average_gradients(model) is model
+    share_buffers(model)
+    assert model.running_mean.tolist() == [3.0, 3.0]
+
+
+@pytest.mark.slow
+def test_two_processes_agree_on_sums_buffers_losses_and_gradients() -> None:
+    finished = launch("tests.train.two_ranks")
+    assert finished.returncode == 0, finished.stderr
+    assert sorted(finished.stdout.splitlines()) == ["rank 0 agrees", "rank 1 agrees"]
+
+
+@pytest.mark.slow
+def test_two_processes_end_with_the_files_of_one(tmp_path: Path) -> None:
+    """Float sums differ in their order: weights agree within rounding, masks and predictions to the last pixel."""
+    recipe = tmp_path / "tiny.yaml"
+    recipe.write_text(RECIPE)
+    data = f"--data.root={tmp_path / 'data'}"
+    alone = run("weakseg", "run", str(recipe), data, "--out", str(tmp_path / "one"))
+    together = launch("weakseg", "run", str(recipe), data, "--out", str(tmp_path / "two"))
+    assert alone.returncode == 0, alone.stderr
+    assert together.returncode == 0, together.stderr
+    one, two = RunFolder(tmp_path / "one"), RunFolder(tmp_path / "two")
+    assert files(one.root) == files(two.root)
+    for kind in ("classifier", "segmenter"):
+        mine, theirs = (load_tensors(folder.network(kind).model)[0] for folder in (one, two))
+        assert mine.keys() == theirs.keys()
+        for name, value in mine.items():
+            torch.testing.assert_close(theirs[name], value, rtol=1e-5, atol=1e-6)
+    foreground = 0
+    for path in sorted(one.masks.glob("*.png")):
+        id = path.stem
+        assert (read_mask(path) == read_mask(two.mask(id))).all(), id
+        foreground += int(np.count_nonzero(read_mask(path)))
+        seeds = load_seed(one.seed(id)), load_seed(two.seed(id))
+        assert seeds[0].keys == seeds[1].keys
+        torch.testing.assert_close(seeds[1].full(), seeds[0].full(), rtol=1e-4, atol=1e-4)
+    assert foreground > 0
+    for path in sorted(one.predictions.glob("*.png")):
+        assert (read_mask(path) == read_mask(two.prediction(path.stem))).all(), path.stem
+    assert together.stdout.count("mean IoU in %") == 1, "only one process prints the table"
+    assert together.stderr.count("segment: done") == 1
+    again = launch("weakseg", "run", str(two.root))
+    assert again.stderr.count("finished before") == 6
+
+
+@pytest.mark.slow
+def test_a_batch_that_two_processes_cannot_share_stops_with_one_line(tmp_path: Path) -> None:
+    recipe = tmp_path / "tiny.yaml"
+    recipe.write_text(RECIPE)
+    words = ("weakseg", "run", str(recipe), "--out", str(tmp_path / "run"), "--classifier.batch_size=3")
+    finished = launch(*words)
+    assert finished.returncode != 0
+    assert "weakseg: batch_size 3 must be a multiple of the 2 processes" in finished.stderr
