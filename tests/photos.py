@@ -70,4 +70,13 @@ TINY = (
 )
 """Overrides that make any recipe finish in seconds."""
 
+TINY_RIB = (
+    "--localize.method=rib",
+    "--localize.rib.iterations=3",
+    "--localize.rib.learning_rate=1e-4",
+    "--localize.rib.partners=2",
+    "--localize.rib.partner_augment.long_side_px=[48, 64]",
+    "--localize.rib.partner_augment.crop_px=48",
+)
+
 TINY_CRITTERS = ("--data.critters.images=12", "--data.critters.val_images=5", "--data.critters.size_px=48")

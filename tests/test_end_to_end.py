@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.photos import TINY, TINY_CRITTERS, make_photos
+from tests.photos import TINY, TINY_CRITTERS, TINY_RIB, make_photos
 from weakseg.cli import main
 
 VARYING = {"run.json"}
@@ -153,6 +153,26 @@ def test_a_folder_of_photographs_runs_around_its_damaged_file(
     with Image.open(photos / "holiday" / "photo 05.jpg") as stored:
         width, height = stored.size
     assert np.asarray(Image.open(run / "masks" / "holiday" / "photo 05.png")).shape == (width, height)
+
+
+@pytest.mark.parametrize("draws", ["fresh", "pooled"])
+def test_adapted_seeds_do_not_depend_on_where_a_run_was_interrupted(
+    draws: str, finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    subprocess.run(["cp", "-r", str(finished), str(run)], check=True)
+    settings = [str(run), *TINY_RIB, f"--localize.rib.partner_draws={draws}"]
+    assert main(["localize", *settings, "--redo", "localize"]) == 0
+    told = capsys.readouterr().err
+    assert "rib seeds of 17 images; adaptations ended: " in told
+    whole = {path.name: path.read_bytes() for path in (run / "seeds").iterdir()}
+    plain = {path.name: path.read_bytes() for path in (finished / "seeds").iterdir()}
+    assert whole.keys() == plain.keys()
+    assert whole != plain
+    for name in sorted(whole)[::2]:
+        (run / "seeds" / name).unlink()
+    assert main(["localize", *settings]) == 0
+    assert {path.name: path.read_bytes() for path in (run / "seeds").iterdir()} == whole
 
 
 def test_prediction_of_new_images_needs_only_the_run(

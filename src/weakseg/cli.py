@@ -40,6 +40,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     Args:
         argv: Words after the program's name; those of the process when None.
     """
+    # Threads that wait should sleep: decoding workers share the cores with the training, and by default torch's
+    # OpenMP threads burn the time slices those need (on two busy cores an epoch took ten times as long).
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     words = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in words
     words = [word for word in words if word != "--debug"]

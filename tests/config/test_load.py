@@ -61,6 +61,11 @@ MISTAKES = [
     ({}, ("--localize.scales=[]",), "localize.scales: expected at least one value, got an empty list"),
     ({}, ("--localize.splits=[]",), "localize.splits: expected at least one of train, val, got an empty list"),
     (
+        {"segmenter": {"weights": "classifier", "name": "resnet18"}},
+        (),
+        "segmenter.weights: 'classifier' needs the classifier's backbone, but segmenter.name is resnet18 and",
+    ),
+    (
         {"segmenter": {"augment": {"long_side_px": [64, 32]}}},
         (),
         "segmenter.augment.long_side_px: expected [smallest, largest], got [64, 32]",

@@ -111,6 +111,13 @@ def test_every_length_of_the_range_occurs_its_ends_included() -> None:
     assert lengths == {7, 8, 9}
 
 
+@pytest.mark.parametrize("side_px", [5, 11, 23])
+def test_resizing_never_mixes_labels(side_px: int) -> None:
+    mask = np.random.default_rng(0).choice(np.array([0, 7, 200], np.uint8), (13, 20))
+    labels = augment_image(np.zeros((13, 20, 3), np.uint8), mask, settings_for(side_px, 23), make_rng(0, 0, 0))[1]
+    assert set(labels.unique().tolist()) == {0, 7, 200, PAD}
+
+
 @pytest.mark.parametrize(("size_hw", "seen_hw"), [((1, 1), (8, 8)), ((1, 40), (1, 8)), ((40, 1), (8, 1))])
 def test_images_of_one_pixel_or_line(size_hw: tuple[int, int], seen_hw: tuple[int, int]) -> None:
     image, mask = np.full((*size_hw, 3), 200, np.uint8), np.full(size_hw, 2, np.uint8)

@@ -202,6 +202,8 @@ def swap_content(root: Path) -> None:
 
 def rename_class(root: Path) -> None:
     write_text(root / "classes.txt", "cat\nhound\n")
+    for name, tags in TAGS.items():
+        write_xml(root, name, [tag.replace("dog", "hound") for tag in tags])
 
 
 @pytest.mark.parametrize("change", [change_tag, forget_tags, leave_out, reorder, swap_content, rename_class])
@@ -209,6 +211,22 @@ def test_digests_depend_on_tags_order_content_and_classes(change: Callable[[Path
     before = prepare_voc(root).digests["train"]
     change(root)
     assert prepare_voc(root).digests["train"] != before
+
+
+def test_digests_tell_absent_tags_from_unknown_ones(tmp_path: Path) -> None:
+    root = tmp_path / "photos"
+    digests = []
+    for tags in ("cat", "cat;?dog"):
+        for shade, name in enumerate(("a.png", "b.png")):
+            write_image(root / name, shade=shade)
+        write_text(root / "tags.csv", f"image,tags\na.png,{tags}\nb.png,dog\n")
+        config = with_settings(
+            CPU, ("data.name", "folder"), ("data.root", str(root)), ("data.train", "all"), ("data.val", None)
+        )
+        context = prepare(config, RunFolder(tmp_path / "run"))
+        assert [sample.tags.tolist() for sample in context.train] == [[1, 0], [0, 1]]
+        digests.append(context.digests["train"])
+    assert digests[0] != digests[1]
 
 
 def test_an_image_in_both_splits_is_looked_at_once(root: Path, inspected: list[str]) -> None:

@@ -117,7 +117,7 @@ def test_a_fresh_run_does_everything_in_order_and_writes_it_down(chain: Chain, t
 def test_a_record_holds_everything_its_result_depends_on(chain: Chain) -> None:
     chain.run()
     parts = chain.records["localize"].parts
-    assert {key: value for key, value in parts.items() if key != "result of classify"} == {
+    expected = {
         "version of localize": 1,
         "localize.method": "cam",
         "localize.scales": [1.0, 0.5, 1.5, 2.0],
@@ -126,6 +126,9 @@ def test_a_record_holds_everything_its_result_depends_on(chain: Chain) -> None:
         "images and tags of train": "d1",
         "images and tags of val": "d2",
     }
+    assert {name: parts[name] for name in expected} == expected
+    others = {name for name in parts if not name.startswith("localize.")} - expected.keys()
+    assert others == {"result of classify"}
     assert parts["result of classify"] == chain.records["classify"].fingerprint
     assert chain.records["classify"].parts["classifier.optim.learning_rate"] == 0.1
     assert chain.records["classify"].parts["runtime.seed"] == 0

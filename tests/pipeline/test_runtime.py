@@ -132,6 +132,16 @@ def test_messages_are_plain_lines_on_stderr_once(capsys: pytest.CaptureFixture[s
     assert (captured.out, captured.err) == ("", "done in 3 s\n")
 
 
+def test_other_loggers_of_the_process_do_not_repeat_a_message() -> None:
+    stream = io.StringIO()
+    handler = logging.StreamHandler(stream)
+    logging.getLogger().addHandler(handler)
+    start_logging()
+    logging.getLogger("weakseg").warning("once")
+    logging.getLogger().removeHandler(handler)
+    assert stream.getvalue() == ""
+
+
 def test_debug_messages_are_shown_when_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
     start_logging(verbose=True)
     logging.getLogger("weakseg").debug("shown")

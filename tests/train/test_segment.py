@@ -65,10 +65,9 @@ def test_a_batch_without_labels_has_loss_zero_and_a_gradient_of_zero() -> None:
 
 def test_labels_are_sampled_at_the_centres_of_the_cells() -> None:
     """Six columns to two cells of three: columns 1 and 4; of four rows to two cells, rows 1 and 3."""
-    labels = torch.full((1, 4, 6), VOID)
-    for row, column, label in ((1, 1, 0), (1, 4, 1), (3, 1, 1), (3, 4, 2)):
-        labels[0, row, column] = label
-    logits = torch.zeros(1, 3, 2, 2)
+    labels = torch.full((1, 4, 6), 3)
+    labels[0, 1, 1], labels[0, 1, 4], labels[0, 3, 1], labels[0, 3, 4] = 0, 1, 1, 2
+    logits = torch.zeros(1, 4, 2, 2)
     for row, column, label in ((0, 0, 0), (0, 1, 1), (1, 0, 1), (1, 1, 2)):
         logits[0, label, row, column] = 50.0
     assert segmentation_loss(Constant(logits), batch_of(labels)).item() == pytest.approx(0.0, abs=1e-6)

@@ -45,6 +45,17 @@ RANGES: dict[str, Range] = {
     "data.critters.p_coat": SHARE,
     "data.critters.p_empty": SHARE,
     "localize.scales": Range(0.05, 8),
+    "localize.rib.iterations": COUNT,
+    "localize.rib.learning_rate": NOT_NEGATIVE,
+    "localize.rib.weight_decay": NOT_NEGATIVE,
+    "localize.rib.threshold": NOT_NEGATIVE,
+    "localize.rib.logit_stop": NOT_NEGATIVE,
+    "localize.rib.area_threshold": SHARE,
+    "localize.rib.area_ratio": SHARE,
+    "localize.rib.partners": NOT_NEGATIVE,
+    "localize.rib.partner_augment.long_side_px": SIDE_PX,
+    "localize.rib.partner_augment.crop_px": SIDE_PX,
+    "localize.rib.partner_augment.colour": SHARE,
     "refine.background_threshold": SHARE,
     "segmenter.aspp_rates": COUNT,
     "evaluate.scales": Range(0.05, 8),
@@ -52,6 +63,7 @@ RANGES: dict[str, Range] = {
     "report.gallery_images": NOT_NEGATIVE,
     "runtime.workers": NOT_NEGATIVE,
     "runtime.seed": NOT_NEGATIVE,
+    "runtime.max_partners_at_once": COUNT,
     **{
         f"{network}.{name}": bounds
         for network in ("classifier", "segmenter")
@@ -85,12 +97,18 @@ def check_ranges(config: RunConfig) -> None:
             assert isinstance(item, int | float), f"{path} is no number"
             if not bounds.holds(item):
                 raise ConfigError(f"{path}: expected a value {bounds}, got {item:g}")
-    for path in ("classifier.augment", "segmenter.augment"):
+    for path in ("classifier.augment", "segmenter.augment", "localize.rib.partner_augment"):
         sides = _get(config, f"{path}.long_side_px")
         assert isinstance(sides, tuple)
         low, high = sides
         if low > high:
             raise ConfigError(f"{path}.long_side_px: expected [smallest, largest], got [{low}, {high}]")
+    if config.segmenter.weights == "classifier" and config.segmenter.name != config.classifier.name:
+        raise ConfigError(
+            f"segmenter.weights: 'classifier' needs the classifier's backbone, but segmenter.name is "
+            f"{config.segmenter.name} and classifier.name is {config.classifier.name}; make them equal or choose "
+            "other weights"
+        )
     if not config.localize.splits:
         raise ConfigError("localize.splits: expected at least one of train, val, got an empty list")
 

@@ -182,8 +182,13 @@ def load_state(path: Path) -> TrainState | None:
     return TrainState(*load_tensors(path)) if path.is_file() else None
 
 
-def save_seed(path: Path, maps: ScoreMaps) -> None:
+def save_seed(path: Path, maps: ScoreMaps, *, stopped_by: str | None = None) -> None:
     """Write score maps as an `.npz` file: `keys` (K,), `size_hw` (2,), and per scale `scale_<i>` (K, h, w) float32.
+
+    Args:
+        path: The file.
+        maps: The score maps.
+        stopped_by: Why an adaptation ended; kept as the entry `stopped_by`, absent if None.
 
     Raises:
         ArtifactError: If a value is not finite.
@@ -196,6 +201,8 @@ def save_seed(path: Path, maps: ScoreMaps) -> None:
         "keys": np.array(maps.keys, np.int64),
         "size_hw": np.array(maps.size_hw, np.int64),
     }
+    if stopped_by is not None:
+        arrays["stopped_by"] = np.array(stopped_by)
     for index, scale in enumerate(maps.scales):
         arrays[f"scale_{index}"] = scale.detach().cpu().numpy()
     buffer = io.BytesIO()
@@ -226,6 +233,12 @@ def load_seed(path: Path) -> ScoreMaps:
     if not _all_finite(maps):
         raise ArtifactError(f"seed {path} holds values that are not finite; delete it and run 'localize' again")
     return maps
+
+
+def load_stop_reason(path: Path) -> str | None:
+    """Read why the adaptation behind a seed ended; None where there was none."""
+    with np.load(path, allow_pickle=False) as file:
+        return str(file["stopped_by"]) if "stopped_by" in file.files else None
 
 
 def _all_finite(maps: ScoreMaps) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -17,9 +18,9 @@ from numpy.typing import NDArray
 from weakseg.data.base import Dataset
 from weakseg.data.loaders import iterate_images
 from weakseg.errors import ConfigError
-from weakseg.localize.cam import score_maps
 from weakseg.ops.images import limit_side
 from weakseg.pipeline.artifacts import load_seed, save_mask, save_seed
+from weakseg.pipeline.localizers import describe_stops, open_localizer
 from weakseg.pipeline.networks import (
     describe_network,
     load_classifier,
@@ -34,7 +35,7 @@ from weakseg.pipeline.runner import Context, Stage
 from weakseg.pipeline.runtime import show_progress
 from weakseg.refine.masks import seed_to_mask
 from weakseg.train.classify import train_classifier
-from weakseg.train.distributed import rank, world_size
+from weakseg.train.distributed import rank, wait_for_all, world_size
 from weakseg.train.segment import train_segmenter
 from weakseg.types import Sample
 
@@ -70,12 +71,17 @@ def localize(context: Context) -> str:
     """Compute score maps: classifier, images and tags -> `seeds/`."""
     classifier, _ = load_classifier(context.folder.network("classifier").model, context.device)
     datasets = seeded_datasets(context)
-    for sample, image in iterate_pending(context, datasets, context.folder.seed, label="localizing"):
-        seen = limit_side(image, context.config.data.max_side_px)
-        maps = score_maps(classifier, seen, sample.tags, scales=context.config.localize.scales)
-        # Score maps live at the network's stride: only the size they are rebuilt at is the original image's.
-        save_seed(context.folder.seed(sample.id), replace(maps, size_hw=image.shape[:2]))
-    return f"seeds of {sum(len(dataset) for dataset in datasets)} images"
+    places = {sample.id: place for place, sample in enumerate(chain(*datasets))}
+    with open_localizer(context, classifier) as localizer:
+        for sample, image in iterate_pending(context, datasets, context.folder.seed, label="localizing"):
+            seen = limit_side(image, context.config.data.max_side_px)
+            maps, stopped_by = localizer(sample, seen, places[sample.id])
+            # Score maps live at the network's stride: only the size they are rebuilt at is the original image's.
+            full_size = replace(maps, size_hw=(image.shape[0], image.shape[1]))
+            save_seed(context.folder.seed(sample.id), full_size, stopped_by=stopped_by)
+    wait_for_all()  # the summary counts the seeds of all processes
+    stops = describe_stops(_seed_files(context)) if context.config.localize.method == "rib" else ""
+    return f"{context.config.localize.method} seeds of {len(places)} images{stops}"
 
 
 def refine(context: Context) -> str:
@@ -187,7 +193,7 @@ STAGES = (
     Stage(
         name="localize",
         version=1,
-        settings=("localize", "data.max_side_px"),
+        settings=("localize", "data.max_side_px", "runtime.seed"),
         needs=("classify",),
         outputs=("seeds",),
         run=localize,

@@ -1,0 +1,123 @@
+"""The localisation methods by name, each as one call per image: unpacks the recipe's section for the layer below."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from weakseg.config.schema import LocalizeConfig
+from weakseg.data.partners import PartnerSource
+from weakseg.localize.cam import score_maps
+from weakseg.localize.rib import adapt
+from weakseg.models.classifier import Classifier
+from weakseg.ops.pooling import RELEASED_CLASSES
+from weakseg.pipeline.artifacts import load_stop_reason
+from weakseg.pipeline.networks import make_augmentation
+from weakseg.pipeline.runner import Context
+from weakseg.types import Sample, ScoreMaps
+
+logger = logging.getLogger("weakseg")
+
+
+class Localizer(Protocol):
+    """Computes the score maps of one image."""
+
+    def __call__(self, sample: Sample, image: NDArray[np.uint8], position: int, /) -> tuple[ScoreMaps, str | None]:
+        """Return the maps, and why an adaptation ended (None for a method that does not adapt).
+
+        Args:
+            sample: The image's id and tags.
+            image: (H, W, 3) uint8 RGB.
+            position: Its place among all images that get seeds; decides what is drawn at random for it.
+        """
+        ...
+
+
+@contextmanager
+def open_localizer(context: Context, classifier: Classifier) -> Iterator[Localizer]:
+    """Open the recipe's localisation method for a block of calls."""
+    config = context.config.localize
+    if config.method == "cam":
+        yield lambda sample, image, position: (score_maps(classifier, image, sample.tags, scales=config.scales), None)
+        return
+    with _open_partners(context, config) as partners:
+        yield _RIBLocalizer(config, classifier, partners, context.config.runtime.max_partners_at_once)
+
+
+def describe_stops(paths: Iterable[Path]) -> str:
+    """Say which share of the adaptations each rule has ended; empty for seeds without adaptation."""
+    reasons = Counter(reason for path in paths if (reason := load_stop_reason(path)) is not None)
+    total = sum(reasons.values())
+    shares = ", ".join(f"{reason} {100 * count / total:.0f} %" for reason, count in reasons.most_common())
+    return f"; adaptations ended: {shares}" if total else ""
+
+
+def _open_partners(context: Context, config: LocalizeConfig) -> PartnerSource:
+    rib, runtime = config.rib, context.config.runtime
+    return PartnerSource(
+        context.train,
+        make_augmentation(rib.partner_augment),
+        batch_size=rib.partners,
+        iterations=rib.iterations,
+        mode=rib.partner_draws,
+        seed=runtime.seed,
+        threads=max(1, runtime.workers),
+    )
+
+
+class _RIBLocalizer:
+    """Adapts the classifier to each image; see `weakseg.localize.rib.adapt`."""
+
+    def __init__(
+        self,
+        config: LocalizeConfig,
+        classifier: Classifier,
+        partners: PartnerSource,
+        max_partners_at_once: int | None,
+    ) -> None:
+        self.config = config
+        self.classifier = classifier
+        self.partners = partners
+        self.max_partners_at_once = max_partners_at_once
+
+    def __call__(self, sample: Sample, image: NDArray[np.uint8], position: int, /) -> tuple[ScoreMaps, str | None]:
+        rib = self.config.rib
+        if sample.keys and not self.partners.has_partners(sample.keys):
+            logger.warning("%s: no image is free of all its classes; adapting on it alone", sample.id)
+        result = adapt(
+            self.classifier,
+            image,
+            sample.tags,
+            self.partners.draw(position, sample.keys),
+            iterations=rib.iterations,
+            lr=rib.learning_rate,
+            weight_decay=rib.weight_decay,
+            threshold=rib.threshold,
+            logit_stop=rib.logit_stop,
+            area_threshold=rib.area_threshold,
+            area_ratio=rib.area_ratio,
+            scales=self.config.scales,
+            variant=rib.variant,
+            pooling=rib.pooling,
+            first_classes=RELEASED_CLASSES if rib.compat == "released" else None,
+            max_partners_at_once=self.max_partners_at_once,
+            autocast=rib.autocast,
+            channels_last=rib.channels_last,
+        )
+        if result.stopped_by == "diverged":
+            logger.warning(
+                "%s: diverged after %d of %d iterations; its seed holds those before. A lower "
+                "localize.rib.learning_rate (now %g) avoids it",
+                sample.id,
+                result.iterations,
+                rib.iterations,
+                rib.learning_rate,
+            )
+        return result.maps, result.stopped_by if sample.keys else None
