@@ -2,12 +2,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
 from tests.tasks.made_run import make_run
-from weakseg.errors import ArtifactError
 from weakseg.files import write_json
-from weakseg.tasks.report_charts import Key, build_threshold_charts, build_training_charts, read_history
+from weakseg.tasks.report_charts import Key, build_threshold_charts, build_training_charts
 from weakseg.tasks.scores import ClassifierScore, Curve, Metrics, load_metrics
 
 NO_SCORES = Metrics("folder", ("background", "a"), ClassifierScore("val", 4, None, "random"), (), (), ())
@@ -62,12 +59,3 @@ def test_best_epoch_is_the_earliest_among_equals_and_undefined_ones_are_passed_o
     chart = build_training_charts(context.folder, NO_SCORES)[1]
     assert chart.title == "Classifier: mAP on val, 4 images"
     assert chart.caption == "50.0 after the last epoch, 75.0 at best (epoch 2)."
-
-
-def test_damaged_or_missing_history_is_named_with_the_stage_to_run(tmp_path: Path) -> None:
-    path = tmp_path / "history.json"
-    with pytest.raises(ArtifactError, match="run the stage that trains this network first"):
-        read_history(path)
-    path.write_text('[{"epoch": 1}]', encoding="utf-8")
-    with pytest.raises(ArtifactError, match=r"history\.json is damaged .*'loss'.* run the stage that trains"):
-        read_history(path)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-from weakseg.errors import ArtifactError
 from weakseg.pipeline.artifacts import RunFolder
+from weakseg.pipeline.networks import load_history
 from weakseg.tasks.report_figures import Line, LineName, draw_epochs, draw_thresholds
 from weakseg.tasks.scores import Curve, Metrics, percent
+from weakseg.train.loop import EpochRecord
 
 
 @dataclass(frozen=True)
@@ -44,21 +43,6 @@ class Chart:
     keys: tuple[Key, ...] = ()
 
 
-@dataclass(frozen=True)
-class Epoch:
-    """What a chart needs of a training's record.
-
-    Args:
-        loss: Mean loss.
-        learning_rate: Base group's rate after the epoch.
-        mean_average_precision: On the validation split, 0..1; None where not measured or undefined.
-    """
-
-    loss: float
-    learning_rate: float
-    mean_average_precision: float | None
-
-
 def build_threshold_charts(metrics: Metrics) -> tuple[Chart, ...]:
     """Draw one chart per split whose seeds were swept."""
     return tuple(_threshold_chart(metrics, curve, f"threshold-{k}") for k, curve in enumerate(metrics.curves))
@@ -68,31 +52,13 @@ def build_training_charts(folder: RunFolder, metrics: Metrics) -> tuple[Chart, .
     """Draw loss, mean average precision and learning rate of both networks from their histories."""
     charts: list[Chart] = []
     for kind in ("classifier", "segmenter"):
-        epochs = read_history(folder.network(kind).history)
+        epochs = load_history(folder.network(kind))
         charts.append(_loss_chart(kind, epochs))
-        if any(epoch.mean_average_precision is not None for epoch in epochs):
+        if any(_precision(epoch) is not None for epoch in epochs):
             score = metrics.classifier
             charts.append(_precision_chart(kind, epochs, f"{score.split}, {score.images} images"))
         charts.append(_rate_chart(kind, epochs))
     return tuple(charts)
-
-
-def read_history(path: Path) -> tuple[Epoch, ...]:
-    """Read the records of a training.
-
-    Raises:
-        ArtifactError: If the file is missing or damaged.
-    """
-    try:
-        records = json.loads(path.read_text(encoding="utf-8"))
-        return tuple(
-            Epoch(float(record["loss"]), float(record["learning_rate"]), record["metrics"].get("map"))
-            for record in records
-        )
-    except FileNotFoundError:
-        raise ArtifactError(f"there is no {path}; run the stage that trains this network first") from None
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ArtifactError(f"{path} is damaged ({error!r}); run the stage that trains this network again") from None
 
 
 def _threshold_chart(metrics: Metrics, curve: Curve, key: str) -> Chart:
@@ -133,19 +99,19 @@ def _best_index(curve: Curve) -> int | None:
     return None if values[best] == -math.inf else best
 
 
-def _loss_chart(kind: str, epochs: Sequence[Epoch]) -> Chart:
+def _loss_chart(kind: str, epochs: Sequence[EpochRecord]) -> Chart:
     caption = f"Mean over each epoch's steps; {epochs[-1].loss:.4f} in the last."
     return _epoch_chart(f"{kind.capitalize()}: loss", caption, [e.loss for e in epochs], "third", f"{kind}-loss")
 
 
-def _rate_chart(kind: str, epochs: Sequence[Epoch]) -> Chart:
+def _rate_chart(kind: str, epochs: Sequence[EpochRecord]) -> Chart:
     values = [e.learning_rate for e in epochs]
     caption = "Learning rate of the backbone after each epoch."
     return _epoch_chart(f"{kind.capitalize()}: learning rate", caption, values, "second", f"{kind}-rate")
 
 
-def _precision_chart(kind: str, epochs: Sequence[Epoch], where: str) -> Chart:
-    values = [e.mean_average_precision for e in epochs]
+def _precision_chart(kind: str, epochs: Sequence[EpochRecord], where: str) -> Chart:
+    values = [_precision(e) for e in epochs]
     defined = [(value, -k) for k, value in enumerate(values) if value is not None]
     best, place = max(defined)  # the earliest among equals
     caption = f"{percent(values[-1])} after the last epoch, {percent(best)} at best (epoch {1 - place})."
@@ -158,3 +124,8 @@ def _epoch_chart(
 ) -> Chart:
     svg = draw_epochs(Line(name, values), percent=is_percent, key=key, label=f"{title}, per epoch. {caption}")
     return Chart(title, caption, svg)
+
+
+def _precision(epoch: EpochRecord) -> float | None:
+    value = epoch.metrics.get("map", math.nan)
+    return None if math.isnan(value) else value
