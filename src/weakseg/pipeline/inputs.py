@@ -14,6 +14,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
 from weakseg.config.schema import DataConfig, RunConfig
 from weakseg.data.base import Dataset, Problem
 from weakseg.data.coco import open_coco
@@ -83,6 +85,7 @@ def prepare(config: RunConfig, folder: RunFolder) -> Context:
     if val is not None and not val.samples:
         logger.warning("%s %s: no readable image is left, so there is no validation", val.name, val.split)
         val = None
+    _warn_of_unlearnable(train)
     digests = {"train": _digest(train, facts)}
     if val is not None:
         digests["val"] = _digest(val, facts)
@@ -202,6 +205,25 @@ def _leave_out(dataset: Dataset, facts: dict[Path, FileFacts], *, need_tags: boo
             kept.append(sample)
     _log_problems(dataset, problems)
     return replace(dataset, samples=tuple(kept), problems=tuple(problems))
+
+
+def _warn_of_unlearnable(train: Dataset) -> None:
+    """Name the classes that training can teach nothing: no image shows them, or none is known not to."""
+    tags = np.stack([sample.tags for sample in train]).astype(bool)
+    known = np.stack([sample.known for sample in train])
+    learnable = tags.any(axis=0) & (known & ~tags).any(axis=0)
+    names = [name for name, can_learn in zip(train.classes, learnable, strict=True) if not can_learn]
+    if names:
+        logger.warning(
+            "%s %s: %d of %d classes cannot be learnt (%s%s): each needs an image that shows it and one that is known "
+            "not to; 'weakseg check' says which lack what, docs/data.md how to add it",
+            train.name,
+            train.split,
+            len(names),
+            len(train.classes),
+            ", ".join(names[:MAX_NAMED]),
+            ", ..." if len(names) > MAX_NAMED else "",
+        )
 
 
 def _log_problems(dataset: Dataset, problems: Iterable[Problem]) -> None:
