@@ -15,6 +15,8 @@ from PIL import Image
 from tests.photos import TINY, TINY_CRITTERS, TINY_RIB, make_photos
 from weakseg.cli import main
 
+pytestmark = pytest.mark.slow
+
 VARYING = {"run.json"}
 """Holds timings; every other file of a run is a function of recipe and data."""
 
@@ -116,7 +118,6 @@ KILL_WHEN = [
 """Moments within each stage, in order; a run too fast to be caught at one is killed a little later."""
 
 
-@pytest.mark.slow
 def test_a_run_killed_at_any_moment_goes_on_and_ends_with_the_same_files(finished: Path, tmp_path: Path) -> None:
     run = tmp_path / "run_a"
     command = [sys.executable, "-m", "weakseg", *CRITTERS, "--out", str(run)]

@@ -24,6 +24,7 @@ def sections(kind: type) -> Iterator[type]:
             yield from sections(annotation)
 
 
+@pytest.mark.slow
 def test_every_setting_is_read_by_the_chain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     read: set[tuple[str, str]] = set()
 

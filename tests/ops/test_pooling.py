@@ -180,4 +180,4 @@ def test_tags_that_do_not_fit_are_refused() -> None:
 
 def test_unknown_average_is_refused() -> None:
     with pytest.raises(ConfigError, match="average_over: expected one of all, kept, got 'mean'"):
-        gndrp(torch.zeros(2, 3, 4, 5), torch.ones(2, 3), threshold=0.4, average_over="mean")  # type: ignore[arg-type]
+        gndrp(torch.zeros(2, 3, 4, 5), torch.ones(2, 3), threshold=0.4, average_over="mean")

@@ -134,10 +134,10 @@ class Adapter:
             The goal's value, a scalar without history.
         """
         with torch.set_grad_enabled(scores.requires_grad):
-            value = self._goal(scores, tags.to(scores.device, scores.dtype))
-        if value.requires_grad:
-            (-value).backward()  # type: ignore[no-untyped-call]
-        return value.detach()
+            loss = -self._goal(scores, tags.to(scores.device, scores.dtype))
+        if loss.requires_grad:
+            loss.backward()  # type: ignore[no-untyped-call]
+        return -loss.detach()
 
     def push_partners(self, images: Tensor, tags: Tensor, *, learning: bool) -> Tensor:
         """Push the logits of partners (B, 3, S, S), tagged (B, C), in portions; B may be 0.

@@ -133,6 +133,7 @@ def adapt(
     require_image(image)
     require_option(variant, ("released", "paper"), what="variant")
     require_option(pooling, ("gndrp", "gap"), what="pooling")
+    scales = tuple(float(scale) for scale in scales)  # NumPy's numbers would make NumPy's booleans, which torch refuses
     if AREA_SCALE not in scales:
         raise ConfigError(f"scales: RIB needs 1 among them, got {tuple(scales)}")
     if iterations < 1:
