@@ -72,7 +72,9 @@ def test_every_command_of_the_readme_runs(tmp_path: Path, monkeypatch: pytest.Mo
 @pytest.mark.slow
 def test_the_demo_that_make_starts_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    recipe = subprocess.run(["make", "-n", "demo"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    recipe = subprocess.run(
+        ["make", "--no-print-directory", "-n", "demo"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
     assert recipe.splitlines()[-1] == ".venv/bin/weakseg demo"
     assert main(["demo", *TINY_CRITTERS, *TINY]) == 0
     assert (tmp_path / "runs" / "demo" / "report.html").is_file()

@@ -42,6 +42,12 @@ def atomic_open(path: Path) -> Iterator[BinaryIO]:
             partial.unlink()
 
 
+def remove_partial_files(folder: Path) -> None:
+    """Delete what killed processes left half-written, at any depth of a folder that may not exist."""
+    for partial in folder.rglob(".*.partial"):
+        partial.unlink(missing_ok=True)
+
+
 def write_bytes(path: Path, content: bytes) -> None:
     """Write `content` to `path` atomically."""
     with atomic_open(path) as file:

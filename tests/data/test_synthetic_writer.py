@@ -139,6 +139,15 @@ def test_an_interrupted_folder_goes_on_and_ends_equal(
     assert contents(tmp_path / "broken") == contents(tmp_path / "whole")
 
 
+def test_what_a_killed_process_left_half_written_is_removed(tmp_path: Path) -> None:
+    partial = tmp_path / "JPEGImages" / ".train_00001.png.123.partial"
+    write(tmp_path)
+    (tmp_path / "critters.json").rename(tmp_path / "critters.unfinished.json")
+    partial.write_bytes(b"half")
+    assert write(tmp_path) == 0
+    assert not partial.exists()
+
+
 def test_an_image_with_a_missing_file_is_generated_again(tmp_path: Path) -> None:
     write(tmp_path)
     before = contents(tmp_path)

@@ -50,6 +50,9 @@ runtime: {workers: 0, device: cpu}
 """Batch norm is fixed: its statistics would otherwise be those of each process's share of a batch."""
 
 
+GLOO_ABORT = "terminate called without an active exception"
+
+
 def run(*words: str) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK"):
@@ -62,7 +65,11 @@ def run(*words: str) -> subprocess.CompletedProcess[str]:
 
 def launch(*words: str) -> subprocess.CompletedProcess[str]:
     """Start a module in two processes, as `torchrun` does."""
-    return run("torch.distributed.run", "--standalone", "--nproc_per_node=2", "-m", *words)
+    command = ("torch.distributed.run", "--standalone", "--nproc_per_node=2", "-m", *words)
+    finished = run(*command)
+    # On a busy machine gloo's threads now and then abort a process that has done its work and is ending (seen once in
+    # dozens of starts, torch 2.13.0); that says nothing about what is tested here.
+    return run(*command) if GLOO_ABORT in finished.stderr else finished
 
 
 def files(root: Path) -> set[str]:

@@ -21,7 +21,7 @@ from weakseg.config.load import to_plain, to_yaml
 from weakseg.config.schema import RunConfig
 from weakseg.data.base import Dataset
 from weakseg.errors import ArtifactError, ConfigError
-from weakseg.files import JsonValue, write_text
+from weakseg.files import JsonValue, remove_partial_files, write_text
 from weakseg.pipeline.artifacts import RunFolder
 from weakseg.pipeline.records import StageRecord, describe_changes, digest_parts, read_records, write_records
 from weakseg.pipeline.runtime import format_duration
@@ -250,8 +250,9 @@ def _remove_partial_files(folder: RunFolder, stage: Stage) -> None:
     """Delete what a killed process left half-written."""
     if rank() == 0:
         outputs = [folder.root / output for output in stage.outputs]
-        partials = [partial for path in outputs if path.is_dir() for partial in path.rglob(".*.partial")]
-        for partial in [*partials, *folder.root.glob(".*.partial")]:
+        for path in outputs:
+            remove_partial_files(path)
+        for partial in folder.root.glob(".*.partial"):
             partial.unlink(missing_ok=True)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import re
@@ -18,7 +19,7 @@ from rich.logging import RichHandler
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from weakseg.errors import ConfigError
-from weakseg.train.distributed import rank
+from weakseg.train.distributed import rank, wait_for_all
 from weakseg.train.loop import Tick
 
 LINE_INTERVAL_S = 10.0
@@ -66,7 +67,10 @@ def joined_processes(device: torch.device) -> Iterator[None]:
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=MAX_WAIT)
     try:
         yield
+        wait_for_all()  # none takes its connections down while another still uses them
     finally:
+        # A wrapper that a reference cycle keeps alive would outlive the group it belongs to.
+        gc.collect()
         dist.destroy_process_group()
 
 

@@ -16,7 +16,7 @@ from weakseg.data.synthetic.scenes import CritterScene, generate_scene
 from weakseg.data.synthetic.settings import CritterSettings
 from weakseg.data.synthetic.species import CRITTER_CLASSES
 from weakseg.errors import ConfigError, DataError
-from weakseg.files import JsonValue, write_bytes, write_json, write_text
+from weakseg.files import JsonValue, remove_partial_files, write_bytes, write_json, write_text
 
 GENERATOR_VERSION = 1
 """Raised whenever the same settings and seed begin to give other images."""
@@ -79,6 +79,7 @@ def write_critters(
     if _is_complete(root, stamp):
         (root / UNFINISHED_NAME).unlink(missing_ok=True)  # left by a process killed within its last step
         return 0
+    remove_partial_files(root)
     write_json(root / UNFINISHED_NAME, stamp)
 
     splits = {
