@@ -106,7 +106,8 @@ def test_one_process_needs_no_wrapper_and_keeps_its_buffers() -> None:
 def test_two_processes_agree_on_sums_buffers_losses_and_gradients() -> None:
     finished = launch("tests.train.two_ranks")
     assert finished.returncode == 0, finished.stderr
-    assert sorted(finished.stdout.splitlines()) == ["rank 0 agrees", "rank 1 agrees"]
+    # The two write to one pipe, so their lines may run into each other.
+    assert all(f"rank {number} agrees" in finished.stdout for number in range(2))
 
 
 @pytest.mark.slow
