@@ -4,7 +4,7 @@
 RUN := .venv/bin
 
 help:
-	@echo "make demo    tagged images -> masks -> trained network -> report, about 4 minutes"
+	@echo "make demo    tagged images -> masks -> trained network -> report, 4 to 5 minutes"
 	@echo "make test    lint, types and all tests, as CI runs them"
 	@echo "make unit    the quick tests only"
 	@echo "make lint    ruff and mypy"
