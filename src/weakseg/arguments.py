@@ -30,6 +30,9 @@ RECIPE_FILE = "recipe.yaml"
 
 PRINT_CONFIG = "--print_config"
 
+STAGES_WITH_METHOD = ("localize", "refine")
+"""Verbs for which `--method` stands for their stage's setting of that name."""
+
 
 @dataclass(frozen=True)
 class RecipeRequest:
@@ -78,6 +81,12 @@ def parse_words(parser: ArgumentParser, words: Sequence[str]) -> Namespace | Non
         raise explain(error) from None
 
 
+def _spell_out(word: str, *, stage: str) -> str:
+    """Turn `--method` of `localize` or `refine` into that stage's setting."""
+    name, equals, value = word.partition("=")
+    return f"--{stage}.method{equals}{value}" if name == "--method" and stage in STAGES_WITH_METHOD else word
+
+
 def parse_recipe_words(verb: str, words: Sequence[str], *, recipe: str | None = None) -> RecipeRequest | None:
     """Parse `RECIPE [--out RUN] [--redo STAGE] [--section.setting value ...]`.
 
@@ -106,6 +115,7 @@ def parse_recipe_words(verb: str, words: Sequence[str], *, recipe: str | None = 
     parser.add_argument("--redo", default=None, metavar="STAGE", help="replace this stage and all later ones")
     parser.add_argument(PRINT_CONFIG, action="store_true", help="show the resolved recipe and stop")
     add_config_arguments(parser)
+    words = [_spell_out(word, stage=verb) for word in words]
     # jsonargparse gives an option of this name a meaning of its own, so it is taken out before parsing.
     print_config = PRINT_CONFIG in words
     words = [word for word in words if word != PRINT_CONFIG]

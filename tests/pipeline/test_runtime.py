@@ -171,6 +171,16 @@ def test_plain_progress_tells_the_remaining_time_now_and_then(monkeypatch: pytes
     assert lines == ["  refining: 10/30, about 20 s left", "  refining: 20/30, about 10 s left"]
 
 
+def test_plain_progress_says_what_else_there_is_to_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, lines, counts = make_clock(monkeypatch), [], []
+    tick = plain_ticker("adapting", write=lines.append, interval_s=10, note=lambda: f" ({len(counts)} stopped)")
+    for done in range(1, 11):
+        counts.append(done)
+        clock[0] += 1
+        tick(done, 30)
+    assert lines == ["  adapting (10 stopped): 10/30, about 20 s left"]
+
+
 def test_plain_progress_of_a_resumed_loop_does_not_count_what_was_done_before(monkeypatch: pytest.MonkeyPatch) -> None:
     clock, lines = make_clock(monkeypatch), []
     tick = plain_ticker("training", write=lines.append, interval_s=10)

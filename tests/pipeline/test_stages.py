@@ -13,7 +13,15 @@ from weakseg.data.masks import read_mask
 from weakseg.errors import ConfigError
 from weakseg.localize.cam import score_maps
 from weakseg.ops.images import resize_image
-from weakseg.pipeline.artifacts import NetworkFolder, RunFolder, load_info, load_seed, load_tensors, save_mask
+from weakseg.pipeline.artifacts import (
+    NetworkFolder,
+    RunFolder,
+    load_info,
+    load_seed,
+    load_tensors,
+    save_mask,
+    save_tensors,
+)
 from weakseg.pipeline.networks import (
     load_classifier,
     load_history,
@@ -112,7 +120,9 @@ def test_every_stage_writes_the_files_it_promises(done: Context) -> None:
     for stage in STAGES:
         assert stage.files is not None
         assert all(path.is_file() for path in stage.files(done)), stage.name
-        assert all((done.folder.root / output).exists() for output in stage.outputs)
+        # This run compares nothing, so it has no adaptations.
+        written = [output for output in stage.outputs if output != "adaptations"]
+        assert all((done.folder.root / output).exists() for output in written)
     assert names(done.folder.seeds) == names(done.folder.masks) == TRAIN_IDS + VAL_IDS
     assert contents(done.folder.root).keys() == {
         "recipe.yaml",
@@ -351,3 +361,55 @@ def test_stages_depend_on_what_changes_their_results() -> None:
         assert not any(free in names for names in settings.values()), f"{free} changes no result of these stages"
     assert [stage.needs for stage in STAGES] == [(), ("classify",), ("localize",), ("refine",)]
     assert not any(stage.derived for stage in STAGES)
+
+
+RIB = (
+    ("localize.compared_images", 2),
+    ("localize.rib.iterations", 4),
+    ("localize.rib.learning_rate", 1e-2),
+    ("localize.rib.partners", 2),
+    ("localize.rib.partner_augment", AUGMENT),
+)
+
+
+def with_classifier(done: Context, root: Path, *settings: tuple[str, object]) -> Context:
+    """Return a run that has the classifier of another, with positive weights: it has seen too little to have maps."""
+    context = replace(done, folder=RunFolder(root), config=with_settings(done.config, *settings))
+    tensors, info = load_tensors(done.folder.network("classifier").model)
+    positive = {**tensors, "classifier.weight": tensors["classifier.weight"].abs()}
+    save_tensors(context.folder.network("classifier").model, positive, info)
+    return context
+
+
+def test_compared_images_show_cam_first_and_rib_last(done: Context, tmp_path: Path) -> None:
+    cam = with_classifier(done, tmp_path / "cam", *RIB)
+    rib = with_classifier(done, tmp_path / "rib", *RIB, ("localize.method", "rib"))
+    assert localize(cam) == "cam seeds of 9 images; CAM and RIB compared on 2 images of val"
+    assert re.fullmatch(
+        r"rib seeds of 9 images; adaptations ended: .* %; CAM and RIB compared on 2 images of val", localize(rib)
+    )
+    for id in ("val_0", "val_1"):
+        assert cam.folder.adaptation(0, id).read_bytes() == cam.folder.seed(id).read_bytes()
+        start, end = load_seed(cam.folder.adaptation(0, id)), load_seed(cam.folder.adaptation(4, id))
+        assert not torch.allclose(start.strided(4), end.strided(4), atol=1e-4), "the adaptation has done something"
+        result = load_seed(rib.folder.seed(id))
+        assert all(torch.equal(one, other) for one, other in zip(end.scales, result.scales, strict=True))
+
+
+def test_a_comparison_goes_on_where_it_was_interrupted(done: Context, tmp_path: Path) -> None:
+    context = with_classifier(done, tmp_path, *RIB)
+    localize(context)
+    before = contents(context.folder.adaptations)
+    context.folder.adaptation(4, "val_1").unlink()  # the last of an image's files to be written
+    kept = context.folder.adaptation(4, "val_0")
+    kept.write_bytes(b"kept")
+    localize(context)
+    after = contents(context.folder.adaptations)
+    assert after == {**before, kept.relative_to(context.folder.adaptations).as_posix(): b"kept"}
+
+
+def test_the_comparison_belongs_to_the_stage(done: Context, tmp_path: Path) -> None:
+    stage = next(stage for stage in STAGES if stage.name == "localize")
+    assert stage.files is not None
+    named = stage.files(with_classifier(done, tmp_path, *RIB))
+    assert sum("adaptations" in path.parts for path in named) == 2 * 3  # two images after 0, 2 and 4 iterations

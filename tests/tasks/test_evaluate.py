@@ -18,8 +18,9 @@ from weakseg.models.inference import predict_labels
 from weakseg.pipeline.artifacts import RunFolder, save_mask, save_seed, save_tensors
 from weakseg.pipeline.networks import describe_network, save_network
 from weakseg.pipeline.runner import Context
-from weakseg.tasks.evaluate import EVALUATE, evaluate, predict_split, read_truth
+from weakseg.tasks.evaluate import EVALUATE, evaluate, predict_split
 from weakseg.tasks.scores import Metrics, load_metrics
+from weakseg.tasks.truth import read_truth
 from weakseg.train.loop import EpochRecord
 from weakseg.types import ClassSet, Sample, ScoreMaps
 

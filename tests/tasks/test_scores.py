@@ -9,6 +9,8 @@ from weakseg.errors import ArtifactError
 from weakseg.ops.metrics import ConfusionMatrix, ThresholdSweep
 from weakseg.tasks.scores import (
     ClassifierScore,
+    ComparedSeeds,
+    Curve,
     Metrics,
     Score,
     load_metrics,
@@ -52,6 +54,7 @@ def make_metrics() -> Metrics:
         scores=(score_sweep(sweep, split="train"), make_score()),
         curves=(make_curve(sweep, split="train"),),
         notes=("something",),
+        compared=(ComparedSeeds(0, make_curve(sweep, split="val")), ComparedSeeds(10, make_curve(sweep, split="val"))),
     )
 
 
@@ -161,3 +164,15 @@ def test_numbers_are_rounded_and_undefined_ones_are_none() -> None:
 @pytest.mark.parametrize(("value", "text"), [(None, "–"), (0.0, "0.0"), (0.5678, "56.8"), (1.0, "100.0")])
 def test_fractions_are_written_as_percentages(value: float | None, text: str) -> None:
     assert percent(value) == text
+
+
+def test_the_best_point_of_a_curve_is_the_first_among_equals() -> None:
+    curve = Curve("val", 4, (0.0, 0.25, 0.5, 0.75), (None, 0.6, 0.6, 0.2), (None,) * 4, (None,) * 4)
+    assert (curve.best_index, curve.best_mean_iou) == (1, 0.6)
+    undefined = Curve("val", 4, (0.0, 0.5), (None, None), (None, None), (None, None))
+    assert (undefined.best_index, undefined.best_mean_iou) == (None, None)
+
+
+def test_compared_seeds_are_named_by_their_iterations() -> None:
+    curve = make_curve(make_sweep().result(), split="val")
+    assert [ComparedSeeds(number, curve).name for number in (0, 2)] == ["CAM", "RIB after 2 iterations"]

@@ -45,6 +45,7 @@ RANGES: dict[str, Range] = {
     "data.critters.p_coat": SHARE,
     "data.critters.p_empty": SHARE,
     "localize.scales": Range(0.05, 8),
+    "localize.compared_images": NOT_NEGATIVE,
     "localize.rib.iterations": COUNT,
     "localize.rib.learning_rate": NOT_NEGATIVE,
     "localize.rib.weight_decay": NOT_NEGATIVE,

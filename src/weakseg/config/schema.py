@@ -182,12 +182,15 @@ class LocalizeConfig:
             to each image.
         scales: Factors the image is resized by (bicubic) before the network sees it.
         splits: Which splits get seeds. Seeds use the images' tags, on `val` too.
+        compared_images: So many tagged images, evenly spaced over the last of the splits, show in the report what an
+            adaptation makes of CAM, update by update. With method `cam` they are adapted for this alone.
         rib: Settings of the adaptation.
     """
 
     method: Literal["cam", "rib"] = "cam"
     scales: tuple[float, ...] = (1.0, 0.5, 1.5, 2.0)
     splits: tuple[SplitName, ...] = ("train",)
+    compared_images: int = 0
     rib: RIBConfig = field(default_factory=RIBConfig)
 
 

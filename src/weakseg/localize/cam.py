@@ -48,7 +48,7 @@ def score_maps(
         ShapeError: If the image is not (H, W, 3) uint8, the tags are not (C,) of 0 and 1, or a scale is not above 0.
     """
     require_image(image)
-    keys = _tagged_classes(tags, num_classes=classifier.num_classes)
+    keys = tagged_classes(tags, num_classes=classifier.num_classes)
     if not scales:
         raise ShapeError("score maps need at least one scale, got none")
     size_hw = (image.shape[0], image.shape[1])
@@ -78,7 +78,16 @@ def merge_flip_pair(scores: Tensor) -> Tensor:
     return rectified[0] + rectified[1].flip(-1)
 
 
-def _tagged_classes(tags: NDArray[np.generic] | Tensor, *, num_classes: int) -> tuple[int, ...]:
+def tagged_classes(tags: NDArray[np.generic] | Tensor, *, num_classes: int) -> tuple[int, ...]:
+    """Return the classes an image is tagged with, ascending.
+
+    Args:
+        tags: (C,) of 0 and 1 in any dtype.
+        num_classes: C.
+
+    Raises:
+        ShapeError: If the tags are not that.
+    """
     values = tags.detach().cpu().numpy() if isinstance(tags, Tensor) else np.asarray(tags)
     if values.shape != (num_classes,):
         raise ShapeError(f"expected tags of shape ({num_classes},), one per class, got {values.shape}")

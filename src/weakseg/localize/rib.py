@@ -21,8 +21,7 @@ from torch import Tensor
 
 from weakseg.errors import ConfigError, ShapeError
 from weakseg.localize.adaptation import Adapter, Goal, Pooling, borrowed
-from weakseg.localize.cam import CAM_SCALES, flip_pair, merge_flip_pair
-from weakseg.localize.cam import _tagged_classes as tagged_classes
+from weakseg.localize.cam import CAM_SCALES, flip_pair, merge_flip_pair, tagged_classes
 from weakseg.models.classifier import Classifier
 from weakseg.ops.images import normalise, require_image, resize_image, scaled_size_hw
 from weakseg.spelling import require_option

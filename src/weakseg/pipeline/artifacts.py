@@ -66,6 +66,11 @@ class RunFolder:
         return self.root / "seeds"
 
     @property
+    def adaptations(self) -> Path:
+        """Folder of the comparison of CAM with RIB, `<updates>/<id>.npz`: score maps of some images during RIB."""
+        return self.root / "adaptations"
+
+    @property
     def masks(self) -> Path:
         """Folder of pseudo masks, `<id>.png`."""
         return self.root / "masks"
@@ -97,6 +102,10 @@ class RunFolder:
     def seed(self, sample_id: str) -> Path:
         """Seed file of one image."""
         return self.seeds / f"{sample_id}.npz"
+
+    def adaptation(self, updates: int, sample_id: str) -> Path:
+        """Seed file of one image whose adaptation saw so many updates; 0 is CAM."""
+        return self.adaptations / str(updates) / f"{sample_id}.npz"
 
     def mask(self, sample_id: str) -> Path:
         """Pseudo mask of one image."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -26,11 +28,28 @@ from weakseg.types import Sample, ScoreMaps
 logger = logging.getLogger("weakseg")
 
 
+@dataclass(frozen=True, eq=False)
+class Localized:
+    """What a method made of one image.
+
+    Args:
+        maps: Its score maps.
+        stopped_by: Why its adaptation ended; None without one.
+        trace: The sum of the maps after each iteration of an adaptation, the first being CAM's; empty without one.
+        trace_times_s: Seconds from the beginning until each entry of `trace` was there.
+    """
+
+    maps: ScoreMaps
+    stopped_by: str | None = None
+    trace: tuple[ScoreMaps, ...] = ()
+    trace_times_s: tuple[float, ...] = ()
+
+
 class Localizer(Protocol):
     """Computes the score maps of one image."""
 
-    def __call__(self, sample: Sample, image: NDArray[np.uint8], position: int, /) -> tuple[ScoreMaps, str | None]:
-        """Return the maps, and why an adaptation ended (None for a method that does not adapt).
+    def __call__(self, sample: Sample, image: NDArray[np.uint8], position: int, /) -> Localized:
+        """Localise an image's tags.
 
         Args:
             sample: The image's id and tags.
@@ -45,15 +64,29 @@ def open_localizer(context: Context, classifier: Classifier) -> Iterator[Localiz
     """Open the recipe's localisation method for a block of calls."""
     config = context.config.localize
     if config.method == "cam":
-        yield lambda sample, image, position: (score_maps(classifier, image, sample.tags, scales=config.scales), None)
-        return
+        yield lambda sample, image, position: Localized(
+            score_maps(classifier, image, sample.tags, scales=config.scales)
+        )
+    else:
+        with open_rib(context, classifier) as localizer:
+            yield localizer
+
+
+@contextmanager
+def open_rib(context: Context, classifier: Classifier) -> Iterator[Localizer]:
+    """Open RIB for a block of calls, whichever method the recipe has."""
+    config = context.config.localize
     with _open_partners(context, config) as partners:
         yield _RIBLocalizer(config, classifier, partners, context.config.runtime.max_partners_at_once)
 
 
-def describe_stops(paths: Iterable[Path]) -> str:
-    """Say which share of the adaptations each rule has ended; empty for seeds without adaptation."""
-    reasons = Counter(reason for path in paths if (reason := load_stop_reason(path)) is not None)
+def count_stops(seeds: Iterable[Path]) -> Counter[str]:
+    """Count why the adaptations behind seed files have ended."""
+    return Counter(reason for path in seeds if (reason := load_stop_reason(path)) is not None)
+
+
+def describe_stops(reasons: Counter[str]) -> str:
+    """Say which share of the adaptations each rule has ended; empty without any."""
     total = sum(reasons.values())
     shares = ", ".join(f"{reason} {100 * count / total:.0f} %" for reason, count in reasons.most_common())
     return f"; adaptations ended: {shares}" if total else ""
@@ -87,10 +120,18 @@ class _RIBLocalizer:
         self.partners = partners
         self.max_partners_at_once = max_partners_at_once
 
-    def __call__(self, sample: Sample, image: NDArray[np.uint8], position: int, /) -> tuple[ScoreMaps, str | None]:
+    def __call__(self, sample: Sample, image: NDArray[np.uint8], position: int, /) -> Localized:
         rib = self.config.rib
         if sample.keys and not self.partners.has_partners(sample.keys):
             logger.warning("%s: no image is free of all its classes; adapting on it alone", sample.id)
+        trace: list[ScoreMaps] = []
+        times_s: list[float] = []
+        started_s = time.perf_counter()
+
+        def keep(maps: ScoreMaps) -> None:
+            trace.append(maps)
+            times_s.append(time.perf_counter() - started_s)
+
         result = adapt(
             self.classifier,
             image,
@@ -110,6 +151,7 @@ class _RIBLocalizer:
             max_partners_at_once=self.max_partners_at_once,
             autocast=rib.autocast,
             channels_last=rib.channels_last,
+            after_iteration=keep,
         )
         if result.stopped_by == "diverged":
             logger.warning(
@@ -120,4 +162,5 @@ class _RIBLocalizer:
                 rib.iterations,
                 rib.learning_rate,
             )
-        return result.maps, result.stopped_by if sample.keys else None
+        stopped_by = result.stopped_by if sample.keys else None
+        return Localized(result.maps, stopped_by, tuple(trace), tuple(times_s))

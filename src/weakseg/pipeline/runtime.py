@@ -103,11 +103,12 @@ def start_logging(*, verbose: bool = False) -> None:
 
 
 @contextmanager
-def show_progress(label: str) -> Iterator[Tick]:
+def show_progress(label: str, *, note: Callable[[], str] = str) -> Iterator[Tick]:
     """Show a loop's progress with its remaining time: a bar on a terminal, a line every 10 s elsewhere.
 
     Args:
         label: What is being done.
+        note: Asked at every step for what else there is to say; it stands behind the label.
 
     Yields:
         A callback that takes (done, total). Only rank 0 shows anything.
@@ -125,12 +126,14 @@ def show_progress(label: str) -> Iterator[Tick]:
         )
         with Progress(*columns, console=console, transient=True) as bar:
             task = bar.add_task(label, total=None)
-            yield lambda done, total: bar.update(task, completed=done, total=total)
+            yield lambda done, total: bar.update(task, completed=done, total=total, description=label + note())
     else:
-        yield plain_ticker(label, write=logging.getLogger("weakseg").info)
+        yield plain_ticker(label, write=logging.getLogger("weakseg").info, note=note)
 
 
-def plain_ticker(label: str, *, write: Callable[[str], None], interval_s: float = LINE_INTERVAL_S) -> Tick:
+def plain_ticker(
+    label: str, *, write: Callable[[str], None], interval_s: float = LINE_INTERVAL_S, note: Callable[[], str] = str
+) -> Tick:
     """Return a callback that writes a plain line with the remaining time every `interval_s` seconds."""
     started_s = time.monotonic()
     last_s = started_s
@@ -144,7 +147,7 @@ def plain_ticker(label: str, *, write: Callable[[str], None], interval_s: float 
             return
         last_s = now_s
         left_s = (now_s - started_s) / max(1, done - first_done) * (total - done)
-        write(f"  {label}: {done}/{total}, about {format_duration(left_s)} left")
+        write(f"  {label}{note()}: {done}/{total}, about {format_duration(left_s)} left")
 
     return tick
 

@@ -7,7 +7,8 @@ all that resuming takes, since every file is written whole or not at all.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -18,9 +19,11 @@ from numpy.typing import NDArray
 from weakseg.data.base import Dataset
 from weakseg.data.loaders import iterate_images
 from weakseg.errors import ConfigError
+from weakseg.models.classifier import Classifier
 from weakseg.ops.images import limit_side
 from weakseg.pipeline.artifacts import load_seed, save_mask, save_seed
-from weakseg.pipeline.localizers import describe_stops, open_localizer
+from weakseg.pipeline.comparison import choose_compared, comparison_files, save_trace
+from weakseg.pipeline.localizers import count_stops, describe_stops, open_localizer, open_rib
 from weakseg.pipeline.networks import (
     describe_network,
     load_classifier,
@@ -72,16 +75,45 @@ def localize(context: Context) -> str:
     classifier, _ = load_classifier(context.folder.network("classifier").model, context.device)
     datasets = seeded_datasets(context)
     places = {sample.id: place for place, sample in enumerate(chain(*datasets))}
+    stops: Counter[str] = Counter()
+
+    def note() -> str:
+        return describe_stops(stops)
+
     with open_localizer(context, classifier) as localizer:
-        for sample, image in iterate_pending(context, datasets, context.folder.seed, label="localizing"):
+        for sample, image in iterate_pending(context, datasets, context.folder.seed, label="localizing", note=note):
             seen = limit_side(image, context.config.data.max_side_px)
-            maps, stopped_by = localizer(sample, seen, places[sample.id])
+            found = localizer(sample, seen, places[sample.id])
+            stops.update([] if found.stopped_by is None else [found.stopped_by])
             # Score maps live at the network's stride: only the size they are rebuilt at is the original image's.
-            full_size = replace(maps, size_hw=(image.shape[0], image.shape[1]))
-            save_seed(context.folder.seed(sample.id), full_size, stopped_by=stopped_by)
+            full_size = replace(found.maps, size_hw=(image.shape[0], image.shape[1]))
+            save_seed(context.folder.seed(sample.id), full_size, stopped_by=found.stopped_by)
+    compared = compare(context, classifier, datasets, places)
     wait_for_all()  # the summary counts the seeds of all processes
-    stops = describe_stops(_seed_files(context)) if context.config.localize.method == "rib" else ""
-    return f"{context.config.localize.method} seeds of {len(places)} images{stops}"
+    method = context.config.localize.method
+    ended = describe_stops(count_stops(_seed_files(context))) if method == "rib" else ""
+    return f"{method} seeds of {len(places)} images{ended}{compared}"
+
+
+def compare(context: Context, classifier: Classifier, datasets: Sequence[Dataset], places: Mapping[str, int]) -> str:
+    """Adapt the images that the report compares CAM with RIB on -> `adaptations/`; says so, or nothing without any.
+
+    With the method `rib` their seeds are made a second time, the same way: an exception for a few dozen images would
+    cost more than it saves.
+    """
+    compared = choose_compared(context.config.localize, datasets)
+    if compared is None:
+        return ""
+
+    def output(sample_id: str) -> Path:
+        return context.folder.adaptation(context.config.localize.rib.iterations, sample_id)  # written last
+
+    with open_rib(context, classifier) as localizer:
+        for sample, image in iterate_pending(context, [compared], output, label="comparing CAM with RIB"):
+            seen = limit_side(image, context.config.data.max_side_px)
+            found = localizer(sample, seen, places[sample.id])
+            save_trace(context, sample.id, found, (image.shape[0], image.shape[1]))
+    return f"; CAM and RIB compared on {len(compared)} images of {compared.split}"
 
 
 def refine(context: Context) -> str:
@@ -141,7 +173,12 @@ def seeded_datasets(context: Context) -> list[Dataset]:
 
 
 def iterate_pending(
-    context: Context, datasets: Sequence[Dataset], output: Callable[[str], Path], *, label: str
+    context: Context,
+    datasets: Sequence[Dataset],
+    output: Callable[[str], Path],
+    *,
+    label: str,
+    note: Callable[[], str] = str,
 ) -> Iterator[tuple[Sample, NDArray[np.uint8]]]:
     """Decode the images of this process whose output file is still missing, and show progress.
 
@@ -150,6 +187,7 @@ def iterate_pending(
         datasets: Which images.
         output: Names the file an image's result is written to; an existing one is left as it is.
         label: What is being done.
+        note: See `show_progress`.
 
     Yields:
         Sample and image (H, W, 3) uint8.
@@ -160,7 +198,7 @@ def iterate_pending(
     ]
     total = sum(len(samples) for _, samples in work)
     done = 0
-    with show_progress(label) as tick:
+    with show_progress(label, note=note) as tick:
         for dataset, samples in work:
             for held, images in iterate_images(dataset, samples, workers=context.config.runtime.workers):
                 yield held[0], images[0]
@@ -170,6 +208,11 @@ def iterate_pending(
 
 def _network_files(kind: str) -> Callable[[Context], list[Path]]:
     return lambda context: [context.folder.network(kind).model, context.folder.network(kind).history]
+
+
+def _localize_files(context: Context) -> list[Path]:
+    compared = choose_compared(context.config.localize, seeded_datasets(context))
+    return _seed_files(context) + comparison_files(context, compared)
 
 
 def _seed_files(context: Context) -> list[Path]:
@@ -195,9 +238,9 @@ STAGES = (
         version=1,
         settings=("localize", "data.max_side_px", "runtime.seed"),
         needs=("classify",),
-        outputs=("seeds",),
+        outputs=("seeds", "adaptations"),
         run=localize,
-        files=_seed_files,
+        files=_localize_files,
     ),
     Stage(
         name="refine",

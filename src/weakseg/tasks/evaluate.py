@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import logging
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +11,6 @@ from numpy.typing import NDArray
 
 from weakseg.data.base import Dataset
 from weakseg.data.masks import read_mask
-from weakseg.errors import DataError
 from weakseg.files import write_text
 from weakseg.models.inference import predict_labels
 from weakseg.ops.metrics import ConfusionMatrix, ThresholdSweep
@@ -21,6 +19,7 @@ from weakseg.pipeline.networks import WEIGHTS_FROM, load_history, load_segmenter
 from weakseg.pipeline.runner import Context, Stage
 from weakseg.pipeline.runtime import show_progress
 from weakseg.pipeline.stages import iterate_pending, seeded_datasets
+from weakseg.tasks.compare import score_comparison
 from weakseg.tasks.scores import (
     ClassifierScore,
     Curve,
@@ -33,10 +32,9 @@ from weakseg.tasks.scores import (
     score_confusion,
     score_sweep,
 )
+from weakseg.tasks.truth import read_truth
 from weakseg.train.distributed import rank, wait_for_all
-from weakseg.types import IGNORE_LABEL, Sample
-
-logger = logging.getLogger("weakseg")
+from weakseg.types import Sample
 
 IMAGE_COLUMNS = ("id", "split", "tags", "mask_iou", "segmenter_iou")
 """Columns of `image_scores.csv`; a score is empty where there is no truth or nothing to score."""
@@ -69,6 +67,7 @@ def evaluate(context: Context) -> str:
         else:
             scores += _score_predictions(context, context.val, rows, notes, faults)
             tick(total, total)
+    compared = score_comparison(context, notes, faults)
     if faults:
         notes.append(f"truth masks that cannot be used: {len(faults)}; 'weakseg check' lists them")
     metrics = Metrics(
@@ -78,6 +77,7 @@ def evaluate(context: Context) -> str:
         scores=tuple(scores),
         curves=tuple(curves),
         notes=tuple(notes),
+        compared=compared,
     )
     _write_rows(context.folder, rows)
     save_metrics(context.folder.metrics, metrics)
@@ -150,36 +150,6 @@ class SplitTally:
                 threshold=self.context.config.refine.background_threshold,
             )
         )
-
-
-def read_truth(
-    dataset: Dataset, sample: Sample, size_hw: tuple[int, ...], faults: set[str] | None = None
-) -> NDArray[np.uint8] | None:
-    """Read a truth mask; one that is damaged or does not fit is named in the log and counts as missing.
-
-    Args:
-        dataset: Where the sample belongs.
-        sample: The image.
-        size_hw: Size the mask must have, that of the upright image.
-        faults: Ids of the images whose truth was found unusable, extended in place; those are not read again.
-    """
-    if faults is not None and sample.id in faults:
-        return None
-    try:
-        truth = dataset.load_mask(sample)
-        if truth is None:
-            return None
-        if truth.shape != size_hw:
-            raise DataError(f"the truth mask is {truth.shape}, but the upright image is {size_hw} (height, width)")
-        foreign = truth[(truth > len(dataset.classes)) & (truth != IGNORE_LABEL)]
-        if foreign.size:
-            raise DataError(f"the truth mask holds label {foreign[0]}, but there are {len(dataset.classes)} classes")
-    except DataError as error:
-        logger.warning("%s '%s': not scored: %s; 'weakseg check' lists all such masks", dataset.name, sample.id, error)
-        if faults is not None:
-            faults.add(sample.id)
-        return None
-    return truth
 
 
 def _score_predictions(

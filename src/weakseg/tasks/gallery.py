@@ -14,9 +14,9 @@ from weakseg.pipeline.artifacts import RunFolder, load_seed
 from weakseg.pipeline.runner import Context
 from weakseg.pipeline.runtime import show_progress
 from weakseg.pipeline.stages import seeded_datasets
-from weakseg.tasks.evaluate import read_truth
 from weakseg.tasks.report_pictures import Painter, Panel, Swatch, label_swatches
 from weakseg.tasks.scores import Subject, percent
+from weakseg.tasks.truth import read_truth
 from weakseg.types import Sample
 
 

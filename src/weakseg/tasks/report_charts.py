@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from weakseg.pipeline.artifacts import RunFolder
 from weakseg.pipeline.networks import load_history
 from weakseg.tasks.report_figures import Line, LineName, draw_epochs, draw_thresholds
-from weakseg.tasks.scores import Curve, Metrics, percent
+from weakseg.tasks.scores import ComparedSeeds, Curve, Metrics, percent
 from weakseg.train.loop import EpochRecord
 
 
@@ -48,6 +48,27 @@ def build_threshold_charts(metrics: Metrics) -> tuple[Chart, ...]:
     return tuple(_threshold_chart(metrics, curve, f"threshold-{k}") for k, curve in enumerate(metrics.curves))
 
 
+def build_comparison_chart(cam: ComparedSeeds, rib: ComparedSeeds) -> Chart:
+    """Draw the mean IoU of CAM's and RIB's seeds of the same images over the background threshold."""
+    parts = []
+    for seeds in (cam, rib):
+        best = seeds.curve.best_index
+        if best is not None:
+            parts.append(f"{seeds.name} {percent(seeds.curve.best_mean_iou)} at {seeds.curve.thresholds[best]:g}")
+    caption = f"Best of all thresholds tried on this truth (oracle): {'; '.join(parts)}." if parts else "Undefined."
+    svg = draw_thresholds(
+        cam.curve.thresholds,
+        [Line("main", rib.curve.mean_iou), Line("third", cam.curve.mean_iou, dashed=True)],
+        best=rib.curve.best_index,
+        fixed=None,
+        key="comparison",
+        label=f"Mean IoU of CAM and RIB in per cent over the background threshold. {caption}",
+    )
+    title = f"CAM and RIB seeds on {cam.curve.images} images of {cam.curve.split}, tags given"
+    keys = (Key(f"{rib.name}, mean IoU", "main"), Key("CAM, mean IoU", "third"))
+    return Chart(title, caption, svg, keys)
+
+
 def build_training_charts(folder: RunFolder, metrics: Metrics) -> tuple[Chart, ...]:
     """Draw loss, mean average precision and learning rate of both networks from their histories."""
     charts: list[Chart] = []
@@ -62,7 +83,7 @@ def build_training_charts(folder: RunFolder, metrics: Metrics) -> tuple[Chart, .
 
 
 def _threshold_chart(metrics: Metrics, curve: Curve, key: str) -> Chart:
-    best = _best_index(curve)
+    best = curve.best_index
     masks = metrics.find("masks", curve.split)
     fixed = masks.threshold if masks is not None and masks.threshold_choice == "fixed" else None
     keys = [Key("mean IoU", "main"), Key("foreground precision", "second"), Key("foreground recall", "third")]
@@ -90,13 +111,6 @@ def _threshold_chart(metrics: Metrics, curve: Curve, key: str) -> Chart:
     )
     title = f"Seeds on {curve.split}, {curve.images} images, tags given"
     return Chart(title, caption, svg, tuple(keys))
-
-
-def _best_index(curve: Curve) -> int | None:
-    """Find the largest mean IoU, the lowest threshold among equals as the sweep has it; None without any."""
-    values = [-math.inf if value is None else value for value in curve.mean_iou]
-    best = max(range(len(values)), key=values.__getitem__)
-    return None if values[best] == -math.inf else best
 
 
 def _loss_chart(kind: str, epochs: Sequence[EpochRecord]) -> Chart:

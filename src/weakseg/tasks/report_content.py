@@ -15,6 +15,7 @@ from weakseg.pipeline.runner import Context
 from weakseg.pipeline.stages import seeded_datasets
 from weakseg.tasks.gallery import build_gallery
 from weakseg.tasks.report_charts import build_threshold_charts, build_training_charts
+from weakseg.tasks.report_comparison import build_comparison
 from weakseg.tasks.report_pictures import Swatch, hex_colour, label_swatches
 from weakseg.tasks.report_view import (
     Bar,
@@ -76,6 +77,7 @@ def build_report(context: Context, metrics: Metrics) -> Report:
         class_groups=tuple(_class_group(group) for group in class_groups),
         class_rows=tuple(_class_row(k, swatch, class_groups) for k, swatch in enumerate(legend)),
         threshold_charts=build_threshold_charts(metrics),
+        comparison=build_comparison(context, metrics),
         training_charts=build_training_charts(context.folder, metrics),
         gallery=build_gallery(context),
         legend=legend[1:],

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from weakseg.tasks.gallery import GalleryGroup
 from weakseg.tasks.report_charts import Chart
+from weakseg.tasks.report_comparison import Comparison
 from weakseg.tasks.report_pictures import Swatch
 from weakseg.tasks.scores import Subject
 
@@ -131,6 +132,7 @@ class Report:
     class_groups: tuple[ClassGroup, ...]
     class_rows: tuple[ClassRow, ...]
     threshold_charts: tuple[Chart, ...]
+    comparison: Comparison | None
     training_charts: tuple[Chart, ...]
     gallery: tuple[GalleryGroup, ...]
     legend: tuple[Swatch, ...]

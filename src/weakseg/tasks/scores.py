@@ -91,6 +91,35 @@ class Curve:
     precision: tuple[float | None, ...]
     recall: tuple[float | None, ...]
 
+    @property
+    def best_index(self) -> int | None:
+        """Place of the largest mean IoU, the lowest threshold among equals as the sweep has it; None without any."""
+        defined = [(value, -place) for place, value in enumerate(self.mean_iou) if value is not None]
+        return -max(defined)[1] if defined else None
+
+    @property
+    def best_mean_iou(self) -> float | None:
+        """The largest mean IoU; None where all are undefined."""
+        return None if self.best_index is None else self.mean_iou[self.best_index]
+
+
+@dataclass(frozen=True)
+class ComparedSeeds:
+    """Seeds of the images on which CAM and RIB are compared.
+
+    Args:
+        iterations: How many iterations of the adaptation the maps have seen; 0 is CAM.
+        curve: Those seeds at every background threshold.
+    """
+
+    iterations: int
+    curve: Curve
+
+    @property
+    def name(self) -> str:
+        """What to call them."""
+        return f"RIB after {self.iterations} iterations" if self.iterations else "CAM"
+
 
 @dataclass(frozen=True)
 class ClassifierScore:
@@ -120,6 +149,7 @@ class Metrics:
         scores: One per subject and split.
         curves: One per split with seeds and truth.
         notes: What could not be measured, and why.
+        compared: CAM and RIB on the same images, by the number of iterations; empty where they are not compared.
     """
 
     dataset: str
@@ -128,6 +158,7 @@ class Metrics:
     scores: tuple[Score, ...]
     curves: tuple[Curve, ...]
     notes: tuple[str, ...]
+    compared: tuple[ComparedSeeds, ...] = ()
 
     def find(self, subject: Subject, split: str) -> Score | None:
         """Return the score of a subject on a split, or None."""
@@ -210,6 +241,9 @@ def load_metrics(path: Path) -> Metrics:
             classifier=ClassifierScore(**document["classifier"]),
             scores=tuple(_read(Score, entry) for entry in document["scores"]),
             curves=tuple(_read(Curve, entry) for entry in document["curves"]),
+            compared=tuple(
+                ComparedSeeds(entry["iterations"], _read(Curve, entry["curve"])) for entry in document["compared"]
+            ),
             notes=tuple(document["notes"]),
         )
     except FileNotFoundError:

@@ -28,6 +28,10 @@ def print_summary(folder: RunFolder) -> None:
             row = (score.subject, score.split, str(score.images), tags, threshold, percent(score.mean_iou))
             table.add_row(*row)
         console.print(table)
+    if metrics.compared:
+        cam = metrics.compared[0].curve
+        values = ", ".join(f"{seeds.name} {percent(seeds.curve.best_mean_iou)}" for seeds in metrics.compared)
+        console.print(f"seeds of {cam.images} images of {cam.split} compared, tags given, oracle thresholds: {values}")
     classifier = metrics.classifier
     if classifier.mean_average_precision is not None:
         console.print(

@@ -1,0 +1,44 @@
+"""Truth masks as the evaluation takes them: checked, and named when they cannot be used."""
+
+from __future__ import annotations
+
+import logging
+
+import numpy as np
+from numpy.typing import NDArray
+
+from weakseg.data.base import Dataset
+from weakseg.errors import DataError
+from weakseg.types import IGNORE_LABEL, Sample
+
+logger = logging.getLogger("weakseg")
+
+
+def read_truth(
+    dataset: Dataset, sample: Sample, size_hw: tuple[int, ...], faults: set[str] | None = None
+) -> NDArray[np.uint8] | None:
+    """Read a truth mask; one that is damaged or does not fit is named in the log and counts as missing.
+
+    Args:
+        dataset: Where the sample belongs.
+        sample: The image.
+        size_hw: Size the mask must have, that of the upright image.
+        faults: Ids of the images whose truth was found unusable, extended in place; those are not read again.
+    """
+    if faults is not None and sample.id in faults:
+        return None
+    try:
+        truth = dataset.load_mask(sample)
+        if truth is None:
+            return None
+        if truth.shape != size_hw:
+            raise DataError(f"the truth mask is {truth.shape}, but the upright image is {size_hw} (height, width)")
+        foreign = truth[(truth > len(dataset.classes)) & (truth != IGNORE_LABEL)]
+        if foreign.size:
+            raise DataError(f"the truth mask holds label {foreign[0]}, but there are {len(dataset.classes)} classes")
+    except DataError as error:
+        logger.warning("%s '%s': not scored: %s; 'weakseg check' lists all such masks", dataset.name, sample.id, error)
+        if faults is not None:
+            faults.add(sample.id)
+        return None
+    return truth
