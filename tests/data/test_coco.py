@@ -147,3 +147,47 @@ def test_errors_say_what_was_looked_for(tmp_path: Path) -> None:
     write_json(tmp_path / "instances.json", coco_document(["cat"], ["a.jpg"], [], (6, 9)))
     with pytest.raises(DataError, match=r"found none of the images .*\['a\.jpg'\].*looked in"):
         open_coco(tmp_path, split="train")
+
+
+def test_instances_have_their_own_outlines_and_overlap(tmp_path: Path) -> None:
+    dataset = pickle.loads(pickle.dumps(open_coco(write_flat(tmp_path), split="train")))
+    first, second, empty = (dataset.load_instances(sample) for sample in dataset)
+    assert first.keys.tolist() == [1, 0]
+    expected = np.zeros((2, 6, 9), np.bool_)
+    expected[0, 1:3, 3:5] = True
+    expected[1, 0:4, 2:6] = True  # whole, though the other lies on it
+    np.testing.assert_array_equal(first.masks, expected)
+    assert not first.crowd.any()
+    assert not first.void.any()
+    assert (second.keys.tolist(), int(second.masks.sum())) == ([0], 4)
+    assert empty.masks.shape == (0, 6, 9)
+
+
+def test_crowds_are_told_from_objects(tmp_path: Path) -> None:
+    crowd = {"size": [6, 9], "counts": [0, 6, 48]}
+    document = coco_document(["cat"], IMAGES, [(0, 0, square(3, 1, 2)), (0, 0, crowd)], (6, 9))
+    document["annotations"][1]["iscrowd"] = 1
+    dataset = open_coco(write_flat(tmp_path, **document), split="train")
+    truth = dataset.load_instances(dataset.samples[0])
+    assert truth is not None
+    assert truth.crowd.tolist() == [False, True]
+    assert truth.masks[1, :, 0].all()
+
+
+def test_image_ids_of_the_file_are_kept_by_sample(tmp_path: Path) -> None:
+    dataset = open_coco(write_flat(tmp_path), split="train")
+    assert dataset.source_ids == {"000000000009": 100, "000000000025": 101, "000000000030": 102}
+
+
+def test_an_image_with_a_broken_outline_has_no_instances(tmp_path: Path) -> None:
+    objects = [*OBJECTS, (0, 0, [[1, 2, 3]])]
+    dataset = open_coco(write_flat(tmp_path, **coco_document(["cat", "dog"], IMAGES, objects, (6, 9))), split="train")
+    assert dataset.load_instances(dataset.samples[0]) is None
+    assert dataset.load_instances(dataset.samples[1]) is not None
+
+
+def test_without_any_outline_there_is_no_reader_of_instances(tmp_path: Path) -> None:
+    root = write_flat(tmp_path, **coco_document(["cat"], IMAGES, [(0, 0, None)], (6, 9)))
+    dataset = open_coco(root, split="train")
+    assert dataset.instance_reader is None
+    assert dataset.load_instances(dataset.samples[0]) is None

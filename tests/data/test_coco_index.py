@@ -33,7 +33,7 @@ def test_annotations_are_grouped_by_image_with_their_bytes(tmp_path: Path) -> No
     parts = [content[start : start + length] for start, length in index.spans.tolist()]
     assert [(part[:1], part[-1:], part[:9]) for part in parts] == [(b"{", b"}", b'{"id": %d,' % n) for n in (1, 0, 2)]
     assert index.problems == ()
-    assert index.images[0] == CocoImage("a.jpg", (6, 9), outlined=True)
+    assert index.images[0] == CocoImage(100, "a.jpg", (6, 9), outlined=True)
 
 
 def test_the_order_of_the_lists_does_not_matter(tmp_path: Path) -> None:

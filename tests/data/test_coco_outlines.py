@@ -6,7 +6,7 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from pycocotools import mask as rle_tools
 
 from tests.data.layouts import square
-from weakseg.data.coco_outlines import Outline, draw_labels, outline_fault, rle_size_hw
+from weakseg.data.coco_outlines import Outline, draw_instances, draw_labels, outline_fault, rle_size_hw
 from weakseg.errors import DataError
 
 
@@ -103,3 +103,15 @@ def test_runs_for_another_size_are_refused() -> None:
     assert rle_size_hw(square(0, 0, 1)) is None
     with pytest.raises(DataError, match=r"\(3, 2\) pixels does not fit an image of \(2, 3\)"):
         draw_labels([Outline(1, False, rle)], size_hw=(2, 3))
+
+
+def test_an_outline_between_pixels_is_an_empty_instance() -> None:
+    thin = [[1.6, 0, 1.9, 0, 1.9, 3, 1.6, 3]]
+    truth = draw_instances([Outline(1, False, square(0, 0, 1)), Outline(3, False, thin)], size_hw=(3, 5))
+    assert truth.keys.tolist() == [0, 2]
+    assert truth.masks.sum(axis=(1, 2)).tolist() == [1, 0]
+
+
+def test_an_instance_that_cannot_be_drawn_is_refused() -> None:
+    with pytest.raises(DataError, match="an outline cannot be drawn"):
+        draw_instances([Outline(1, False, None)], size_hw=(3, 5))

@@ -5,7 +5,7 @@ A dataset differs from another only inside `weakseg.data`: a reader is a functio
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
@@ -14,10 +14,14 @@ from numpy.typing import NDArray
 
 from weakseg.data.images import read_image
 from weakseg.errors import DataError
+from weakseg.ops.instances import InstanceTruth
 from weakseg.types import ClassSet, Sample
 
 Severity = Literal["error", "warning", "note"]
 """`error`: training would fail or use wrong data; `warning`: an image is left out or doubtful; `note`: good to know."""
+
+SourceId = int | str
+"""How an annotation file names an image: COCO's ids are integers; other tools also write text."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,14 @@ class MaskReader(Protocol):
         ...
 
 
+class InstanceReader(Protocol):
+    """Reads the true instances of a sample; picklable like a `MaskReader`."""
+
+    def __call__(self, sample: Sample, /) -> InstanceTruth | None:
+        """Return the outlined objects of a sample, or None if nobody outlined them."""
+        ...
+
+
 @dataclass(frozen=True, eq=False)
 class Dataset:
     """One split of a dataset.
@@ -56,6 +68,8 @@ class Dataset:
         samples: The samples in a fixed order, ids distinct.
         mask_reader: Reads truth masks for evaluation, or None where the split has none.
         problems: What the reader noticed while it opened the split.
+        instance_reader: Reads true instances for evaluation, or None where the split has none.
+        source_ids: Image ids of the source annotation by sample id (COCO's integers), or None where ids are our own.
 
     Raises:
         DataError: If two samples share an id or a tag vector does not fit the classes.
@@ -67,6 +81,8 @@ class Dataset:
     samples: tuple[Sample, ...]
     mask_reader: MaskReader | None = None
     problems: tuple[Problem, ...] = ()
+    instance_reader: InstanceReader | None = None
+    source_ids: Mapping[str, SourceId] | None = None
 
     def __post_init__(self) -> None:
         seen: set[str] = set()
@@ -93,6 +109,10 @@ class Dataset:
     def load_mask(self, sample: Sample) -> NDArray[np.uint8] | None:
         """Read the truth mask (H, W) uint8 of a sample, or None if it has none."""
         return None if self.mask_reader is None else self.mask_reader(sample)
+
+    def load_instances(self, sample: Sample) -> InstanceTruth | None:
+        """Read the true instances of a sample, or None if it has none."""
+        return None if self.instance_reader is None else self.instance_reader(sample)
 
     def keep(self, ids: Iterable[str]) -> Dataset:
         """Return the same split with only the samples whose ids are given, order kept."""

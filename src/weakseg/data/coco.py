@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from weakseg.data.base import Dataset, Problem
 from weakseg.data.coco_index import CocoIndex, read_coco_index
-from weakseg.data.coco_outlines import Outline, draw_labels
+from weakseg.data.coco_outlines import Outline, draw_instances, draw_labels
 from weakseg.data.scan import image_id
 from weakseg.errors import DataError
+from weakseg.ops.instances import InstanceTruth
 from weakseg.types import ClassSet, Sample
 
 _YEARS = ("2014", "2017")
@@ -37,8 +38,8 @@ def open_coco(root: Path, *, split: str) -> Dataset:
 
     Returns:
         The images that exist, sorted by id. The id is the image's path without its suffix, such as `000000000061`.
-        Truth masks are drawn from the outlines, see `weakseg.data.coco_outlines`; an image with an outline that
-        cannot be drawn has none.
+        Truth masks and instances are drawn from the outlines, see `weakseg.data.coco_outlines`; an image with an
+        outline that cannot be drawn has none. `source_ids` holds the images' ids in the file.
 
     Raises:
         DataError: If the file is missing, ambiguous or not COCO, or none of its images is found.
@@ -55,8 +56,17 @@ def open_coco(root: Path, *, split: str) -> Dataset:
         Sample(sample_id, folder / index.images[row].file_name, index.tags[row], known)
         for sample_id, row in sorted(rows.items())
     )
-    masks = CocoMasks.of(index, rows) if any(image.outlined for image in index.images) else None
-    return Dataset("coco", name, index.classes, samples, masks, (*index.problems, *problems))
+    outlines = CocoOutlines.of(index, rows) if any(image.outlined for image in index.images) else None
+    return Dataset(
+        name="coco",
+        split=name,
+        classes=index.classes,
+        samples=samples,
+        mask_reader=None if outlines is None else CocoMasks(outlines),
+        problems=(*index.problems, *problems),
+        instance_reader=None if outlines is None else CocoInstances(outlines),
+        source_ids={sample_id: index.images[row].id for sample_id, row in rows.items()},
+    )
 
 
 def _find_images(index: CocoIndex, folder: Path) -> tuple[dict[str, int], list[Problem]]:
@@ -81,13 +91,13 @@ def _find_images(index: CocoIndex, folder: Path) -> tuple[dict[str, int], list[P
 
 
 @dataclass(frozen=True, eq=False)
-class CocoMasks:
-    """Draws the truth mask of an image from its annotations, read again from the JSON file.
+class CocoOutlines:
+    """Reads the outlines of an image from the JSON file again.
 
     Args:
         path: The JSON file; it must not change while it is in use.
         classes: The classes, with `source_ids`.
-        rows: Number of the image by sample id, for images whose mask can be drawn.
+        rows: Number of the image by sample id, for images all of whose outlines can be drawn.
         sizes_hw: (N, 2) int32 height and width in pixels.
         first: (N + 1,) int64, see `CocoIndex`.
         spans: (A, 2) int64, see `CocoIndex`.
@@ -101,29 +111,26 @@ class CocoMasks:
     spans: NDArray[np.int64]
 
     @classmethod
-    def of(cls, index: CocoIndex, rows: dict[str, int]) -> CocoMasks:
+    def of(cls, index: CocoIndex, rows: dict[str, int]) -> CocoOutlines:
         """Make a reader for the images `rows` (number in the index by sample id)."""
         sizes = np.array([image.size_hw or (0, 0) for image in index.images], np.int32).reshape(-1, 2)
         drawable = {sample_id: row for sample_id, row in rows.items() if index.images[row].outlined}
         return cls(index.path, index.classes, drawable, sizes, index.first, index.spans)
 
     def size_hw(self, sample: Sample) -> tuple[int, int] | None:
-        """Return the (height, width) of a sample's mask in pixels without drawing it, or None if it has none."""
+        """Return the (height, width) of a sample's image in pixels, or None if its outlines cannot be drawn."""
         row = self.rows.get(sample.id)
         if row is None:
             return None
         height, width = self.sizes_hw[row].tolist()
         return height, width
 
-    def __call__(self, sample: Sample, /) -> NDArray[np.uint8] | None:
-        """Return the (H, W) uint8 labels of a sample, or None if it has no mask.
+    def read(self, sample: Sample) -> list[Outline]:
+        """Return the outlines of a sample that has a `size_hw`.
 
         Raises:
             DataError: If the file has changed since it was opened.
         """
-        size_hw = self.size_hw(sample)
-        if size_hw is None:
-            return None
         row = self.rows[sample.id]
         label_of = {source_id: k + 1 for k, source_id in enumerate(self.classes.source_ids or ())}
         outlines = []
@@ -136,7 +143,43 @@ class CocoMasks:
                     outlines.append(Outline(label_of[entry["category_id"]], crowd, entry["segmentation"]))
         except (OSError, ValueError, KeyError, AttributeError) as error:
             raise DataError(f"{self.path} has changed since it was opened ({error}); start again") from error
-        return draw_labels(outlines, size_hw=size_hw)
+        return outlines
+
+
+@dataclass(frozen=True, eq=False)
+class CocoMasks:
+    """Draws the truth mask of an image from its outlines."""
+
+    outlines: CocoOutlines
+
+    def size_hw(self, sample: Sample) -> tuple[int, int] | None:
+        """Return the (height, width) of a sample's mask in pixels without drawing it, or None if it has none."""
+        return self.outlines.size_hw(sample)
+
+    def __call__(self, sample: Sample, /) -> NDArray[np.uint8] | None:
+        """Return the (H, W) uint8 labels of a sample, or None if it has no mask.
+
+        Raises:
+            DataError: If the file has changed since it was opened.
+        """
+        size_hw = self.outlines.size_hw(sample)
+        return None if size_hw is None else draw_labels(self.outlines.read(sample), size_hw=size_hw)
+
+
+@dataclass(frozen=True, eq=False)
+class CocoInstances:
+    """Draws the true instances of an image from its outlines."""
+
+    outlines: CocoOutlines
+
+    def __call__(self, sample: Sample, /) -> InstanceTruth | None:
+        """Return the objects of a sample, crowds among them, or None if an outline cannot be drawn.
+
+        Raises:
+            DataError: If the file has changed since it was opened.
+        """
+        size_hw = self.outlines.size_hw(sample)
+        return None if size_hw is None else draw_instances(self.outlines.read(sample), size_hw=size_hw)
 
 
 class _FolderContent:

@@ -2,7 +2,7 @@
 
 An official file holds 300 to 470 MB of outlines. They are neither needed for training nor kept: the file is decoded
 one annotation at a time, and only the byte range of each annotation stays in memory (12 bytes), from which
-`weakseg.data.coco_masks` reads the outlines of one image again when its mask is asked for.
+`weakseg.data.coco` reads the outlines of one image again when its mask is asked for.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from weakseg.data.base import Problem
+from weakseg.data.base import Problem, SourceId
 from weakseg.data.coco_outlines import outline_fault, rle_size_hw
 from weakseg.data.json_stream import JsonStream, PlacedValue
 from weakseg.errors import DataError
@@ -25,20 +25,19 @@ from weakseg.types import ClassSet
 
 _EXAMPLES = 3
 
-ImageKey = int | str
-"""COCO's image ids are integers; other tools also write text."""
-
 
 @dataclass(frozen=True)
 class CocoImage:
     """An image as the file describes it.
 
     Args:
+        id: Its id in the file.
         file_name: Its path relative to the folder of images.
         size_hw: (height, width) in pixels, or None where the file does not tell.
         outlined: Whether every object has a usable outline, so that a mask can be drawn.
     """
 
+    id: SourceId
     file_name: str
     size_hw: tuple[int, int] | None
     outlined: bool
@@ -107,8 +106,8 @@ class _Indexer:
         self.classes = classes
         self.class_of = class_of
         self.problems: list[Problem] = []
-        self.images: list[tuple[str, tuple[int, int] | None]] = []
-        self.row_of: dict[ImageKey, int] = {}
+        self.images: list[tuple[SourceId, str, tuple[int, int] | None]] = []
+        self.row_of: dict[SourceId, int] = {}
         for entry in images:
             self._add_image(entry)
 
@@ -136,7 +135,7 @@ class _Indexer:
         return CocoIndex(
             path=self.path,
             classes=self.classes,
-            images=tuple(CocoImage(name, size, ok) for (name, size), ok in zip(self.images, outlined, strict=True)),
+            images=tuple(CocoImage(*image, ok) for image, ok in zip(self.images, outlined, strict=True)),
             tags=tags,
             first=np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)]),
             spans=np.array(spans, np.int64).reshape(-1, 2),
@@ -156,7 +155,7 @@ class _Indexer:
         if size_hw is None:
             self._warn("no-size", name, "'height' and 'width' are missing or not positive; no mask can be drawn")
         self.row_of[key] = len(self.images)
-        self.images.append((name, size_hw))
+        self.images.append((key, name, size_hw))
 
     def _check_outlines(self, of_image: list[list[_Annotation]]) -> list[bool]:
         if all(annotation.fault for group in of_image for annotation in group) and any(of_image):
@@ -164,7 +163,7 @@ class _Indexer:
             self.problems.append(Problem("note", "no-outlines", str(self.path), message))
             return [False] * len(of_image)
         outlined = []
-        for (name, size_hw), group in zip(self.images, of_image, strict=True):
+        for (_, name, size_hw), group in zip(self.images, of_image, strict=True):
             faults = [a.fault for a in group if a.fault is not None]
             if size_hw is not None:
                 sizes = {a.size_hw for a in group if a.size_hw is not None}

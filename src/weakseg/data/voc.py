@@ -1,4 +1,4 @@
-"""Reader of the PASCAL VOC layout: `JPEGImages`, `Annotations`, `ImageSets`, `SegmentationClass[Aug]`."""
+"""Reader of the PASCAL VOC layout: `JPEGImages`, `Annotations`, `ImageSets`, `SegmentationClass[Aug]`, ...Object."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from weakseg.data.base import Dataset, Problem
+from weakseg.data.instance_masks import PngInstances
 from weakseg.data.lists import CLASSES_FILE, read_class_set
 from weakseg.data.masks import PngMasks, read_mask
 from weakseg.data.scan import find_images
@@ -28,6 +29,7 @@ _IMAGES = "JPEGImages"
 _ANNOTATIONS = "Annotations"
 _MASKS = "SegmentationClass"
 _AUGMENTED_MASKS = "SegmentationClassAug"
+_OBJECTS = "SegmentationObject"
 
 
 def open_voc(root: Path, *, split: str) -> Dataset:
@@ -46,7 +48,8 @@ def open_voc(root: Path, *, split: str) -> Dataset:
 
     Returns:
         The split in the order of its list. Truth masks come from `SegmentationClassAug` for `train_aug` and from
-        `SegmentationClass` otherwise, each with the other as a substitute for masks it lacks.
+        `SegmentationClass` otherwise, each with the other as a substitute for masks it lacks. True instances come
+        from `SegmentationObject` where that folder exists; the images that only the augmented set has are not in it.
 
     Raises:
         DataError: If the layout, the list or `classes.txt` cannot be used, or no image of the list exists.
@@ -73,8 +76,18 @@ def open_voc(root: Path, *, split: str) -> Dataset:
             f"where {len(found.paths)} images were found"
         )
     problems.extend(tags.finish())
-    reader = masks if masks.folders else None
-    return Dataset("voc", listed.name, classes, tuple(samples), reader, tuple(problems))
+    objects = PngMasks((base / _OBJECTS,))
+    # The objects were outlined together with the plain masks, so these tell their classes.
+    instances = PngInstances(objects, PngMasks((base / _MASKS,)), len(classes)) if (base / _OBJECTS).is_dir() else None
+    return Dataset(
+        name="voc",
+        split=listed.name,
+        classes=classes,
+        samples=tuple(samples),
+        mask_reader=masks if masks.folders else None,
+        problems=tuple(problems),
+        instance_reader=instances,
+    )
 
 
 def _find_base(root: Path) -> Path:
