@@ -1,4 +1,4 @@
-"""What every backbone must hold to as a classifier and as a segmenter, whatever its name."""
+"""What every backbone must hold to as a classifier, as a segmenter and under IRNet, whatever its name."""
 
 import math
 from collections.abc import Iterator
@@ -8,6 +8,7 @@ import torch
 
 from weakseg.models.classifier import CLASSIFIER_NAMES, Classifier, build_classifier
 from weakseg.models.deeplab import SEGMENTER_NAMES, Segmenter, build_segmenter
+from weakseg.models.irnet import IRNET_NAMES, IRNet, build_irnet
 
 NUM_CLASSES = 3
 SIZE_HW = (19, 27)
@@ -26,6 +27,11 @@ def classifier(request: pytest.FixtureRequest) -> Classifier:
 def segmenter(request: pytest.FixtureRequest) -> Segmenter:
     generator = torch.Generator().manual_seed(0)
     return build_segmenter(request.param, num_labels=4, aspp_rates=(1, 2), fixed_norm=True, generator=generator)
+
+
+@pytest.fixture(scope="module", params=IRNET_NAMES)
+def irnet(request: pytest.FixtureRequest) -> IRNet:
+    return build_irnet(request.param, generator=torch.Generator().manual_seed(0))
 
 
 @pytest.fixture
@@ -108,3 +114,40 @@ def test_every_parameter_of_a_segmenter_learns(segmenter: Segmenter, images: tor
     segmenter(images).square().mean().backward()
     assert all(parameter.grad is not None for parameter in groups)
     segmenter.zero_grad()
+
+
+def test_irnet_answers_at_stride_4_with_logits_and_raw_displacements(irnet: IRNet, images: torch.Tensor) -> None:
+    with torch.no_grad():
+        logits, displacement = irnet.eval()(images)
+        trained = irnet.train()(images)
+    assert irnet.stride == 4
+    assert logits.shape == (2, 5, 7)
+    assert displacement.shape == (2, 2, 5, 7)
+    assert logits.dtype == displacement.dtype == torch.float32
+    assert bool((logits < 0).any()) or bool((logits > 1).any()), "logits are no probabilities"
+    assert torch.equal(trained[0], logits), "training mode changes nothing"
+    assert torch.equal(trained[1], displacement)
+
+
+def test_irnet_sees_each_image_on_its_own(irnet: IRNet, images: torch.Tensor) -> None:
+    with torch.no_grad():
+        for both, alone in zip(irnet(images), irnet(images[1:]), strict=True):
+            torch.testing.assert_close(both[1:], alone, rtol=1e-3, atol=1e-4)
+
+
+def test_state_dict_of_irnet_holds_its_parts_only(irnet: IRNet) -> None:
+    names = [name.split(".")[0] for name in irnet.state_dict()]
+    assert set(names) == {"backbone", "edge", "displacement", "mean_displacement"}
+
+
+def test_only_the_branches_of_irnet_learn(irnet: IRNet, images: torch.Tensor) -> None:
+    before = {name: value.clone() for name, value in irnet.backbone.state_dict().items()}
+    groups = [*irnet.backbone_parameters(), *irnet.head_parameters()]
+    learning = [parameter for parameter in irnet.parameters() if parameter.requires_grad]
+    assert [id(parameter) for parameter in learning] == [id(parameter) for parameter in groups]
+    logits, displacement = irnet.train()(images)
+    (logits.square().mean() + displacement.square().mean()).backward()
+    assert all(parameter.grad is not None for parameter in groups)
+    assert all(parameter.grad is None for parameter in irnet.backbone.parameters())
+    assert all(torch.equal(value, before[name]) for name, value in irnet.backbone.state_dict().items())
+    irnet.zero_grad()

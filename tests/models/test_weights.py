@@ -15,6 +15,7 @@ from weakseg.localize.cam import merge_flip_pair, score_maps
 from weakseg.models import weights
 from weakseg.models.classifier import Classifier, build_classifier
 from weakseg.models.deeplab import build_segmenter
+from weakseg.models.irnet import IRNet, build_irnet
 from weakseg.models.resnet import build_backbone
 from weakseg.models.weights import load_backbone, load_official
 
@@ -141,13 +142,125 @@ def test_shape_of_another_network_is_named(numbered: dict[str, Tensor]) -> None:
 
 
 def test_unknown_kind_lists_the_kinds() -> None:
-    with pytest.raises(ConfigError, match=r"expected one of resnet50_cam, got 'resnet50_cma'"):
+    with pytest.raises(ConfigError, match=r"expected one of resnet50_cam, resnet50_irn, got 'resnet50_cma'"):
         load_official({}, "resnet50_cma")
 
 
 def test_missing_official_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(ArtifactError, match=r"no checkpoint at .*absent\.pth"):
         load_official(tmp_path / "absent.pth", "resnet50_cam")
+
+
+@pytest.fixture(scope="module")
+def irn_layout() -> Layout:
+    return load_layout("resnet50_irn")
+
+
+@pytest.fixture(scope="module")
+def irnet(irn_layout: Layout) -> IRNet:
+    """The recorded network, read from every name an official checkpoint holds."""
+    official = fill_state_dict(irn_layout.shapes)
+    aliases = {alias: official[name] for alias, name in irn_layout.aliases.items()}
+    network = load_official(official | aliases, "resnet50_irn")
+    assert isinstance(network, IRNet)
+    return network
+
+
+@pytest.fixture
+def irn_numbered(irn_layout: Layout) -> dict[str, Tensor]:
+    return {name: torch.tensor(float(i)).expand(shape) for i, (name, shape) in enumerate(irn_layout.shapes.items())}
+
+
+def test_edge_and_displacement_are_the_recorded_ones(irnet: IRNet) -> None:
+    golden = np.load(GOLDEN / "irn_forward.npz")
+    edge, displacement = irnet.infer(torch.from_numpy(golden["image"]), crop_size=int(golden["crop_size"]))
+    np.testing.assert_allclose(edge.numpy(), golden["edge"][0], rtol=FORWARD_RTOL)
+    scale = np.abs(golden["displacement"]).max()
+    np.testing.assert_allclose(displacement.numpy(), golden["displacement"], atol=FORWARD_RTOL * scale)
+
+
+def test_recorded_edges_need_the_recorded_padding(irnet: IRNet) -> None:
+    golden = np.load(GOLDEN / "irn_forward.npz")
+    edge, _ = irnet.infer(torch.from_numpy(golden["image"]))
+    assert edge.shape == golden["edge"].shape[1:]
+    assert np.abs(edge.numpy() - golden["edge"][0]).max() > 0.01
+
+
+def test_official_irnet_is_ready_to_infer(irnet: IRNet) -> None:
+    assert not irnet.training
+    assert irnet.mean_displacement.abs().min() > 0
+
+
+@pytest.mark.parametrize(
+    "prefixes",
+    [
+        ("resnet50.", "fc_", "mean_shift."),
+        ("stage", "edge_layers.", "dp_layers."),
+        ("backbone.", "edge_layers.", "fc_dp", "mean_shift."),
+    ],
+)
+def test_any_one_set_of_irn_names_is_enough(
+    prefixes: tuple[str, ...], irn_layout: Layout, irn_numbered: dict[str, Tensor]
+) -> None:
+    every_name = dict(irn_layout.aliases) | {name: name for name in irn_numbered}
+    given = {alias: irn_numbered[name] for alias, name in every_name.items() if alias.startswith(prefixes)}
+    loaded = load_official(given, "resnet50_irn").state_dict()
+    assert len(loaded) == len(irn_numbered)
+    for official, own in (
+        ("resnet50.layer4.2.conv3.weight", "backbone.layer4.2.conv3.weight"),
+        ("fc_edge1.0.weight", "edge.levels.0.convolution.weight"),
+        ("fc_edge5.1.bias", "edge.levels.4.norm.bias"),
+        ("fc_edge6.bias", "edge.predict.bias"),
+        ("fc_dp3.1.weight", "displacement.levels.2.norm.weight"),
+        ("fc_dp6.0.weight", "displacement.merge_late.convolution.weight"),
+        ("fc_dp7.1.weight", "displacement.merge_all.norm.weight"),
+        ("fc_dp7.3.weight", "displacement.predict.weight"),
+        ("mean_shift.running_mean", "mean_displacement"),
+    ):
+        assert torch.equal(loaded[own], irn_numbered[official]), official
+
+
+def test_irn_aliases_that_disagree_are_refused(irn_numbered: dict[str, Tensor]) -> None:
+    irn_numbered["fc_dp7.4.running_mean"] = torch.ones(2)
+    with pytest.raises(ArtifactError, match=r"'fc_dp7\.4\.running_mean' differs .* \(mean_displacement\)"):
+        load_official(irn_numbered, "resnet50_irn")
+
+
+def test_missing_irn_names_are_listed(irn_numbered: dict[str, Tensor]) -> None:
+    del irn_numbered["fc_edge3.1.bias"], irn_numbered["mean_shift.running_mean"]
+    with pytest.raises(ArtifactError, match=r"lacks 2 of 358 .*: mean_displacement, edge\.levels\.2\.norm\.bias"):
+        load_official(irn_numbered, "resnet50_irn")
+
+
+@pytest.mark.parametrize(
+    ("read", "kind", "message"),
+    [
+        ("irn", "resnet50_cam", r"holds 40 unexpected parameters: mean_shift\.running_mean, fc_edge1\.0\.weight"),
+        ("cam", "resnet50_irn", r"holds 1 unexpected parameters: classifier\.weight"),
+    ],
+)
+def test_a_checkpoint_of_the_other_kind_is_refused(
+    read: str, kind: str, message: str, numbered: dict[str, Tensor], irn_numbered: dict[str, Tensor]
+) -> None:
+    with pytest.raises(ArtifactError, match=message):
+        load_official({"irn": irn_numbered, "cam": numbered}[read], kind)
+
+
+def test_irn_files_are_read_without_running_their_code(tmp_path: Path, irn_numbered: dict[str, Tensor]) -> None:
+    torch.save({"state_dict": irn_numbered, "author": Path("x")}, tmp_path / "irn.pth")
+    with pytest.raises(ArtifactError, match=r"asks to run code .* --trust-pickle"):
+        load_official(tmp_path / "irn.pth", "resnet50_irn")
+    trusted = load_official(tmp_path / "irn.pth", "resnet50_irn", trust_pickle=True)
+    assert torch.equal(trusted.state_dict()["mean_displacement"], irn_numbered["mean_shift.running_mean"])
+
+
+def test_own_irnet_lends_its_backbone(tmp_path: Path) -> None:
+    irnet = build_irnet("critter", generator=torch.Generator().manual_seed(1))
+    safetensors.torch.save_file(irnet.state_dict(), tmp_path / "model.safetensors")
+    backbone = build_backbone("critter")
+    report = load_backbone(backbone, str(tmp_path / "model.safetensors"), "critter")
+    assert torch.equal(backbone.layer4[0].conv1.weight, irnet.backbone.layer4[0].conv1.weight)
+    assert {name.split(".")[0] for name in report.ignored} == {"edge", "displacement", "mean_displacement"}
 
 
 @pytest.fixture

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from weakseg.errors import ArtifactError, ConfigError
 from weakseg.models.checkpoints import abridge, as_tensors, fit_state, read_checkpoint
 from weakseg.models.classifier import Classifier, build_classifier
+from weakseg.models.irnet import IRNet, build_irnet
 from weakseg.spelling import require_option
 
 IMAGENET_URLS = {
@@ -32,9 +33,10 @@ IMAGENET_URLS = {
 """torchvision's IMAGENET1K_V1 weights; the eight digits in a file's name begin its SHA-256."""
 
 _TORCHVISION_HEADS: tuple[str, ...] = ("fc.",)
-_WEAKSEG_HEADS: tuple[str, ...] = ("classifier.", "aspp.")
+_WEAKSEG_HEADS: tuple[str, ...] = ("classifier.", "aspp.", "edge.", "displacement.", "mean_displacement")
 _CLASSIFIER_WEIGHT = "classifier.weight"
-_IRN_STAGES = ("conv1", "bn1", "layer1", "layer2", "layer3", "layer4")
+_RESNET_PARTS = ("conv1", "bn1", "layer1", "layer2", "layer3", "layer4")
+_MERGES = ("merge_late", "merge_all")
 
 
 def load_official(
@@ -51,11 +53,12 @@ def load_official(
     Args:
         path_or_state_dict: A `.pth` or `.safetensors` file, or its content: tensors or NumPy arrays by name.
         kind: `resnet50_cam`: the CAM classifier of IRN and RIB. The number of classes is read off the checkpoint.
+            `resnet50_irn`: the IRNet of IRN and RIB, which knows no classes.
         trust_pickle: Let a pickle that holds more than tensors run its code; see `read_checkpoint`.
 
     Returns:
         The network on the CPU, float32, in evaluation mode; for `resnet50_cam` a `Classifier` with frozen trunk and
-        fixed batch norm, as its authors train it.
+        fixed batch norm, as its authors train it, for `resnet50_irn` an `IRNet`.
 
     Raises:
         ConfigError: If the kind is unknown.
@@ -161,7 +164,7 @@ def _hash_prefix(file_name: str) -> str:
 
 
 def _build_resnet50_cam(tensors: Mapping[str, Tensor], where: str) -> Classifier:
-    state = _merge_aliases(tensors, _irn_prefixes(), where=where)
+    state = _merge_aliases(tensors, _cam_prefixes(), where=where)
     weight = state.get(_CLASSIFIER_WEIGHT)
     if weight is None or weight.ndim != 4:
         raise ArtifactError(f"{where}: expected '{_CLASSIFIER_WEIGHT}' of shape (C, 2048, 1, 1); is it resnet50_cam's?")
@@ -170,13 +173,19 @@ def _build_resnet50_cam(tensors: Mapping[str, Tensor], where: str) -> Classifier
     return classifier
 
 
-def _irn_prefixes() -> dict[str, str]:
-    """Return our prefix for each prefix under which IRN's networks register a part, several times over.
+def _build_resnet50_irn(tensors: Mapping[str, Tensor], where: str) -> IRNet:
+    irnet = build_irnet("resnet50")
+    fit_state(irnet, _merge_aliases(tensors, _irn_prefixes(), where=where), where=where)
+    return irnet
 
-    Their `stage1` is a Sequential of conv1, bn1, ReLU, max-pool and layer1; `stage2` to `stage4` hold one layer each;
+
+def _cam_prefixes() -> dict[str, str]:
+    """Return our prefix for each prefix under which the CAM network registers a part, several times over.
+
+    Its `stage1` is a Sequential of conv1, bn1, ReLU, max-pool and layer1; `stage2` to `stage4` hold one layer each;
     `backbone` lists the stages again and `newly_added` the classifier.
     """
-    prefixes = {f"resnet50.{part}.": f"backbone.{part}." for part in _IRN_STAGES}
+    prefixes = _resnet_prefixes()
     for stage in ("stage1.", "backbone.0."):
         for index, part in ((0, "conv1"), (1, "bn1"), (4, "layer1")):
             prefixes[f"{stage}{index}."] = f"backbone.{part}."
@@ -184,6 +193,35 @@ def _irn_prefixes() -> dict[str, str]:
         for stage in (f"stage{number}.", f"backbone.{number - 1}."):
             prefixes[f"{stage}0."] = f"backbone.layer{number}."
     return prefixes | {"classifier.": "classifier.", "newly_added.0.": "classifier."}
+
+
+def _irn_prefixes() -> dict[str, str]:
+    """Return our prefix for each prefix under which IRNet registers a part, several times over.
+
+    Here `stage1` holds conv1 and bn1, and `stage2` to `stage5` one layer each; `edge_layers` and `dp_layers` list the
+    parts of the branches again. Each part is a Sequential of a convolution and a norm, the last one of the
+    displacement branch also of the predicting convolution and of the displacement's mean.
+    """
+    prefixes = _resnet_prefixes()
+    for stage in ("stage1.", "backbone.0."):
+        prefixes |= {f"{stage}0.": "backbone.conv1.", f"{stage}1.": "backbone.bn1."}
+    for number in (1, 2, 3, 4):
+        for stage in (f"stage{number + 1}.", f"backbone.{number}."):
+            prefixes[f"{stage}0."] = f"backbone.layer{number}."
+    levels = [f"levels.{index}" for index in range(5)]
+    for branch, official, parts in (("edge", "edge", levels), ("displacement", "dp", [*levels, *_MERGES])):
+        for index, part in enumerate(parts):
+            for name in (f"fc_{official}{index + 1}.", f"{official}_layers.{index}."):
+                prefixes |= {f"{name}0.": f"{branch}.{part}.convolution.", f"{name}1.": f"{branch}.{part}.norm."}
+    prefixes |= {"fc_edge6.": "edge.predict.", "edge_layers.5.": "edge.predict."}
+    for name in ("fc_dp7.", "dp_layers.6."):
+        prefixes |= {f"{name}3.": "displacement.predict.", f"{name}4.running_mean": "mean_displacement"}
+    return prefixes | {"mean_shift.running_mean": "mean_displacement"}
+
+
+def _resnet_prefixes() -> dict[str, str]:
+    """Return our prefix for each part of a ResNet under its plain name."""
+    return {f"resnet50.{part}.": f"backbone.{part}." for part in _RESNET_PARTS}
 
 
 def _merge_aliases(tensors: Mapping[str, Tensor], prefixes: Mapping[str, str], *, where: str) -> dict[str, Tensor]:
@@ -204,7 +242,10 @@ def _merge_aliases(tensors: Mapping[str, Tensor], prefixes: Mapping[str, str], *
     return merged
 
 
-_BUILDERS: dict[str, Callable[[Mapping[str, Tensor], str], nn.Module]] = {"resnet50_cam": _build_resnet50_cam}
+_BUILDERS: dict[str, Callable[[Mapping[str, Tensor], str], nn.Module]] = {
+    "resnet50_cam": _build_resnet50_cam,
+    "resnet50_irn": _build_resnet50_irn,
+}
 
 OFFICIAL_KINDS: tuple[str, ...] = tuple(_BUILDERS)
 """Kinds of official checkpoints `load_official` reads."""

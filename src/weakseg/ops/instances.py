@@ -62,6 +62,21 @@ class Instances:
         """(height, width) of the image in pixels."""
         return self.masks.shape[1], self.masks.shape[2]
 
+    def resized(self, size_hw: tuple[int, int]) -> Instances:
+        """Return the same instances in an image of another size (height, width), by the nearest pixel.
+
+        One that is too thin to hit a pixel of a smaller image is left out.
+        """
+        if size_hw == self.size_hw:
+            return self
+        rows, columns = (
+            np.minimum((np.arange(new) + 0.5) * old / new, old - 1).astype(np.int64)
+            for old, new in zip(self.size_hw, size_hw, strict=True)
+        )
+        masks = self.masks[:, rows[:, None], columns[None]]
+        kept = masks.any(axis=(1, 2))
+        return Instances(masks[kept], self.keys[kept], self.scores[kept])
+
     @classmethod
     def none(cls, size_hw: tuple[int, int]) -> Instances:
         """Return the instances of an image (height, width) in which nothing was found."""
