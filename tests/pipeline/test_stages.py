@@ -22,6 +22,7 @@ from weakseg.pipeline.artifacts import (
     save_mask,
     save_tensors,
 )
+from weakseg.pipeline.images import iterate_pending, seeded_datasets
 from weakseg.pipeline.networks import (
     load_classifier,
     load_history,
@@ -32,7 +33,7 @@ from weakseg.pipeline.networks import (
     start_segmenter,
 )
 from weakseg.pipeline.runner import Context, run_stages
-from weakseg.pipeline.stages import STAGES, classify, iterate_pending, localize, refine, seeded_datasets, segment
+from weakseg.pipeline.stages import STAGES, classify, localize, refine, segment
 from weakseg.refine.masks import seed_to_mask
 from weakseg.train.classify import train_classifier
 from weakseg.train.segment import train_segmenter

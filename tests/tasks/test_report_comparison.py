@@ -58,7 +58,8 @@ def test_without_truth_the_comparison_is_shown_but_not_scored(tmp_path: Path) ->
     section = build_comparison(context, load_metrics(context.folder.metrics))
     assert section is not None
     assert (section.rows, section.chart) == ((), None)
-    assert [panel.caption for panel in section.images[0].panels] == ["Image", "bex: CAM", "bex: after 2", "bex: after 4"]
+    captions = [panel.caption for panel in section.images[0].panels]
+    assert captions == ["Image", "bex: CAM", "bex: after 2", "bex: after 4"]
 
 
 def test_the_section_tells_scores_gains_and_thresholds(tmp_path: Path) -> None:

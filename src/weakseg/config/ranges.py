@@ -58,6 +58,18 @@ RANGES: dict[str, Range] = {
     "localize.rib.partner_augment.crop_px": SIDE_PX,
     "localize.rib.partner_augment.colour": SHARE,
     "refine.background_threshold": SHARE,
+    "refine.crf.gaussian": NOT_NEGATIVE,
+    "refine.crf.bilateral": NOT_NEGATIVE,
+    "refine.crf.certainty": SHARE,
+    "refine.crf.iterations": NOT_NEGATIVE,
+    "refine.irn.foreground": SHARE,
+    "refine.irn.background": SHARE,
+    "refine.irn.radius": Range(2, 64),
+    "refine.irn.pad_px": SIDE_PX,
+    "refine.irn.walk_radius": Range(2, 64),
+    "refine.irn.walk_beta": NOT_NEGATIVE,
+    "refine.irn.walk_doublings": Range(0, 20),
+    "refine.irn.seed_power": Range(0.01, 100),
     "segmenter.aspp_rates": COUNT,
     "evaluate.scales": Range(0.05, 8),
     "evaluate.threshold_steps": Range(2, 10_000),
@@ -67,7 +79,7 @@ RANGES: dict[str, Range] = {
     "runtime.max_partners_at_once": COUNT,
     **{
         f"{network}.{name}": bounds
-        for network in ("classifier", "segmenter")
+        for network in ("classifier", "refine.irn", "segmenter")
         for name, bounds in {
             "epochs": COUNT,
             "batch_size": COUNT,
@@ -98,17 +110,24 @@ def check_ranges(config: RunConfig) -> None:
             assert isinstance(item, int | float), f"{path} is no number"
             if not bounds.holds(item):
                 raise ConfigError(f"{path}: expected a value {bounds}, got {item:g}")
-    for path in ("classifier.augment", "segmenter.augment", "localize.rib.partner_augment"):
+    for path in ("classifier.augment", "refine.irn.augment", "segmenter.augment", "localize.rib.partner_augment"):
         sides = _get(config, f"{path}.long_side_px")
         assert isinstance(sides, tuple)
         low, high = sides
         if low > high:
             raise ConfigError(f"{path}.long_side_px: expected [smallest, largest], got [{low}, {high}]")
-    if config.segmenter.weights == "classifier" and config.segmenter.name != config.classifier.name:
+    for path, network in (("refine.irn", config.refine.irn), ("segmenter", config.segmenter)):
+        used = path == "segmenter" or config.refine.method == "irn"
+        if used and network.weights == "classifier" and network.name != config.classifier.name:
+            raise ConfigError(
+                f"{path}.weights: 'classifier' needs the classifier's backbone, but {path}.name is "
+                f"{network.name} and classifier.name is {config.classifier.name}; make them equal or choose "
+                "other weights"
+            )
+    irn = config.refine.irn
+    if irn.background > irn.foreground:
         raise ConfigError(
-            f"segmenter.weights: 'classifier' needs the classifier's backbone, but segmenter.name is "
-            f"{config.segmenter.name} and classifier.name is {config.classifier.name}; make them equal or choose "
-            "other weights"
+            f"refine.irn.background: expected at most refine.irn.foreground, {irn.foreground:g}, got {irn.background:g}"
         )
     if not config.localize.splits:
         raise ConfigError("localize.splits: expected at least one of train, val, got an empty list")

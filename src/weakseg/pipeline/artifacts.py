@@ -71,6 +71,21 @@ class RunFolder:
         return self.root / "adaptations"
 
     @property
+    def labels(self) -> Path:
+        """Folder of the confident labels that a refiner learns from, `<id>.png`."""
+        return self.root / "labels"
+
+    @property
+    def instances(self) -> Path:
+        """Folder of instances, `<id>.npz`."""
+        return self.root / "instances"
+
+    @property
+    def instance_results(self) -> Path:
+        """All instances as COCO's detection results, JSON."""
+        return self.root / "instances.json"
+
+    @property
     def masks(self) -> Path:
         """Folder of pseudo masks, `<id>.png`."""
         return self.root / "masks"
@@ -96,7 +111,7 @@ class RunFolder:
         return self.root / "report.html"
 
     def network(self, kind: str) -> NetworkFolder:
-        """Files of the network `classifier` or `segmenter`."""
+        """Files of the network `classifier`, `refiner` or `segmenter`."""
         return NetworkFolder(self.root / kind)
 
     def seed(self, sample_id: str) -> Path:
@@ -106,6 +121,14 @@ class RunFolder:
     def adaptation(self, updates: int, sample_id: str) -> Path:
         """Seed file of one image whose adaptation saw so many updates; 0 is CAM."""
         return self.adaptations / str(updates) / f"{sample_id}.npz"
+
+    def label(self, sample_id: str) -> Path:
+        """Confident labels of one image."""
+        return self.labels / f"{sample_id}.png"
+
+    def instance(self, sample_id: str) -> Path:
+        """Instances of one image."""
+        return self.instances / f"{sample_id}.npz"
 
     def mask(self, sample_id: str) -> Path:
         """Pseudo mask of one image."""

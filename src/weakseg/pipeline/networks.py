@@ -1,4 +1,4 @@
-"""Building, training with checkpoints, saving and loading the two networks of a run."""
+"""Building, training with checkpoints, saving and loading the networks of a run."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from typing import TypeVar
 
 import torch
 
-from weakseg.config.schema import AugmentConfig, ClassifierConfig, OptimConfig, SegmenterConfig
+from weakseg.config.schema import AugmentConfig, ClassifierConfig, IRNConfig, OptimConfig, SegmenterConfig
 from weakseg.data.transforms import Augmentation
 from weakseg.errors import ArtifactError, ConfigError
 from weakseg.files import JsonValue, write_json
 from weakseg.models.checkpoints import fit_state
 from weakseg.models.classifier import Classifier, build_classifier
 from weakseg.models.deeplab import Segmenter, build_segmenter
+from weakseg.models.irnet import IRNet, build_irnet
 from weakseg.models.weights import load_backbone
 from weakseg.pipeline.artifacts import NetworkFolder, load_info, load_state, load_tensors, save_state, save_tensors
 from weakseg.pipeline.runtime import make_generator
@@ -28,7 +29,7 @@ from weakseg.types import ClassSet
 
 logger = logging.getLogger("weakseg")
 
-Network = TypeVar("Network", Classifier, Segmenter)
+Network = TypeVar("Network", Classifier, IRNet, Segmenter)
 
 WEIGHTS_FROM = "weights_from"
 """Entry of a network file's information: where the weights came from that its training began with."""
@@ -77,19 +78,38 @@ def start_segmenter(
         fixed_norm=config.fixed_norm,
         generator=make_generator(seed),
     )
-    if config.weights != "classifier":
-        return segmenter, _load_start(segmenter, config.name, config.weights, folder)
+    return segmenter, _start_backbone(segmenter, config.name, config.weights, folder, classifier, section="segmenter")
+
+
+def start_irnet(config: IRNConfig, folder: NetworkFolder, *, classifier: NetworkFolder, seed: int) -> tuple[IRNet, str]:
+    """Build an IRNet with its initial weights; see `start_segmenter`."""
+    irnet = build_irnet(config.name, generator=make_generator(seed))
+    return irnet, _start_backbone(irnet, config.name, config.weights, folder, classifier, section="refine.irn")
+
+
+def _start_backbone(
+    model: IRNet | Segmenter,
+    name: str,
+    source: str,
+    folder: NetworkFolder,
+    classifier: NetworkFolder,
+    *,
+    section: str,
+) -> str:
+    """Load initial weights, which may be those of the run's classifier, and say where they came from."""
+    if source != "classifier":
+        return _load_start(model, name, source, folder)
     trained = load_info(classifier.model).get("name")
-    if trained != config.name:
+    if trained != name:
         raise ConfigError(
-            f"segmenter.weights: 'classifier' is for a segmenter of the classifier's own backbone, but segmenter.name "
-            f"is {config.name} and the classifier is {trained}; make them equal or choose other weights"
+            f"{section}.weights: 'classifier' is for a network on the classifier's own backbone, but {section}.name "
+            f"is {name} and the classifier is {trained}; make them equal or choose other weights"
         )
-    _load_start(segmenter, config.name, str(classifier.model), folder)
-    return segmenter, "classifier"
+    _load_start(model, name, str(classifier.model), folder)
+    return "classifier"
 
 
-def _load_start(model: Classifier | Segmenter, name: str, source: str, folder: NetworkFolder) -> str:
+def _load_start(model: Classifier | IRNet | Segmenter, name: str, source: str, folder: NetworkFolder) -> str:
     """Load initial weights and say where they came from; `auto` falls back to random ones and warns."""
     if folder.checkpoint.is_file():
         return str(load_info(folder.checkpoint).get(WEIGHTS_FROM))
@@ -147,7 +167,7 @@ def make_hooks(folder: NetworkFolder, tick: Tick, *, weights_from: str) -> Train
 
 def save_network(
     folder: NetworkFolder,
-    model: Classifier | Segmenter,
+    model: Classifier | IRNet | Segmenter,
     info: dict[str, JsonValue],
     history: tuple[EpochRecord, ...],
 ) -> None:
@@ -179,7 +199,7 @@ def load_history(folder: NetworkFolder) -> tuple[EpochRecord, ...]:
 
 
 def describe_network(
-    config: ClassifierConfig | SegmenterConfig, classes: ClassSet, *, kind: str, weights_from: str
+    config: ClassifierConfig | IRNConfig | SegmenterConfig, classes: ClassSet, *, kind: str, weights_from: str
 ) -> dict[str, JsonValue]:
     """Return what a weights file must say of itself to be loaded without its recipe."""
     rates = list(config.aspp_rates) if isinstance(config, SegmenterConfig) else None
@@ -218,6 +238,11 @@ def load_segmenter(path: Path, device: torch.device) -> tuple[Segmenter, ClassSe
         return build_segmenter(name, num_labels=classes.num_labels, aspp_rates=rates, fixed_norm=True)
 
     return _load(path, "segmenter", build, device)
+
+
+def load_irnet(path: Path, device: torch.device) -> tuple[IRNet, ClassSet]:
+    """Load a trained IRNet for inference; see `load_classifier`."""
+    return _load(path, "refiner", lambda name, classes, info: build_irnet(name), device)
 
 
 def _load(

@@ -1,28 +1,24 @@
 """The stages from tags to a segmentation network: each unpacks its section of the recipe and calls the layers below.
 
-Per-image stages give image i to process i modulo the number of processes and skip images whose file exists, which is
-all that resuming takes, since every file is written whole or not at all.
+Per-image work is shared out and resumed by `weakseg.pipeline.images`.
 """
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from weakseg.data.base import Dataset
-from weakseg.data.loaders import iterate_images
 from weakseg.errors import ConfigError
 from weakseg.models.classifier import Classifier
 from weakseg.ops.images import limit_side
-from weakseg.pipeline.artifacts import load_seed, save_mask, save_seed
+from weakseg.pipeline.artifacts import save_seed
 from weakseg.pipeline.comparison import choose_compared, comparison_files, save_trace
+from weakseg.pipeline.images import iterate_pending, seeded_datasets
 from weakseg.pipeline.localizers import count_stops, describe_stops, open_localizer, open_rib
 from weakseg.pipeline.networks import (
     describe_network,
@@ -34,13 +30,12 @@ from weakseg.pipeline.networks import (
     start_classifier,
     start_segmenter,
 )
+from weakseg.pipeline.refiners import refine_seeds, refined_files
 from weakseg.pipeline.runner import Context, Stage
 from weakseg.pipeline.runtime import show_progress
-from weakseg.refine.masks import seed_to_mask
 from weakseg.train.classify import train_classifier
-from weakseg.train.distributed import rank, wait_for_all, world_size
+from weakseg.train.distributed import wait_for_all
 from weakseg.train.segment import train_segmenter
-from weakseg.types import Sample
 
 
 def classify(context: Context) -> str:
@@ -118,17 +113,12 @@ def compare(context: Context, classifier: Classifier, datasets: Sequence[Dataset
 
 def refine(context: Context) -> str:
     """Turn seeds into pseudo masks: seeds -> `masks/`."""
-    threshold = context.config.refine.background_threshold
-    datasets = seeded_datasets(context)
-    samples = [sample for dataset in datasets for sample in dataset]
-    pending = [sample for sample in samples[rank() :: world_size()] if not context.folder.mask(sample.id).exists()]
-    with show_progress("refining") as tick:
-        for done, sample in enumerate(pending):
-            maps = load_seed(context.folder.seed(sample.id))
-            labels = seed_to_mask(maps.full().numpy(), maps.keys, background_threshold=threshold)
-            save_mask(context.folder.mask(sample.id), labels)
-            tick(done + 1, len(pending))
-    return f"masks of {len(samples)} images, background threshold {threshold:g} (fixed)"
+    config, datasets = context.config.refine, seeded_datasets(context)
+    refine_seeds(context, datasets)
+    how = "" if config.method == "none" else f" by {config.method.upper()}"
+    return (
+        f"masks of {sum(map(len, datasets))} images{how}, background threshold {config.background_threshold:g} (fixed)"
+    )
 
 
 def segment(context: Context) -> str:
@@ -155,57 +145,6 @@ def segment(context: Context) -> str:
     return f"{len(context.train)} images, loss {history[-1].loss:.4f}"
 
 
-def seeded_datasets(context: Context) -> list[Dataset]:
-    """Return the splits that get seeds and masks.
-
-    Images that both splits hold are taken from the first; an image of which no tag is known gets none.
-    """
-    chosen = {"train": context.train, "val": context.val}
-    datasets: list[Dataset] = []
-    seen: set[str] = set()
-    for name in context.config.localize.splits:
-        dataset = chosen[name]
-        if dataset is not None:
-            fresh = dataset.keep(sample.id for sample in dataset if sample.id not in seen and sample.known.any())
-            seen.update(sample.id for sample in fresh)
-            datasets.append(fresh)
-    return datasets
-
-
-def iterate_pending(
-    context: Context,
-    datasets: Sequence[Dataset],
-    output: Callable[[str], Path],
-    *,
-    label: str,
-    note: Callable[[], str] = str,
-) -> Iterator[tuple[Sample, NDArray[np.uint8]]]:
-    """Decode the images of this process whose output file is still missing, and show progress.
-
-    Args:
-        context: Says how many workers decode.
-        datasets: Which images.
-        output: Names the file an image's result is written to; an existing one is left as it is.
-        label: What is being done.
-        note: See `show_progress`.
-
-    Yields:
-        Sample and image (H, W, 3) uint8.
-    """
-    work = [
-        (dataset, [sample for sample in dataset.samples[rank() :: world_size()] if not output(sample.id).exists()])
-        for dataset in datasets
-    ]
-    total = sum(len(samples) for _, samples in work)
-    done = 0
-    with show_progress(label, note=note) as tick:
-        for dataset, samples in work:
-            for held, images in iterate_images(dataset, samples, workers=context.config.runtime.workers):
-                yield held[0], images[0]
-                done += 1
-                tick(done, total)
-
-
 def _network_files(kind: str) -> Callable[[Context], list[Path]]:
     return lambda context: [context.folder.network(kind).model, context.folder.network(kind).history]
 
@@ -219,8 +158,8 @@ def _seed_files(context: Context) -> list[Path]:
     return [context.folder.seed(sample.id) for dataset in seeded_datasets(context) for sample in dataset]
 
 
-def _mask_files(context: Context) -> list[Path]:
-    return [context.folder.mask(sample.id) for dataset in seeded_datasets(context) for sample in dataset]
+def _refine_files(context: Context) -> list[Path]:
+    return refined_files(context, seeded_datasets(context))
 
 
 STAGES = (
@@ -245,11 +184,11 @@ STAGES = (
     Stage(
         name="refine",
         version=1,
-        settings=("refine",),
-        needs=("localize",),
-        outputs=("masks",),
+        settings=("refine", "data.max_side_px", "runtime.seed"),
+        needs=("classify", "localize"),
+        outputs=("labels", "refiner", "masks", "instances"),
         run=refine,
-        files=_mask_files,
+        files=_refine_files,
     ),
     Stage(
         name="segment",

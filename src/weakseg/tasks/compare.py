@@ -8,8 +8,8 @@ from weakseg.data.base import Dataset
 from weakseg.ops.metrics import ThresholdSweep
 from weakseg.pipeline.artifacts import load_seed
 from weakseg.pipeline.comparison import choose_compared, compared_iterations
+from weakseg.pipeline.images import seeded_datasets
 from weakseg.pipeline.runner import Context
-from weakseg.pipeline.stages import seeded_datasets
 from weakseg.tasks.scores import ComparedSeeds, make_curve
 from weakseg.tasks.truth import read_truth
 

@@ -15,10 +15,10 @@ from weakseg.files import write_text
 from weakseg.models.inference import predict_labels
 from weakseg.ops.metrics import ConfusionMatrix, ThresholdSweep
 from weakseg.pipeline.artifacts import RunFolder, load_info, load_seed, save_mask
+from weakseg.pipeline.images import iterate_pending, seeded_datasets
 from weakseg.pipeline.networks import WEIGHTS_FROM, load_history, load_segmenter
 from weakseg.pipeline.runner import Context, Stage
 from weakseg.pipeline.runtime import show_progress
-from weakseg.pipeline.stages import iterate_pending, seeded_datasets
 from weakseg.tasks.compare import score_comparison
 from weakseg.tasks.scores import (
     ClassifierScore,

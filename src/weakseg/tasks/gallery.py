@@ -11,9 +11,9 @@ from weakseg.data.base import Dataset
 from weakseg.data.masks import read_mask
 from weakseg.errors import ArtifactError
 from weakseg.pipeline.artifacts import RunFolder, load_seed
+from weakseg.pipeline.images import seeded_datasets
 from weakseg.pipeline.runner import Context
 from weakseg.pipeline.runtime import show_progress
-from weakseg.pipeline.stages import seeded_datasets
 from weakseg.tasks.report_pictures import Painter, Panel, Swatch, label_swatches
 from weakseg.tasks.scores import Subject, percent
 from weakseg.tasks.truth import read_truth

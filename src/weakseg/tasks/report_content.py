@@ -11,8 +11,8 @@ from weakseg.config.schema import ClassifierConfig, SegmenterConfig
 from weakseg.data.base import Dataset, Problem
 from weakseg.ops.color import heat
 from weakseg.pipeline.artifacts import RunFolder, load_tensors
+from weakseg.pipeline.images import seeded_datasets
 from weakseg.pipeline.runner import Context
-from weakseg.pipeline.stages import seeded_datasets
 from weakseg.tasks.gallery import build_gallery
 from weakseg.tasks.report_charts import build_threshold_charts, build_training_charts
 from weakseg.tasks.report_comparison import build_comparison

@@ -1,0 +1,71 @@
+"""The images a per-image stage works on, decoded ahead, shared out over processes, and skipped where it is done.
+
+Image i goes to process i modulo their number, and an image whose file exists is skipped, which is all that resuming
+takes, since every file is written whole or not at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from weakseg.data.base import Dataset
+from weakseg.data.loaders import iterate_images
+from weakseg.pipeline.runner import Context
+from weakseg.pipeline.runtime import show_progress
+from weakseg.train.distributed import rank, world_size
+from weakseg.types import Sample
+
+
+def seeded_datasets(context: Context) -> list[Dataset]:
+    """Return the splits that get seeds and masks.
+
+    Images that both splits hold are taken from the first; an image of which no tag is known gets none.
+    """
+    chosen = {"train": context.train, "val": context.val}
+    datasets: list[Dataset] = []
+    seen: set[str] = set()
+    for name in context.config.localize.splits:
+        dataset = chosen[name]
+        if dataset is not None:
+            fresh = dataset.keep(sample.id for sample in dataset if sample.id not in seen and sample.known.any())
+            seen.update(sample.id for sample in fresh)
+            datasets.append(fresh)
+    return datasets
+
+
+def iterate_pending(
+    context: Context,
+    datasets: Sequence[Dataset],
+    output: Callable[[str], Path],
+    *,
+    label: str,
+    note: Callable[[], str] = str,
+) -> Iterator[tuple[Sample, NDArray[np.uint8]]]:
+    """Decode the images of this process whose output file is still missing, and show progress.
+
+    Args:
+        context: Says how many workers decode.
+        datasets: Which images.
+        output: Names the file an image's result is written to; an existing one is left as it is.
+        label: What is being done.
+        note: See `show_progress`.
+
+    Yields:
+        Sample and image (H, W, 3) uint8.
+    """
+    work = [
+        (dataset, [sample for sample in dataset.samples[rank() :: world_size()] if not output(sample.id).exists()])
+        for dataset in datasets
+    ]
+    total = sum(len(samples) for _, samples in work)
+    done = 0
+    with show_progress(label, note=note) as tick:
+        for dataset, samples in work:
+            for held, images in iterate_images(dataset, samples, workers=context.config.runtime.workers):
+                yield held[0], images[0]
+                done += 1
+                tick(done, total)
