@@ -51,6 +51,43 @@ class RecipeRequest:
     print_config: bool
 
 
+@dataclass(frozen=True)
+class RibStudyRequest:
+    """A study of RIB to make.
+
+    Args:
+        config: The resolved configuration.
+        run: The run folder.
+        may_train: Whether the run may still have to train its classifier; not if it was itself named.
+        over: What to vary.
+        values: Its values as typed; empty for the usual ones.
+        images: Number of images.
+        split: `train` or `val`.
+        name: The study's name, or None for its usual one.
+        redo: Whether to replace an earlier study of this name.
+    """
+
+    config: RunConfig
+    run: Path
+    may_train: bool
+    over: str
+    values: tuple[str, ...]
+    images: int
+    split: str
+    name: str | None
+    redo: bool
+
+
+@dataclass(frozen=True)
+class _Resolved:
+    """Arguments, the configuration they give, its run folder, and whether that was named as the recipe."""
+
+    arguments: Namespace
+    config: RunConfig
+    out: Path
+    names_run: bool
+
+
 def new_parser(verb: str, description: str) -> ArgumentParser:
     """Return an empty parser that raises instead of leaving the program."""
     return ArgumentParser(prog=f"weakseg {verb}", description=description, exit_on_error=False, allow_abbrev=False)
@@ -119,6 +156,60 @@ def parse_recipe_words(verb: str, words: Sequence[str], *, recipe: str | None = 
     # jsonargparse gives an option of this name a meaning of its own, so it is taken out before parsing.
     print_config = PRINT_CONFIG in words
     words = [word for word in words if word != PRINT_CONFIG]
+    resolved = _resolve(parser, words, recipe=recipe)
+    if resolved is None:
+        return None
+    return RecipeRequest(
+        config=resolved.config, out=resolved.out, redo=resolved.arguments.redo, print_config=print_config
+    )
+
+
+def parse_rib_study_words(words: Sequence[str]) -> RibStudyRequest | None:
+    """Parse `RECIPE|RUN --over WHAT [--values V ...] [--images N] ... [--section.setting value ...]`.
+
+    Args:
+        words: The words after `study rib`.
+
+    Returns:
+        The request, or None after `--help` was shown.
+
+    Raises:
+        UsageError: If the command line is wrong.
+        ConfigError: If the recipe or a setting is wrong.
+    """
+    parser = new_parser("study rib", "What one setting of RIB does to the seeds. Every setting below is held fast.")
+    parser.usage = (
+        "weakseg study rib RECIPE|RUN --over WHAT [--values V ...] [--images N] [--split SPLIT] [--out RUN] "
+        "[--name NAME] [--redo] [--section.setting VALUE ...]"
+    )
+    parser.add_argument("recipe", help="a run folder with a trained classifier, or a recipe to train one with")
+    parser.add_argument("--over", required=True, help="what to vary: K, threshold, lr, margin or pooling")
+    parser.add_argument("--values", nargs="+", default=[], help="its values; the usual ones when not given")
+    parser.add_argument("--images", type=int, default=40, help="number of images, evenly spaced over the split")
+    parser.add_argument("--split", default="val", help="train or val; it needs truth masks")
+    parser.add_argument("--out", default=None, help="run folder; runs/<recipe> when not given")
+    parser.add_argument("--name", default=None, help="folder below RUN/studies; rib-<over> when not given")
+    parser.add_argument("--redo", action="store_true", help="replace an earlier study of this name")
+    add_config_arguments(parser)
+    resolved = _resolve(parser, words, recipe=None)
+    if resolved is None:
+        return None
+    given = resolved.arguments
+    return RibStudyRequest(
+        config=resolved.config,
+        run=resolved.out,
+        may_train=not resolved.names_run,
+        over=given.over,
+        values=tuple(given["values"]),  # a namespace has a method of this name
+        images=given.images,
+        split=given.split,
+        name=given.name,
+        redo=given.redo,
+    )
+
+
+def _resolve(parser: ArgumentParser, words: Sequence[str], *, recipe: str | None) -> _Resolved | None:
+    """Parse words twice: once for the recipe's name, once with its settings as defaults. None after `--help`."""
     arguments = parse_words(parser, words)
     if arguments is None:
         return None
@@ -128,9 +219,6 @@ def parse_recipe_words(verb: str, words: Sequence[str], *, recipe: str | None = 
     arguments = parse_words(parser, words)
     assert arguments is not None
     default_out = Path(name) if in_run else RUNS / Path(name).name.removesuffix(RECIPE_SUFFIXES[0])
-    return RecipeRequest(
-        config=config_from(parser, arguments),
-        out=default_out if arguments.out is None else Path(arguments.out),
-        redo=arguments.redo,
-        print_config=print_config,
-    )
+    out = default_out if arguments.out is None else Path(arguments.out)
+    names_run = in_run and out.resolve() == Path(name).resolve()
+    return _Resolved(arguments, config_from(parser, arguments), out, names_run)

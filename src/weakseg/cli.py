@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shlex
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -170,6 +171,43 @@ def _check(words: Sequence[str]) -> int:
     return EXIT_USER_ERROR if report.fails else EXIT_DONE
 
 
+def _study(words: Sequence[str]) -> int:
+    if not words or words[0] in ("-h", "--help"):
+        studies = "|".join(STUDIES)
+        print(f"usage: weakseg study {studies} [arguments]\n\n  weakseg study rib --help   shows its arguments")
+        return EXIT_DONE if words else EXIT_USAGE
+    if words[0] not in STUDIES:
+        from weakseg.spelling import nearest
+
+        raise UsageError(f"unknown study '{words[0]}'; {nearest(words[0], STUDIES)}")
+    return STUDIES[words[0]](words[1:])
+
+
+def _study_rib(words: Sequence[str]) -> int:
+    from weakseg.arguments import parse_rib_study_words
+
+    given = parse_rib_study_words(words)
+    if given is None:
+        return EXIT_DONE
+    from weakseg.pipeline.runtime import start_logging
+    from weakseg.tasks.study.rib import study_rib
+    from weakseg.tasks.study.study import StudyRequest, print_study
+
+    start_logging()
+    request = StudyRequest(
+        run=given.run,
+        name=given.name,
+        redo=given.redo,
+        may_train=given.may_train,
+        command=shlex.join(["weakseg", "study", "rib", *words]),
+    )
+    study = study_rib(
+        given.config, request, over=given.over, values=given.values, images=given.images, split=given.split
+    )
+    print_study(study)
+    return EXIT_DONE
+
+
 def _synth(words: Sequence[str]) -> int:
     from weakseg.arguments import new_parser, parse_words
 
@@ -203,6 +241,9 @@ def _print_progress(done: int, total: int) -> None:
     print(f"\r{done}/{total} images", end="\n" if done == total else "", file=sys.stderr, flush=True)
 
 
+STUDIES: dict[str, Callable[[Sequence[str]], int]] = {"rib": _study_rib}
+"""What each study takes: the words after its name."""
+
 VERBS: dict[str, Verb] = {
     "demo": Verb("make tagged images and run the whole chain on them (5 minutes)", _demo),
     "run": Verb("run a recipe: all stages, skipping what is finished", _run_chain),
@@ -212,6 +253,7 @@ VERBS: dict[str, Verb] = {
     "segment": Verb("stage 4: train the segmentation network on the masks", _run_single("segment")),
     "evaluate": Verb("stage 5: score seeds, masks and network against truth masks", _run_single("evaluate")),
     "report": Verb("stage 6: write report.html", _run_single("report")),
+    "study": Verb("measure what a setting does; a table, a CSV and a figure", _study),
     "predict": Verb("write masks of new images with a trained network", _predict),
     "check": Verb("look for problems in a data set before training", _check),
     "synth": Verb("write the generated data set as a VOC-layout folder", _synth),

@@ -1,0 +1,1 @@
+"""Studies: experiments that end in a table, a CSV and a figure."""
