@@ -58,6 +58,7 @@ TINY = (
     "--classifier.augment.long_side_px=[48, 64]",
     "--classifier.augment.crop_px=48",
     "--localize.scales=[1.0, 0.5]",
+    "--localize.compared_images=0",
     "--segmenter.name=critter",
     "--segmenter.weights=classifier",
     "--segmenter.epochs=2",
@@ -77,6 +78,20 @@ TINY_RIB = (
     "--localize.rib.partners=2",
     "--localize.rib.partner_augment.long_side_px=[48, 64]",
     "--localize.rib.partner_augment.crop_px=48",
+)
+
+TINY_IRN = (
+    "--refine.method=irn",
+    "--refine.irn.name=critter",
+    "--refine.irn.weights=classifier",
+    "--refine.irn.epochs=1",
+    "--refine.irn.batch_size=4",
+    "--refine.irn.augment.long_side_px=[48, 64]",
+    "--refine.irn.augment.crop_px=48",
+    "--refine.irn.radius=5",
+    "--refine.irn.pad_px=48",
+    "--refine.irn.walk_doublings=3",
+    "--refine.irn.instances=true",
 )
 
 TINY_CRITTERS = ("--data.critters.images=12", "--data.critters.val_images=5", "--data.critters.size_px=48")

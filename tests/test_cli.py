@@ -65,6 +65,21 @@ def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
         ),
         (["predict", "nowhere", "also-nowhere.jpg"], 1, "there is no file or folder also-nowhere.jpg"),
         (["check", "folder", "--data.root", "nowhere"], 1, "there is no folder"),
+        (["localize", "demo", "--method", "rip"], 1, "localize.method"),
+        (["localize", "demo", "--method=rib"], 1, "stage 'localize' needs the finished stage 'classify'"),
+        (["classify", "demo", "--method", "rib"], 2, "unknown argument '--method'"),
+        (["study", "rbi", "demo"], 2, "unknown study 'rbi'; did you mean 'rib'?"),
+        (["study", "rib", "demo"], 2, "the following arguments are required: over"),
+        (
+            ["study", "rib", "demo", "--over", "depth"],
+            2,
+            "--over: expected one of K, threshold, lr, margin, pooling, got 'depth'",
+        ),
+        (
+            ["study", "rib", "demo", "--over", "K", "--values", "11"],
+            1,
+            "expected K up to localize.rib.iterations, which is 10",
+        ),
     ],
 )
 def test_a_mistake_is_one_line_on_stderr_with_its_exit_code(

@@ -20,7 +20,7 @@ def test_threshold_chart_names_its_split_its_images_and_both_thresholds(tmp_path
     chart = build_threshold_charts(metrics)[1]
     assert chart.title == "Seeds on val, 3 images, tags given"
     assert "at 0.3, the best of all tried on this truth (oracle)" in chart.caption
-    assert "The masks were made at 0.25 (fixed)" in chart.caption
+    assert "The masks made from them at 0.25 (fixed)" in chart.caption
     assert chart.keys[-2:] == (Key("oracle, 0.3", "dot"), Key("fixed, 0.25", "rule"))
 
 

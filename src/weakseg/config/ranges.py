@@ -70,6 +70,7 @@ RANGES: dict[str, Range] = {
     "refine.irn.walk_beta": NOT_NEGATIVE,
     "refine.irn.walk_doublings": Range(0, 20),
     "refine.irn.seed_power": Range(0.01, 100),
+    "refine.irn.instance_threshold": SHARE,
     "segmenter.aspp_rates": COUNT,
     "evaluate.scales": Range(0.05, 8),
     "evaluate.threshold_steps": Range(2, 10_000),

@@ -232,6 +232,7 @@ class IRNConfig:
         walk_doublings: The walk has 2^this many steps.
         seed_power: Power of the seeds before the walk (RIB 1.3).
         instances: Also find instances, and score them where the data set has true ones.
+        instance_threshold: Pixels whose instances all score at most this are background.
     """
 
     foreground: float = 0.3
@@ -249,6 +250,7 @@ class IRNConfig:
     walk_doublings: int = 8
     seed_power: float = 1.0
     instances: bool = False
+    instance_threshold: float = 0.25
 
 
 @dataclass(frozen=True)

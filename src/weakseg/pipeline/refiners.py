@@ -46,12 +46,7 @@ REFINER = "refiner"
 
 def refine_seeds(context: Context, datasets: Sequence[Dataset]) -> None:
     """Write the mask of every image that lacks one, by the recipe's method."""
-    methods: dict[str, Callable[[Context, Sequence[Dataset]], None]] = {
-        "none": _refine_by_threshold,
-        "crf": _refine_by_crf,
-        "irn": _refine_by_irn,
-    }
-    methods[context.config.refine.method](context, datasets)
+    METHODS[context.config.refine.method](context, datasets)
 
 
 def refined_files(context: Context, datasets: Sequence[Dataset]) -> list[Path]:
@@ -173,7 +168,7 @@ def walk_seeds(context: Context, datasets: Sequence[Dataset]) -> None:
                 size_hw=seed.size_hw,
                 stride_px=irnet.stride,
                 power=config.seed_power,
-                background_threshold=threshold,
+                background_threshold=config.instance_threshold,
                 radius=config.walk_radius,
                 beta=config.walk_beta,
                 doublings=config.walk_doublings,
@@ -207,3 +202,11 @@ def _iterate_seeds(
 def _resize_labels(labels: NDArray[np.uint8], size_hw: tuple[int, int]) -> NDArray[np.uint8]:
     """Bring labels to the size of the original image, by the nearest pixel."""
     return np.asarray(Image.fromarray(labels).resize(size_hw[::-1], Image.Resampling.NEAREST))
+
+
+METHODS: dict[str, Callable[[Context, Sequence[Dataset]], None]] = {
+    "none": _refine_by_threshold,
+    "crf": _refine_by_crf,
+    "irn": _refine_by_irn,
+}
+"""Every refinement, by its name in the recipe."""

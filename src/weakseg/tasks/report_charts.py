@@ -95,7 +95,7 @@ def _threshold_chart(metrics: Metrics, curve: Curve, key: str) -> Chart:
         )
         keys.append(Key(f"oracle, {curve.thresholds[best]:g}", "dot"))
     if masks is not None and fixed is not None:
-        caption += f" The masks were made at {fixed:g} (fixed) and reach {percent(masks.mean_iou)}."
+        caption += f" The masks made from them at {fixed:g} (fixed) reach {percent(masks.mean_iou)}."
         keys.append(Key(f"fixed, {fixed:g}", "rule"))
     svg = draw_thresholds(
         curve.thresholds,

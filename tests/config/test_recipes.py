@@ -1,0 +1,74 @@
+"""The released settings as DESIGN section 5 lists them, recipe by recipe."""
+
+import pytest
+
+from weakseg.arguments import parse_recipe_words
+from weakseg.config.load import list_recipes
+from weakseg.config.schema import RunConfig
+
+
+def read(name: str) -> RunConfig:
+    request = parse_recipe_words("run", [name])
+    assert request is not None
+    return request.config
+
+
+def test_every_built_in_recipe_is_there() -> None:
+    assert set(list_recipes()) == {"demo", "voc", "coco", "folder", "irn_voc", "rib_voc", "rib_coco"}
+
+
+@pytest.mark.parametrize(
+    ("name", "learning_rate", "threshold", "logit_stop", "area_ratio", "partners"),
+    [("rib_voc", 8e-6, 0.4, 600, 0.7, 20), ("rib_coco", 5e-6, 0.5, 1000, 0.8, 15)],
+)
+def test_released_settings_of_rib(
+    name: str, learning_rate: float, threshold: float, logit_stop: float, area_ratio: float, partners: int
+) -> None:
+    config = read(name).localize
+    rib = config.rib
+    assert (config.method, config.scales, rib.iterations) == ("rib", (1.0, 0.5, 1.5, 2.0), 10)
+    assert (rib.learning_rate, rib.threshold, rib.logit_stop) == (learning_rate, threshold, logit_stop)
+    assert (rib.area_threshold, rib.area_ratio, rib.partners) == (0.3, area_ratio, partners)
+    assert (rib.variant, rib.pooling, rib.partner_draws, rib.partner_augment.crop_px) == (
+        "released",
+        "gndrp",
+        "fresh",
+        512,
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "foreground", "background", "mask", "power", "pad_px"),
+    [
+        ("irn_voc", 0.30, 0.05, 0.25, 1.0, 512),
+        ("rib_voc", 0.35, 0.17, 0.27, 1.3, 512),
+        ("rib_coco", 0.35, 0.17, 0.22, 1.3, None),
+    ],
+)
+def test_released_settings_of_irn(
+    name: str, foreground: float, background: float, mask: float, power: float, pad_px: int | None
+) -> None:
+    refine = read(name).refine
+    irn, crf = refine.irn, refine.crf
+    assert (refine.method, irn.foreground, irn.background) == ("irn", foreground, background)
+    assert (refine.background_threshold, irn.seed_power, irn.pad_px) == (mask, power, pad_px)
+    assert (irn.walk_radius, irn.walk_beta, irn.walk_doublings, irn.radius) == (5, 10.0, 8, 10)
+    assert (irn.instances, irn.instance_threshold) == (True, 0.25)
+    assert (crf.gaussian, crf.bilateral, crf.certainty, crf.iterations) == ((3, 3), (50, 5, 10), 0.7, 10)
+
+
+@pytest.mark.parametrize(
+    ("name", "learning_rate", "images", "steps"),
+    [
+        ("voc", 2.5e-4, 10_582, 30_000),
+        ("irn_voc", 2.5e-4, 10_582, 30_000),
+        ("rib_voc", 2.5e-4, 10_582, 30_000),
+        ("coco", 2e-4, 82_783, 100_000),
+        ("rib_coco", 2e-4, 82_783, 100_000),
+    ],
+)
+def test_released_settings_of_deeplab(name: str, learning_rate: float, images: int, steps: int) -> None:
+    segmenter = read(name).segmenter
+    assert (segmenter.name, segmenter.weights, segmenter.augment.crop_px) == ("resnet101", "imagenet", 321)
+    assert (segmenter.optim.learning_rate, segmenter.optim.power, segmenter.batch_size) == (learning_rate, 0.9, 10)
+    assert segmenter.epochs * (images // 10) == pytest.approx(steps, rel=0.02)
