@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.photos import TINY, TINY_CRITTERS, TINY_RIB, make_photos
+from tests.photos import TINY, TINY_CRITTERS, TINY_IRN, TINY_RIB, make_photos
 from weakseg.cli import main
 
 pytestmark = pytest.mark.slow
@@ -20,7 +20,8 @@ pytestmark = pytest.mark.slow
 VARYING = {"run.json"}
 """Holds timings; every other file of a run is a function of recipe and data."""
 
-CRITTERS = ("run", "demo", *TINY_CRITTERS, *TINY)
+COMPARING = (*(word for word in TINY_RIB if "method" not in word), "--localize.compared_images=2")
+CRITTERS = ("run", "demo", *TINY_CRITTERS, *TINY, *COMPARING, *TINY_IRN)
 
 
 def read_files(run: Path) -> dict[str, bytes]:
@@ -51,7 +52,10 @@ def test_the_chain_leaves_everything_a_user_looks_for(finished: Path) -> None:
     assert sorted(state["stages"]) == ["classify", "evaluate", "localize", "refine", "report", "segment"]
     assert all(stage["finished"] for stage in state["stages"].values())
     assert len(list((finished / "seeds").glob("*.npz"))) == 17
+    assert len(list((finished / "adaptations").rglob("*.npz"))) == 2 * 3  # two images after 0, 2 and 3 iterations
+    assert len(list((finished / "labels").glob("*.png"))) == 12
     assert len(list((finished / "masks").glob("*.png"))) == 17
+    assert len(list((finished / "instances").glob("*.npz"))) == 17
     assert len(list((finished / "predictions").glob("*.png"))) == 5
     metrics = json.loads((finished / "metrics.json").read_text())
     told = [
@@ -97,7 +101,7 @@ def test_a_changed_setting_stops_the_run_until_redo(
     run = tmp_path / "run"
     subprocess.run(["cp", "-r", str(finished), str(run)], check=True)
     assert main(["run", str(run), "--refine.background_threshold=0.5"]) == 1
-    assert "refine.background_threshold was 0.08, is 0.5; add --redo refine" in " ".join(
+    assert "refine.background_threshold was 0.06, is 0.5; add --redo refine" in " ".join(
         capsys.readouterr().err.split()
     )
     assert main(["run", str(run), "--refine.background_threshold=0.5", "--redo", "refine"]) == 0
@@ -111,6 +115,9 @@ KILL_WHEN = [
     lambda run: len(list((run / "data").rglob("*.xml"))) >= 3,
     lambda run: (run / "classifier" / "checkpoint.safetensors").exists(),
     lambda run: len(list((run / "seeds").glob("*.npz"))) >= 4,
+    lambda run: (run / "adaptations").exists(),
+    lambda run: len(list((run / "labels").glob("*.png"))) >= 2,
+    lambda run: (run / "refiner" / "checkpoint.safetensors").exists(),
     lambda run: len(list((run / "masks").glob("*.png"))) >= 2,
     lambda run: (run / "segmenter" / "checkpoint.safetensors").exists(),
     lambda run: (run / "predictions").exists(),

@@ -67,7 +67,7 @@ def train_irn(
     """
     _require_room(augmentation.crop_px, radius=radius, stride=irnet.stride)
     history = train_on_crops(
-        irnet,  # type: ignore[arg-type]
+        irnet,
         CropSet(train, augmentation, seed=seed, masks=labels),
         plan,
         loss=partial(irn_loss, radius=radius, num_labels=train.classes.num_labels),

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from weakseg.data.loaders import Batch, CropSet, EpochOfCrops, load_crops
 from weakseg.models.classifier import Classifier
 from weakseg.models.deeplab import Segmenter
+from weakseg.models.irnet import IRNet
 from weakseg.train.distributed import rank, world_size
 from weakseg.train.loop import EpochRecord, Tick, TrainState, fit
 from weakseg.train.optim import ScheduleName, build_schedule, build_sgd
@@ -61,9 +62,12 @@ class TrainingHooks:
 
 NO_HOOKS = TrainingHooks()
 
+Trainable = Classifier | IRNet | Segmenter
+"""Networks that say which of their parameters learn at the base rate and which at the rate of the head."""
+
 
 def train_on_crops(
-    model: Classifier | Segmenter,
+    model: Trainable,
     crops: CropSet,
     plan: TrainingPlan,
     *,
