@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from tests.photos import TINY_IRN, TINY_RIB
 from weakseg.data.masks import read_mask
 from weakseg.pipeline.artifacts import RunFolder, load_seed, load_tensors
 from weakseg.train.distributed import (
@@ -152,3 +153,24 @@ def test_a_batch_that_two_processes_cannot_share_stops_with_one_line(tmp_path: P
     finished = launch(*words)
     assert finished.returncode != 0
     assert "weakseg: batch_size 3 must be a multiple of the 2 processes" in finished.stderr
+
+
+@pytest.mark.slow
+def test_two_processes_share_out_adaptations_and_refinement(tmp_path: Path) -> None:
+    recipe = tmp_path / "tiny.yaml"
+    recipe.write_text(RECIPE)
+    words = ("weakseg", "run", str(recipe), f"--data.root={tmp_path / 'data'}", *TINY_RIB, *TINY_IRN)
+    words = (*words, "--localize.compared_images=2", "--refine.irn.radius=3", "--refine.irn.augment.crop_px=32")
+    alone = run(*words, "--out", str(tmp_path / "one"))
+    together = launch(*words, "--out", str(tmp_path / "two"))
+    assert alone.returncode == 0, alone.stderr
+    assert together.returncode == 0, together.stderr
+    one, two = RunFolder(tmp_path / "one"), RunFolder(tmp_path / "two")
+    assert files(one.root) == files(two.root)
+    assert len(list(one.labels.iterdir())) > 1
+    for path in [*one.seeds.glob("*.npz"), *one.adaptations.rglob("*.npz")]:
+        other = two.root / path.relative_to(one.root)
+        torch.testing.assert_close(load_seed(other).full(), load_seed(path).full(), rtol=1e-3, atol=1e-3)
+    # Each process averages IRN's losses over its own pairs (docs/irn.md), so masks may differ, not their sizes.
+    for path in sorted(one.masks.glob("*.png")):
+        assert read_mask(path).shape == read_mask(two.mask(path.stem)).shape
