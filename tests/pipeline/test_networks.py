@@ -247,7 +247,7 @@ def test_a_classifier_of_another_backbone_is_named_as_such(folder: NetworkFolder
     with pytest.raises(ConfigError) as raised:
         start_segmenter(config, CLASSES, folder, classifier=trained, seed=0)
     assert str(raised.value) == (
-        "segmenter.weights: 'classifier' is for a segmenter of the classifier's own backbone, but segmenter.name is "
+        "segmenter.weights: 'classifier' is for a network on the classifier's own backbone, but segmenter.name is "
         "resnet18 and the classifier is critter; make them equal or choose other weights"
     )
 
