@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,19 +13,23 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from weakseg.config.schema import LocalizeConfig, RefineConfig, ReportConfig, RunConfig
+from weakseg.config.schema import IRNConfig, LocalizeConfig, RefineConfig, ReportConfig, RunConfig
 from weakseg.data.base import Dataset
 from weakseg.files import write_json
+from weakseg.ops.instances import Instances
 from weakseg.ops.metrics import ConfusionMatrix, ThresholdSweep
 from weakseg.pipeline.artifacts import RunFolder, save_mask, save_seed, save_tensors
 from weakseg.pipeline.runner import Context
+from weakseg.refine.instance_files import save_instances
 from weakseg.refine.masks import seed_to_mask
 from weakseg.tasks.evaluate import IMAGE_COLUMNS
 from weakseg.tasks.scores import (
     ClassifierScore,
     Curve,
+    InstanceScore,
     Metrics,
     Score,
+    load_metrics,
     make_curve,
     save_metrics,
     score_confusion,
@@ -116,6 +120,37 @@ def make_run(
     write_networks(context.folder, has_val=val is not None)
     write_scores(context)
     return context
+
+
+def add_instances(context: Context) -> Context:
+    """Add what IRN leaves: confident labels of the training images, instances, and made-up scores of those."""
+    for sample in context.train:
+        save_mask(context.folder.label(sample.id), draw_truth(sample.keys[0] if sample.keys else None, 0))
+    for sample in (*context.train, *(context.val or ())):
+        masks = np.zeros((len(sample.keys), HEIGHT, WIDTH), np.bool_)
+        masks[:, 4:14, 6:22] = True
+        found = Instances(masks, np.array(sample.keys, np.int64), np.ones(len(masks), np.float32))
+        save_instances(context.folder.instance(sample.id), found)
+    scores = tuple(
+        InstanceScore(
+            split=split,
+            images=3,
+            given_tags=True,
+            threshold_choice="fixed",
+            threshold=0.25,
+            mean_ap50=0.5,
+            mean_ap75=0.25,
+            mean_ap=0.3,
+            ap50=(0.75, 0.25, None),
+            ap75=(0.5, 0.0, None),
+            ap=(0.6, 0.0, None),
+            support=(1, 1234, 0),
+        )
+        for split in ("train", "val")
+    )
+    save_metrics(context.folder.metrics, replace(load_metrics(context.folder.metrics), instances=scores))
+    refine = RefineConfig(method="irn", background_threshold=FIXED_THRESHOLD, irn=IRNConfig(instances=True))
+    return replace(context, config=replace(context.config, refine=refine))
 
 
 def write_networks(folder: RunFolder, *, has_val: bool) -> None:

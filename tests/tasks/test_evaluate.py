@@ -15,9 +15,11 @@ from weakseg.data.masks import read_mask
 from weakseg.errors import ArtifactError, DataError
 from weakseg.files import write_json
 from weakseg.models.inference import predict_labels
+from weakseg.ops.instances import Instances, InstanceTruth
 from weakseg.pipeline.artifacts import RunFolder, save_mask, save_seed, save_tensors
 from weakseg.pipeline.networks import describe_network, save_network
 from weakseg.pipeline.runner import Context
+from weakseg.refine.instance_files import save_instances
 from weakseg.tasks.evaluate import EVALUATE, evaluate, predict_split
 from weakseg.tasks.scores import Metrics, load_metrics
 from weakseg.tasks.truth import read_truth
@@ -54,6 +56,17 @@ def make_seed(values: list[list[float]], size_hw: tuple[int, int], keys: tuple[i
     maps = torch.zeros(len(keys), 16, 16)
     maps[:, : size_hw[0], : size_hw[1]] = torch.tensor(values)
     return ScoreMaps(keys, (maps,), size_hw)
+
+
+@dataclass(frozen=True)
+class OneObject:
+    """Reads the first class of every truth mask as one object."""
+
+    masks: Mapping[str, NDArray[np.uint8]]
+
+    def __call__(self, sample: Sample, /) -> InstanceTruth | None:
+        truth = self.masks[sample.id]
+        return InstanceTruth((truth == 1)[None], np.zeros(1, np.int64), np.zeros(1, np.bool_), truth == 255)
 
 
 @pytest.fixture
@@ -245,6 +258,26 @@ def test_the_stage_lists_every_file_it_writes(context: Context) -> None:
     }
     assert all(path.is_file() for path in EVALUATE.files(context))
     assert EVALUATE.derived
+
+
+def test_instances_are_scored_and_written_where_the_recipe_asks_for_them(context: Context) -> None:
+    config = with_settings(CONFIG, ("refine.method", "irn"), ("refine.irn.instances", True))
+    train = replace(context.train, instance_reader=OneObject({"t": TRAIN_TRUTH}))
+    context = replace(context, config=config, train=train)
+    for id, labels in (("t", TRAIN_MASK), ("v", VAL_PREDICTION)):
+        found = Instances((labels == 1)[None], np.zeros(1, np.int64), np.ones(1, np.float32))
+        save_instances(context.folder.instance(id), found)
+    summary = evaluate(context)
+    # Void is cut out of the instance, so that it has one of the object's two pixels: an IoU of exactly 0.5.
+    assert summary.endswith("; segmenter 66.7 on val; instances AP50 100.0 on train")
+    metrics = load_metrics(context.folder.metrics)
+    (score,) = metrics.instances
+    assert (score.ap50, score.ap75, score.ap) == ((1.0, None), (0.0, None), (0.1, None))
+    assert metrics.notes == ("val: no true instances, so instances are not scored",)
+    for split in ("train", "val"):
+        assert context.folder.detection(split) in EVALUATE.files(context)
+        assert context.folder.detection(split).read_text().count('"image_id"') == 1
+    assert "detections" in EVALUATE.outputs
 
 
 def test_other_ranks_predict_and_leave_the_scoring_to_rank_0(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.tasks.made_run import make_run
+from tests.tasks.made_run import add_instances, make_run
 from weakseg.errors import ArtifactError
 from weakseg.pipeline.runner import Context
 from weakseg.tasks.gallery import build_gallery, share_out
@@ -51,6 +51,29 @@ def test_panels_follow_the_pipeline(tmp_path: Path) -> None:
     untagged = train.images[2]
     assert untagged.tags == ()
     assert [panel.caption for panel in untagged.panels] == ["Image", "Pseudo mask", "Truth"]
+
+
+def test_what_irn_makes_stands_beside_the_pseudo_mask(tmp_path: Path) -> None:
+    (val, train) = build_gallery(add_instances(make_run(tmp_path)))
+    assert [panel.caption for panel in train.images[0].panels] == [
+        "Image",
+        "Seed: avo",
+        "Confident labels",
+        "Pseudo mask",
+        "Instances",
+        "Truth",
+    ]
+    # Only training images have confident labels; an untagged image has a panel of no instances.
+    captions = [panel.caption for panel in val.images[0].panels]
+    assert captions == ["Image", "Seed: bex", "Pseudo mask", "Instances", "Prediction", "Truth"]
+    assert [panel.caption for panel in train.images[2].panels][-2:] == ["Instances", "Truth"]
+
+
+def test_damaged_instances_are_named_with_the_stage_to_run(tmp_path: Path) -> None:
+    context = add_instances(make_run(tmp_path, train_tags=(0,), val_tags=None))
+    context.folder.instance("train_0").write_bytes(b"nothing")
+    with pytest.raises(ArtifactError, match=r"train_0\.npz are damaged .*run 'refine' again"):
+        build_gallery(context)
 
 
 def test_missing_prediction_leaves_an_empty_panel(tmp_path: Path) -> None:

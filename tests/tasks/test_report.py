@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.tasks.made_run import HEIGHT, WIDTH, make_run
+from tests.tasks.made_run import HEIGHT, WIDTH, add_instances, make_run
 from weakseg.config.schema import ReportConfig
 from weakseg.data.base import Problem
 from weakseg.pipeline.runner import Context
@@ -190,6 +190,31 @@ def test_run_without_validation_split_shows_training_images_only(tmp_path: Path)
     assert "Validation split none" in page.text
     assert "mAP" not in page.text
     assert not [alt for alt in page.attributes("alt") if alt.startswith("Prediction")]
+
+
+def test_instances_have_their_section_and_say_that_tags_were_given(tmp_path: Path) -> None:
+    page = parse(read_report(add_instances(make_run(tmp_path))))
+    assert "instances" in page.attributes("id")
+    assert "#instances" in page.attributes("href")
+    assert "Instances, AP50 50.0 % val, 3 images, 1,235 objects, tags given, threshold 0.25 (fixed)" in page.text
+    assert "val 50.0 25.0 30.0 3 1,235 2 of 3 given 0.25 (fixed)" in page.text
+    assert "avo 1 75.0 50.0 60.0 1 75.0 50.0 60.0 bex 1,234 25.0 0.0 0.0" in page.text
+    assert "cim 0 – – – 0 – – –" in page.text
+    assert "not comparable with those of detectors" in page.text
+    assert "Instances have a colour each, whatever their class." in page.text
+    assert "Confident labels of train_0" in page.attributes("alt")
+    assert "Instances of val_2" in page.attributes("alt")
+
+
+def test_run_without_instances_does_not_mention_them(page: Page) -> None:
+    assert "instances" not in page.attributes("id")
+    assert "Instances" not in page.text
+
+
+def test_unlabelled_pixels_are_in_the_legend_with_their_stripes(page: Page) -> None:
+    assert "void or unsure" in page.texts
+    striped = [attrs for _, attrs in page.elements if attrs.get("class") == "swatch striped"]
+    assert [attrs["style"] for attrs in striped] == ["--colour: #e0e0c0"]
 
 
 @pytest.mark.parametrize("num_classes", [1, 80])

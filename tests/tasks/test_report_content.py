@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.tasks.made_run import make_run
+from tests.tasks.made_run import add_instances, make_run
 from weakseg.data.base import Problem
 from weakseg.tasks.report_content import build_report, group_problems, group_scores
 from weakseg.tasks.report_view import Fact
@@ -59,6 +59,34 @@ def test_facts_say_what_was_run_and_on_how_much(tmp_path: Path) -> None:
     assert view.facts[2] == Fact("Classifier", "resnet50, started from random weights, 5 epochs, batches of 16")
     assert view.facts[3].text == "CAM at scales 1, 0.5, 1.5, 2, on train (2 images) and val (3 images)"
     assert view.facts[4].text == "refinement none, background threshold 0.25 (fixed)"
+
+
+def test_instances_are_a_fact_a_card_and_a_section(tmp_path: Path) -> None:
+    context = add_instances(make_run(tmp_path))
+    view = build_report(context, load_metrics(context.folder.metrics))
+    assert view.facts[5] == Fact("Instances", "one mask per object by IRN, background threshold 0.25 (fixed)")
+    (_, card) = [card for card in view.cards if card.kind == "instances"]
+    assert (card.title, card.value) == ("Instances, AP50", "50.0")
+    assert card.detail == ("val, 3 images, 1,235 objects, tags given, threshold 0.25 (fixed); AP75 25.0, mAP 30.0")
+    assert view.instances is not None
+    assert [(row.split, row.classes, row.tags) for row in view.instances.rows] == [
+        ("train", "2 of 3", "given"),
+        ("val", "2 of 3", "given"),
+    ]
+    avo = view.instances.class_rows[0]
+    assert (avo.swatch.name, avo.cells[1][0]) == ("avo", "1")
+    assert [(bar.kind, bar.text, bar.length) for bar in avo.cells[1][1]] == [
+        ("instances", "75.0", 75.0),
+        ("instances", "50.0", 50.0),
+        ("instances", "60.0", 60.0),
+    ]
+
+
+def test_report_without_instances_has_no_section_of_them(tmp_path: Path) -> None:
+    context = make_run(tmp_path, train_tags=(0,), val_tags=None)
+    view = build_report(context, load_metrics(context.folder.metrics))
+    assert (view.instances, view.has_instances) == (None, False)
+    assert "Instances" not in [fact.term for fact in view.facts]
 
 
 def test_report_keeps_numbers_beside_their_conditions(tmp_path: Path) -> None:

@@ -8,7 +8,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from weakseg.tasks.report_pictures import Painter, Panel, hex_colour, label_swatches
+from weakseg.ops.instances import Instances
+from weakseg.tasks.report_pictures import Painter, Panel, Swatch, hex_colour, label_swatches, unsure_swatch
 
 
 def decode(panel: Panel) -> NDArray[np.uint8]:
@@ -56,6 +57,43 @@ def test_labels_are_painted_over_the_grey_image_in_the_colours_of_the_legend() -
     assert pixels[16, 26] == pytest.approx([0.4 * 70 + 0.6 * 128, 28, 28], abs=4)
 
 
+@pytest.mark.parametrize("brightness", [0, 128, 255])
+def test_unlabelled_pixels_are_striped_so_that_they_show_on_any_brightness(brightness: int) -> None:
+    labels = np.full((32, 48), 255, np.uint8)
+    labels[:, 24:] = 0
+    image = np.full((32, 48, 3), brightness, np.uint8)
+    pixels = decode(Painter("a", image).show_labels("Confident labels", labels)).astype(np.int64)
+    # The pale stripe is 0.6 of (224, 224, 192) and the dark one 0 over 0.4 of the image: 134 apart, whatever it is.
+    unsure = pixels[4:28, 4:20, 1]
+    assert np.ptp(unsure) == pytest.approx(134, abs=25)
+    assert np.ptp(pixels[4:28, 34:, 1]) <= 3
+    # Stripes run from the lower left to the upper right.
+    assert np.abs(unsure[1:, :-1] - unsure[:-1, 1:]).max() < 40
+
+
+def test_the_legend_names_unlabelled_pixels() -> None:
+    assert unsure_swatch() == Swatch("void or unsure", "#e0e0c0", striped=True)
+
+
+def test_instances_of_one_class_have_colours_of_their_own_over_the_grey_image() -> None:
+    masks = np.zeros((2, 32, 48), np.bool_)
+    masks[0, :, :16] = masks[1, :, 16:32] = True
+    instances = Instances(masks, np.zeros(2, np.int64), np.ones(2, np.float32))
+    panel = Painter("a", np.full((32, 48, 3), (30, 60, 120), np.uint8)).show_instances("Instances", instances)
+    assert (panel.caption, panel.alt, panel.size_wh) == ("Instances", "Instances of a", (48, 32))
+    pixels = decode(panel).astype(np.int64)
+    assert pixels[16, 42] == pytest.approx([70, 70, 70], abs=4)
+    # The first colour is (255, 64, 64) and weighs 0.6 over the grey of 70.
+    assert pixels[16, 7] == pytest.approx([181, 66, 66], abs=8)
+    assert np.abs(pixels[16, 24] - pixels[16, 7]).max() > 60
+
+
+def test_instances_of_a_large_image_are_shrunk_with_it() -> None:
+    instances = Instances(np.ones((1, 300, 480), np.bool_), np.zeros(1, np.int64), np.ones(1, np.float32))
+    panel = Painter("a", np.zeros((300, 480, 3), np.uint8)).show_instances("Instances", instances)
+    assert decode(panel).shape == (150, 240, 3)
+
+
 def test_heat_is_laid_over_the_grey_image() -> None:
     scores = np.zeros((32, 32), np.float32)
     scores[:, 16:] = 1.0
@@ -74,5 +112,6 @@ def test_drawing_does_not_change_the_image() -> None:
     image = np.full((4, 6, 3), 9, np.uint8)
     painter = Painter("a", image)
     painter.show_heat("Seed", np.ones((4, 6), np.float32))
-    painter.show_labels("Truth", np.ones((4, 6), np.uint8))
+    painter.show_labels("Truth", np.full((4, 6), 255, np.uint8))
+    painter.show_instances("Instances", Instances(np.ones((1, 4, 6), np.bool_), np.zeros(1, np.int64), np.ones(1, "f")))
     assert (image == 9).all()

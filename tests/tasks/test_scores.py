@@ -11,6 +11,7 @@ from weakseg.tasks.scores import (
     ClassifierScore,
     ComparedSeeds,
     Curve,
+    InstanceScore,
     Metrics,
     Score,
     load_metrics,
@@ -45,6 +46,26 @@ def make_sweep() -> ThresholdSweep:
     return sweep
 
 
+def make_instance_score(**changes: object) -> InstanceScore:
+    """The average precision of two classes, of which the second has no object."""
+    settings: dict[str, object] = {
+        "split": "val",
+        "images": 4,
+        "given_tags": True,
+        "threshold_choice": "fixed",
+        "threshold": 0.25,
+        "mean_ap50": 0.5,
+        "mean_ap75": 0.25,
+        "mean_ap": 0.3,
+        "ap50": (0.5, None),
+        "ap75": (0.25, None),
+        "ap": (0.3, None),
+        "support": (7, 0),
+        **changes,
+    }
+    return InstanceScore(**settings)
+
+
 def make_metrics() -> Metrics:
     sweep = make_sweep().result()
     return Metrics(
@@ -55,6 +76,7 @@ def make_metrics() -> Metrics:
         curves=(make_curve(sweep, split="train"),),
         notes=("something",),
         compared=(ComparedSeeds(0, make_curve(sweep, split="val")), ComparedSeeds(10, make_curve(sweep, split="val"))),
+        instances=(make_instance_score(),),
     )
 
 
@@ -113,6 +135,20 @@ def test_a_score_says_in_words_what_it_is(changes: dict[str, object], words: str
     assert make_score(**changes).describe() == words
 
 
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({}, "instances on val, 4 images, 7 objects, tags given, threshold 0.25 (fixed)"),
+        (
+            {"split": "train", "given_tags": False, "support": (2, 1), "threshold_choice": "label-free"},
+            "instances on train, 4 images, 3 objects, no tags, threshold 0.25 (label-free)",
+        ),
+    ],
+)
+def test_an_average_precision_says_in_words_what_it_is(changes: dict[str, object], words: str) -> None:
+    assert make_instance_score(**changes).describe() == words
+
+
 def test_a_score_is_found_by_subject_and_split() -> None:
     metrics = make_metrics()
     assert metrics.find("masks", "train") is metrics.scores[1]
@@ -137,6 +173,8 @@ def test_missing_metrics_name_the_stage_that_makes_them(tmp_path: Path) -> None:
     "change",
     [
         lambda document: document.pop("notes"),
+        lambda document: document.pop("instances"),
+        lambda document: document["instances"][0].pop("support"),
         lambda document: document["scores"][0].pop("iou"),
         lambda document: document["scores"][0].update(extra=1),
         lambda document: document.update(scores=["text"]),

@@ -33,8 +33,9 @@ def test_every_score_says_what_it_was_measured_on(tmp_path: Path, capsys: pytest
         ["masks", "train", "1", "given", "0.3 (fixed)", "50.0"],
         ["segmenter", "train", "1", "not given", "–", "50.0"],
     ]
-    assert lines[-5:] == [
+    assert lines[-6:] == [
         "seeds of 1 images of val compared, tags given, oracle thresholds: CAM 100.0, RIB after 10 iterations 100.0",
+        "instances on val, 4 images, 7 objects, tags given, threshold 0.25 (fixed): AP50 50.0, AP75 25.0, mAP 30.0",
         "classifier: mAP 87.5 on val, 4 images, started from random weights",
         "note: something",
         f"masks:  {folder.masks}",

@@ -81,9 +81,9 @@ class RunFolder:
         return self.root / "instances"
 
     @property
-    def instance_results(self) -> Path:
-        """All instances as COCO's detection results, JSON."""
-        return self.root / "instances.json"
+    def detections(self) -> Path:
+        """Folder of the instances of each split as COCO's detection results, `<split>.json`."""
+        return self.root / "detections"
 
     @property
     def masks(self) -> Path:
@@ -129,6 +129,10 @@ class RunFolder:
     def instance(self, sample_id: str) -> Path:
         """Instances of one image."""
         return self.instances / f"{sample_id}.npz"
+
+    def detection(self, split: str) -> Path:
+        """All instances of one split as COCO's detection results."""
+        return self.detections / f"{split}.json"
 
     def mask(self, sample_id: str) -> Path:
         """Pseudo mask of one image."""

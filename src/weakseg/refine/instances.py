@@ -53,7 +53,7 @@ def find_instances(
         power: Seeds are raised to it before the walk, above 0.
         background_threshold: A pixel is background where no walked map exceeds this share of their largest value.
         min_area_share: A connected piece smaller than this share of the image is a fragment, 0..1.
-        keep_fragments: Keep fragments with score 0, as released, instead of leaving them out.
+        keep_fragments: Keep fragments with score 0 instead of leaving them out.
         iterations: See `weakseg.ops.instances.find_centroids`.
         centroid_threshold: See `weakseg.ops.instances.cluster_centroids`.
         radius: See `weakseg.ops.walk.random_walk`, as for `beta` and `doublings`.

@@ -20,6 +20,7 @@ from weakseg.pipeline.networks import WEIGHTS_FROM, load_history, load_segmenter
 from weakseg.pipeline.runner import Context, Stage
 from weakseg.pipeline.runtime import show_progress
 from weakseg.tasks.compare import score_comparison
+from weakseg.tasks.detections import detection_files, score_instances, write_instance_results
 from weakseg.tasks.scores import (
     ClassifierScore,
     Curve,
@@ -41,7 +42,7 @@ IMAGE_COLUMNS = ("id", "split", "tags", "mask_iou", "segmenter_iou")
 
 
 def evaluate(context: Context) -> str:
-    """Predict the validation split and score seeds, masks and predictions: everything -> `metrics.json`."""
+    """Predict the validation split and score seeds, masks, instances and predictions: everything -> `metrics.json`."""
     predict_split(context)
     wait_for_all()
     if rank() != 0:
@@ -68,6 +69,8 @@ def evaluate(context: Context) -> str:
             scores += _score_predictions(context, context.val, rows, notes, faults)
             tick(total, total)
     compared = score_comparison(context, notes, faults)
+    instances = score_instances(context, notes, faults)
+    write_instance_results(context)
     if faults:
         notes.append(f"truth masks that cannot be used: {len(faults)}; 'weakseg check' lists them")
     metrics = Metrics(
@@ -78,6 +81,7 @@ def evaluate(context: Context) -> str:
         curves=tuple(curves),
         notes=tuple(notes),
         compared=compared,
+        instances=instances,
     )
     _write_rows(context.folder, rows)
     save_metrics(context.folder.metrics, metrics)
@@ -211,22 +215,22 @@ def _write_rows(folder: RunFolder, rows: dict[str, dict[str, str]]) -> None:
 
 
 def _summarise(metrics: Metrics) -> str:
-    if not metrics.scores:
-        return "no truth masks: nothing to score"
-    return "; ".join(f"{score.subject} {percent(score.mean_iou)} on {score.split}" for score in metrics.scores)
+    found = [f"{score.subject} {percent(score.mean_iou)} on {score.split}" for score in metrics.scores]
+    found += [f"instances AP50 {percent(score.mean_ap50)} on {score.split}" for score in metrics.instances]
+    return "; ".join(found) or "no truth masks: nothing to score"
 
 
 def _written_files(context: Context) -> list[Path]:
     predictions = [context.folder.prediction(sample.id) for sample in context.val or ()]
-    return [context.folder.metrics, context.folder.image_scores, *predictions]
+    return [context.folder.metrics, context.folder.image_scores, *detection_files(context), *predictions]
 
 
 EVALUATE = Stage(
     name="evaluate",
-    version=1,
+    version=2,
     settings=("evaluate", "data.max_side_px"),
     needs=("classify", "localize", "refine", "segment"),
-    outputs=("predictions", "metrics.json", "image_scores.csv"),
+    outputs=("predictions", "metrics.json", "image_scores.csv", "detections"),
     run=evaluate,
     files=_written_files,
     derived=True,

@@ -14,6 +14,7 @@ from weakseg.pipeline.artifacts import RunFolder, load_seed
 from weakseg.pipeline.images import seeded_datasets
 from weakseg.pipeline.runner import Context
 from weakseg.pipeline.runtime import show_progress
+from weakseg.refine.instance_files import load_instances
 from weakseg.tasks.report_pictures import Painter, Panel, Swatch, label_swatches
 from weakseg.tasks.scores import Subject, percent
 from weakseg.tasks.truth import read_truth
@@ -89,7 +90,7 @@ def build_gallery(context: Context) -> tuple[GalleryGroup, ...]:
         One group per split that has something to show; none if `report.gallery_images` is 0.
 
     Raises:
-        ArtifactError: If `image_scores.csv` or a seed is damaged.
+        ArtifactError: If `image_scores.csv`, a seed or a file of instances is damaged.
         DataError: If an image or a mask cannot be read.
     """
     scores = read_image_scores(context.folder.image_scores)
@@ -175,9 +176,7 @@ def _show_image(context: Context, ranking: _Ranking, sample: Sample, score: Imag
     painter = Painter(sample.id, image)
     panels = [painter.show_image()]
     panels += _show_seed(context.folder, painter, sample, dataset.classes.names)
-    mask = context.folder.mask(sample.id)
-    if mask.is_file():
-        panels.append(painter.show_labels("Pseudo mask", read_mask(mask)))
+    panels += _show_refinement(context.folder, painter, sample)
     if ranking.subject == "segmenter":
         prediction = context.folder.prediction(sample.id)
         labels = read_mask(prediction) if prediction.is_file() else None
@@ -206,3 +205,16 @@ def _show_seed(folder: RunFolder, painter: Painter, sample: Sample, names: Seque
     seed = load_seed(path)
     maps = seed.full().numpy()
     return [painter.show_heat(f"Seed: {names[key]}", maps[index]) for index, key in enumerate(seed.keys)]
+
+
+def _show_refinement(folder: RunFolder, painter: Painter, sample: Sample) -> list[Panel]:
+    """Show what became of the seeds; only some methods have confident labels, and only for training images."""
+    labels, mask, instances = folder.label(sample.id), folder.mask(sample.id), folder.instance(sample.id)
+    panels = []
+    if labels.is_file():
+        panels.append(painter.show_labels("Confident labels", read_mask(labels)))
+    if mask.is_file():
+        panels.append(painter.show_labels("Pseudo mask", read_mask(mask)))
+    if instances.is_file():
+        panels.append(painter.show_instances("Instances", load_instances(instances)))
+    return panels

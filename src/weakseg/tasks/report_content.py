@@ -7,16 +7,18 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from weakseg.config.load import to_yaml
-from weakseg.config.schema import ClassifierConfig, SegmenterConfig
+from weakseg.config.schema import ClassifierConfig, RunConfig, SegmenterConfig
 from weakseg.data.base import Dataset, Problem
 from weakseg.ops.color import heat
 from weakseg.pipeline.artifacts import RunFolder, load_tensors
 from weakseg.pipeline.images import seeded_datasets
 from weakseg.pipeline.runner import Context
+from weakseg.tasks.detections import makes_instances
 from weakseg.tasks.gallery import build_gallery
 from weakseg.tasks.report_charts import build_threshold_charts, build_training_charts
 from weakseg.tasks.report_comparison import build_comparison
-from weakseg.tasks.report_pictures import Swatch, hex_colour, label_swatches
+from weakseg.tasks.report_instances import build_instance_section, describe_precision
+from weakseg.tasks.report_pictures import Swatch, hex_colour, label_swatches, unsure_swatch
 from weakseg.tasks.report_view import (
     Bar,
     Card,
@@ -76,12 +78,14 @@ def build_report(context: Context, metrics: Metrics) -> Report:
         notes=metrics.notes,
         class_groups=tuple(_class_group(group) for group in class_groups),
         class_rows=tuple(_class_row(k, swatch, class_groups) for k, swatch in enumerate(legend)),
+        instances=build_instance_section(metrics),
         threshold_charts=build_threshold_charts(metrics),
         comparison=build_comparison(context, metrics),
         training_charts=build_training_charts(context.folder, metrics),
         gallery=build_gallery(context),
-        legend=legend[1:],
+        legend=(*legend[1:], unsure_swatch()),
         heat_stops=_heat_stops(),
+        has_instances=makes_instances(context.config),
         problems=group_problems(problem for dataset in splits for problem in dataset.problems),
         recipe=to_yaml(context.config),
     )
@@ -127,6 +131,8 @@ def _build_cards(metrics: Metrics) -> tuple[Card, ...]:
     for score in metrics.scores:
         title, detail = f"{_SUBJECTS[score.subject]}, mean IoU", f"{score.split}, {_describe_conditions(score)}"
         cards.append(Card(title, percent(score.mean_iou), detail, score.subject))
+    for found in metrics.instances:
+        cards.append(Card("Instances, AP50", percent(found.mean_ap50), describe_precision(found), "instances"))
     classifier = metrics.classifier
     if classifier.split is not None:
         value = percent(classifier.mean_average_precision)
@@ -150,6 +156,7 @@ def _build_facts(context: Context, metrics: Metrics) -> tuple[Fact, ...]:
             "Masks",
             f"refinement {config.refine.method}, background threshold {config.refine.background_threshold:g} (fixed)",
         ),
+        *([_instance_fact(config)] if makes_instances(config) else []),
         Fact(
             "Segmenter",
             _describe_training(
@@ -158,6 +165,11 @@ def _build_facts(context: Context, metrics: Metrics) -> tuple[Fact, ...]:
         ),
         Fact("Random seed", f"{config.runtime.seed}, for initialisation, order and augmentation"),
     )
+
+
+def _instance_fact(config: RunConfig) -> Fact:
+    threshold = config.refine.irn.instance_threshold
+    return Fact("Instances", f"one mask per object by IRN, background threshold {threshold:g} (fixed)")
 
 
 def _describe_split(dataset: Dataset) -> str:
@@ -215,14 +227,10 @@ def _class_group(scores: Sequence[Score]) -> ClassGroup:
 
 def _class_row(label: int, swatch: Swatch, groups: Sequence[Sequence[Score]]) -> ClassRow:
     cells = tuple(
-        (f"{group[0].support[label]:,}", tuple(_bar(score.subject, score.iou[label]) for score in group))
+        (f"{group[0].support[label]:,}", tuple(Bar.of(score.subject, score.iou[label]) for score in group))
         for group in groups
     )
     return ClassRow(swatch, cells)
-
-
-def _bar(kind: Subject, value: float | None) -> Bar:
-    return Bar(kind, percent(value), None if value is None else round(100 * value, 1))
 
 
 def _heat_stops() -> tuple[str, ...]:

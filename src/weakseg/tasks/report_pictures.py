@@ -13,6 +13,9 @@ from PIL import Image
 
 from weakseg.ops.color import heat, label_palette, overlay
 from weakseg.ops.images import limit_side
+from weakseg.ops.instance_overlay import overlay_instances
+from weakseg.ops.instances import Instances
+from weakseg.types import IGNORE_LABEL
 
 THUMBNAIL_SIDE_PX = 240
 """Longer side of a picture; two dozen images with all their pictures then stay below 5 MB."""
@@ -25,6 +28,9 @@ HEAT_OPACITY = 0.65
 LABEL_OPACITY = 0.6
 """Weight of the class colours over the grey image."""
 
+STRIPE_PX = 3
+"""Width of the dark stripes through unlabelled pixels; their pale colour alone is lost on a bright image."""
+
 
 @dataclass(frozen=True)
 class Swatch:
@@ -33,10 +39,12 @@ class Swatch:
     Args:
         name: Class name, not escaped.
         colour: As CSS has it, `#rrggbb`.
+        striped: Whether dark stripes run through it.
     """
 
     name: str
     colour: str
+    striped: bool = False
 
 
 @dataclass(frozen=True)
@@ -59,6 +67,11 @@ class Panel:
 def label_swatches(label_names: Sequence[str]) -> tuple[Swatch, ...]:
     """Pair mask labels 0, 1, ... with the colours the overlays paint them in."""
     return tuple(Swatch(name, hex_colour(label_palette()[label])) for label, name in enumerate(label_names))
+
+
+def unsure_swatch() -> Swatch:
+    """Name the colour of unlabelled pixels (255): void in truth masks, unsure in confident labels."""
+    return Swatch("void or unsure", hex_colour(label_palette()[IGNORE_LABEL]), striped=True)
 
 
 def hex_colour(rgb: NDArray[np.uint8]) -> str:
@@ -92,11 +105,19 @@ class Painter:
         return self._panel(caption, np.rint(mixed).astype(np.uint8))
 
     def show_labels(self, caption: str, labels: NDArray[np.uint8] | None) -> Panel:
-        """Lay a label map (H, W) over the grey image; None gives an empty panel."""
+        """Lay a label map (H, W) over the grey image, unlabelled pixels striped; None gives an empty panel."""
         if labels is None:
             return Panel(caption, None, f"{caption} of {self.id}: missing", self.size_wh)
         resized = np.asarray(Image.fromarray(labels).resize(self.size_wh, Image.Resampling.NEAREST))
-        return self._panel(caption, overlay(self.grey, resized, opacity=LABEL_OPACITY))
+        pixels = overlay(self.grey, resized, opacity=LABEL_OPACITY)
+        rows, columns = np.indices(resized.shape)
+        dark = (resized == IGNORE_LABEL) & ((rows + columns) // STRIPE_PX % 2 == 1)
+        pixels[dark] = np.rint((1.0 - LABEL_OPACITY) * self.grey[dark]).astype(np.uint8)
+        return self._panel(caption, pixels)
+
+    def show_instances(self, caption: str, instances: Instances) -> Panel:
+        """Lay instances over the grey image, each in a colour of its own."""
+        return self._panel(caption, overlay_instances(self.grey, instances, opacity=LABEL_OPACITY))
 
     def _panel(self, caption: str, pixels: NDArray[np.uint8]) -> Panel:
         buffer = io.BytesIO()

@@ -6,12 +6,16 @@ Texts are not escaped here; the template does that.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from weakseg.tasks.gallery import GalleryGroup
 from weakseg.tasks.report_charts import Chart
 from weakseg.tasks.report_comparison import Comparison
 from weakseg.tasks.report_pictures import Swatch
-from weakseg.tasks.scores import Subject
+from weakseg.tasks.scores import Subject, percent
+
+Kind = Subject | Literal["instances"]
+"""Style class of what was scored."""
 
 
 @dataclass(frozen=True)
@@ -56,22 +60,22 @@ class ScoreRow:
 
 @dataclass(frozen=True)
 class ClassColumn:
-    """The per-class IoU of one score.
+    """One number per class.
 
     Args:
         kind: Style class.
-        title: Subject.
-        detail: Number of images, tags, threshold.
+        title: What was measured.
+        detail: How: number of images, tags and threshold of an IoU, the IoUs of an average precision.
     """
 
-    kind: Subject
+    kind: Kind
     title: str
     detail: str
 
 
 @dataclass(frozen=True)
 class ClassGroup:
-    """Scores on the same truth: one column for its pixels and one for each score."""
+    """Scores on the same truth: one column for its pixels or objects and one for each score."""
 
     split: str
     columns: tuple[ClassColumn, ...]
@@ -81,9 +85,14 @@ class ClassGroup:
 class Bar:
     """A percentage as text and as the length of a bar, 0..100; without a bar where it is undefined."""
 
-    kind: Subject
+    kind: Kind
     text: str
     length: float | None
+
+    @classmethod
+    def of(cls, kind: Kind, value: float | None) -> Bar:
+        """Return the bar of a fraction 0..1; None is undefined."""
+        return cls(kind, percent(value), None if value is None else round(100 * value, 1))
 
 
 @dataclass(frozen=True)
@@ -92,11 +101,41 @@ class ClassRow:
 
     Args:
         swatch: Its name and colour.
-        cells: Per group the truth pixels, then the bars.
+        cells: Per group the truth pixels or objects, then the bars.
     """
 
     swatch: Swatch
     cells: tuple[tuple[str, tuple[Bar, ...]], ...]
+
+
+@dataclass(frozen=True)
+class InstanceRow:
+    """The average precision of one split as the cells of a table, all of them texts."""
+
+    split: str
+    ap50: str
+    ap75: str
+    mean_ap: str
+    images: str
+    objects: str
+    classes: str
+    tags: str
+    threshold: str
+
+
+@dataclass(frozen=True)
+class InstanceSection:
+    """The average precision of instances.
+
+    Args:
+        rows: One per split, the means over the classes.
+        class_groups: One per split: a column for its objects and one for each number.
+        class_rows: One per class.
+    """
+
+    rows: tuple[InstanceRow, ...]
+    class_groups: tuple[ClassGroup, ...]
+    class_rows: tuple[ClassRow, ...]
 
 
 @dataclass(frozen=True)
@@ -131,11 +170,13 @@ class Report:
     notes: tuple[str, ...]
     class_groups: tuple[ClassGroup, ...]
     class_rows: tuple[ClassRow, ...]
+    instances: InstanceSection | None
     threshold_charts: tuple[Chart, ...]
     comparison: Comparison | None
     training_charts: tuple[Chart, ...]
     gallery: tuple[GalleryGroup, ...]
     legend: tuple[Swatch, ...]
     heat_stops: tuple[str, ...]
+    has_instances: bool
     problems: tuple[ProblemGroup, ...]
     recipe: str

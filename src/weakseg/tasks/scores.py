@@ -122,6 +122,50 @@ class ComparedSeeds:
 
 
 @dataclass(frozen=True)
+class InstanceScore:
+    """Average precision of the instance masks of one split, as COCO computes it; 0..1, None where undefined.
+
+    Args:
+        split: Name of the split.
+        images: Number of images with true instances.
+        given_tags: Whether the images' own tags were given. Detectors, which have none, are not comparable.
+        threshold_choice: How the background threshold was chosen.
+        threshold: That threshold.
+        mean_ap50: Mean of `ap50` over the classes that have a true object, as for the two that follow.
+        mean_ap75: Mean of `ap75`.
+        mean_ap: Mean of `ap`.
+        ap50: Per class, at an IoU of 0.5; the background is no class.
+        ap75: Per class, at an IoU of 0.75.
+        ap: Per class, the mean over the IoUs 0.5, 0.55, ..., 0.95.
+        support: True objects per class, crowds left out.
+    """
+
+    split: str
+    images: int
+    given_tags: bool
+    threshold_choice: ThresholdChoice
+    threshold: float
+    mean_ap50: float | None
+    mean_ap75: float | None
+    mean_ap: float | None
+    ap50: tuple[float | None, ...]
+    ap75: tuple[float | None, ...]
+    ap: tuple[float | None, ...]
+    support: tuple[int, ...]
+
+    @property
+    def objects(self) -> int:
+        """Number of true objects."""
+        return sum(self.support)
+
+    def describe(self) -> str:
+        """Say in words what the numbers are."""
+        tags = "tags given" if self.given_tags else "no tags"
+        threshold = f"threshold {self.threshold} ({self.threshold_choice})"
+        return f"instances on {self.split}, {self.images} images, {self.objects} objects, {tags}, {threshold}"
+
+
+@dataclass(frozen=True)
 class ClassifierScore:
     """How well the classifier tells tags.
 
@@ -150,6 +194,7 @@ class Metrics:
         curves: One per split with seeds and truth.
         notes: What could not be measured, and why.
         compared: CAM and RIB on the same images, by the number of iterations; empty where they are not compared.
+        instances: One per split with instances and true ones.
     """
 
     dataset: str
@@ -159,6 +204,7 @@ class Metrics:
     curves: tuple[Curve, ...]
     notes: tuple[str, ...]
     compared: tuple[ComparedSeeds, ...] = ()
+    instances: tuple[InstanceScore, ...] = ()
 
     def find(self, subject: Subject, split: str) -> Score | None:
         """Return the score of a subject on a split, or None."""
@@ -244,6 +290,7 @@ def load_metrics(path: Path) -> Metrics:
             compared=tuple(
                 ComparedSeeds(entry["iterations"], _read(Curve, entry["curve"])) for entry in document["compared"]
             ),
+            instances=tuple(_read(InstanceScore, entry) for entry in document["instances"]),
             notes=tuple(document["notes"]),
         )
     except FileNotFoundError:

@@ -32,6 +32,11 @@ def print_summary(folder: RunFolder) -> None:
         cam = metrics.compared[0].curve
         values = ", ".join(f"{seeds.name} {percent(seeds.curve.best_mean_iou)}" for seeds in metrics.compared)
         console.print(f"seeds of {cam.images} images of {cam.split} compared, tags given, oracle thresholds: {values}")
+    for found in metrics.instances:
+        console.print(
+            f"{found.describe()}: AP50 {percent(found.mean_ap50)}, AP75 {percent(found.mean_ap75)}, "
+            f"mAP {percent(found.mean_ap)}"
+        )
     classifier = metrics.classifier
     if classifier.mean_average_precision is not None:
         console.print(
