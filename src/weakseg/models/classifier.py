@@ -6,10 +6,13 @@ import torch
 from torch import Tensor, nn
 
 from weakseg.errors import ShapeError
-from weakseg.models.resnet import BACKBONE_NAMES, ResNet, build_backbone
+from weakseg.models.backbone import Backbone
+from weakseg.models.resnet import BACKBONE_NAMES, build_backbone
+from weakseg.models.resnet38 import RESNET38_NAMES, build_resnet38
+from weakseg.spelling import require_option
 from weakseg.types import MAX_CLASSES
 
-CLASSIFIER_NAMES: tuple[str, ...] = BACKBONE_NAMES
+CLASSIFIER_NAMES: tuple[str, ...] = (*BACKBONE_NAMES, *RESNET38_NAMES)
 """Names `build_classifier` knows."""
 
 HEAD_INIT_STD = 0.01
@@ -26,8 +29,9 @@ class Classifier(nn.Module):
     Args:
         backbone: The network below the 1x1 convolution.
         num_classes: Number of classes C, background not counted.
-        freeze_trunk: Leave the stem, `layer1` and `layer2` as they are: they get no gradient, their batch norms stay
-            on their running statistics, and `trunk` returns a tensor without history. IRN and RIB train this way.
+        freeze_trunk: Leave the backbone's trunk as it is: it gets no gradient, its batch norms stay on their running
+            statistics, and `trunk` returns a tensor without history. The trunk is the stem, `layer1` and `layer2` of a
+            ResNet (IRN and RIB train this way), the first convolution and stage 2 of a ResNet-38.
         generator: Source of the random weights of the 1x1 convolution; torch's global one if None.
 
     Attributes:
@@ -39,7 +43,7 @@ class Classifier(nn.Module):
     """
 
     def __init__(
-        self, backbone: ResNet, *, num_classes: int, freeze_trunk: bool, generator: torch.Generator | None = None
+        self, backbone: Backbone, *, num_classes: int, freeze_trunk: bool, generator: torch.Generator | None = None
     ) -> None:
         super().__init__()
         if not 1 <= num_classes <= MAX_CLASSES:
@@ -64,7 +68,7 @@ class Classifier(nn.Module):
         return self
 
     def trunk(self, x: Tensor) -> Tensor:
-        """Run the part below the head: stem, `layer1` and `layer2`.
+        """Run the part below the head, the backbone's trunk.
 
         Args:
             x: (N, 3, H, W) float32 images, normalised as `weakseg.ops.images.normalise` does.
@@ -87,7 +91,7 @@ class Classifier(nn.Module):
         return self.head(self.trunk(x)).mean(dim=(2, 3))
 
     def backbone_parameters(self) -> list[nn.Parameter]:
-        """Return the backbone's parameters that learn; with a frozen trunk those of `layer3` and `layer4`."""
+        """Return the backbone's parameters that learn; with a frozen trunk those of its tail."""
         return [parameter for parameter in self.backbone.parameters() if parameter.requires_grad]
 
     def head_parameters(self) -> list[nn.Parameter]:
@@ -106,10 +110,10 @@ def build_classifier(
     """Build a classifier with random weights, in training mode.
 
     Args:
-        name: One of `CLASSIFIER_NAMES`. `resnet18`, `resnet50` (IRN's network) and `resnet101` score at stride 16,
-            `critter` at stride 8.
+        name: One of `CLASSIFIER_NAMES`. `resnet18`, `resnet50` (IRN's network) and `resnet101` score at stride 16;
+            `resnet38` (AffinityNet's and SEAM's network), `critter` and `critter38` at stride 8.
         num_classes: Number of classes C, background not counted.
-        freeze_trunk: Train only `layer3`, `layer4` and the 1x1 convolution.
+        freeze_trunk: Train only the backbone's tail and the 1x1 convolution.
         fixed_norm: Keep every batch norm on its running statistics while training; scale and shift still learn.
         generator: Source of the random weights; torch's global one if None.
 
@@ -117,5 +121,7 @@ def build_classifier(
         ConfigError: If the name is unknown.
         ShapeError: If `num_classes` is not in 1..254.
     """
-    backbone = build_backbone(name, fixed_norm=fixed_norm, generator=generator)
+    require_option(name, CLASSIFIER_NAMES, what="backbone")
+    build = build_resnet38 if name in RESNET38_NAMES else build_backbone
+    backbone = build(name, fixed_norm=fixed_norm, generator=generator)
     return Classifier(backbone, num_classes=num_classes, freeze_trunk=freeze_trunk, generator=generator)

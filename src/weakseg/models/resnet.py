@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from weakseg.errors import ShapeError
+from weakseg.models.backbone import Backbone
 from weakseg.spelling import require_option
 
 IMAGE_CHANNELS = 3
@@ -117,7 +118,7 @@ class Bottleneck(nn.Module):
         return _add_shortcut(self.relu, branch, x, self.downsample)
 
 
-class ResNet(nn.Module):
+class ResNet(Backbone):
     """A stem and four layers of residual blocks, without pooling and classifier.
 
     Convolutions start He-normal (fan-out), batch norms at scale 1 and shift 0, as in torchvision.
@@ -201,10 +202,6 @@ class ResNet(nn.Module):
         """Run `layer3` and `layer4` on the output of `trunk`."""
         features = self.layer4(self.layer3(features))
         return features
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Turn normalised images (N, 3, H, W) into features (N, out_channels, ceil(H / stride), ceil(W / stride))."""
-        return self.tail(self.trunk(x))
 
 
 @dataclass(frozen=True)
