@@ -94,4 +94,18 @@ TINY_IRN = (
     "--refine.irn.instances=true",
 )
 
+TINY_PSA = (
+    "--refine.method=psa",
+    "--refine.psa.name=critter38",
+    "--refine.psa.weights=classifier",
+    "--refine.psa.epochs=1",
+    "--refine.psa.batch_size=4",
+    "--refine.psa.augment.long_side_px=[48, 96]",
+    "--refine.psa.augment.crop_px=80",
+    "--refine.psa.walk_doublings=3",
+    "--refine.psa.final_crf=true",
+)
+
+TINY_SEAM = ("--classifier.method=seam", "--classifier.name=critter38", "--segmenter.weights=none")
+
 TINY_CRITTERS = ("--data.critters.images=12", "--data.critters.val_images=5", "--data.critters.size_px=48")

@@ -68,6 +68,19 @@ def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
         (["localize", "demo", "--method", "rip"], 1, "localize.method"),
         (["localize", "demo", "--method=rib"], 1, "stage 'localize' needs the finished stage 'classify'"),
         (["classify", "demo", "--method", "rib"], 2, "unknown argument '--method'"),
+        (["export"], 2, "the following arguments are required: run"),
+        (["export", "nowhere"], 2, "the following arguments are required: to"),
+        (
+            ["export", "nowhere", "--to", "pascal"],
+            2,
+            "--to: expected one of voc, coco, yolo-seg, cvat, label-studio, hf-dataset, got 'pascal'",
+        ),
+        (
+            ["export", "nowhere", "--to", "voc", "--splt", "val"],
+            2,
+            "unknown argument '--splt'; did you mean '--split'?",
+        ),
+        (["export", "nowhere", "--to", "voc"], 1, "nowhere is no run folder: expected a recipe.yaml in it"),
         (["study", "rbi", "demo"], 2, "unknown study 'rbi'; did you mean 'rib'?"),
         (["study", "rib", "demo"], 2, "the following arguments are required: over"),
         (

@@ -79,6 +79,27 @@ class RibStudyRequest:
 
 
 @dataclass(frozen=True)
+class ExportRequest:
+    """An export to make.
+
+    Args:
+        run: The run folder.
+        to: Name of the format.
+        out: Folder to write to, or None for the usual one.
+        what: `masks` or `predictions`.
+        split: `train` or `val`, or None for the usual one.
+        images: `copy` or `link`.
+    """
+
+    run: Path
+    to: str
+    out: Path | None
+    what: str
+    split: str | None
+    images: str
+
+
+@dataclass(frozen=True)
 class _Resolved:
     """Arguments, the configuration they give, its run folder, and whether that was named as the recipe."""
 
@@ -205,6 +226,38 @@ def parse_rib_study_words(words: Sequence[str]) -> RibStudyRequest | None:
         split=given.split,
         name=given.name,
         redo=given.redo,
+    )
+
+
+def parse_export_words(words: Sequence[str]) -> ExportRequest | None:
+    """Parse `RUN --to FORMAT [--out FOLDER] [--what WHAT] [--split SPLIT] [--images copy|link]`.
+
+    Args:
+        words: The words after `export`.
+
+    Returns:
+        The request, or None after `--help` was shown.
+
+    Raises:
+        UsageError: If the command line is wrong.
+    """
+    parser = new_parser("export", "Write the masks of a run in the format of another tool; docs/export.md lists them.")
+    parser.add_argument("run", help="run folder")
+    parser.add_argument("--to", required=True, help="voc, coco, yolo-seg, cvat, label-studio or hf-dataset")
+    parser.add_argument("--out", default=None, help="folder to write to; below RUN/exports when not given")
+    parser.add_argument("--what", default="masks", help="masks (pseudo masks) or predictions (of the segmenter)")
+    parser.add_argument("--split", default=None, help="train or val; train for masks, val for predictions if not given")
+    parser.add_argument("--images", default="copy", help="copy or link, for formats that hold the images")
+    given = parse_words(parser, words)
+    if given is None:
+        return None
+    return ExportRequest(
+        run=Path(given.run),
+        to=given.to,
+        out=None if given.out is None else Path(given.out),
+        what=given.what,
+        split=given.split,
+        images=given.images,
     )
 
 

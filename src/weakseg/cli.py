@@ -151,6 +151,25 @@ def _predict(words: Sequence[str]) -> int:
     return EXIT_DONE
 
 
+def _export(words: Sequence[str]) -> int:
+    from weakseg.arguments import parse_export_words
+
+    request = parse_export_words(words)
+    if request is None:
+        return EXIT_DONE
+    from weakseg.pipeline.runtime import start_logging
+    from weakseg.tasks.export import export_run
+
+    start_logging()
+    exported = export_run(
+        request.run, to=request.to, out=request.out, what=request.what, split=request.split, images=request.images
+    )
+    print(exported.describe())
+    for note in exported.notes:
+        print(f"  {note}")
+    return EXIT_DONE
+
+
 def _check(words: Sequence[str]) -> int:
     from weakseg.arguments import parse_recipe_words
 
@@ -255,6 +274,7 @@ VERBS: dict[str, Verb] = {
     "report": Verb("stage 6: write report.html", _run_single("report")),
     "study": Verb("measure what a setting does; a table, a CSV and a figure", _study),
     "predict": Verb("write masks of new images with a trained network", _predict),
+    "export": Verb("write a run's masks in another tool's format", _export),
     "check": Verb("look for problems in a data set before training", _check),
     "synth": Verb("write the generated data set as a VOC-layout folder", _synth),
 }

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.photos import TINY, TINY_CRITTERS, TINY_IRN, TINY_RIB, make_photos
+from tests.photos import TINY, TINY_CRITTERS, TINY_IRN, TINY_PSA, TINY_RIB, TINY_SEAM, make_photos
 from weakseg.cli import main
 from weakseg.config.schema import RunConfig
 
@@ -38,6 +38,9 @@ def test_every_setting_is_read_by_the_chain(tmp_path: Path, monkeypatch: pytest.
         monkeypatch.setattr(kind, "__getattribute__", record)
     make_photos(tmp_path / "photos", count=6)
     assert main(["run", "demo", *TINY_CRITTERS, *TINY, *TINY_IRN, "--out", str(tmp_path / "a")]) == 0
+    cda = (f"--classifier.cda.masks={tmp_path / 'a'}", "--classifier.cda.area_share=[0.001, 1.0]")
+    words = (*TINY_CRITTERS, *TINY, *TINY_SEAM, *cda, *TINY_PSA, "--classifier.epochs=1", "--segmenter.epochs=1")
+    assert main(["run", "demo", *words, "--data.root", str(tmp_path / "a" / "data"), "--out", str(tmp_path / "c")]) == 0
     folder = ("--data.root", str(tmp_path / "photos"), "--out", str(tmp_path / "b"))
     assert main(["run", "folder", *folder, *TINY, *TINY_RIB, "--classifier.epochs=1", "--segmenter.epochs=1"]) == 0
     expected = {(kind.__name__, field.name) for kind in sections(RunConfig) for field in dataclasses.fields(kind)}

@@ -6,6 +6,8 @@ from weakseg.arguments import parse_recipe_words
 from weakseg.config.load import list_recipes
 from weakseg.config.schema import RunConfig
 
+DATA = ("voc", "critters")
+
 
 def read(name: str) -> RunConfig:
     request = parse_recipe_words("run", [name])
@@ -14,7 +16,8 @@ def read(name: str) -> RunConfig:
 
 
 def test_every_built_in_recipe_is_there() -> None:
-    assert set(list_recipes()) == {"demo", "voc", "coco", "folder", "irn_voc", "rib_voc", "rib_coco"}
+    methods = {f"{method}_{data}" for method in ("psa", "seam", "cda_irn", "cda_psa", "cda_seam") for data in DATA}
+    assert set(list_recipes()) == {"demo", "voc", "coco", "folder", "irn_voc", "rib_voc", "rib_coco", *methods}
 
 
 @pytest.mark.parametrize(

@@ -60,7 +60,7 @@ def test_same_generator_seed_gives_the_same_classifier() -> None:
 
 
 def test_unknown_name_lists_the_options() -> None:
-    with pytest.raises(ConfigError, match=r"critter, resnet101, resnet18, resnet50, got 'vgg16'"):
+    with pytest.raises(ConfigError, match=r"critter, critter38, resnet101, resnet18, resnet38, resnet50, got 'vgg16'"):
         build_classifier("vgg16", num_classes=3, freeze_trunk=False, fixed_norm=False)
 
 

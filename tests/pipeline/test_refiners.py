@@ -12,9 +12,9 @@ from weakseg.data.masks import read_mask
 from weakseg.errors import ConfigError
 from weakseg.ops.images import limit_side, normalise
 from weakseg.pipeline import refiners
-from weakseg.pipeline.artifacts import RunFolder, load_info, load_seed, save_seed
+from weakseg.pipeline.artifacts import RunFolder, load_info, load_seed, save_mask, save_seed
 from weakseg.pipeline.images import seeded_datasets
-from weakseg.pipeline.networks import load_history, load_irnet
+from weakseg.pipeline.networks import load_affinitynet, load_history, load_irnet
 from weakseg.pipeline.refiners import refine_seeds, refined_files
 from weakseg.pipeline.runner import Context
 from weakseg.pipeline.stages import classify, refine
@@ -23,6 +23,7 @@ from weakseg.refine.crf import crf_mask
 from weakseg.refine.instance_files import load_instances
 from weakseg.refine.irn import irn_mask
 from weakseg.refine.masks import seed_to_mask
+from weakseg.refine.psa import psa_labels, psa_mask
 from weakseg.types import ScoreMaps
 
 IRN = (
@@ -157,10 +158,9 @@ def test_what_is_gone_is_made_again_and_the_rest_is_left(
 
     def save_and_tell(path: Path, labels: np.ndarray) -> None:
         written.append(path.relative_to(tmp_path).as_posix())
-        original(path, labels)
+        save_mask(path, labels)
 
-    original = refiners.save_mask
-    monkeypatch.setattr(refiners, "save_mask", save_and_tell)
+    monkeypatch.setattr("weakseg.pipeline.irn.save_mask", save_and_tell)
     refine_seeds(context, seeded_datasets(context))
     assert sorted(written) == ["labels/train_2.png", "masks/train_1.png", "masks/val_0.png"]
     assert contents(tmp_path) == before
@@ -197,6 +197,51 @@ def test_an_image_without_tags_is_all_background(tmp_path: Path, splits: tuple[D
             save_seed(context.folder.seed(sample.id), ScoreMaps((), (torch.zeros(0, 3, 5),), SIZE_HW))
         refine(context)
         assert not any(read_mask(context.folder.mask(sample.id)).any() for sample in untagged)
+
+
+PSA = (
+    ("classifier.name", "critter38"),
+    ("segmenter.weights", "none"),
+    ("refine.method", "psa"),
+    ("refine.psa.name", "critter38"),
+    ("refine.psa.epochs", 2),
+    ("refine.psa.batch_size", 3),
+    ("refine.psa.augment", replace(AUGMENT, crop_px=40)),
+    ("refine.psa.optim", OPTIM),
+    ("refine.psa.radius", 2),
+    ("refine.psa.walk_doublings", 2),
+    ("refine.psa.walk_alpha", 6.0),
+    ("refine.psa.crf_iterations", 2),
+)
+
+
+@pytest.mark.parametrize("final_crf", [False, True])
+def test_psa_masks_follow_from_seeds_and_affinities(
+    tmp_path: Path, splits: tuple[Dataset, Dataset], final_crf: bool
+) -> None:
+    context = make_context(tmp_path, splits, *PSA, ("refine.psa.final_crf", final_crf))
+    classify(context)
+    write_seeds(context)
+    assert refine(context) == "masks of 7 images by PSA"
+    assert all(path.is_file() for path in refined_files(context, seeded_datasets(context)))
+    network, _ = load_affinitynet(context.folder.network("refiner").model, context.device)
+    for sample in context.train:
+        seed, image = load_seed(context.folder.seed(sample.id)), context.train.load_image(sample)
+        labels = psa_labels(image, seed.full().numpy(), seed.keys, iterations=2)
+        assert read_mask(context.folder.label(sample.id)).tolist() == labels.tolist()
+        with torch.no_grad():
+            features = network(normalise(image)[None])[0]
+        expected = psa_mask(
+            seed.full(),
+            seed.keys,
+            features,
+            image=image if final_crf else None,
+            alpha=6.0,
+            radius=2,
+            doublings=2,
+            iterations=2,
+        )
+        assert read_mask(context.folder.mask(sample.id)).tolist() == expected.tolist()
 
 
 def test_every_method_of_the_recipe_is_known() -> None:

@@ -11,6 +11,7 @@ import re
 import types
 import typing
 from collections.abc import Iterator, Mapping
+from functools import cache
 from importlib import resources
 from pathlib import Path
 
@@ -164,6 +165,7 @@ def _flatten(document: Mapping[str, JsonValue], prefix: str = "") -> Iterator[tu
             yield path, value
 
 
+@cache
 def _field_types() -> dict[str, object]:
     """Map the dotted path of every setting to its annotation."""
     return dict(_walk_types(RunConfig, ""))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import get_args, get_type_hints
 
-from weakseg.config.schema import RunConfig
+from weakseg.config.schema import PSAConfig, RunConfig
 from weakseg.errors import ConfigError
 
 
@@ -44,6 +45,15 @@ RANGES: dict[str, Range] = {
     "data.critters.p_context": SHARE,
     "data.critters.p_coat": SHARE,
     "data.critters.p_empty": SHARE,
+    "classifier.seam.shrink": Range(0.05, 0.95),
+    "classifier.seam.hardest_share": Range(0.001, 1),
+    "classifier.seam.lowest_share": Range(0.001, 1),
+    "classifier.seam.classification_weight": Range(0.001, 1000),
+    "classifier.cda.area_share": Range(0.001, 1),
+    "classifier.cda.max_per_class": COUNT,
+    "classifier.cda.angle_degrees": Range(-180, 180),
+    "classifier.cda.side_share": Range(0.01, 1),
+    "classifier.cda.blur_px": NOT_NEGATIVE,
     "localize.scales": Range(0.05, 8),
     "localize.compared_images": NOT_NEGATIVE,
     "localize.rib.iterations": COUNT,
@@ -71,6 +81,15 @@ RANGES: dict[str, Range] = {
     "refine.irn.walk_doublings": Range(0, 20),
     "refine.irn.seed_power": Range(0.01, 100),
     "refine.irn.instance_threshold": SHARE,
+    "refine.psa.low_alpha": Range(0.01, 1000),
+    "refine.psa.high_alpha": Range(0.01, 1000),
+    "refine.psa.walk_alpha": Range(0.01, 1000),
+    "refine.psa.radius": Range(2, 64),
+    "refine.psa.walk_beta": NOT_NEGATIVE,
+    "refine.psa.walk_doublings": Range(0, 20),
+    "refine.psa.gaussian": NOT_NEGATIVE,
+    "refine.psa.bilateral": NOT_NEGATIVE,
+    "refine.psa.crf_iterations": NOT_NEGATIVE,
     "segmenter.aspp_rates": COUNT,
     "evaluate.scales": Range(0.05, 8),
     "evaluate.threshold_steps": Range(2, 10_000),
@@ -80,7 +99,7 @@ RANGES: dict[str, Range] = {
     "runtime.max_partners_at_once": COUNT,
     **{
         f"{network}.{name}": bounds
-        for network in ("classifier", "refine.irn", "segmenter")
+        for network in ("classifier", "refine.irn", "refine.psa", "segmenter")
         for name, bounds in {
             "epochs": COUNT,
             "batch_size": COUNT,
@@ -97,6 +116,23 @@ RANGES: dict[str, Range] = {
     },
 }
 
+PAIRS = (
+    *(
+        f"{section}.long_side_px"
+        for section in (
+            "classifier.augment",
+            "refine.irn.augment",
+            "refine.psa.augment",
+            "segmenter.augment",
+            "localize.rib.partner_augment",
+        )
+    ),
+    "classifier.cda.area_share",
+    "classifier.cda.angle_degrees",
+    "classifier.cda.side_share",
+)
+"""Settings that are [smallest, largest]."""
+
 
 def check_ranges(config: RunConfig) -> None:
     """Raise a `ConfigError` that names the first setting out of its range, or settings that contradict each other."""
@@ -111,14 +147,15 @@ def check_ranges(config: RunConfig) -> None:
             assert isinstance(item, int | float), f"{path} is no number"
             if not bounds.holds(item):
                 raise ConfigError(f"{path}: expected a value {bounds}, got {item:g}")
-    for path in ("classifier.augment", "refine.irn.augment", "segmenter.augment", "localize.rib.partner_augment"):
-        sides = _get(config, f"{path}.long_side_px")
-        assert isinstance(sides, tuple)
-        low, high = sides
+    for path in PAIRS:
+        pair = _get(config, path)
+        assert isinstance(pair, tuple)
+        low, high = pair
         if low > high:
-            raise ConfigError(f"{path}.long_side_px: expected [smallest, largest], got [{low}, {high}]")
-    for path, network in (("refine.irn", config.refine.irn), ("segmenter", config.segmenter)):
-        used = path == "segmenter" or config.refine.method == "irn"
+            raise ConfigError(f"{path}: expected [smallest, largest], got [{low:g}, {high:g}]")
+    refine = config.refine
+    for path, network in (("refine.irn", refine.irn), ("refine.psa", refine.psa), ("segmenter", config.segmenter)):
+        used = path in ("segmenter", f"refine.{refine.method}")
         if used and network.weights == "classifier" and network.name != config.classifier.name:
             raise ConfigError(
                 f"{path}.weights: 'classifier' needs the classifier's backbone, but {path}.name is "
@@ -129,6 +166,22 @@ def check_ranges(config: RunConfig) -> None:
     if irn.background > irn.foreground:
         raise ConfigError(
             f"refine.irn.background: expected at most refine.irn.foreground, {irn.foreground:g}, got {irn.background:g}"
+        )
+    if config.classifier.cda.masks is not None and config.classifier.batch_size % 2:
+        raise ConfigError(
+            f"classifier.batch_size: half of a batch is pasted by classifier.cda, so expected an even number, "
+            f"got {config.classifier.batch_size}"
+        )
+    psa = config.refine.psa
+    if psa.low_alpha > psa.high_alpha:
+        raise ConfigError(
+            f"refine.psa.low_alpha: expected at most refine.psa.high_alpha, {psa.high_alpha:g}, got {psa.low_alpha:g}"
+        )
+    seam_names = get_args(get_type_hints(PSAConfig)["name"])
+    if config.classifier.method == "seam" and config.classifier.name not in seam_names:
+        raise ConfigError(
+            f"classifier.method: 'seam' needs classifier.name to be one of {', '.join(seam_names)}, "
+            f"got {config.classifier.name}"
         )
     if not config.localize.splits:
         raise ConfigError("localize.splits: expected at least one of train, val, got an empty list")

@@ -12,6 +12,7 @@ from typing import Literal
 
 DatasetName = Literal["critters", "voc", "coco", "folder"]
 BackboneName = Literal["critter", "resnet18", "resnet50", "resnet101"]
+ClassifierName = Literal["critter", "critter38", "resnet18", "resnet38", "resnet50", "resnet101"]
 ScheduleName = Literal["poly", "one_cycle"]
 SplitName = Literal["train", "val"]
 
@@ -107,11 +108,54 @@ class OptimConfig:
 
 
 @dataclass(frozen=True)
+class SEAMConfig:
+    """SEAM's second view and its losses; used when `classifier.method` is `seam`. The defaults are the paper's.
+
+    Args:
+        shrink: Factor of the second view's size.
+        hardest_share: Share of the values that count in the cross loss, the worst ones.
+        lowest_share: Share of the positions whose strongest class the pooling loss pushes down.
+        classification_weight: Weight of the classification loss; networks from random weights want more than 1.
+    """
+
+    shrink: float = 0.3
+    hardest_share: float = 0.2
+    lowest_share: float = 0.25
+    classification_weight: float = 1.0
+
+
+@dataclass(frozen=True)
+class CDAConfig:
+    """Context decoupling augmentation: objects pasted into images without their class. The defaults are as released.
+
+    Args:
+        masks: Run folder whose masks the objects are cut out by; null switches the augmentation off.
+        area_share: Objects cover a share of their image within this range.
+        max_per_class: At most so many objects of a class are kept, chosen at random.
+        angle_degrees: Range of the rotation.
+        side_share: Range of a pasted object's size, as a share of the host's height or width.
+        blur_px: Softens the edges of pasted objects; standard deviation in pixels, 0 for hard edges.
+        compat: `released` counts steps as the released code does, so that the second half of the training learns next
+            to nothing; `none` decays the rate over all steps.
+    """
+
+    masks: str | None = None
+    area_share: tuple[float, float] = (0.1, 0.7)
+    max_per_class: int = 200
+    angle_degrees: tuple[float, float] = (-90.0, 90.0)
+    side_share: tuple[float, float] = (0.3, 0.7)
+    blur_px: float = 0.0
+    compat: Literal["none", "released"] = "none"
+
+
+@dataclass(frozen=True)
 class ClassifierConfig:
     """Stage `classify`: the multi-label classifier.
 
     Args:
-        name: Backbone.
+        method: `plain`: trained on tags alone; `seam`: also on its maps being the same at another size. The seeds of a
+            SEAM are its refined maps.
+        name: Backbone. `resnet38` is that of AffinityNet and SEAM.
         weights: `imagenet`, `none`, a path to a checkpoint (torchvision's layout, or weakseg's safetensors), or
             `auto`: `imagenet` where they can be had, else `none` with a warning.
         freeze_trunk: Train only the layers above the trunk, with the trunk's output detached, as IRN does.
@@ -120,9 +164,12 @@ class ClassifierConfig:
         batch_size: Images per step over all processes together.
         augment: Random changes of the training images.
         optim: Optimiser and schedule.
+        seam: Settings of the method `seam`.
+        cda: Context decoupling augmentation, for every method.
     """
 
-    name: BackboneName = "resnet50"
+    method: Literal["plain", "seam"] = "plain"
+    name: ClassifierName = "resnet50"
     weights: str = "imagenet"
     freeze_trunk: bool = True
     fixed_norm: bool = True
@@ -130,6 +177,8 @@ class ClassifierConfig:
     batch_size: int = 16
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     optim: OptimConfig = field(default_factory=OptimConfig)
+    seam: SEAMConfig = field(default_factory=SEAMConfig)
+    cda: CDAConfig = field(default_factory=CDAConfig)
 
 
 @dataclass(frozen=True)
@@ -254,22 +303,71 @@ class IRNConfig:
 
 
 @dataclass(frozen=True)
+class PSAConfig:
+    """AffinityNet and its walk; used when `refine.method` is `psa`. The defaults are the paper's.
+
+    Args:
+        low_alpha: The background competes with the seeds at (1 - largest map)^alpha. What is foreground at this low
+            power, after the CRF, is sure to be.
+        high_alpha: What is background at this high power is sure to be, too.
+        walk_alpha: The power in the walk.
+        name: Backbone.
+        weights: As for the classifier; or `classifier`: the backbone of the run's own classifier. It learns, too.
+        freeze_trunk: Train only the layers above the backbone's trunk.
+        fixed_norm: Keep batch norm on its running statistics while training.
+        epochs: Passes over the training split.
+        batch_size: Images per step over all processes together.
+        augment: Random changes of the training images; sure labels follow.
+        optim: Optimiser and schedule; the head are the 1x1 convolutions.
+        radius: Pairs of pixels, in losses and walk, are closer than this many cells of 8 pixels.
+        walk_beta: Power of the affinities.
+        walk_doublings: The walk has 2^this many steps.
+        gaussian: Standard deviation in pixels and weight of the CRF's kernel on positions.
+        bilateral: Standard deviations in pixels and in colour levels, and weight, of its kernel on both.
+        crf_iterations: Updates of its mean field.
+        final_crf: Whether the walked scores go through the CRF as well.
+    """
+
+    low_alpha: float = 4.0
+    high_alpha: float = 24.0
+    walk_alpha: float = 16.0
+    name: Literal["critter38", "resnet38"] = "resnet38"
+    weights: str = "classifier"
+    freeze_trunk: bool = True
+    fixed_norm: bool = True
+    epochs: int = 8
+    batch_size: int = 8
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    optim: OptimConfig = field(default_factory=OptimConfig)
+    radius: int = 5
+    walk_beta: float = 8.0
+    walk_doublings: int = 8
+    gaussian: tuple[float, float] = (3.0, 3.0)
+    bilateral: tuple[float, float, float] = (80.0, 13.0, 10.0)
+    crf_iterations: int = 10
+    final_crf: bool = False
+
+
+@dataclass(frozen=True)
 class RefineConfig:
     """Stage `refine`: from seeds to pseudo masks.
 
     Args:
         method: `none`: background where every map is at most the threshold, else the class with the largest map;
             `crf`: the same, then borders moved by the CRF; `irn`: seeds spread by a random walk up to the edges that
-            IRNet has learnt from confident labels, then the same.
-        background_threshold: That threshold, 0..1. IRN 0.25; with RIB's seeds 0.27 (COCO 0.22).
+            IRNet has learnt from confident labels, then the same; `psa`: seeds and background walk along affinities
+            that AffinityNet has learnt.
+        background_threshold: That threshold, 0..1. IRN 0.25; with RIB's seeds 0.27 (COCO 0.22). `psa` has none.
         crf: Settings of the CRF, for `crf` and for the confident labels of `irn`.
         irn: Settings of IRNet and the walk.
+        psa: Settings of AffinityNet and the walk.
     """
 
-    method: Literal["none", "crf", "irn"] = "none"
+    method: Literal["none", "crf", "irn", "psa"] = "none"
     background_threshold: float = 0.15
     crf: CRFConfig = field(default_factory=CRFConfig)
     irn: IRNConfig = field(default_factory=IRNConfig)
+    psa: PSAConfig = field(default_factory=PSAConfig)
 
 
 @dataclass(frozen=True)

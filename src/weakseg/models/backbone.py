@@ -1,9 +1,11 @@
-"""What a network must offer to stand under a classifier."""
+"""What a network must offer to carry a head, and what all networks with a head share: a trunk that may be frozen."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import Self
 
+import torch
 from torch import Tensor, nn
 
 
@@ -33,3 +35,54 @@ class Backbone(nn.Module, ABC):
     def forward(self, x: Tensor) -> Tensor:
         """Turn normalised images (N, 3, H, W) into the output (N, out_channels, h, w)."""
         return self.tail(self.trunk(x))
+
+
+class NetworkOnBackbone(nn.Module):
+    """A backbone, and in derived classes a head on it.
+
+    Args:
+        backbone: The network below the head.
+        freeze_trunk: Leave the backbone's trunk as it is: it gets no gradient, its batch norms stay on their running
+            statistics, and `trunk` returns a tensor without history.
+
+    Attributes:
+        backbone: The network below the head.
+        stride: The backbone's stride.
+        freeze_trunk: Whether the trunk is frozen.
+    """
+
+    def __init__(self, backbone: Backbone, *, freeze_trunk: bool) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.stride = backbone.stride
+        self.freeze_trunk = freeze_trunk
+        if freeze_trunk:
+            for module in backbone.trunk_modules():
+                module.requires_grad_(False)
+            self.train(self.training)
+
+    def train(self, mode: bool = True) -> Self:
+        """Set the mode of everything but a frozen trunk, which stays in evaluation mode."""
+        super().train(mode)
+        if self.freeze_trunk:
+            for module in self.backbone.trunk_modules():
+                module.eval()
+        return self
+
+    def trunk(self, x: Tensor) -> Tensor:
+        """Run the backbone's trunk.
+
+        Args:
+            x: (N, 3, H, W) float32 images, normalised as `weakseg.ops.images.normalise` does.
+
+        Returns:
+            Features (N, D, h', w'); without gradient history when the trunk is frozen.
+        """
+        if self.freeze_trunk:
+            with torch.no_grad():
+                return self.backbone.trunk(x)
+        return self.backbone.trunk(x)
+
+    def backbone_parameters(self) -> list[nn.Parameter]:
+        """Return the backbone's parameters that learn; with a frozen trunk those of its tail."""
+        return [parameter for parameter in self.backbone.parameters() if parameter.requires_grad]

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from weakseg.errors import ShapeError
-from weakseg.models.backbone import Backbone
+from weakseg.models.backbone import Backbone, NetworkOnBackbone
 from weakseg.models.resnet import BACKBONE_NAMES, build_backbone
 from weakseg.models.resnet38 import RESNET38_NAMES, build_resnet38
 from weakseg.spelling import require_option
@@ -19,7 +19,7 @@ HEAD_INIT_STD = 0.01
 """Standard deviation of the fresh 1x1 convolution: all logits start near 0, that is all probabilities near 0.5."""
 
 
-class Classifier(nn.Module):
+class Classifier(NetworkOnBackbone):
     """A classifier whose logits are the global averages of its score maps.
 
     `classifier(x)` equals `gap(head(trunk(x)))`; since pooling and the 1x1 convolution commute, this is the released
@@ -45,41 +45,12 @@ class Classifier(nn.Module):
     def __init__(
         self, backbone: Backbone, *, num_classes: int, freeze_trunk: bool, generator: torch.Generator | None = None
     ) -> None:
-        super().__init__()
+        super().__init__(backbone, freeze_trunk=freeze_trunk)
         if not 1 <= num_classes <= MAX_CLASSES:
             raise ShapeError(f"a classifier has 1 to {MAX_CLASSES} classes, got {num_classes}")
-        self.backbone = backbone
         self.classifier = nn.Conv2d(backbone.out_channels, num_classes, 1, bias=False)
         nn.init.normal_(self.classifier.weight, std=HEAD_INIT_STD, generator=generator)
         self.num_classes = num_classes
-        self.stride = backbone.stride
-        self.freeze_trunk = freeze_trunk
-        if freeze_trunk:
-            for module in backbone.trunk_modules():
-                module.requires_grad_(False)
-            self.train(self.training)
-
-    def train(self, mode: bool = True) -> Classifier:
-        """Set the mode of everything but a frozen trunk, which stays in evaluation mode."""
-        super().train(mode)
-        if self.freeze_trunk:
-            for module in self.backbone.trunk_modules():
-                module.eval()
-        return self
-
-    def trunk(self, x: Tensor) -> Tensor:
-        """Run the part below the head, the backbone's trunk.
-
-        Args:
-            x: (N, 3, H, W) float32 images, normalised as `weakseg.ops.images.normalise` does.
-
-        Returns:
-            Features (N, D, h', w'); without gradient history when the trunk is frozen.
-        """
-        if self.freeze_trunk:
-            with torch.no_grad():
-                return self.backbone.trunk(x)
-        return self.backbone.trunk(x)
 
     def head(self, features: Tensor) -> Tensor:
         """Turn the trunk's features into score maps (N, C, h, w) at `stride`: raw, neither pooled nor rectified."""
@@ -89,10 +60,6 @@ class Classifier(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return the logits (N, C) of normalised images (N, 3, H, W)."""
         return self.head(self.trunk(x)).mean(dim=(2, 3))
-
-    def backbone_parameters(self) -> list[nn.Parameter]:
-        """Return the backbone's parameters that learn; with a frozen trunk those of its tail."""
-        return [parameter for parameter in self.backbone.parameters() if parameter.requires_grad]
 
     def head_parameters(self) -> list[nn.Parameter]:
         """Return the parameters of the 1x1 convolution, which the released codes train 10 times faster."""

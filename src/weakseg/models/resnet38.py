@@ -17,6 +17,9 @@ from weakseg.models.backbone import Backbone
 from weakseg.models.resnet import IMAGE_CHANNELS, FixedBatchNorm2d
 from weakseg.spelling import require_option
 
+RESNET38_STRIDE = 8
+"""Ratio of the image's size to the output's: stages 2, 3 and 4 halve it each, in every form."""
+
 
 @dataclass(frozen=True, eq=False)
 class Levels:
@@ -142,8 +145,6 @@ class BottleneckUnit(nn.Module):
 class ResNet38Form:
     """Depths and widths of a network of this family; the defaults are the published ones.
 
-    Stages 2, 3 and 4 halve the size each, so that every form has stride 8.
-
     Args:
         stem: Channels of the first convolution.
         depths: Units of stages 2, 3, 4 and 5; stages 6 and 7 have one each.
@@ -215,7 +216,7 @@ class ResNet38(Backbone):
         self.b7 = BottleneckUnit(form.stage6[-1], form.stage7, dilation=form.dilations[2], dropout=drop7, norm=norm)
         self.bn7 = norm(form.stage7[-1])
         self.dropout = nn.Dropout2d(drop)
-        self.stride = 8
+        self.stride = RESNET38_STRIDE
         self.out_channels = form.stage7[-1]
         self.channels = LevelChannels(conv4=form.widths[-1], conv5=form.stage5[-1], conv6=form.stage7[-1])
         for module in self.modules():

@@ -1,7 +1,7 @@
 """Published weights: checkpoints of the official implementations, and ImageNet starts for backbones.
 
 `load_official` rebuilds a network from an official checkpoint, `load_backbone` fills the backbone of a fresh one.
-Names are translated here and nowhere else.
+Names are translated by `weakseg.models.official_names`.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import re
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from http.client import HTTPException
 from pathlib import Path
 
@@ -20,9 +21,21 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from weakseg.errors import ArtifactError, ConfigError
-from weakseg.models.checkpoints import abridge, as_tensors, fit_state, read_checkpoint
+from weakseg.models.affinitynet import build_affinitynet
+from weakseg.models.checkpoints import as_tensors, fit_state, read_checkpoint
 from weakseg.models.classifier import Classifier, build_classifier
-from weakseg.models.irnet import IRNet, build_irnet
+from weakseg.models.irnet import build_irnet
+from weakseg.models.mxnet_params import read_mxnet_params
+from weakseg.models.official_names import (
+    cam_prefixes,
+    irn_prefixes,
+    merge_aliases,
+    rename_mxnet_resnet38,
+    resnet38_aff_prefixes,
+    resnet38_cls_prefixes,
+    resnet38_seam_prefixes,
+)
+from weakseg.models.seam import SEAM, build_seam
 from weakseg.spelling import require_option
 
 IMAGENET_URLS = {
@@ -32,11 +45,17 @@ IMAGENET_URLS = {
 }
 """torchvision's IMAGENET1K_V1 weights; the eight digits in a file's name begin its SHA-256."""
 
-_TORCHVISION_HEADS: tuple[str, ...] = ("fc.",)
-_WEAKSEG_HEADS: tuple[str, ...] = ("classifier.", "aspp.", "edge.", "displacement.", "mean_displacement")
+_PLAIN_HEADS: tuple[str, ...] = ("fc.", "fc8.", "f8_", "f9.")
+"""Torchvision's head, and those of PSA and SEAM."""
+
+_WEAKSEG_HEADS: tuple[str, ...] = (
+    *("classifier.", "aspp."),
+    *("edge.", "displacement.", "mean_displacement"),
+    *("reduce_", "mix."),
+    *("correlation.", "background_weight"),
+)
 _CLASSIFIER_WEIGHT = "classifier.weight"
-_RESNET_PARTS = ("conv1", "bn1", "layer1", "layer2", "layer3", "layer4")
-_MERGES = ("merge_late", "merge_all")
+_MXNET_SUFFIX = ".params"
 
 
 def load_official(
@@ -53,12 +72,14 @@ def load_official(
     Args:
         path_or_state_dict: A `.pth` or `.safetensors` file, or its content: tensors or NumPy arrays by name.
         kind: `resnet50_cam`: the CAM classifier of IRN and RIB. The number of classes is read off the checkpoint.
-            `resnet50_irn`: the IRNet of IRN and RIB, which knows no classes.
+            `resnet50_irn`: the IRNet of IRN and RIB, which knows no classes. `resnet38_cls`: the classifier of PSA.
+            `resnet38_aff`: the AffinityNet of PSA. `resnet38_seam`: SEAM.
         trust_pickle: Let a pickle that holds more than tensors run its code; see `read_checkpoint`.
 
     Returns:
-        The network on the CPU, float32, in evaluation mode; for `resnet50_cam` a `Classifier` with frozen trunk and
-        fixed batch norm, as its authors train it, for `resnet50_irn` an `IRNet`.
+        The network on the CPU, float32, in evaluation mode: for `resnet50_cam` and `resnet38_cls` a `Classifier`, for
+        `resnet50_irn` an `IRNet`, for `resnet38_aff` an `AffinityNet`, for `resnet38_seam` a `SEAM`; trunks are frozen
+        and batch norms fixed, as the authors train them.
 
     Raises:
         ConfigError: If the kind is unknown.
@@ -72,7 +93,7 @@ def load_official(
     else:
         where = str(path_or_state_dict)
         tensors = read_checkpoint(Path(path_or_state_dict), trust_pickle=trust_pickle)
-    return _BUILDERS[kind](tensors, where).eval()
+    return _KINDS[kind].load(tensors, where).eval()
 
 
 @dataclass(frozen=True)
@@ -98,8 +119,8 @@ def load_backbone(
     Args:
         backbone: Network to fill, from `build_backbone`.
         source: `imagenet` downloads torchvision's weights once and checks their hash; `none` leaves the backbone as
-            it is; anything else is the path of a checkpoint in torchvision's layout (its `fc.*` is left out) or of a
-            weakseg classifier or segmenter (its `backbone.*` is taken).
+            it is; anything else is the path of a checkpoint in torchvision's or PSA's layout (its head is left out) or
+            of a weakseg network (its `backbone.*` is taken), or, for `resnet38`, of MXNet weights (`.params`).
         name: The backbone's name, which selects the ImageNet weights.
         cache_dir: Folder of downloads; `torch.hub`'s checkpoint folder if None, which torchvision shares.
         trust_pickle: Let a pickle that holds more than tensors run its code; see `read_checkpoint`.
@@ -116,19 +137,31 @@ def load_backbone(
         path = Path(source)
         if not path.is_file():
             raise ArtifactError(f"weights '{source}': expected 'imagenet', 'none' or a checkpoint file; no such file")
-    tensors = read_checkpoint(path, trust_pickle=trust_pickle)
-    if any(key.startswith("backbone.") for key in tensors):
-        prefix, other_parts = "backbone.", _WEAKSEG_HEADS
+    if path.suffix == _MXNET_SUFFIX:
+        state, ignored = rename_mxnet_resnet38(read_mxnet_params(path), where=str(path))
     else:
-        prefix, other_parts = "", _TORCHVISION_HEADS
-    ignored = tuple(key for key in tensors if key.startswith(other_parts))
-    state = {key.removeprefix(prefix): tensor for key, tensor in tensors.items() if key not in ignored}
+        state, ignored = _split_backbone(read_checkpoint(path, trust_pickle=trust_pickle))
     fit_state(backbone, state, where=f"{path} as {name}")
     return LoadedWeights(origin=str(path), loaded=tuple(state), ignored=ignored)
 
 
+def _split_backbone(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], tuple[str, ...]]:
+    """Return a checkpoint's tensors of the backbone by their names in it, and the names of those of known heads."""
+    if any(key.startswith("backbone.") for key in tensors):
+        prefix, other_parts = "backbone.", _WEAKSEG_HEADS
+    else:
+        prefix, other_parts = "", _PLAIN_HEADS
+    ignored = tuple(key for key in tensors if key.startswith(other_parts))
+    return {key.removeprefix(prefix): tensor for key, tensor in tensors.items() if key not in ignored}, ignored
+
+
 def _download_imagenet(name: str, cache_dir: Path | None) -> Path:
     """Return the file of a backbone's ImageNet weights, downloading it unless it is there; its hash is checked."""
+    if name == "resnet38":
+        raise ConfigError(
+            "there is no address to download ImageNet weights for 'resnet38' from; set weights to the path of the "
+            "authors' MXNet file (.params) or of a converted one (.pth), or to 'none'"
+        )
     if name not in IMAGENET_URLS:
         raise ConfigError(
             f"there are no ImageNet weights for '{name}'; set weights to 'none' or a path, "
@@ -163,89 +196,71 @@ def _hash_prefix(file_name: str) -> str:
     return match.group(1)
 
 
-def _build_resnet50_cam(tensors: Mapping[str, Tensor], where: str) -> Classifier:
-    state = _merge_aliases(tensors, _cam_prefixes(), where=where)
+@dataclass(frozen=True)
+class _Kind:
+    """How one kind of official checkpoint becomes a network.
+
+    Args:
+        prefixes: Returns our prefix for each official prefix.
+        build: Returns the network, of any weights, for renamed tensors; the string is for error messages.
+        finish: Changes what renaming alone does not bring into our form.
+    """
+
+    prefixes: Callable[[], Mapping[str, str]]
+    build: Callable[[Mapping[str, Tensor], str], nn.Module]
+    finish: Callable[[dict[str, Tensor]], dict[str, Tensor]] = dict
+
+    def load(self, tensors: Mapping[str, Tensor], where: str) -> nn.Module:
+        """Return the network with the checkpoint's weights."""
+        state = self.finish(merge_aliases(tensors, self.prefixes(), where=where))
+        network = self.build(state, where)
+        fit_state(network, state, where=where)
+        return network
+
+
+def _build_as_trained(
+    name: str, official_weight: str, channels: int, state: Mapping[str, Tensor], where: str
+) -> Classifier:
+    """Build a classifier for as many classes as the state has, set up as its authors train it."""
+    num_classes = _count_classes(official_weight, channels, state, where)
+    return build_classifier(name, num_classes=num_classes, freeze_trunk=True, fixed_norm=True)
+
+
+def _build_seam(state: Mapping[str, Tensor], where: str) -> SEAM:
+    """Build a SEAM for as many classes as the state has, set up as its authors train it."""
+    num_classes = _count_classes("fc8.weight", 4096, state, where)
+    return build_seam("resnet38", num_classes=num_classes, freeze_trunk=True, fixed_norm=True)
+
+
+def _split_background(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Part the weights that score the background from those of the classes, which come behind it."""
     weight = state.get(_CLASSIFIER_WEIGHT)
     if weight is None or weight.ndim != 4:
-        raise ArtifactError(f"{where}: expected '{_CLASSIFIER_WEIGHT}' of shape (C, 2048, 1, 1); is it resnet50_cam's?")
-    classifier = build_classifier("resnet50", num_classes=weight.shape[0], freeze_trunk=True, fixed_norm=True)
-    fit_state(classifier, state, where=where)
-    return classifier
+        return state  # `_count_classes` refuses it
+    return state | {_CLASSIFIER_WEIGHT: weight[1:], "background_weight": weight[:1]}
 
 
-def _build_resnet50_irn(tensors: Mapping[str, Tensor], where: str) -> IRNet:
-    irnet = build_irnet("resnet50")
-    fit_state(irnet, _merge_aliases(tensors, _irn_prefixes(), where=where), where=where)
-    return irnet
+def _count_classes(official_weight: str, channels: int, state: Mapping[str, Tensor], where: str) -> int:
+    """Return the number of classes that a state's classifier scores, whose weight has that official name."""
+    weight = state.get(_CLASSIFIER_WEIGHT)
+    if weight is None or weight.ndim != 4:
+        raise ArtifactError(
+            f"{where}: expected '{official_weight}' of shape (C, {channels}, 1, 1), got "
+            f"{'none' if weight is None else tuple(weight.shape)}; is the checkpoint of another kind?"
+        )
+    return weight.shape[0]
 
 
-def _cam_prefixes() -> dict[str, str]:
-    """Return our prefix for each prefix under which the CAM network registers a part, several times over.
-
-    Its `stage1` is a Sequential of conv1, bn1, ReLU, max-pool and layer1; `stage2` to `stage4` hold one layer each;
-    `backbone` lists the stages again and `newly_added` the classifier.
-    """
-    prefixes = _resnet_prefixes()
-    for stage in ("stage1.", "backbone.0."):
-        for index, part in ((0, "conv1"), (1, "bn1"), (4, "layer1")):
-            prefixes[f"{stage}{index}."] = f"backbone.{part}."
-    for number in (2, 3, 4):
-        for stage in (f"stage{number}.", f"backbone.{number - 1}."):
-            prefixes[f"{stage}0."] = f"backbone.layer{number}."
-    return prefixes | {"classifier.": "classifier.", "newly_added.0.": "classifier."}
-
-
-def _irn_prefixes() -> dict[str, str]:
-    """Return our prefix for each prefix under which IRNet registers a part, several times over.
-
-    Here `stage1` holds conv1 and bn1, and `stage2` to `stage5` one layer each; `edge_layers` and `dp_layers` list the
-    parts of the branches again. Each part is a Sequential of a convolution and a norm, the last one of the
-    displacement branch also of the predicting convolution and of the displacement's mean.
-    """
-    prefixes = _resnet_prefixes()
-    for stage in ("stage1.", "backbone.0."):
-        prefixes |= {f"{stage}0.": "backbone.conv1.", f"{stage}1.": "backbone.bn1."}
-    for number in (1, 2, 3, 4):
-        for stage in (f"stage{number + 1}.", f"backbone.{number}."):
-            prefixes[f"{stage}0."] = f"backbone.layer{number}."
-    levels = [f"levels.{index}" for index in range(5)]
-    for branch, official, parts in (("edge", "edge", levels), ("displacement", "dp", [*levels, *_MERGES])):
-        for index, part in enumerate(parts):
-            for name in (f"fc_{official}{index + 1}.", f"{official}_layers.{index}."):
-                prefixes |= {f"{name}0.": f"{branch}.{part}.convolution.", f"{name}1.": f"{branch}.{part}.norm."}
-    prefixes |= {"fc_edge6.": "edge.predict.", "edge_layers.5.": "edge.predict."}
-    for name in ("fc_dp7.", "dp_layers.6."):
-        prefixes |= {f"{name}3.": "displacement.predict.", f"{name}4.running_mean": "mean_displacement"}
-    return prefixes | {"mean_shift.running_mean": "mean_displacement"}
-
-
-def _resnet_prefixes() -> dict[str, str]:
-    """Return our prefix for each part of a ResNet under its plain name."""
-    return {f"resnet50.{part}.": f"backbone.{part}." for part in _RESNET_PARTS}
-
-
-def _merge_aliases(tensors: Mapping[str, Tensor], prefixes: Mapping[str, str], *, where: str) -> dict[str, Tensor]:
-    """Rename tensors by prefix and merge those that land on one name, which must then be equal."""
-    merged: dict[str, Tensor] = {}
-    unexpected = []
-    for alias, tensor in tensors.items():
-        prefix = next((prefix for prefix in prefixes if alias.startswith(prefix)), None)
-        if prefix is None:
-            unexpected.append(alias)
-            continue
-        name = prefixes[prefix] + alias.removeprefix(prefix)
-        if name in merged and not torch.equal(merged[name], tensor):
-            raise ArtifactError(f"{where}: '{alias}' differs from the other names of the same tensor ({name})")
-        merged[name] = tensor
-    if unexpected:
-        raise ArtifactError(f"{where}: holds {len(unexpected)} unexpected parameters: {abridge(unexpected)}")
-    return merged
-
-
-_BUILDERS: dict[str, Callable[[Mapping[str, Tensor], str], nn.Module]] = {
-    "resnet50_cam": _build_resnet50_cam,
-    "resnet50_irn": _build_resnet50_irn,
+_KINDS = {
+    "resnet50_cam": _Kind(cam_prefixes, partial(_build_as_trained, "resnet50", "classifier.weight", 2048)),
+    "resnet50_irn": _Kind(irn_prefixes, lambda state, where: build_irnet("resnet50")),
+    "resnet38_cls": _Kind(resnet38_cls_prefixes, partial(_build_as_trained, "resnet38", "fc8.weight", 4096)),
+    "resnet38_seam": _Kind(resnet38_seam_prefixes, _build_seam, finish=_split_background),
+    "resnet38_aff": _Kind(
+        resnet38_aff_prefixes,
+        lambda state, where: build_affinitynet("resnet38", freeze_trunk=True, fixed_norm=True),
+    ),
 }
 
-OFFICIAL_KINDS: tuple[str, ...] = tuple(_BUILDERS)
+OFFICIAL_KINDS: tuple[str, ...] = tuple(_KINDS)
 """Kinds of official checkpoints `load_official` reads."""

@@ -168,6 +168,16 @@ class NetworkFolder:
         return self.root / "checkpoint.safetensors"
 
     @property
+    def donors(self) -> Path:
+        """How many objects of each class were found for pasting, JSON; only with context decoupling."""
+        return self.root / "donors.json"
+
+    @property
+    def pasted_sheet(self) -> Path:
+        """Some images with pasted objects, PNG; only with context decoupling."""
+        return self.root / "pasted.png"
+
+    @property
     def history(self) -> Path:
         """One record per epoch, JSON."""
         return self.root / "history.json"

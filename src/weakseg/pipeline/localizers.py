@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -18,7 +19,9 @@ from weakseg.config.schema import LocalizeConfig
 from weakseg.data.partners import PartnerSource
 from weakseg.localize.cam import score_maps
 from weakseg.localize.rib import adapt
+from weakseg.localize.seam import refined_score_maps
 from weakseg.models.classifier import Classifier
+from weakseg.models.seam import SEAM
 from weakseg.ops.pooling import RELEASED_CLASSES
 from weakseg.pipeline.artifacts import load_stop_reason
 from weakseg.pipeline.networks import make_augmentation
@@ -64,9 +67,11 @@ def open_localizer(context: Context, classifier: Classifier) -> Iterator[Localiz
     """Open the recipe's localisation method for a block of calls."""
     config = context.config.localize
     if config.method == "cam":
-        yield lambda sample, image, position: Localized(
-            score_maps(classifier, image, sample.tags, scales=config.scales)
+        # The released SEAM makes its seeds from the refined maps.
+        scores = (
+            partial(refined_score_maps, classifier) if isinstance(classifier, SEAM) else partial(score_maps, classifier)
         )
+        yield lambda sample, image, position: Localized(scores(image, sample.tags, scales=config.scales))
     else:
         with open_rib(context, classifier) as localizer:
             yield localizer

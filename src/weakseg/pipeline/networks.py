@@ -11,14 +11,16 @@ from typing import TypeVar
 
 import torch
 
-from weakseg.config.schema import AugmentConfig, ClassifierConfig, IRNConfig, OptimConfig, SegmenterConfig
+from weakseg.config.schema import AugmentConfig, ClassifierConfig, IRNConfig, OptimConfig, PSAConfig, SegmenterConfig
 from weakseg.data.transforms import Augmentation
 from weakseg.errors import ArtifactError, ConfigError
 from weakseg.files import JsonValue, write_json
+from weakseg.models.affinitynet import AffinityNet, build_affinitynet
 from weakseg.models.checkpoints import fit_state
 from weakseg.models.classifier import Classifier, build_classifier
 from weakseg.models.deeplab import Segmenter, build_segmenter
 from weakseg.models.irnet import IRNet, build_irnet
+from weakseg.models.seam import build_seam
 from weakseg.models.weights import load_backbone
 from weakseg.pipeline.artifacts import NetworkFolder, load_info, load_state, load_tensors, save_state, save_tensors
 from weakseg.pipeline.runtime import make_generator
@@ -29,7 +31,7 @@ from weakseg.types import ClassSet
 
 logger = logging.getLogger("weakseg")
 
-Network = TypeVar("Network", Classifier, IRNet, Segmenter)
+Network = TypeVar("Network", AffinityNet, Classifier, IRNet, Segmenter)
 
 WEIGHTS_FROM = "weights_from"
 """Entry of a network file's information: where the weights came from that its training began with."""
@@ -53,7 +55,8 @@ def start_classifier(
         ConfigError: If there are no ImageNet weights for the backbone.
         ArtifactError: If weights are missing, damaged or another network's.
     """
-    classifier = build_classifier(
+    build = build_seam if config.method == "seam" else build_classifier
+    classifier = build(
         config.name,
         num_classes=len(classes),
         freeze_trunk=config.freeze_trunk,
@@ -87,8 +90,21 @@ def start_irnet(config: IRNConfig, folder: NetworkFolder, *, classifier: Network
     return irnet, _start_backbone(irnet, config.name, config.weights, folder, classifier, section="refine.irn")
 
 
+def start_affinitynet(
+    config: PSAConfig, folder: NetworkFolder, *, classifier: NetworkFolder, seed: int
+) -> tuple[AffinityNet, str]:
+    """Build an AffinityNet with its initial weights; see `start_segmenter`."""
+    network = build_affinitynet(
+        config.name,
+        freeze_trunk=config.freeze_trunk,
+        fixed_norm=config.fixed_norm,
+        generator=make_generator(seed),
+    )
+    return network, _start_backbone(network, config.name, config.weights, folder, classifier, section="refine.psa")
+
+
 def _start_backbone(
-    model: IRNet | Segmenter,
+    model: AffinityNet | IRNet | Segmenter,
     name: str,
     source: str,
     folder: NetworkFolder,
@@ -109,7 +125,9 @@ def _start_backbone(
     return "classifier"
 
 
-def _load_start(model: Classifier | IRNet | Segmenter, name: str, source: str, folder: NetworkFolder) -> str:
+def _load_start(
+    model: AffinityNet | Classifier | IRNet | Segmenter, name: str, source: str, folder: NetworkFolder
+) -> str:
     """Load initial weights and say where they came from; `auto` falls back to random ones and warns."""
     if folder.checkpoint.is_file():
         return str(load_info(folder.checkpoint).get(WEIGHTS_FROM))
@@ -167,7 +185,7 @@ def make_hooks(folder: NetworkFolder, tick: Tick, *, weights_from: str) -> Train
 
 def save_network(
     folder: NetworkFolder,
-    model: Classifier | IRNet | Segmenter,
+    model: AffinityNet | Classifier | IRNet | Segmenter,
     info: dict[str, JsonValue],
     history: tuple[EpochRecord, ...],
 ) -> None:
@@ -199,11 +217,17 @@ def load_history(folder: NetworkFolder) -> tuple[EpochRecord, ...]:
 
 
 def describe_network(
-    config: ClassifierConfig | IRNConfig | SegmenterConfig, classes: ClassSet, *, kind: str, weights_from: str
+    config: ClassifierConfig | IRNConfig | PSAConfig | SegmenterConfig,
+    classes: ClassSet,
+    *,
+    kind: str,
+    weights_from: str,
 ) -> dict[str, JsonValue]:
     """Return what a weights file must say of itself to be loaded without its recipe."""
     rates = list(config.aspp_rates) if isinstance(config, SegmenterConfig) else None
+    method = {"method": config.method} if isinstance(config, ClassifierConfig) else {}
     return {
+        **method,
         "kind": kind,
         "name": config.name,
         "classes": list(classes),
@@ -223,7 +247,8 @@ def load_classifier(path: Path, device: torch.device) -> tuple[Classifier, Class
     """
 
     def build(name: str, classes: ClassSet, info: dict[str, JsonValue]) -> Classifier:
-        return build_classifier(name, num_classes=len(classes), freeze_trunk=True, fixed_norm=True)
+        build = build_seam if info.get("method") == "seam" else build_classifier
+        return build(name, num_classes=len(classes), freeze_trunk=True, fixed_norm=True)
 
     return _load(path, "classifier", build, device)
 
@@ -243,6 +268,15 @@ def load_segmenter(path: Path, device: torch.device) -> tuple[Segmenter, ClassSe
 def load_irnet(path: Path, device: torch.device) -> tuple[IRNet, ClassSet]:
     """Load a trained IRNet for inference; see `load_classifier`."""
     return _load(path, "refiner", lambda name, classes, info: build_irnet(name), device)
+
+
+def load_affinitynet(path: Path, device: torch.device) -> tuple[AffinityNet, ClassSet]:
+    """Load a trained AffinityNet for inference; see `load_classifier`."""
+
+    def build(name: str, classes: ClassSet, info: dict[str, JsonValue]) -> AffinityNet:
+        return build_affinitynet(name, freeze_trunk=True, fixed_norm=True)
+
+    return _load(path, "refiner", build, device)
 
 
 def _load(

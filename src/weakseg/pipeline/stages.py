@@ -17,6 +17,7 @@ from weakseg.errors import ConfigError
 from weakseg.models.classifier import Classifier
 from weakseg.ops.images import limit_side
 from weakseg.pipeline.artifacts import save_seed
+from weakseg.pipeline.classifiers import fit_classifier, open_pasting
 from weakseg.pipeline.comparison import choose_compared, comparison_files, save_trace
 from weakseg.pipeline.images import iterate_pending, seeded_datasets
 from weakseg.pipeline.localizers import count_stops, describe_stops, open_localizer, open_rib
@@ -30,10 +31,9 @@ from weakseg.pipeline.networks import (
     start_classifier,
     start_segmenter,
 )
-from weakseg.pipeline.refiners import refine_seeds, refined_files
+from weakseg.pipeline.refiners import mask_threshold, refine_seeds, refined_files
 from weakseg.pipeline.runner import Context, Stage
 from weakseg.pipeline.runtime import show_progress
-from weakseg.train.classify import train_classifier
 from weakseg.train.distributed import wait_for_all
 from weakseg.train.segment import train_segmenter
 
@@ -45,20 +45,14 @@ def classify(context: Context) -> str:
     folder = context.folder.network("classifier")
     classifier, weights_from = start_classifier(config, classes, folder, seed=runtime.seed)
     classifier.to(context.device)
+    pasting = open_pasting(context)
     with show_progress("training the classifier") as tick:
-        history = train_classifier(
-            classifier,
-            context.train,
-            context.val,
-            augmentation=make_augmentation(config.augment),
-            plan=make_plan(config.optim, epochs=config.epochs, batch_size=config.batch_size, workers=runtime.workers),
-            seed=runtime.seed,
-            max_side_px=context.config.data.max_side_px,
-            hooks=make_hooks(folder, tick, weights_from=weights_from),
-        )
+        history = fit_classifier(context, classifier, pasting, make_hooks(folder, tick, weights_from=weights_from))
     info = describe_network(config, classes, kind="classifier", weights_from=weights_from)
     save_network(folder, classifier, info, history)
     summary = f"{len(context.train)} images, loss {history[-1].loss:.4f}"
+    if pasting is not None:
+        summary += f", {len(pasting.donors)} donors"
     reached = history[-1].metrics.get("map", math.nan)
     if context.val is not None and not math.isnan(reached):
         summary += f", mAP {100 * reached:.1f} on {context.val.split}, {len(context.val)} images"
@@ -116,9 +110,9 @@ def refine(context: Context) -> str:
     config, datasets = context.config.refine, seeded_datasets(context)
     refine_seeds(context, datasets)
     how = "" if config.method == "none" else f" by {config.method.upper()}"
-    return (
-        f"masks of {sum(map(len, datasets))} images{how}, background threshold {config.background_threshold:g} (fixed)"
-    )
+    threshold = mask_threshold(context.config.refine)
+    chosen = "" if threshold is None else f", background threshold {threshold:g} (fixed)"
+    return f"masks of {sum(map(len, datasets))} images{how}{chosen}"
 
 
 def segment(context: Context) -> str:

@@ -6,7 +6,6 @@ import logging
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
-from weakseg.config.schema import RunConfig
 from weakseg.data.base import Dataset
 from weakseg.data.coco_results import write_coco_results
 from weakseg.errors import DataError
@@ -14,6 +13,7 @@ from weakseg.ops.detection import DetectionResult, DetectionScores
 from weakseg.ops.instances import Instances, InstanceTruth
 from weakseg.pipeline.artifacts import RunFolder
 from weakseg.pipeline.images import seeded_datasets
+from weakseg.pipeline.irn import makes_instances
 from weakseg.pipeline.runner import Context
 from weakseg.pipeline.runtime import show_progress
 from weakseg.refine.instance_files import load_instances
@@ -21,11 +21,6 @@ from weakseg.tasks.scores import InstanceScore, number, numbers
 from weakseg.types import Sample
 
 logger = logging.getLogger("weakseg")
-
-
-def makes_instances(config: RunConfig) -> bool:
-    """Say whether the stage `refine` finds instances."""
-    return config.refine.method == "irn" and config.refine.irn.instances
 
 
 def score_instances(context: Context, notes: list[str], faults: Collection[str]) -> tuple[InstanceScore, ...]:

@@ -17,6 +17,7 @@ from weakseg.ops.metrics import ConfusionMatrix, ThresholdSweep
 from weakseg.pipeline.artifacts import RunFolder, load_info, load_seed, save_mask
 from weakseg.pipeline.images import iterate_pending, seeded_datasets
 from weakseg.pipeline.networks import WEIGHTS_FROM, load_history, load_segmenter
+from weakseg.pipeline.refiners import mask_threshold
 from weakseg.pipeline.runner import Context, Stage
 from weakseg.pipeline.runtime import show_progress
 from weakseg.tasks.compare import score_comparison
@@ -141,6 +142,7 @@ class SplitTally:
         if self.masks.images == 0:
             notes.append(f"{split}: no truth masks, so seeds and masks are not scored")
             return
+        threshold = mask_threshold(self.context.config.refine)
         sweep = self.sweep.result()
         scores.append(score_sweep(sweep, split=split))
         curves.append(make_curve(sweep, split=split))
@@ -150,8 +152,8 @@ class SplitTally:
                 subject="masks",
                 split=split,
                 given_tags=True,
-                threshold_choice="fixed",
-                threshold=self.context.config.refine.background_threshold,
+                threshold_choice="none" if threshold is None else "fixed",
+                threshold=threshold,
             )
         )
 

@@ -12,8 +12,9 @@ from weakseg.data.base import Dataset, Problem
 from weakseg.ops.color import heat
 from weakseg.pipeline.artifacts import RunFolder, load_tensors
 from weakseg.pipeline.images import seeded_datasets
+from weakseg.pipeline.irn import makes_instances
+from weakseg.pipeline.refiners import mask_threshold
 from weakseg.pipeline.runner import Context
-from weakseg.tasks.detections import makes_instances
 from weakseg.tasks.gallery import build_gallery
 from weakseg.tasks.report_charts import build_threshold_charts, build_training_charts
 from weakseg.tasks.report_comparison import build_comparison
@@ -47,7 +48,7 @@ _CHOICES: dict[ThresholdChoice, str] = {
         "not a result one would get without truth"
     ),
     "label-free": "chosen from the data without truth masks",
-    "none": "there is none: the network itself decides between background and classes",
+    "none": "there is none: the background competes with the classes, in a network or in the walk of AffinityNet",
 }
 
 _SEVERITIES = ("error", "warning", "note")
@@ -145,6 +146,7 @@ def _build_facts(context: Context, metrics: Metrics) -> tuple[Fact, ...]:
     config = context.config
     seeded = " and ".join(f"{dataset.split} ({_count(len(dataset), 'image')})" for dataset in seeded_datasets(context))
     scales = ", ".join(f"{scale:g}" for scale in config.localize.scales)
+    threshold = mask_threshold(config.refine)
     return (
         Fact("Training split", _describe_split(context.train)),
         Fact("Validation split", "none" if context.val is None else _describe_split(context.val)),
@@ -154,7 +156,8 @@ def _build_facts(context: Context, metrics: Metrics) -> tuple[Fact, ...]:
         Fact("Seeds", f"{config.localize.method.upper()} at scales {scales}, on {seeded}"),
         Fact(
             "Masks",
-            f"refinement {config.refine.method}, background threshold {config.refine.background_threshold:g} (fixed)",
+            f"refinement {config.refine.method}, "
+            + (f"background threshold {threshold:g} (fixed)" if threshold is not None else "no background threshold"),
         ),
         *([_instance_fact(config)] if makes_instances(config) else []),
         Fact(

@@ -45,8 +45,14 @@ def run_recipe(config: RunConfig, out: Path, *, only: str | None = None, redo: s
 
 
 def absolute_paths(config: RunConfig) -> RunConfig:
-    """Return the configuration with the data's paths made absolute, so that a run can be taken up from anywhere."""
-    data = config.data
-    root = None if data.root is None else str(Path(data.root).expanduser().absolute())
-    tags = None if data.tags is None else str(Path(data.tags).expanduser().absolute())
-    return replace(config, data=replace(data, root=root, tags=tags))
+    """Return the configuration with its paths made absolute, so that a run can be taken up from anywhere."""
+    data, cda = config.data, config.classifier.cda
+    return replace(
+        config,
+        data=replace(data, root=_absolute(data.root), tags=_absolute(data.tags)),
+        classifier=replace(config.classifier, cda=replace(cda, masks=_absolute(cda.masks))),
+    )
+
+
+def _absolute(path: str | None) -> str | None:
+    return None if path is None else str(Path(path).expanduser().absolute())

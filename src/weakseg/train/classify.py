@@ -7,16 +7,17 @@ import torch
 from torch import Tensor, nn
 
 from weakseg.data.base import Dataset
-from weakseg.data.loaders import Batch, CropSet, iterate_images
+from weakseg.data.loaders import Batch, iterate_images
 from weakseg.data.transforms import Augmentation
 from weakseg.models.classifier import Classifier
 from weakseg.models.modes import evaluating
 from weakseg.ops.images import limit_side, normalise
 from weakseg.ops.losses import multilabel_soft_margin
 from weakseg.ops.metrics import mean_average_precision
+from weakseg.train.cda import Pasting, train_on_tags
 from weakseg.train.distributed import rank, sum_over_ranks, world_size
 from weakseg.train.loop import EpochRecord
-from weakseg.train.plan import NO_HOOKS, TrainingHooks, TrainingPlan, train_on_crops
+from weakseg.train.plan import NO_HOOKS, TrainingHooks, TrainingPlan
 
 VALIDATION_BATCH = 16
 """Whole images of one size per forward pass when mAP is measured; changes no number beyond rounding."""
@@ -31,6 +32,7 @@ def train_classifier(
     plan: TrainingPlan,
     seed: int,
     max_side_px: int | None = None,
+    pasting: Pasting | None = None,
     hooks: TrainingHooks = NO_HOOKS,
 ) -> tuple[EpochRecord, ...]:
     """Train a classifier in place with the multi-label soft-margin loss, unknown tags left out.
@@ -43,6 +45,7 @@ def train_classifier(
         plan: How to train.
         seed: Seed of order and augmentation.
         max_side_px: Larger images of `val` are shrunk to this longer side; None for no limit.
+        pasting: Donors of context decoupling (`weakseg.train.cda`), or None for plain images.
         hooks: Where to report to and go on from.
 
     Returns:
@@ -53,10 +56,13 @@ def train_classifier(
         assert val is not None
         return {"map": measure_map(classifier, val, workers=plan.workers, max_side_px=max_side_px)}
 
-    return train_on_crops(
+    return train_on_tags(
         classifier,
-        CropSet(train, augmentation, seed=seed),
+        train,
         plan,
+        augmentation=augmentation,
+        seed=seed,
+        pasting=pasting,
         loss=classification_loss,
         validate=None if val is None else validate,
         hooks=hooks,

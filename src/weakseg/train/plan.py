@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from weakseg.data.loaders import Batch, CropSet, EpochOfCrops, load_crops
+from weakseg.models.affinitynet import AffinityNet
 from weakseg.models.classifier import Classifier
 from weakseg.models.deeplab import Segmenter
 from weakseg.models.irnet import IRNet
@@ -62,7 +63,7 @@ class TrainingHooks:
 
 NO_HOOKS = TrainingHooks()
 
-Trainable = Classifier | IRNet | Segmenter
+Trainable = AffinityNet | Classifier | IRNet | Segmenter
 """Networks that say which of their parameters learn at the base rate and which at the rate of the head."""
 
 

@@ -1,0 +1,116 @@
+"""Annotations for CVAT, format "Segmentation mask 1.1": one zip to upload to a task.
+
+The format: https://docs.cvat.ai/docs/dataset_management/formats/format-smask/ . CVAT reads it by Datumaro, whose rules
+for VOC masks (https://openvinotoolkit.github.io/datumaro/stable/docs/data-formats/formats/pascal_voc.html) add:
+
+- Every colour of `SegmentationClass` must be in `labelmap.txt`, every colour of `SegmentationObject` in the map of 256
+  colours that VOC has (https://github.com/cvat-ai/cvat/issues/6830). A mask read as numbers instead of colours must
+  hold places in `labelmap.txt` (issue 7847). A palette PNG of labels with VOC's colours says the same either way.
+- Where the object is 0 there is no annotation, so background needs no label in the task. Declared as a void class, 255
+  would become an annotation of a label that the task does not have, and the import would fail: void is left
+  unannotated, like background.
+"""
+
+from __future__ import annotations
+
+import zipfile
+
+import numpy as np
+from numpy.typing import NDArray
+
+from weakseg.data.export.folder import ExportFolder
+from weakseg.data.export.names import escape, escape_controls
+from weakseg.data.export.objects import ObjectMap, divide_objects
+from weakseg.data.export.split import LabelledSplit, VoidCount
+from weakseg.data.masks import encode_mask
+from weakseg.errors import DataError
+from weakseg.files import JsonValue, atomic_open, write_json
+from weakseg.ops.color import label_palette
+
+ARCHIVE, LABELS = "annotations.zip", "labels.json"
+
+_BACKGROUND = "background"
+_MOST_OBJECTS = 255
+_OLDEST_DATE = (1980, 1, 1, 0, 0, 0)
+"""The same content then gives the same bytes."""
+
+
+def write_cvat(split: LabelledSplit, folder: ExportFolder) -> list[str]:
+    """Write `annotations.zip`, and `labels.json` to paste into the raw view of the task's labels.
+
+    The zip holds `labelmap.txt`, `ImageSets/Segmentation/default.txt`, and per image `SegmentationClass/<id>.png` and
+    `SegmentationObject/<id>.png`. Objects are those of `divide_objects`; an image with more than 255 has one per class.
+
+    Args:
+        split: What to export. Ids keep their folders, as the names of a task's images do. A class name that the list
+            of labels cannot hold is percent-encoded, see `label_names`.
+        folder: Where to.
+
+    Returns:
+        What the format could not hold, for the user.
+
+    Raises:
+        DataError: If a mask is missing or damaged, or an id cannot stand in a list of lines.
+        ArtifactError: If a file cannot be written, or instances are missing or damaged.
+    """
+    void, names, crowded = VoidCount(), label_names(split), 0
+    colours = label_palette().tolist()
+    for sample in split.samples:
+        _require_listable(sample.id)
+    with atomic_open(folder.claim(ARCHIVE)) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        rows = [
+            f"{name}:{','.join(map(str, colour))}::"
+            for name, colour in zip((_BACKGROUND, *names), colours, strict=False)
+        ]
+        _add(archive, "labelmap.txt", "\n".join(["# label:color_rgb:parts:actions", *rows, ""]).encode())
+        ids = "".join(f"{sample.id}\n" for sample in split.samples)
+        _add(archive, "ImageSets/Segmentation/default.txt", ids.encode())
+        for sample in split.samples:
+            labels = void.clear(split.read_labels(sample))
+            objects = divide_objects(labels, split.read_instances(sample, labels.shape))
+            crowded += len(objects.keys) > _MOST_OBJECTS
+            _add(archive, f"SegmentationClass/{sample.id}.png", encode_mask(labels))
+            _add(archive, f"SegmentationObject/{sample.id}.png", encode_mask(_number(labels, objects)))
+    write_json(
+        folder.claim(LABELS), [_describe(name, colour) for name, colour in zip(names, colours[1:], strict=False)]
+    )
+    notes = [f"{crowded} images have more than {_MOST_OBJECTS} objects and were given one per class"] if crowded else []
+    renamed = [name for name, plain in zip(names, split.classes, strict=True) if name != plain]
+    notes += [f"labels that the format cannot hold as they are: {', '.join(renamed)}"] if renamed else []
+    return [*void.notes(), *notes]
+
+
+def label_names(split: LabelledSplit) -> list[str]:
+    """Return the name of each class as `labelmap.txt` can hold it; `urllib.parse.unquote` restores the class name.
+
+    Fields are parted by `:`, a line that begins with `#` is a comment, and `background` is taken.
+    """
+    names = []
+    for name in split.classes:
+        escaped = escape_controls(name, ":")
+        if escaped.startswith("#") or escaped == _BACKGROUND:
+            escaped = f"%{ord(escaped[0]):02X}{escaped[1:]}"
+        names.append(escaped)
+    return names
+
+
+def _require_listable(sample_id: str) -> None:
+    if escape_controls(sample_id) != escape(sample_id, "") or sample_id != sample_id.strip() or sample_id[0] == "#":
+        raise DataError(
+            f"image '{sample_id}' cannot be exported to CVAT, whose list of images has one name per line: rename it so "
+            "that it has no line break, does not begin with '#', and neither begins nor ends with a space"
+        )
+
+
+def _number(labels: NDArray[np.uint8], objects: ObjectMap) -> NDArray[np.uint8]:
+    """Return the object of each pixel in 8 bits."""
+    return labels if len(objects.keys) > _MOST_OBJECTS else objects.numbers.astype(np.uint8)
+
+
+def _describe(name: str, colour: list[int]) -> dict[str, JsonValue]:
+    red, green, blue = colour
+    return {"name": name, "color": f"#{red:02x}{green:02x}{blue:02x}", "attributes": []}
+
+
+def _add(archive: zipfile.ZipFile, name: str, content: bytes) -> None:
+    archive.writestr(zipfile.ZipInfo(name, _OLDEST_DATE), content, zipfile.ZIP_DEFLATED)

@@ -1,0 +1,182 @@
+"""The folder an export goes to: it replaces what an earlier export wrote there, and nothing else.
+
+A hidden file tells which files are the export's own. A name is entered before its file is written, so that a killed
+export is known for what it is, and the next one takes it up.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from weakseg.data.images import inspect_image, read_image
+from weakseg.errors import ArtifactError, DataError
+from weakseg.files import atomic_open, write_text
+from weakseg.types import Sample
+
+JOURNAL = ".weakseg-export.jsonl"
+"""First line: the format. Each further line: the name of a file of the export. Hidden, so that tools pass it by."""
+
+_PARTIAL = re.compile(r"\.(.+)\.\d+\.partial")
+"""What a killed process leaves, see `weakseg.files.atomic_open`."""
+
+
+class ExportFolder:
+    """The folder of one export.
+
+    Args:
+        root: The folder; made if need be.
+        format: Name of the format. A folder holds one format only.
+        link_images: Whether images are linked to instead of copied.
+
+    Raises:
+        ArtifactError: If the folder holds files that no export to this format has written.
+    """
+
+    def __init__(self, root: Path, *, format: str, link_images: bool = False) -> None:
+        self.root = root
+        self.link_images = link_images
+        self._format = format
+        self._earlier = _own_files(root, format)
+        self._written: dict[str, None] = {}
+        self._write_journal(self._earlier)
+
+    def claim(self, name: str) -> Path:
+        """Enter a file into the export and return its path; write it at once, by `weakseg.files`.
+
+        Args:
+            name: The file, relative to the folder, with `/` between folders.
+        """
+        assert name not in self._written, f"{name} is written twice"
+        self._written[name] = None
+        if name not in self._earlier:
+            with (self.root / JOURNAL).open("a", encoding="utf-8") as journal:
+                journal.write(json.dumps(name) + "\n")
+        return self.root / name
+
+    def add_image(self, stem: str, sample: Sample, *, size_hw: tuple[int, ...]) -> str:
+        """Put an image into the export.
+
+        An image that EXIF turns is decoded and written upright as PNG, since its mask is upright and not every reader
+        heeds EXIF. Any other is copied byte by byte, or linked to by its absolute path.
+
+        Args:
+            stem: Name of the file without its suffix, relative to the folder.
+            sample: The image.
+            size_hw: (height, width) of its mask in pixels.
+
+        Returns:
+            The file's name.
+
+        Raises:
+            DataError: If the image cannot be read, or its size is not that of the mask.
+        """
+        facts = inspect_image(sample.image_path)
+        if facts.problem is not None:
+            raise DataError(f"cannot read image {sample.image_path}: {facts.problem}")
+        if facts.size_hw != size_hw:
+            raise DataError(
+                f"image {sample.image_path} has {facts.size_hw} pixels, its mask {size_hw} (height, width); the image "
+                "has changed since the run"
+            )
+        name = stem + (".png" if facts.exif_rotated else sample.image_path.suffix)
+        path = self.claim(name)
+        if facts.exif_rotated:
+            _write_png(path, read_image(sample.image_path))
+        elif self.link_images:
+            _link(path, sample.image_path)
+        else:
+            _copy(path, sample.image_path)
+        return name
+
+    def finish(self) -> None:
+        """Remove the files of an earlier export that this one has not written again."""
+        for name in self._earlier - self._written.keys():
+            (self.root / name).unlink(missing_ok=True)
+            for folder in (self.root / name).parents:
+                if folder == self.root:
+                    break
+                with suppress(OSError):
+                    folder.rmdir()  # refused unless empty
+        self._write_journal(self._written)
+
+    def _write_journal(self, names: Iterable[str]) -> None:
+        lines = [json.dumps({"format": self._format}), *map(json.dumps, sorted(names))]
+        write_text(self.root / JOURNAL, "\n".join(lines) + "\n")
+
+
+def _own_files(root: Path, format: str) -> set[str]:
+    """Return the names an earlier export to this format has entered; half-written ones are deleted."""
+    if not root.exists() and not root.is_symlink():
+        return set()
+    if not root.is_dir():
+        raise ArtifactError(f"{root} is no folder; choose another --out")
+    earlier, names = _read_journal(root / JOURNAL)
+    if earlier not in (None, format):
+        raise ArtifactError(f"{root} holds an export to '{earlier}', not '{format}'; choose another --out")
+    partials = []
+    for name in _list_files(root):
+        folder, _, base = name.rpartition("/")
+        partial = _PARTIAL.fullmatch(base)
+        if partial is not None and (f"{folder}/" if folder else "") + partial[1] in {*names, JOURNAL}:
+            partials.append(root / name)
+        elif name not in names and name != JOURNAL:
+            raise ArtifactError(
+                f"{root / name} exists, but {JOURNAL} does not tell that an export wrote it; move it away, or choose "
+                "another --out"
+            )
+    for path in partials:
+        path.unlink(missing_ok=True)
+    return names
+
+
+def _read_journal(path: Path) -> tuple[str | None, set[str]]:
+    if not path.is_file():
+        return None, set()
+    first, *rest = path.read_text(encoding="utf-8").split("\n")
+    try:
+        # What follows the last line break is empty, or a name cut off by a kill, whose file was not begun.
+        return str(json.loads(first)["format"]), {str(json.loads(line)) for line in rest[:-1]}
+    except (ValueError, KeyError, TypeError) as error:
+        raise ArtifactError(f"{path} is damaged ({error}); delete the folder, or choose another --out") from None
+
+
+def _list_files(root: Path) -> list[str]:
+    return sorted(
+        (Path(folder) / name).relative_to(root).as_posix()
+        for folder, subfolders, files in os.walk(root)
+        # A link to a folder is walked by nobody, and it is not ours.
+        for name in (*files, *(sub for sub in subfolders if (Path(folder) / sub).is_symlink()))
+    )
+
+
+def _write_png(path: Path, image: NDArray[np.uint8]) -> None:
+    with atomic_open(path) as file:
+        Image.fromarray(image).save(file, "PNG")
+
+
+def _copy(path: Path, source: Path) -> None:
+    with atomic_open(path) as file, source.open("rb") as image:
+        shutil.copyfileobj(image, file)
+
+
+def _link(path: Path, source: Path) -> None:
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.unlink(missing_ok=True)
+        partial.symlink_to(source.absolute())
+        partial.replace(path)
+    except OSError as error:
+        raise ArtifactError(
+            f"cannot link {path} to the image: {error.strerror or error}; copy images instead"
+        ) from error

@@ -1,0 +1,40 @@
+"""The formats an export can have, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from weakseg.data.export.coco import write_coco
+from weakseg.data.export.cvat import write_cvat
+from weakseg.data.export.folder import ExportFolder
+from weakseg.data.export.hf_dataset import write_hf_dataset
+from weakseg.data.export.label_studio import write_label_studio
+from weakseg.data.export.split import LabelledSplit
+from weakseg.data.export.voc import write_voc
+from weakseg.data.export.yolo_seg import write_yolo_seg
+
+
+@dataclass(frozen=True)
+class ExportFormat:
+    """One format.
+
+    Args:
+        summary: What it is for, in a few words.
+        write: Writes a split into a folder and returns what the user should know.
+        holds_images: Whether it holds the images, too.
+    """
+
+    summary: str
+    write: Callable[[LabelledSplit, ExportFolder], list[str]]
+    holds_images: bool = False
+
+
+FORMATS = {
+    "voc": ExportFormat("results as PASCAL VOC's test server takes them", write_voc),
+    "coco": ExportFormat("COCO's results, semantic and instances", write_coco),
+    "yolo-seg": ExportFormat("images and polygons for YOLO", write_yolo_seg, holds_images=True),
+    "cvat": ExportFormat("a zip of 'Segmentation mask 1.1' for CVAT", write_cvat),
+    "label-studio": ExportFormat("brush predictions for Label Studio", write_label_studio),
+    "hf-dataset": ExportFormat("a folder for Hugging Face datasets", write_hf_dataset, holds_images=True),
+}

@@ -1,0 +1,60 @@
+"""A folder that `datasets.load_dataset("imagefolder", data_dir=FOLDER)` of Hugging Face reads.
+
+The layout: https://huggingface.co/docs/datasets/image_dataset (ImageFolder with metadata) and
+https://huggingface.co/docs/hub/datasets-image (relative paths, splits). A column whose name ends in `_file_name`
+becomes an image, too, in the releases that know it; in older ones it stays the file's name.
+"""
+
+from __future__ import annotations
+
+import json
+
+from weakseg.data.export.folder import ExportFolder
+from weakseg.data.export.names import flat_name
+from weakseg.data.export.split import LabelledSplit
+from weakseg.data.masks import encode_mask
+from weakseg.files import JsonValue, write_bytes, write_text
+
+_FOLDERS = {"train": "train", "val": "validation"}
+"""Folders by whose names splits are told apart."""
+
+_TAG_SEPARATOR = ";"
+"""No class name holds it. Lists would be of unknown type where no image has a tag."""
+
+
+def write_hf_dataset(split: LabelledSplit, folder: ExportFolder) -> list[str]:
+    """Write `<train|validation>/{images,masks}/<id>...`, `<train|validation>/metadata.jsonl` and `id2label.json`.
+
+    A line of `metadata.jsonl` has `file_name`, `mask_file_name`, `id` and `tags` (class names, parted by `;`). Masks
+    are palette PNGs that hold the labels themselves, 255 for void.
+
+    Args:
+        split: What to export. An id with folders becomes one file name, see `flat_name`.
+        folder: Where to; it says whether images are copied or linked.
+
+    Returns:
+        Nothing: the format holds all there is in a label map.
+
+    Raises:
+        DataError: If a mask or image is missing or damaged, or they do not fit one another.
+        ArtifactError: If a file cannot be written.
+    """
+    place = _FOLDERS[split.role]
+    rows = []
+    for sample in split.samples:
+        labels = split.read_labels(sample)
+        name = flat_name(sample.id)
+        image = folder.add_image(f"{place}/images/{name}", sample, size_hw=labels.shape)
+        mask = f"{place}/masks/{name}.png"
+        write_bytes(folder.claim(mask), encode_mask(labels))
+        row: dict[str, JsonValue] = {
+            "file_name": image.removeprefix(f"{place}/"),
+            "mask_file_name": mask.removeprefix(f"{place}/"),
+            "id": sample.id,
+            "tags": _TAG_SEPARATOR.join(split.classes.decode(sample.tags)),
+        }
+        rows.append(json.dumps(row, ensure_ascii=False) + "\n")
+    write_text(folder.claim(f"{place}/metadata.jsonl"), "".join(rows))
+    names: dict[str, JsonValue] = {str(label): name for label, name in enumerate(split.classes.label_names)}
+    write_text(folder.claim("id2label.json"), json.dumps(names, indent=1, ensure_ascii=False) + "\n")
+    return []

@@ -1,0 +1,41 @@
+"""Results in the layout of PASCAL VOC's test server.
+
+The layout and what the server accepts are described in the development kit, sections 5.2 and 5.3 (segmentation:
+competitions, submission of results): http://host.robots.ox.ac.uk/pascal/VOC/voc2012/htmldoc/index.html
+"""
+
+from __future__ import annotations
+
+from weakseg.data.export.folder import ExportFolder
+from weakseg.data.export.names import flat_name
+from weakseg.data.export.split import LabelledSplit, VoidCount
+from weakseg.data.masks import encode_mask
+from weakseg.files import write_bytes
+
+COMPETITION = "comp6"
+"""`comp6` allows training on any data, and weights that start from ImageNet are such; `comp5` on VOC's own only."""
+
+
+def write_voc(split: LabelledSplit, folder: ExportFolder) -> list[str]:
+    """Write `results/VOC2012/Segmentation/comp6_<split>_cls/<id>.png`: palette PNGs, the number stored is the label.
+
+    Pack the folder `results` with `tar czf results.tgz results` to submit it. Void pixels become background, for the
+    development kit refuses a result that holds a larger label than its last class.
+
+    Args:
+        split: What to export. An id with folders becomes one file name, see `flat_name`.
+        folder: Where to.
+
+    Returns:
+        What the format could not hold, for the user.
+
+    Raises:
+        DataError: If a mask is missing or damaged.
+        ArtifactError: If a file cannot be written.
+    """
+    void = VoidCount()
+    results = f"results/VOC2012/Segmentation/{COMPETITION}_{flat_name(split.name)}_cls"
+    for sample in split.samples:
+        labels = void.clear(split.read_labels(sample))
+        write_bytes(folder.claim(f"{results}/{flat_name(sample.id)}.png"), encode_mask(labels))
+    return void.notes()

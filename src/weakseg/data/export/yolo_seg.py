@@ -1,0 +1,74 @@
+"""A data set for YOLO's instance segmentation: images, one text file of polygons per image, and `data.yaml`.
+
+The format: https://docs.ultralytics.com/datasets/segment/ . It has one line per object, and a line is one polygon;
+objects of several parts are joined by thin bridges there, too (https://github.com/ultralytics/ultralytics/pull/16826).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from weakseg.data.export.folder import ExportFolder
+from weakseg.data.export.names import flat_name
+from weakseg.data.export.objects import divide_objects
+from weakseg.data.export.outlines import trace_polygon
+from weakseg.data.export.split import LabelledSplit, VoidCount
+from weakseg.files import write_text
+from weakseg.ops.instances import Instances
+
+_DECIMALS = 7
+"""Corners are then off by less than a thousandth of a pixel, up to 10 000 pixels a side."""
+
+_HEAD = (
+    "# The split '{name}'. YOLO asks for train and val; both are the split exported here, change that as you need.\n"
+)
+
+
+def write_yolo_seg(split: LabelledSplit, folder: ExportFolder) -> list[str]:
+    """Write `images/<train|val>/<id>.<suffix>`, `labels/<train|val>/<id>.txt` and `data.yaml`.
+
+    A line of a text file is `class x1 y1 x2 y2 ...`: the class index from 0 on, and the corners of the polygon divided
+    by the image's width and height. Objects are those of `divide_objects`; the polygon is that of `trace_polygon`,
+    exact when filled at the centres of pixels. An image without objects has an empty file.
+
+    Args:
+        split: What to export. An id with folders becomes one file name, see `flat_name`.
+        folder: Where to; it says whether images are copied or linked.
+
+    Returns:
+        What the format could not hold, for the user.
+
+    Raises:
+        DataError: If a mask or image is missing or damaged, or they do not fit one another.
+        ArtifactError: If a file cannot be written, or instances are missing or damaged.
+    """
+    void = VoidCount()
+    for sample in split.samples:
+        labels = void.clear(split.read_labels(sample))
+        name = flat_name(sample.id)
+        folder.add_image(f"images/{split.role}/{name}", sample, size_hw=labels.shape)
+        lines = describe_objects(labels, split.read_instances(sample, labels.shape))
+        write_text(folder.claim(f"labels/{split.role}/{name}.txt"), "".join(f"{line}\n" for line in lines))
+    settings = {
+        "train": f"images/{split.role}",
+        "val": f"images/{split.role}",
+        "names": dict(enumerate(split.classes)),
+    }
+    text = yaml.safe_dump(settings, sort_keys=False, allow_unicode=True)
+    write_text(folder.claim("data.yaml"), _HEAD.format(name=flat_name(split.name)) + text)
+    return void.notes()
+
+
+def describe_objects(labels: NDArray[np.uint8], instances: Instances | None = None) -> list[str]:
+    """Return the line of each object of a label map (H, W) uint8; see `write_yolo_seg`."""
+    objects = divide_objects(labels, instances)
+    size_xy = np.array(labels.shape[::-1])
+    lines = []
+    for place, box in enumerate(ndimage.find_objects(objects.numbers)):
+        top, left = box[0].start, box[1].start
+        corners = (trace_polygon(objects.numbers[box] == place + 1) + np.array([left, top])) / size_xy
+        lines.append(" ".join([str(objects.keys[place]), *(f"{value:.{_DECIMALS}f}" for value in corners.ravel())]))
+    return lines

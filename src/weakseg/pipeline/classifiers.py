@@ -1,0 +1,144 @@
+"""The ways to train a classifier by name, and the objects that context decoupling pastes into its images."""
+
+from __future__ import annotations
+
+import io
+import logging
+from dataclasses import asdict
+from pathlib import Path
+
+from PIL import Image
+
+from weakseg.data.donors import DonorPool, mine_donors
+from weakseg.data.pairs import PairedCrops, draw_pasted_sheet
+from weakseg.data.pasting import PasteSettings
+from weakseg.errors import ArtifactError
+from weakseg.files import write_bytes, write_json
+from weakseg.models.classifier import Classifier
+from weakseg.models.seam import SEAM
+from weakseg.pipeline.artifacts import RunFolder
+from weakseg.pipeline.networks import make_augmentation, make_plan
+from weakseg.pipeline.runner import Context
+from weakseg.pipeline.runtime import show_progress
+from weakseg.train.cda import Pasting
+from weakseg.train.classify import train_classifier
+from weakseg.train.distributed import rank
+from weakseg.train.loop import EpochRecord
+from weakseg.train.plan import TrainingHooks
+from weakseg.train.seam import train_seam
+
+logger = logging.getLogger("weakseg")
+
+
+def fit_classifier(
+    context: Context, classifier: Classifier, pasting: Pasting | None, hooks: TrainingHooks
+) -> tuple[EpochRecord, ...]:
+    """Train the run's classifier by the recipe's method.
+
+    Args:
+        context: The run.
+        classifier: What `weakseg.pipeline.networks.start_classifier` has built, on its device.
+        pasting: What to paste into training images, or None.
+        hooks: Where to report to and go on from.
+
+    Returns:
+        One record per epoch.
+    """
+    config, runtime = context.config.classifier, context.config.runtime
+    augmentation = make_augmentation(config.augment)
+    plan = make_plan(config.optim, epochs=config.epochs, batch_size=config.batch_size, workers=runtime.workers)
+    max_side_px = context.config.data.max_side_px
+    if isinstance(classifier, SEAM):
+        return train_seam(
+            classifier,
+            context.train,
+            context.val,
+            augmentation=augmentation,
+            plan=plan,
+            seed=runtime.seed,
+            shrink=config.seam.shrink,
+            hardest_share=config.seam.hardest_share,
+            lowest_share=config.seam.lowest_share,
+            classification_weight=config.seam.classification_weight,
+            max_side_px=max_side_px,
+            pasting=pasting,
+            hooks=hooks,
+        )
+    return train_classifier(
+        classifier,
+        context.train,
+        context.val,
+        augmentation=augmentation,
+        plan=plan,
+        seed=runtime.seed,
+        max_side_px=max_side_px,
+        pasting=pasting,
+        hooks=hooks,
+    )
+
+
+def open_pasting(context: Context) -> Pasting | None:
+    """Cut the objects to paste out of the masks of the run that the recipe names; None if it names none.
+
+    Writes what was found to `classifier/donors.json` and a sheet of pasted images to `classifier/pasted.png`, and warns
+    of classes without an object.
+
+    Raises:
+        ArtifactError: If the named folder is no run with masks.
+        DataError: If its masks belong to other images.
+    """
+    config = context.config.classifier.cda
+    if config.masks is None:
+        return None
+    source = RunFolder(Path(config.masks))
+    if not source.masks.is_dir():
+        raise ArtifactError(
+            f"classifier.cda.masks: expected a run folder with masks/, got {source.root}; run the stage 'refine' there"
+        )
+    with show_progress("cutting out donors") as tick:
+        donors = mine_donors(
+            context.train,
+            source.mask_reader(),
+            area_share=config.area_share,
+            max_per_class=config.max_per_class,
+            seed=context.config.runtime.seed,
+            threads=max(1, context.config.runtime.workers),
+            tick=tick,
+        )
+    if donors.images_without_mask == len(context.train):
+        raise ArtifactError(
+            f"classifier.cda.masks: {source.masks} has no mask of any image of {context.train.split}; choose a run on "
+            "this data set"
+        )
+    _warn_of_missing(donors)
+    settings = PasteSettings(angle_degrees=config.angle_degrees, side_share=config.side_share, blur_px=config.blur_px)
+    if rank() == 0:
+        _write_findings(context, donors, settings)
+    return Pasting(donors, settings, config.compat)
+
+
+def _warn_of_missing(donors: DonorPool) -> None:
+    missing = donors.classes_without_donor
+    if missing:
+        logger.warning(
+            "no object of %d of %d classes could be cut out (%s): no mask shows it alone and of fitting size; these "
+            "classes are not pasted",
+            len(missing),
+            len(donors.statistics),
+            ", ".join(missing),
+        )
+
+
+def _write_findings(context: Context, donors: DonorPool, settings: PasteSettings) -> None:
+    folder = context.folder.network("classifier")
+    write_json(folder.donors, [asdict(entry) for entry in donors.statistics])
+    crops = PairedCrops(
+        context.train,
+        make_augmentation(context.config.classifier.augment),
+        seed=context.config.runtime.seed,
+        donors=donors,
+        settings=settings,
+    )
+    picture = io.BytesIO()
+    Image.fromarray(draw_pasted_sheet(crops)).save(picture, "PNG")
+    write_bytes(folder.pasted_sheet, picture.getvalue())

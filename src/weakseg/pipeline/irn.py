@@ -1,0 +1,133 @@
+"""Refinement by IRN: confident labels of the training images, a network that learns edges from them, and the walk."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from weakseg.config.schema import RunConfig
+from weakseg.data.base import Dataset
+from weakseg.data.masks import PngMasks
+from weakseg.ops.images import normalise
+from weakseg.pipeline.artifacts import save_mask
+from weakseg.pipeline.networks import (
+    describe_network,
+    load_irnet,
+    make_augmentation,
+    make_hooks,
+    make_plan,
+    save_network,
+    start_irnet,
+)
+from weakseg.pipeline.runner import Context
+from weakseg.pipeline.runtime import show_progress
+from weakseg.pipeline.seeds import REFINER, iterate_seeds, require_training_seeds, resize_labels
+from weakseg.refine.confidence import confident_labels
+from weakseg.refine.instance_files import save_instances
+from weakseg.refine.instances import find_instances
+from weakseg.refine.irn import irn_mask
+from weakseg.train.distributed import wait_for_all
+from weakseg.train.irn import train_irn
+
+
+def makes_instances(config: RunConfig) -> bool:
+    """Say whether the recipe's refinement also finds instances."""
+    return config.refine.method == "irn" and config.refine.irn.instances
+
+
+def refine_by_irn(context: Context, datasets: Sequence[Dataset]) -> None:
+    """Make confident labels of the training images, train IRNet on them, and spread all seeds up to its edges."""
+    require_training_seeds(context, "IRN")
+    write_confident_labels(context)
+    wait_for_all()
+    train_refiner(context)
+    wait_for_all()
+    walk_seeds(context, datasets)
+
+
+def write_confident_labels(context: Context) -> None:
+    """Write the confident labels of the training images -> `labels/`."""
+    irn, crf = context.config.refine.irn, context.config.refine.crf
+    pending = iterate_seeds(context, [context.train], context.folder.label, label="finding confident labels")
+    for item in pending:
+        labels = confident_labels(
+            item.image,
+            item.seed.full().numpy(),
+            item.seed.keys,
+            foreground=irn.foreground,
+            background=irn.background,
+            certainty=crf.certainty,
+            gaussian=crf.gaussian,
+            bilateral=crf.bilateral,
+            iterations=crf.iterations,
+        )
+        save_mask(context.folder.label(item.sample.id), resize_labels(labels, item.size_hw))
+
+
+def train_refiner(context: Context) -> None:
+    """Train IRNet on the confident labels -> `refiner/`; a finished one is left as it is."""
+    config, runtime = context.config.refine.irn, context.config.runtime
+    folder = context.folder.network(REFINER)
+    if folder.model.is_file():
+        return
+    classifier = context.folder.network("classifier")
+    irnet, weights_from = start_irnet(config, folder, classifier=classifier, seed=runtime.seed)
+    irnet.to(context.device)
+    with show_progress("training the refiner") as tick:
+        history = train_irn(
+            irnet,
+            context.train,
+            PngMasks((context.folder.labels,)),
+            augmentation=make_augmentation(config.augment),
+            plan=make_plan(config.optim, epochs=config.epochs, batch_size=config.batch_size, workers=runtime.workers),
+            seed=runtime.seed,
+            radius=config.radius,
+            crop_size=config.pad_px,
+            max_side_px=context.config.data.max_side_px,
+            hooks=make_hooks(folder, tick, weights_from=weights_from),
+        )
+    info = describe_network(config, context.train.classes, kind=REFINER, weights_from=weights_from)
+    save_network(folder, irnet, info, history)
+
+
+def walk_seeds(context: Context, datasets: Sequence[Dataset]) -> None:
+    """Spread every seed up to the edges -> `masks/`, and `instances/` if the recipe wants them."""
+    config, threshold = context.config.refine.irn, context.config.refine.background_threshold
+    irnet, _ = load_irnet(context.folder.network(REFINER).model, context.device)
+
+    def last_file(sample_id: str) -> Path:
+        # Instances are written before the mask; where they are gone, the mask is made again as well.
+        instances = context.folder.instance(sample_id)
+        missing = config.instances and not instances.exists()
+        return instances if missing else context.folder.mask(sample_id)
+
+    for item in iterate_seeds(context, datasets, last_file, label="refining"):
+        edge, displacement = irnet.infer(normalise(item.image), crop_size=config.pad_px)
+        maps = item.seed.strided(irnet.stride).to(edge.device)
+        if config.instances:
+            found = find_instances(
+                maps,
+                item.seed.keys,
+                edge,
+                displacement,
+                size_hw=item.seed.size_hw,
+                stride_px=irnet.stride,
+                power=config.seed_power,
+                background_threshold=config.instance_threshold,
+                radius=config.walk_radius,
+                beta=config.walk_beta,
+                doublings=config.walk_doublings,
+            )
+            save_instances(context.folder.instance(item.sample.id), found.resized(item.size_hw))
+        mask = irn_mask(
+            maps,
+            item.seed.keys,
+            edge,
+            image_size_hw=item.size_hw,
+            background=threshold,
+            radius=config.walk_radius,
+            beta=config.walk_beta,
+            doublings=config.walk_doublings,
+            seed_power=config.seed_power,
+        )
+        save_mask(context.folder.mask(item.sample.id), mask)

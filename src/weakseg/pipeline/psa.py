@@ -1,0 +1,101 @@
+"""Refinement by AffinityNet (PSA): labels that two CRFs agree on, a network that learns affinities, and the walk."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from weakseg.data.base import Dataset
+from weakseg.data.masks import PngMasks
+from weakseg.ops.images import normalise
+from weakseg.pipeline.artifacts import save_mask
+from weakseg.pipeline.networks import (
+    describe_network,
+    load_affinitynet,
+    make_augmentation,
+    make_hooks,
+    make_plan,
+    save_network,
+    start_affinitynet,
+)
+from weakseg.pipeline.runner import Context
+from weakseg.pipeline.runtime import show_progress
+from weakseg.pipeline.seeds import REFINER, iterate_seeds, require_training_seeds, resize_labels
+from weakseg.refine.psa import psa_labels, psa_mask
+from weakseg.train.affinity import train_affinity
+from weakseg.train.distributed import wait_for_all
+
+
+def refine_by_psa(context: Context, datasets: Sequence[Dataset]) -> None:
+    """Find sure labels of the training images, train AffinityNet on them, and let all seeds walk along affinities."""
+    require_training_seeds(context, "AffinityNet")
+    write_affinity_labels(context)
+    wait_for_all()
+    train_affinitynet(context)
+    wait_for_all()
+    walk_along_affinities(context, datasets)
+
+
+def write_affinity_labels(context: Context) -> None:
+    """Write the sure labels of the training images -> `labels/`."""
+    psa = context.config.refine.psa
+    for item in iterate_seeds(context, [context.train], context.folder.label, label="finding sure labels"):
+        labels = psa_labels(
+            item.image,
+            item.seed.full().numpy(),
+            item.seed.keys,
+            low_alpha=psa.low_alpha,
+            high_alpha=psa.high_alpha,
+            gaussian=psa.gaussian,
+            bilateral=psa.bilateral,
+            iterations=psa.crf_iterations,
+        )
+        save_mask(context.folder.label(item.sample.id), resize_labels(labels, item.size_hw))
+
+
+def train_affinitynet(context: Context) -> None:
+    """Train AffinityNet on the sure labels -> `refiner/`; a finished one is left as it is."""
+    config, runtime = context.config.refine.psa, context.config.runtime
+    folder = context.folder.network(REFINER)
+    if folder.model.is_file():
+        return
+    classifier = context.folder.network("classifier")
+    network, weights_from = start_affinitynet(config, folder, classifier=classifier, seed=runtime.seed)
+    network.to(context.device)
+    with show_progress("training the refiner") as tick:
+        history = train_affinity(
+            network,
+            context.train,
+            PngMasks((context.folder.labels,)),
+            augmentation=make_augmentation(config.augment),
+            plan=make_plan(config.optim, epochs=config.epochs, batch_size=config.batch_size, workers=runtime.workers),
+            seed=runtime.seed,
+            radius=config.radius,
+            hooks=make_hooks(folder, tick, weights_from=weights_from),
+        )
+    info = describe_network(config, context.train.classes, kind=REFINER, weights_from=weights_from)
+    save_network(folder, network, info, history)
+
+
+def walk_along_affinities(context: Context, datasets: Sequence[Dataset]) -> None:
+    """Let every seed walk along the affinities -> `masks/`."""
+    config = context.config.refine.psa
+    network, _ = load_affinitynet(context.folder.network(REFINER).model, context.device)
+    for item in iterate_seeds(context, datasets, context.folder.mask, label="refining"):
+        with torch.no_grad():
+            features = network(normalise(item.image)[None].to(context.device))[0]
+        mask = psa_mask(
+            item.seed.full(),
+            item.seed.keys,
+            features,
+            image=item.image if config.final_crf else None,
+            alpha=config.walk_alpha,
+            radius=config.radius,
+            beta=config.walk_beta,
+            doublings=config.walk_doublings,
+            gaussian=config.gaussian,
+            bilateral=config.bilateral,
+            iterations=config.crf_iterations,
+        )
+        save_mask(context.folder.mask(item.sample.id), resize_labels(mask, item.size_hw))

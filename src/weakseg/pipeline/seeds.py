@@ -1,0 +1,63 @@
+"""The seeds a refinement works on, with their images, and what all refinements share.
+
+Images larger than `data.max_side_px` are refined as small copies; labels and masks have the size of the original.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from weakseg.data.base import Dataset
+from weakseg.errors import ConfigError
+from weakseg.ops.images import limit_side
+from weakseg.pipeline.artifacts import load_seed
+from weakseg.pipeline.images import iterate_pending
+from weakseg.pipeline.runner import Context
+from weakseg.types import Sample, ScoreMaps
+
+REFINER = "refiner"
+"""Folder, and kind, of the network that a refinement trains."""
+
+
+@dataclass(frozen=True, eq=False)
+class SeededImage:
+    """An image and its seed.
+
+    Args:
+        sample: Id and tags.
+        image: (h, w, 3) uint8 RGB as networks see it.
+        seed: Its seed, to be rebuilt at the size of `image`.
+        size_hw: (height, width) of the original image.
+    """
+
+    sample: Sample
+    image: NDArray[np.uint8]
+    seed: ScoreMaps
+    size_hw: tuple[int, int]
+
+
+def iterate_seeds(
+    context: Context, datasets: Sequence[Dataset], output: Callable[[str], Path], *, label: str
+) -> Iterator[SeededImage]:
+    """Yield the images of this process that lack an output file, with their seeds; see `iterate_pending`."""
+    for sample, image in iterate_pending(context, datasets, output, label=label):
+        seen = limit_side(image, context.config.data.max_side_px)
+        seed = replace(load_seed(context.folder.seed(sample.id)), size_hw=(seen.shape[0], seen.shape[1]))
+        yield SeededImage(sample, seen, seed, (image.shape[0], image.shape[1]))
+
+
+def resize_labels(labels: NDArray[np.uint8], size_hw: tuple[int, int]) -> NDArray[np.uint8]:
+    """Bring labels to the size of the original image, by the nearest pixel."""
+    return np.asarray(Image.fromarray(labels).resize(size_hw[::-1], Image.Resampling.NEAREST))
+
+
+def require_training_seeds(context: Context, method: str) -> None:
+    """Raise a `ConfigError` if a refinement that learns from the training images' seeds gets none."""
+    if "train" not in context.config.localize.splits:
+        raise ConfigError(f"localize.splits: {method} learns from the seeds of 'train'; add it and run 'localize'")
