@@ -247,4 +247,5 @@ def test_a_tiny_training_learns_its_images_and_refines_their_maps(tmp_path: Path
 def test_two_processes_learn_what_one_would() -> None:
     finished = launch("tests.train.seam_two_ranks")
     assert finished.returncode == 0, finished.stderr
-    assert sorted(finished.stdout.splitlines()) == ["rank 0 agrees", "rank 1 agrees"]
+    # The two write to one pipe, so their lines may run into each other.
+    assert all(f"rank {number} agrees" in finished.stdout for number in range(2))
