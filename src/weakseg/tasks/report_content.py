@@ -18,6 +18,7 @@ from weakseg.pipeline.runner import Context
 from weakseg.tasks.gallery import build_gallery
 from weakseg.tasks.report_charts import build_threshold_charts, build_training_charts
 from weakseg.tasks.report_comparison import build_comparison
+from weakseg.tasks.report_donors import build_donor_section
 from weakseg.tasks.report_instances import build_instance_section, describe_precision
 from weakseg.tasks.report_pictures import Swatch, hex_colour, label_swatches, unsure_swatch
 from weakseg.tasks.report_view import (
@@ -82,6 +83,7 @@ def build_report(context: Context, metrics: Metrics) -> Report:
         instances=build_instance_section(metrics),
         threshold_charts=build_threshold_charts(metrics),
         comparison=build_comparison(context, metrics),
+        donors=build_donor_section(context.folder),
         training_charts=build_training_charts(context.folder, metrics),
         gallery=build_gallery(context),
         legend=(*legend[1:], unsure_swatch()),

@@ -11,6 +11,7 @@ from typing import Literal
 from weakseg.tasks.gallery import GalleryGroup
 from weakseg.tasks.report_charts import Chart
 from weakseg.tasks.report_comparison import Comparison
+from weakseg.tasks.report_donors import DonorSection
 from weakseg.tasks.report_pictures import Swatch
 from weakseg.tasks.scores import Subject, percent
 
@@ -173,6 +174,7 @@ class Report:
     instances: InstanceSection | None
     threshold_charts: tuple[Chart, ...]
     comparison: Comparison | None
+    donors: DonorSection | None
     training_charts: tuple[Chart, ...]
     gallery: tuple[GalleryGroup, ...]
     legend: tuple[Swatch, ...]
