@@ -22,8 +22,9 @@ lint: setup
 	$(RUN)/ruff format --check .
 	$(RUN)/mypy
 
+# Two processes with one thread each: most tests are too small for more threads.
 unit: setup
-	$(RUN)/pytest -m "not slow"
+	OMP_NUM_THREADS=1 $(RUN)/pytest -m "not slow" -n 2
 
 test: lint
 	$(RUN)/pytest

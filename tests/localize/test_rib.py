@@ -68,6 +68,7 @@ def official() -> Classifier:
     return network
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("recording", "stopped_by"),
     [("rib_full", "completed"), ("rib_area_stop", "area"), ("rib_logit_stop", "logit")],

@@ -186,6 +186,7 @@ def numbered() -> dict[str, Tensor]:
     return {name: torch.tensor(float(i)).expand(shape) for i, (name, shape) in enumerate(shapes.items())}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("num_classes", [1, 20, 80])
 def test_every_official_tensor_finds_its_place(numbered: dict[str, Tensor], num_classes: int) -> None:
     labels = torch.arange(num_classes + 1.0)[:, None, None, None].expand(-1, 4096, 1, 1)

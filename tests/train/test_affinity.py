@@ -145,6 +145,7 @@ def test_the_highest_label_keeps_its_number() -> None:
     assert loss.item() > 0.01
 
 
+@pytest.mark.slow
 def test_training_tells_objects_from_background(tmp_path: Path) -> None:
     dataset = make_dataset(tmp_path, sizes_hw=((96, 128), (104, 112)))
     network = make_affinitynet()

@@ -119,6 +119,7 @@ def test_one_class_and_eighty_classes(num_classes: int, tmp_path: Path) -> None:
     assert 0 <= history[0].metrics["map"] <= 1
 
 
+@pytest.mark.slow
 def test_a_tiny_training_learns_its_images(dataset: Dataset) -> None:
     classifier = make_classifier()
     history = train_classifier(

@@ -96,6 +96,7 @@ def test_a_batch_without_labels_has_loss_zero_and_a_gradient_of_zero() -> None:
     assert (model.displacement.grad == 0).all()
 
 
+@pytest.mark.slow
 def test_training_finds_the_borders_and_leaves_the_backbone(tmp_path: Path) -> None:
     dataset = make_dataset(tmp_path, sizes_hw=((64, 96), (80, 72)))
     irnet = make_irnet()

@@ -82,6 +82,7 @@ def test_the_highest_label_keeps_its_number() -> None:
     )
 
 
+@pytest.mark.slow
 def test_a_tiny_training_learns_its_masks(dataset: Dataset) -> None:
     segmenter = make_segmenter()
     plan = make_plan(epochs=60, batch_size=6, learning_rate=0.1)
