@@ -266,3 +266,22 @@ def test_true_instances_may_be_empty_but_must_fit() -> None:
         InstanceTruth(masks, keys, crowd, void.T)
     with pytest.raises(ShapeError, match=r"class indices in 0..253"):
         InstanceTruth(masks, keys + 253, crowd, void)
+
+
+def test_instances_are_resized_by_the_nearest_pixel() -> None:
+    masks = np.array([[[1, 0], [0, 0]], [[0, 0], [0, 1]]], bool)
+    small = Instances(masks, np.array([3, 0], np.int64), np.array([1.0, 0.5], np.float32))
+    large = small.resized((4, 6))
+    assert large.masks[0].astype(int).tolist() == [[1, 1, 1, 0, 0, 0]] * 2 + [[0] * 6] * 2
+    assert (large.keys.tolist(), large.scores.tolist()) == ([3, 0], [1.0, 0.5])
+    back = large.resized((2, 2))
+    assert back.masks.tolist() == masks.tolist()
+    assert small.resized((2, 2)) is small
+
+
+def test_an_instance_that_a_smaller_image_has_no_pixel_for_is_left_out() -> None:
+    masks = np.zeros((2, 1, 9), bool)
+    masks[0, 0, 0] = masks[1, 0, 3:6] = True
+    found = Instances(masks, np.array([1, 2], np.int64), np.ones(2, np.float32)).resized((1, 3))
+    assert found.keys.tolist() == [2]
+    assert found.masks.astype(int).tolist() == [[[0, 1, 0]]]

@@ -6,25 +6,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from tests.tiny import AUGMENTATION, DictMasks, make_classifier, make_dataset, make_plan
+from tests.data.test_pairs import TAGS, make_pairs, mine
+from tests.tiny import AUGMENTATION, make_classifier, make_dataset, make_plan
 from weakseg.data.base import Dataset
-from weakseg.data.donors import DonorPool, mine_donors
+from weakseg.data.donors import DonorPool
 from weakseg.data.loaders import Batch
-from weakseg.data.pairs import PairedCrops
-from weakseg.data.pasting import PasteSettings
-from weakseg.data.transforms import Augmentation
 from weakseg.errors import ConfigError
 from weakseg.train.cda import Pasting, build_pair_schedule, train_on_pairs, train_on_tags
 from weakseg.train.classify import classification_loss
 from weakseg.train.loop import TrainState
 from weakseg.train.optim import build_sgd
 from weakseg.train.plan import TrainingHooks
-
-TAGS = ((0,), (1,), (2,), (0, 1), (1, 2), (), (0, 1, 2), (0,))
-
-
-def mine(dataset: Dataset, *, truth: bool = True) -> DonorPool:
-    return mine_donors(dataset, dataset.mask_reader if truth else DictMasks({}), area_share=(0.05, 0.7))
 
 
 @pytest.fixture(scope="module")
@@ -35,12 +27,6 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
 @pytest.fixture(scope="module")
 def donors(dataset: Dataset) -> DonorPool:
     return mine(dataset)
-
-
-def make_pairs(
-    dataset: Dataset, donors: DonorPool, *, seed: int = 0, augmentation: Augmentation = AUGMENTATION
-) -> PairedCrops:
-    return PairedCrops(dataset, augmentation, seed=seed, donors=donors, settings=PasteSettings())
 
 
 @pytest.mark.parametrize("num_classes", [1, 80])

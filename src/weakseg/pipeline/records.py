@@ -66,14 +66,18 @@ def read_records(folder: RunFolder) -> dict[str, StageRecord]:
 
 def write_records(folder: RunFolder, records: Mapping[str, StageRecord]) -> None:
     """Write the state of every stage, and the versions of what computes."""
-    versions = {
+    stages = {name: record.to_json() for name, record in records.items()}
+    write_json(folder.state, {"versions": list_versions(), "stages": stages})
+
+
+def list_versions() -> dict[str, JsonValue]:
+    """Return the versions of what computes."""
+    return {
         "weakseg": weakseg.__version__,
         "python": platform.python_version(),
         "torch": torch.__version__,
         "numpy": np.__version__,
     }
-    stages = {name: record.to_json() for name, record in records.items()}
-    write_json(folder.state, {"versions": versions, "stages": stages})
 
 
 def digest_parts(parts: Mapping[str, JsonValue]) -> str:

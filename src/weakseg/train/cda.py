@@ -27,9 +27,9 @@ from weakseg.data.pasting import PasteSettings
 from weakseg.data.transforms import Augmentation
 from weakseg.spelling import require_option
 from weakseg.train.distributed import rank, world_size
-from weakseg.train.loop import EpochRecord, fit
-from weakseg.train.optim import build_schedule, build_sgd
-from weakseg.train.plan import NO_HOOKS, Trainable, TrainingHooks, TrainingPlan, train_on_crops
+from weakseg.train.loop import EpochRecord
+from weakseg.train.optim import build_schedule
+from weakseg.train.plan import NO_HOOKS, Trainable, TrainingHooks, TrainingPlan, train_on_crops, train_on_epochs
 
 CompatName = Literal["none", "released"]
 
@@ -127,27 +127,13 @@ def train_on_pairs(
             world_size=world_size(),
         )
 
-    optimizer = build_sgd(
-        model.backbone_parameters(),
-        model.head_parameters(),
-        learning_rate=plan.learning_rate,
-        head_multiplier=plan.head_multiplier,
-        momentum=plan.momentum,
-        weight_decay=plan.weight_decay,
-    )
     released_steps = plan.epochs * max(1, len(crops.dataset) // plan.batch_size) if compat == "released" else None
-    steps = plan.epochs * len(load_epoch(0))
-    return fit(
-        model,
-        loss=loss,
-        load_epoch=load_epoch,
-        optimizer=optimizer,
-        schedule=build_pair_schedule(optimizer, plan, steps=steps, released_steps=released_steps),
-        epochs=plan.epochs,
-        resume=hooks.resume,
-        validate=validate,
-        after_epoch=hooks.after_epoch,
-        tick=hooks.tick,
+
+    def make_schedule(optimizer: SGD, steps: int) -> LambdaLR:
+        return build_pair_schedule(optimizer, plan, steps=steps, released_steps=released_steps)
+
+    return train_on_epochs(
+        model, load_epoch, plan, loss=loss, make_schedule=make_schedule, validate=validate, hooks=hooks
     )
 
 

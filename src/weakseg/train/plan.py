@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from torch import Tensor, nn
+from torch.optim import SGD
+from torch.optim.lr_scheduler import LambdaLR
 
 from weakseg.data.loaders import Batch, CropSet, EpochOfCrops, load_crops
 from weakseg.models.affinitynet import AffinityNet
@@ -100,6 +102,33 @@ def train_on_crops(
             world_size=world_size(),
         )
 
+    return train_on_epochs(model, load_epoch, plan, loss=loss, validate=validate, hooks=hooks)
+
+
+def train_on_epochs(
+    model: Trainable,
+    load_epoch: Callable[[int], EpochOfCrops],
+    plan: TrainingPlan,
+    *,
+    loss: Callable[[nn.Module, Batch], Tensor],
+    make_schedule: Callable[[SGD, int], LambdaLR] | None = None,
+    validate: Callable[[], Mapping[str, float]] | None = None,
+    hooks: TrainingHooks = NO_HOOKS,
+) -> tuple[EpochRecord, ...]:
+    """Train a network in place on batches that somebody else makes up; `train_on_crops` tells the rest.
+
+    Args:
+        model: See `train_on_crops`.
+        load_epoch: Returns an epoch's batches; all epochs have equally many.
+        plan: See `train_on_crops`; what concerns the making of batches is not looked at.
+        loss: See `train_on_crops`.
+        make_schedule: Turns the optimiser and the number of updates into a schedule; None for the plan's.
+        validate: See `train_on_crops`.
+        hooks: See `train_on_crops`.
+
+    Returns:
+        One record per epoch.
+    """
     optimizer = build_sgd(
         model.backbone_parameters(),
         model.head_parameters(),
@@ -108,13 +137,13 @@ def train_on_crops(
         momentum=plan.momentum,
         weight_decay=plan.weight_decay,
     )
-    schedule = build_schedule(
-        optimizer,
-        name=plan.schedule,
-        steps=plan.epochs * len(load_epoch(0)),
-        power=plan.power,
-        warmup_share=plan.warmup_share,
-    )
+    steps = plan.epochs * len(load_epoch(0))
+    if make_schedule is None:
+        schedule = build_schedule(
+            optimizer, name=plan.schedule, steps=steps, power=plan.power, warmup_share=plan.warmup_share
+        )
+    else:
+        schedule = make_schedule(optimizer, steps)
     return fit(
         model,
         loss=loss,

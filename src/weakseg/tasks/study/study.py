@@ -8,21 +8,17 @@ those files, every time anew. `begin_study` comes before the first of them, `fin
 from __future__ import annotations
 
 import json
-import platform
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-import torch
 from rich.console import Console
 
-import weakseg
 from weakseg.errors import ArtifactError, ConfigError, UsageError
 from weakseg.files import JsonValue, atomic_open, remove_partial_files, write_json, write_text
-from weakseg.pipeline.records import describe_changes
+from weakseg.pipeline.records import describe_changes, list_versions
 from weakseg.pipeline.runtime import launched_rank
 from weakseg.tasks.study.table import Table
 from weakseg.train.distributed import rank, wait_for_all
@@ -230,18 +226,9 @@ def _head(plan: StudyPlan) -> dict[str, JsonValue]:
         "study": plan.name,
         "command": plan.command,
         "seed": plan.seed,
-        "versions": _versions(),
+        "versions": list_versions(),
         "settings": plan.versioned_settings,
         "recipe": plan.recipe,
-    }
-
-
-def _versions() -> dict[str, JsonValue]:
-    return {
-        "weakseg": weakseg.__version__,
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "numpy": np.__version__,
     }
 
 
