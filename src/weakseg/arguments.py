@@ -52,56 +52,15 @@ class RecipeRequest:
 
 
 @dataclass(frozen=True)
-class RibStudyRequest:
-    """A study of RIB to make.
+class ResolvedRecipe:
+    """What the words of a verb with a recipe say.
 
     Args:
+        arguments: Everything that was typed, with the verb's own options.
         config: The resolved configuration.
-        run: The run folder.
-        may_train: Whether the run may still have to train its classifier; not if it was itself named.
-        over: What to vary.
-        values: Its values as typed; empty for the usual ones.
-        images: Number of images.
-        split: `train` or `val`.
-        name: The study's name, or None for its usual one.
-        redo: Whether to replace an earlier study of this name.
+        out: The run folder.
+        names_run: Whether that folder was itself named as the recipe.
     """
-
-    config: RunConfig
-    run: Path
-    may_train: bool
-    over: str
-    values: tuple[str, ...]
-    images: int
-    split: str
-    name: str | None
-    redo: bool
-
-
-@dataclass(frozen=True)
-class ExportRequest:
-    """An export to make.
-
-    Args:
-        run: The run folder.
-        to: Name of the format.
-        out: Folder to write to, or None for the usual one.
-        what: `masks` or `predictions`.
-        split: `train` or `val`, or None for the usual one.
-        images: `copy` or `link`.
-    """
-
-    run: Path
-    to: str
-    out: Path | None
-    what: str
-    split: str | None
-    images: str
-
-
-@dataclass(frozen=True)
-class _Resolved:
-    """Arguments, the configuration they give, its run folder, and whether that was named as the recipe."""
 
     arguments: Namespace
     config: RunConfig
@@ -177,7 +136,7 @@ def parse_recipe_words(verb: str, words: Sequence[str], *, recipe: str | None = 
     # jsonargparse gives an option of this name a meaning of its own, so it is taken out before parsing.
     print_config = PRINT_CONFIG in words
     words = [word for word in words if word != PRINT_CONFIG]
-    resolved = _resolve(parser, words, recipe=recipe)
+    resolved = resolve_recipe(parser, words, recipe=recipe)
     if resolved is None:
         return None
     return RecipeRequest(
@@ -185,84 +144,21 @@ def parse_recipe_words(verb: str, words: Sequence[str], *, recipe: str | None = 
     )
 
 
-def parse_rib_study_words(words: Sequence[str]) -> RibStudyRequest | None:
-    """Parse `RECIPE|RUN --over WHAT [--values V ...] [--images N] ... [--section.setting value ...]`.
+def resolve_recipe(parser: ArgumentParser, words: Sequence[str], *, recipe: str | None = None) -> ResolvedRecipe | None:
+    """Parse words that name a recipe: once for its name, once with its settings as defaults.
 
     Args:
-        words: The words after `study rib`.
+        parser: Has the positional `recipe` (unless one is given here), the option `--out`, and every setting.
+        words: The words after the verb.
+        recipe: Built-in recipe to use; the words then name none.
 
     Returns:
-        The request, or None after `--help` was shown.
+        What they say, or None after `--help` was shown.
 
     Raises:
         UsageError: If the command line is wrong.
         ConfigError: If the recipe or a setting is wrong.
     """
-    parser = new_parser("study rib", "What one setting of RIB does to the seeds. Every setting below is held fast.")
-    parser.usage = (
-        "weakseg study rib RECIPE|RUN --over WHAT [--values V ...] [--images N] [--split SPLIT] [--out RUN] "
-        "[--name NAME] [--redo] [--section.setting VALUE ...]"
-    )
-    parser.add_argument("recipe", help="a run folder with a trained classifier, or a recipe to train one with")
-    parser.add_argument("--over", required=True, help="what to vary: K, threshold, lr, margin or pooling")
-    parser.add_argument("--values", nargs="+", default=[], help="its values; the usual ones when not given")
-    parser.add_argument("--images", type=int, default=40, help="number of images, evenly spaced over the split")
-    parser.add_argument("--split", default="val", help="train or val; it needs truth masks")
-    parser.add_argument("--out", default=None, help="run folder; runs/<recipe> when not given")
-    parser.add_argument("--name", default=None, help="folder below RUN/studies; rib-<over> when not given")
-    parser.add_argument("--redo", action="store_true", help="replace an earlier study of this name")
-    add_config_arguments(parser)
-    resolved = _resolve(parser, words, recipe=None)
-    if resolved is None:
-        return None
-    given = resolved.arguments
-    return RibStudyRequest(
-        config=resolved.config,
-        run=resolved.out,
-        may_train=not resolved.names_run,
-        over=given.over,
-        values=tuple(given["values"]),  # a namespace has a method of this name
-        images=given.images,
-        split=given.split,
-        name=given.name,
-        redo=given.redo,
-    )
-
-
-def parse_export_words(words: Sequence[str]) -> ExportRequest | None:
-    """Parse `RUN --to FORMAT [--out FOLDER] [--what WHAT] [--split SPLIT] [--images copy|link]`.
-
-    Args:
-        words: The words after `export`.
-
-    Returns:
-        The request, or None after `--help` was shown.
-
-    Raises:
-        UsageError: If the command line is wrong.
-    """
-    parser = new_parser("export", "Write the masks of a run in the format of another tool; docs/export.md lists them.")
-    parser.add_argument("run", help="run folder")
-    parser.add_argument("--to", required=True, help="voc, coco, yolo-seg, cvat, label-studio or hf-dataset")
-    parser.add_argument("--out", default=None, help="folder to write to; below RUN/exports when not given")
-    parser.add_argument("--what", default="masks", help="masks (pseudo masks) or predictions (of the segmenter)")
-    parser.add_argument("--split", default=None, help="train or val; train for masks, val for predictions if not given")
-    parser.add_argument("--images", default="copy", help="copy or link, for formats that hold the images")
-    given = parse_words(parser, words)
-    if given is None:
-        return None
-    return ExportRequest(
-        run=Path(given.run),
-        to=given.to,
-        out=None if given.out is None else Path(given.out),
-        what=given.what,
-        split=given.split,
-        images=given.images,
-    )
-
-
-def _resolve(parser: ArgumentParser, words: Sequence[str], *, recipe: str | None) -> _Resolved | None:
-    """Parse words twice: once for the recipe's name, once with its settings as defaults. None after `--help`."""
     arguments = parse_words(parser, words)
     if arguments is None:
         return None
@@ -274,4 +170,4 @@ def _resolve(parser: ArgumentParser, words: Sequence[str], *, recipe: str | None
     default_out = Path(name) if in_run else RUNS / Path(name).name.removesuffix(RECIPE_SUFFIXES[0])
     out = default_out if arguments.out is None else Path(arguments.out)
     names_run = in_run and out.resolve() == Path(name).resolve()
-    return _Resolved(arguments, config_from(parser, arguments), out, names_run)
+    return ResolvedRecipe(arguments, config_from(parser, arguments), out, names_run)

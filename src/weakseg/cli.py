@@ -5,9 +5,9 @@ Exit codes: 0 done, 1 the user's recipe, data or files are wrong, 2 the command 
 
 from __future__ import annotations
 
+import importlib
 import logging
 import os
-import shlex
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -128,48 +128,6 @@ def _demo(words: Sequence[str]) -> int:
     return _run_recipe(words, verb="demo", only=None, recipe="demo")
 
 
-def _predict(words: Sequence[str]) -> int:
-    from weakseg.arguments import new_parser, parse_words
-
-    parser = new_parser("predict", "Write masks and overlays of new images with a trained segmentation network.")
-    parser.add_argument("model", help="run folder, or model.safetensors of a segmenter")
-    parser.add_argument("inputs", nargs="+", help="image files, or folders of images")
-    parser.add_argument("--out", default="predictions", help="folder to write to")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
-    arguments = parse_words(parser, words)
-    if arguments is None:
-        return EXIT_DONE
-    from weakseg.pipeline.runtime import start_logging
-    from weakseg.tasks.predict import predict_files
-
-    start_logging()
-    inputs = [Path(word) for word in arguments.inputs]
-    found = predict_files(Path(arguments.model), inputs, Path(arguments.out), device=arguments.device)
-    for prediction in found:
-        shares = ", ".join(f"{name} {100 * share:.1f} %" for name, share in prediction.shares)
-        print(f"{prediction.image} -> {prediction.mask}: {shares or 'nothing found'}")
-    return EXIT_DONE
-
-
-def _export(words: Sequence[str]) -> int:
-    from weakseg.arguments import parse_export_words
-
-    request = parse_export_words(words)
-    if request is None:
-        return EXIT_DONE
-    from weakseg.pipeline.runtime import start_logging
-    from weakseg.tasks.export import export_run
-
-    start_logging()
-    exported = export_run(
-        request.run, to=request.to, out=request.out, what=request.what, split=request.split, images=request.images
-    )
-    print(exported.describe())
-    for note in exported.notes:
-        print(f"  {note}")
-    return EXIT_DONE
-
-
 def _check(words: Sequence[str]) -> int:
     from weakseg.arguments import parse_recipe_words
 
@@ -190,41 +148,30 @@ def _check(words: Sequence[str]) -> int:
     return EXIT_USER_ERROR if report.fails else EXIT_DONE
 
 
+def _run_command(module: str) -> Callable[[Sequence[str]], int]:
+    """Return what runs a verb of `weakseg.commands`, imported when it is called."""
+
+    def run(words: Sequence[str]) -> int:
+        code: int = importlib.import_module(f"weakseg.commands.{module}").run(words)
+        return code
+
+    return run
+
+
 def _study(words: Sequence[str]) -> int:
     if not words or words[0] in ("-h", "--help"):
-        studies = "|".join(STUDIES)
-        print(f"usage: weakseg study {studies} [arguments]\n\n  weakseg study rib --help   shows its arguments")
+        width = max(map(len, STUDIES))
+        studies = "\n".join(f"  {name:<{width}}  {verb.summary}" for name, verb in STUDIES.items())
+        print(
+            f"usage: weakseg study NAME [arguments]\n\nstudies:\n{studies}\n\n"
+            "  weakseg study NAME --help   shows its arguments"
+        )
         return EXIT_DONE if words else EXIT_USAGE
     if words[0] not in STUDIES:
         from weakseg.spelling import nearest
 
         raise UsageError(f"unknown study '{words[0]}'; {nearest(words[0], STUDIES)}")
-    return STUDIES[words[0]](words[1:])
-
-
-def _study_rib(words: Sequence[str]) -> int:
-    from weakseg.arguments import parse_rib_study_words
-
-    given = parse_rib_study_words(words)
-    if given is None:
-        return EXIT_DONE
-    from weakseg.pipeline.runtime import start_logging
-    from weakseg.tasks.study.rib import study_rib
-    from weakseg.tasks.study.study import StudyRequest, print_study
-
-    start_logging()
-    request = StudyRequest(
-        run=given.run,
-        name=given.name,
-        redo=given.redo,
-        may_train=given.may_train,
-        command=shlex.join(["weakseg", "study", "rib", *words]),
-    )
-    study = study_rib(
-        given.config, request, over=given.over, values=given.values, images=given.images, split=given.split
-    )
-    print_study(study)
-    return EXIT_DONE
+    return STUDIES[words[0]].run(words[1:])
 
 
 def _synth(words: Sequence[str]) -> int:
@@ -260,8 +207,10 @@ def _print_progress(done: int, total: int) -> None:
     print(f"\r{done}/{total} images", end="\n" if done == total else "", file=sys.stderr, flush=True)
 
 
-STUDIES: dict[str, Callable[[Sequence[str]], int]] = {"rib": _study_rib}
-"""What each study takes: the words after its name."""
+STUDIES: dict[str, Verb] = {
+    "rib": Verb("what one setting of RIB does to the seeds", _run_command("study_rib")),
+}
+"""The studies by name; docs/studies.md shows what they found."""
 
 VERBS: dict[str, Verb] = {
     "demo": Verb("make tagged images and run the whole chain on them (5 minutes)", _demo),
@@ -273,8 +222,8 @@ VERBS: dict[str, Verb] = {
     "evaluate": Verb("stage 5: score seeds, masks and network against truth masks", _run_single("evaluate")),
     "report": Verb("stage 6: write report.html", _run_single("report")),
     "study": Verb("measure what a setting does; a table, a CSV and a figure", _study),
-    "predict": Verb("write masks of new images with a trained network", _predict),
-    "export": Verb("write a run's masks in another tool's format", _export),
+    "predict": Verb("write masks of new images with a trained network", _run_command("predict")),
+    "export": Verb("write a run's masks in another tool's format", _run_command("export")),
     "check": Verb("look for problems in a data set before training", _check),
     "synth": Verb("write the generated data set as a VOC-layout folder", _synth),
 }

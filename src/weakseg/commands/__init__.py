@@ -1,0 +1,4 @@
+"""The verbs with options of their own, one per file: parse the words, call the task, print what came out.
+
+Heavy imports happen after the words have been parsed, so that `--help` and mistakes are answered at once.
+"""

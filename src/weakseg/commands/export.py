@@ -1,0 +1,42 @@
+"""`weakseg export`: a run's masks in another tool's format."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from weakseg.arguments import new_parser, parse_words
+
+
+def run(words: Sequence[str]) -> int:
+    """Export what the words after `export` name; returns the exit code.
+
+    Raises:
+        UsageError: If the command line is wrong.
+    """
+    parser = new_parser("export", "Write the masks of a run in the format of another tool; docs/export.md lists them.")
+    parser.add_argument("run", help="run folder")
+    parser.add_argument("--to", required=True, help="voc, coco, yolo-seg, cvat, label-studio or hf-dataset")
+    parser.add_argument("--out", default=None, help="folder to write to; below RUN/exports when not given")
+    parser.add_argument("--what", default="masks", help="masks (pseudo masks) or predictions (of the segmenter)")
+    parser.add_argument("--split", default=None, help="train or val; train for masks, val for predictions if not given")
+    parser.add_argument("--images", default="copy", help="copy or link, for formats that hold the images")
+    given = parse_words(parser, words)
+    if given is None:
+        return 0
+    from weakseg.pipeline.runtime import start_logging
+    from weakseg.tasks.export import export_run
+
+    start_logging()
+    exported = export_run(
+        Path(given.run),
+        to=given.to,
+        out=None if given.out is None else Path(given.out),
+        what=given.what,
+        split=given.split,
+        images=given.images,
+    )
+    print(exported.describe())
+    for note in exported.notes:
+        print(f"  {note}")
+    return 0

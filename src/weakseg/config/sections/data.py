@@ -1,0 +1,57 @@
+"""Settings of the data set."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+DatasetName = Literal["critters", "voc", "coco", "folder"]
+
+
+@dataclass(frozen=True)
+class CrittersConfig:
+    """The generated data set; used when `data.name` is `critters`.
+
+    Args:
+        images: Number of training images.
+        val_images: Number of validation images.
+        size_px: Height and width of every image.
+        seed: Seed of the generator; another seed is another data set.
+        p_context: Chance that an image's context (sea, grass, ...) is the one its first animal prefers.
+        p_coat: Chance that an animal wears the coat its class prefers.
+        p_empty: Chance that an image shows no animal.
+    """
+
+    images: int = 800
+    val_images: int = 200
+    size_px: int = 128
+    seed: int = 0
+    p_context: float = 0.6
+    p_coat: float = 0.7
+    p_empty: float = 0.2
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Which tagged images to learn from.
+
+    Args:
+        name: Reader: `voc`, `coco`, `folder` or the built-in `critters`.
+        root: Folder of the data set. `critters` are written into the run folder when it is not given.
+        train: Split to train on: `train`, `train_aug`, `val`, `train2014`, ... or a list file, as the reader defines.
+        val: Split to evaluate on, or null for none.
+        tags: For `folder`: the tag file (CSV or COCO-style JSON); found by itself when null.
+        val_fraction: For `folder`: share of the images that is held out as the split `val`.
+        max_side_px: Larger images are resized to this longer side before a network looks at them whole; masks keep
+            the original size. Null for no limit, as the released codes have it for images of at most 640 pixels.
+        critters: Settings of the generator.
+    """
+
+    name: DatasetName = "critters"
+    root: str | None = None
+    train: str = "train"
+    val: str | None = "val"
+    tags: str | None = None
+    val_fraction: float = 0.1
+    max_side_px: int | None = None
+    critters: CrittersConfig = field(default_factory=CrittersConfig)

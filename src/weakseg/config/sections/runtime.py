@@ -1,0 +1,24 @@
+"""Settings of the machine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class RuntimeConfig:
+    """How to compute; changes no result but for rounding, and no fingerprint.
+
+    Args:
+        device: `auto` takes a CUDA GPU when there is one; or `cpu`, `cuda`, `cuda:1`, ...
+        workers: Processes that decode and augment images; 0 does it in the main process.
+        seed: Seed of initialisation, shuffling and augmentation. Unlike the others it does change results, and it
+            is part of the fingerprint of every stage that draws at random.
+        max_partners_at_once: RIB passes so many partners through the network together; less needs less memory. Null
+            for all.
+    """
+
+    device: str = "auto"
+    workers: int = 2
+    seed: int = 0
+    max_partners_at_once: int | None = None

@@ -1,0 +1,50 @@
+"""Settings that every training has: backbone, augmentation and optimiser."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+BackboneName = Literal["critter", "resnet18", "resnet50", "resnet101"]
+ScheduleName = Literal["poly", "one_cycle"]
+
+
+@dataclass(frozen=True)
+class AugmentConfig:
+    """Random changes of a training image.
+
+    Args:
+        long_side_px: Range of the length the longer side is resized to.
+        crop_px: Side of the square crop; smaller images are padded.
+        flip: Whether to mirror left-right with probability one half.
+        colour: Strength of random contrast and tint, 0 for none. The released codes use none.
+    """
+
+    long_side_px: tuple[int, int] = (320, 640)
+    crop_px: int = 512
+    flip: bool = True
+    colour: float = 0.0
+
+
+@dataclass(frozen=True)
+class OptimConfig:
+    """Stochastic gradient descent and its schedule.
+
+    Args:
+        schedule: `poly` decays by (1 - step / steps)^power as the released codes do; `one_cycle` is for training
+            from random weights.
+        learning_rate: Base rate; the peak for `one_cycle`.
+        head_multiplier: The classifier layer learns this many times faster than the backbone.
+        momentum: Momentum of SGD. The released codes pass their weight decay here by mistake, hence 1e-4.
+        weight_decay: L2 penalty.
+        power: Exponent of the polynomial decay.
+        warmup_share: Share of the steps in which `one_cycle` rises.
+    """
+
+    schedule: ScheduleName = "poly"
+    learning_rate: float = 0.1
+    head_multiplier: float = 10.0
+    momentum: float = 1e-4
+    weight_decay: float = 1e-4
+    power: float = 0.9
+    warmup_share: float = 0.25
