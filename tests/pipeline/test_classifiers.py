@@ -15,9 +15,11 @@ from weakseg.localize.cam import score_maps
 from weakseg.localize.seam import refined_score_maps
 from weakseg.models.seam import SEAM
 from weakseg.pipeline.artifacts import RunFolder, load_info, load_seed, save_mask
-from weakseg.pipeline.classifiers import open_pasting
+from weakseg.pipeline.classifiers import name_donor_source, open_pasting
 from weakseg.pipeline.networks import load_classifier, load_history
-from weakseg.pipeline.stages import classify, localize
+from weakseg.pipeline.records import StageRecord, write_records
+from weakseg.pipeline.runner import plan_records
+from weakseg.pipeline.stages import STAGES, classify, localize
 
 CDA = (("classifier.batch_size", 4), ("classifier.epochs", 1), ("classifier.cda.area_share", (0.05, 0.9)))
 
@@ -78,6 +80,28 @@ def test_masks_of_other_images_are_named(tmp_path: Path, splits: tuple[Dataset, 
     context = make_context(tmp_path / "new", splits, ("classifier.cda.masks", str(masks)))
     with pytest.raises(ArtifactError, match="has no mask of any image of train; choose a run on this data set"):
         classify(context)
+
+
+def test_another_refinement_of_the_source_changes_the_fingerprint(
+    tmp_path: Path, splits: tuple[Dataset, Dataset]
+) -> None:
+    source = RunFolder(finished_run(tmp_path / "old", splits[0]))
+    context = make_context(tmp_path / "new", splits, *CDA, ("classifier.cda.masks", str(source.root)))
+    key = f"result of refine in {source.root}"
+
+    def state(fingerprint: str, *, finished: bool = True) -> StageRecord:
+        return StageRecord(finished, fingerprint, {key: fingerprint})
+
+    assert name_donor_source(make_context(tmp_path / "plain", splits)) == {}
+    assert name_donor_source(context) == {key: None}  # masks that no stage is known to have made
+    write_records(source, {"refine": state("first")})
+    assert name_donor_source(context) == {key: "first"}
+    write_records(context.folder, {"classify": state("first")})
+    write_records(source, {"refine": state("second")})
+    assert name_donor_source(context) == {key: "second"}
+    write_records(source, {"refine": state("second", finished=False)})
+    assert name_donor_source(context) == {key: "first"}
+    assert plan_records(context, STAGES)["classify"].parts[key] == "first"
 
 
 def test_an_odd_batch_cannot_be_half_pasted() -> None:

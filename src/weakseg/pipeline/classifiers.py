@@ -13,11 +13,12 @@ from weakseg.data.donors import DonorPool, mine_donors
 from weakseg.data.pairs import PairedCrops, draw_pasted_sheet
 from weakseg.data.pasting import PasteSettings
 from weakseg.errors import ArtifactError
-from weakseg.files import write_bytes, write_json
+from weakseg.files import JsonValue, write_bytes, write_json
 from weakseg.models.classifier import Classifier
 from weakseg.models.seam import SEAM
 from weakseg.pipeline.artifacts import RunFolder
 from weakseg.pipeline.networks import make_augmentation, make_plan
+from weakseg.pipeline.records import read_records
 from weakseg.pipeline.runner import Context
 from weakseg.pipeline.runtime import show_progress
 from weakseg.train.cda import Pasting
@@ -115,6 +116,22 @@ def open_pasting(context: Context) -> Pasting | None:
     if rank() == 0:
         _write_findings(context, donors, settings)
     return Pasting(donors, settings, config.compat)
+
+
+def name_donor_source(context: Context) -> dict[str, JsonValue]:
+    """Name the masks that objects are cut out of, for the fingerprint: another refinement there gives other objects.
+
+    A source that is gone by now, or is being made again, counts as the one that was used.
+    """
+    masks = context.config.classifier.cda.masks
+    if masks is None:
+        return {}
+    key = f"result of refine in {masks}"
+    source = read_records(RunFolder(Path(masks))).get("refine")
+    if source is not None and source.finished:
+        return {key: source.fingerprint}
+    own = read_records(context.folder).get("classify")
+    return {key: None if own is None else own.parts.get(key)}
 
 
 def _warn_of_missing(donors: DonorPool) -> None:

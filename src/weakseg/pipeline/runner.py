@@ -64,6 +64,8 @@ class Stage:
         run: Does the work and returns a one-line summary. Called again after an interruption.
         files: Names every file a finished stage has written; when one is gone, the stage goes on to make it again.
             None stands for `outputs`.
+        inputs: Names what the result depends on besides settings, images and earlier stages, such as another run's
+            files; these parts join the fingerprint.
         derived: Whether it only summarises other stages' files. It is then done again when a setting changes, since
             nothing is lost; other stages stop and ask for `--redo`.
     """
@@ -75,6 +77,7 @@ class Stage:
     outputs: tuple[str, ...]
     run: Callable[[Context], str]
     files: Callable[[Context], Iterable[Path]] | None = None
+    inputs: Callable[[Context], Mapping[str, JsonValue]] | None = None
     derived: bool = False
 
 
@@ -137,6 +140,8 @@ def fingerprint_parts(stage: Stage, context: Context, planned: Mapping[str, Stag
         parts[f"images and tags of {split}"] = digest
     for name in stage.needs:
         parts[f"result of {name}"] = planned[name].fingerprint
+    if stage.inputs is not None:
+        parts.update(stage.inputs(context))
     return parts
 
 

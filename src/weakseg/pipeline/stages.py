@@ -17,7 +17,7 @@ from weakseg.errors import ConfigError
 from weakseg.models.classifier import Classifier
 from weakseg.ops.images import limit_side
 from weakseg.pipeline.artifacts import save_seed
-from weakseg.pipeline.classifiers import fit_classifier, open_pasting
+from weakseg.pipeline.classifiers import fit_classifier, name_donor_source, open_pasting
 from weakseg.pipeline.comparison import choose_compared, comparison_files, save_trace
 from weakseg.pipeline.images import iterate_pending, seeded_datasets
 from weakseg.pipeline.localizers import count_stops, describe_stops, open_localizer, open_rib
@@ -165,6 +165,7 @@ STAGES = (
         outputs=("classifier",),
         run=classify,
         files=_network_files("classifier"),
+        inputs=name_donor_source,
     ),
     Stage(
         name="localize",
