@@ -73,7 +73,7 @@ def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
         (
             ["export", "nowhere", "--to", "pascal"],
             2,
-            "--to: expected one of voc, coco, yolo-seg, cvat, label-studio, hf-dataset, got 'pascal'",
+            "--to: expected one of voc, coco, yolo-seg, cvat, label-studio, hf-dataset, onnx, bundle, got 'pascal'",
         ),
         (
             ["export", "nowhere", "--to", "voc", "--splt", "val"],
@@ -92,6 +92,23 @@ def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
             ["study", "rib", "demo", "--over", "K", "--values", "11"],
             1,
             "expected K up to localize.rib.iterations, which is 10",
+        ),
+        (
+            ["study", "methods", "methods_critters", "--methods", "cma"],
+            2,
+            "--methods: expected some of cam, rib, seam, cda, got 'cma'",
+        ),
+        (
+            ["study", "methods", "methods_critters", "--thresholds", "2"],
+            1,
+            "--thresholds: expected values within 0..1, got 2",
+        ),
+        (["study", "methods", "methods_critters", "--seeds", "-1"], 2, "--seeds: expected at least one, each 0 or"),
+        (["study", "context", "voc"], 1, "data.name: only the context of critters can be chosen, got voc"),
+        (
+            ["study", "context", "methods_critters", "--values", "0.3", "3"],
+            1,
+            "--values: data.critters.p_context is a chance within 0..1, got 3",
         ),
     ],
 )

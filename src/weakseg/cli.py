@@ -209,6 +209,11 @@ def _print_progress(done: int, total: int) -> None:
 
 STUDIES: dict[str, Verb] = {
     "rib": Verb("what one setting of RIB does to the seeds", _run_command("study_rib")),
+    "bottleneck": Verb("the RIB paper's toy: on which pixels layers depend", _run_command("study_bottleneck")),
+    "threshold": Verb("background thresholds chosen without masks", _run_command("study_threshold")),
+    "seeds": Verb("how the seeds of runs differ: errors, outlines, sizes, parts", _run_command("study_seeds")),
+    "methods": Verb("every method and refinement with the same budget", _run_command("study_methods")),
+    "context": Verb("CAM against CDA where backgrounds tell more or less", _run_command("study_context")),
 }
 """The studies by name; docs/studies.md shows what they found."""
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from tests.photos import TINY, TINY_CRITTERS, TINY_IRN, TINY_PSA, TINY_RIB, TINY_SEAM, make_photos
 from weakseg.cli import main
@@ -41,7 +42,10 @@ def test_every_setting_is_read_by_the_chain(tmp_path: Path, monkeypatch: pytest.
     cda = (f"--classifier.cda.masks={tmp_path / 'a'}", "--classifier.cda.area_share=[0.001, 1.0]")
     words = (*TINY_CRITTERS, *TINY, *TINY_SEAM, *cda, *TINY_PSA, "--classifier.epochs=1", "--segmenter.epochs=1")
     assert main(["run", "demo", *words, "--data.root", str(tmp_path / "a" / "data"), "--out", str(tmp_path / "c")]) == 0
-    folder = ("--data.root", str(tmp_path / "photos"), "--out", str(tmp_path / "b"))
+    (tmp_path / "saliency" / "home" / "garden").mkdir(parents=True)
+    Image.new("L", (8, 8), 255).save(tmp_path / "saliency" / "home" / "garden" / "photo 00.png")
+    soft = (f"--refine.saliency.folder={tmp_path / 'saliency'}", "--refine.confidence=true")
+    folder = ("--data.root", str(tmp_path / "photos"), "--out", str(tmp_path / "b"), *soft)
     assert main(["run", "folder", *folder, *TINY, *TINY_RIB, "--classifier.epochs=1", "--segmenter.epochs=1"]) == 0
     expected = {(kind.__name__, field.name) for kind in sections(RunConfig) for field in dataclasses.fields(kind)}
     assert expected - read == set()

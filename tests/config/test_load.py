@@ -56,8 +56,26 @@ MISTAKES = [
     ({"localize": {"splits": ["trian"]}}, (), "localize.splits: expected a list, each one of train, val, got"),
     ({"data": {"root": 3}}, (), "data.root: expected text or null, got 3"),
     ({}, ("--refine.background_threshold=1.5",), "refine.background_threshold: expected a value within 0..1, got 1.5"),
-    ({}, ("--refine.background_threshold=nan",), "refine.background_threshold: expected a number, got nan"),
+    ({}, ("--refine.background_threshold=nan",), "refine.background_threshold: expected a number or auto, got nan"),
+    ({}, ("--refine.background_threshold=otto",), "refine.background_threshold: expected a number or auto, got otto"),
+    (
+        {},
+        ("--refine.background_threshold=true",),
+        "refine.background_threshold: expected a number or auto, got true",
+    ),
     ({}, ("--classifier.batch_size=0",), "classifier.batch_size: expected a value at least 1, got 0"),
+    ({}, ("--segmenter.multi_scale=[0.5, 1.0]",), "segmenter.multi_scale: expected a value within 0.05..0.99, got 1"),
+    ({}, ("--segmenter.accumulate=0",), "segmenter.accumulate: expected a value at least 1, got 0"),
+    (
+        {},
+        ("--segmenter.balance=classes",),
+        "segmenter.balance: expected one of none, foreground_background, got classes",
+    ),
+    (
+        {},
+        ("--segmenter.caffe_form=true",),
+        "segmenter.caffe_form: 'imagenet' weights are not in Caffe's form; set it to false, or segmenter.weights to",
+    ),
     ({}, ("--localize.scales=[]",), "localize.scales: expected at least one value, got an empty list"),
     ({}, ("--localize.splits=[]",), "localize.splits: expected at least one of train, val, got an empty list"),
     (

@@ -17,7 +17,9 @@ def read(name: str) -> RunConfig:
 
 def test_every_built_in_recipe_is_there() -> None:
     methods = {f"{method}_{data}" for method in ("psa", "seam", "cda_irn", "cda_psa", "cda_seam") for data in DATA}
-    assert set(list_recipes()) == {"demo", "voc", "coco", "folder", "irn_voc", "rib_voc", "rib_coco", *methods}
+    methods.add("methods_critters")
+    others = {"demo", "voc", "coco", "folder", "irn_voc", "rib_voc", "rib_coco", "deeplab_critters"}
+    assert set(list_recipes()) == others | methods
 
 
 @pytest.mark.parametrize(
@@ -75,3 +77,35 @@ def test_released_settings_of_deeplab(name: str, learning_rate: float, images: i
     assert (segmenter.name, segmenter.weights, segmenter.augment.crop_px) == ("resnet101", "imagenet", 321)
     assert (segmenter.optim.learning_rate, segmenter.optim.power, segmenter.batch_size) == (learning_rate, 0.9, 10)
     assert segmenter.epochs * (images // 10) == pytest.approx(steps, rel=0.02)
+
+
+DEEPLAB_RECIPES = [
+    *("voc", "coco", "irn_voc", "rib_voc", "rib_coco"),
+    *(f"{method}_voc" for method in ("psa", "seam", "cda_irn", "cda_psa", "cda_seam")),
+]
+
+
+@pytest.mark.parametrize("name", DEEPLAB_RECIPES)
+def test_full_size_recipes_train_and_test_as_deeplab_does(name: str) -> None:
+    config = read(name)
+    segmenter, evaluate = config.segmenter, config.evaluate
+    assert (segmenter.multi_scale, segmenter.aspp_rates) == ((0.75, 0.5), (6, 12, 18, 24))
+    assert (segmenter.batch_size, segmenter.accumulate, segmenter.balance) == (10, 2, "foreground_background")
+    assert (segmenter.fixed_norm, segmenter.caffe_form) == (True, False)
+    assert (evaluate.scales, evaluate.flip, evaluate.ablate) == ((1.0,), False, True)
+    crf = evaluate.crf
+    assert (crf.enabled, crf.gaussian, crf.bilateral, crf.iterations) == (True, (1, 3), (67, 3, 4), 10)
+
+
+def test_other_recipes_keep_the_plain_segmenter() -> None:
+    for name in ("demo", "folder"):
+        config = read(name)
+        assert (config.segmenter.multi_scale, config.segmenter.accumulate, config.segmenter.balance) == ((), 1, "none")
+        assert (config.evaluate.crf.enabled, config.evaluate.ablate) == (False, False)
+
+
+def test_the_small_twin_has_every_part() -> None:
+    config = read("deeplab_critters")
+    assert (config.segmenter.multi_scale, config.segmenter.accumulate) == ((0.75, 0.5), 2)
+    assert config.segmenter.balance == "foreground_background"
+    assert (config.evaluate.crf.enabled, config.evaluate.ablate) == (True, True)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from weakseg.models.classifier import CLASSIFIER_NAMES, Classifier, build_classifier
-from weakseg.models.deeplab import SEGMENTER_NAMES, Segmenter, build_segmenter
+from weakseg.models.deeplab import SEGMENTER_NAMES, EveryScale, Segmenter, build_segmenter
 from weakseg.models.irnet import IRNET_NAMES, IRNet, build_irnet
 
 NUM_CLASSES = 3
@@ -108,6 +108,21 @@ def test_segmenter_labels_at_stride_8_and_upsamples_on_request(segmenter: Segmen
     assert logits.shape == (2, 4, 3, 4)
     assert full.shape == (2, 4, *SIZE_HW)
     assert logits.dtype == full.dtype == torch.float32
+
+
+def test_scales_inside_a_segmenter_change_neither_sizes_nor_what_learns(
+    segmenter: Segmenter, images: torch.Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with torch.no_grad():
+        plain = segmenter(images)
+    monkeypatch.setattr(segmenter, "multi_scale", (0.75, 0.5))
+    *scaled, fused = EveryScale(segmenter)(images)
+    assert [logits.shape for logits in scaled] == [(2, 4, 3, 4), (2, 4, 2, 3), (2, 4, 2, 2)]
+    assert fused.shape == plain.shape
+    assert bool((fused >= plain - 1e-6).all())
+    sum(logits.square().mean() for logits in (*scaled, fused)).backward()
+    assert all(parameter.grad is not None for parameter in segmenter.parameters())
+    segmenter.zero_grad()
 
 
 def test_every_parameter_of_a_segmenter_learns(segmenter: Segmenter, images: torch.Tensor) -> None:

@@ -7,8 +7,17 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from tests.tiny import make_segmenter
-from weakseg.errors import ShapeError
-from weakseg.models.inference import predict_labels, upsampled_argmax
+from weakseg.errors import ConfigError, ShapeError
+from weakseg.models.inference import (
+    CRFSettings,
+    label_views,
+    mean_view,
+    most_probable,
+    predict_labels,
+    predict_probabilities,
+    probabilities_of_views,
+)
+from weakseg.ops.crf import dense_crf
 from weakseg.ops.images import normalise, resize_image
 
 NUM_LABELS = 4
@@ -34,23 +43,24 @@ def test_the_argmax_is_that_of_the_sum_of_all_upsampled_maps(
 ) -> None:
     generator = torch.Generator().manual_seed(seed)
     views = [torch.rand(num_labels, *view_hw, generator=generator) for view_hw in sizes_hw]
-    labels = upsampled_argmax(views, size_hw)
-    assert (labels.dtype, labels.shape) == (torch.uint8, size_hw)
+    found = most_probable(views, range(num_labels), size_hw)
+    assert (found.labels.dtype, found.labels.shape) == (np.uint8, size_hw)
     total = sum(upsample(view, size_hw) for view in views)
-    chosen = total.gather(0, labels[None].long())[0]
+    chosen = total.gather(0, torch.from_numpy(found.labels)[None].long())[0]
+    assert found.confidence == pytest.approx(chosen.numpy() / len(views), abs=1e-6)
     # Equal up to the rounding of a resampling done map by map.
     assert (chosen >= total.amax(dim=0) - 1e-6).all()
 
 
 def test_equal_maps_give_the_smaller_label() -> None:
     views = [torch.tensor([[[0.2, 0.5]], [[0.4, 0.5]], [[0.4, 0.1]]])]
-    assert upsampled_argmax(views, (1, 2)).tolist() == [[1, 0]]
+    assert most_probable(views, range(3), (1, 2)).labels.tolist() == [[1, 0]]
 
 
 def test_negative_maps_and_the_highest_label() -> None:
     view = torch.full((255, 1, 1), -9.0)
     view[254] = -8.0
-    assert upsampled_argmax([view], (2, 1)).tolist() == [[254], [254]]
+    assert most_probable([view], range(255), (2, 1)).labels.tolist() == [[254], [254]]
 
 
 def test_one_view_is_the_plain_prediction() -> None:
@@ -116,3 +126,94 @@ def test_modes_image_and_gradients_are_left_as_they_are() -> None:
 def test_an_array_that_is_no_image_is_refused() -> None:
     with pytest.raises(ShapeError, match=r"expected a non-empty \(H, W, 3\) uint8 RGB image"):
         predict_labels(make_segmenter(), np.zeros((5, 5), np.uint8))
+
+
+def test_probabilities_are_those_of_the_labels_at_full_size() -> None:
+    segmenter, image = make_segmenter(), make_image()
+    before = image.copy()
+    found = predict_probabilities(segmenter, image, scales=(1.0, 0.5), flip=True)
+    assert (found.dtype, found.shape) == (np.float32, (NUM_LABELS, 25, 42))
+    assert found.sum(axis=0) == pytest.approx(1.0, abs=1e-5)
+    labels = predict_labels(segmenter, image, scales=(1.0, 0.5), flip=True)
+    assert (np.take_along_axis(found, labels[None].astype(np.intp), axis=0)[0] >= found.max(axis=0) - 1e-6).all()
+    assert (image == before).all()
+    assert predict_probabilities(segmenter, image, max_side_px=21).shape == (NUM_LABELS, 25, 42)
+
+
+def test_the_mean_of_views_by_hand() -> None:
+    views = [torch.tensor([[[0.0, 1.0]], [[1.0, 0.0]]]), torch.tensor([[[0.5]], [[0.5]]])]
+    assert mean_view(views, (1, 4))[0].tolist() == [[0.25, 0.375, 0.625, 0.75]]
+
+
+def test_crf_settings_are_those_of_deeplab() -> None:
+    assert CRFSettings() == CRFSettings(gaussian=(1, 3), bilateral=(67, 3, 4), iterations=10)
+
+
+@pytest.mark.parametrize("num_labels", [2, 4])
+def test_the_crf_sees_minus_the_log_of_the_mean_probabilities(num_labels: int) -> None:
+    segmenter, image = make_segmenter(num_labels=num_labels), make_image()
+    crf = CRFSettings(gaussian=(2, 3), bilateral=(9, 30, 4), iterations=3)
+    labels = predict_labels(segmenter, image, scales=(1.0, 0.5), flip=True, crf=crf)
+    energies = -np.log(predict_probabilities(segmenter, image, scales=(1.0, 0.5), flip=True))
+    marginals = dense_crf(image, energies, gaussian=(2, 3), bilateral=(9, 30, 4), iterations=3)
+    assert (labels.dtype, labels.shape) == (np.uint8, (25, 42))
+    assert (labels == marginals.argmax(axis=0)).all()
+    assert (labels != predict_labels(segmenter, image, scales=(1.0, 0.5), flip=True)).any()
+
+
+def test_no_iterations_leave_the_labels_as_they_are() -> None:
+    segmenter, image = make_segmenter(), make_image()
+    crf = CRFSettings(iterations=0)
+    assert (predict_labels(segmenter, image, crf=crf) == predict_labels(segmenter, image)).all()
+
+
+def test_unlikely_labels_are_left_out_of_the_crf_and_the_others_keep_their_numbers() -> None:
+    """81 labels of which only 0, 7 and 80 are ever likely, on two flat halves."""
+    image = np.zeros((6, 8, 3), np.uint8)
+    image[:, 4:] = 200
+    view = torch.full((81, 3, 4), 1e-4)
+    view[80, :, 2:], view[0, :, :2] = 0.9, 0.6
+    view[7, :, :2] = 0.35
+    view[7, 1, 1] = 0.9
+    crf = CRFSettings(gaussian=(3, 3), bilateral=(20, 10, 4))
+    labels = label_views([view], image, (6, 8), crf=crf).labels
+    everything = dense_crf(image, -np.log(mean_view([view], (6, 8)).numpy()), gaussian=(3, 3), bilateral=(20, 10, 4))
+    assert labels.tolist() == everything.argmax(axis=0).tolist()
+    assert set(np.unique(labels)) == {0, 80}
+    assert set(np.unique(label_views([view], image, (6, 8), crf=None).labels)) == {0, 7, 80}
+
+
+def test_a_single_likely_label_is_everywhere() -> None:
+    view = torch.zeros(255, 2, 3)
+    view[254] = 1.0
+    assert (label_views([view], make_image(5, 7), (5, 7), crf=CRFSettings()).labels == 254).all()
+
+
+def test_probabilities_of_zero_are_finite_energies() -> None:
+    view = torch.zeros(2, 1, 2)
+    view[0, 0, 0] = view[1, 0, 1] = 1.0
+    assert label_views([view], make_image(4, 6), (4, 6), crf=CRFSettings()).labels.shape == (4, 6)
+
+
+def test_the_crf_of_a_large_image_runs_on_what_the_network_sees() -> None:
+    segmenter, image = make_segmenter(), make_image(50, 84)
+    crf = CRFSettings(gaussian=(2, 3), bilateral=(9, 30, 4))
+    labels = predict_labels(segmenter, image, max_side_px=21, crf=crf)
+    assert labels.shape == (50, 84)
+    small = resize_image(image, (12, 21))
+    energies = -np.log(predict_probabilities(segmenter, small))
+    marginals = torch.from_numpy(dense_crf(small, energies, gaussian=(2, 3), bilateral=(9, 30, 4)))
+    assert (labels == upsample(marginals, (50, 84)).argmax(dim=0).numpy()).mean() > 0.999
+
+
+def test_a_setting_of_the_crf_out_of_range_is_named() -> None:
+    with pytest.raises(ConfigError, match="gaussian"):
+        predict_labels(make_segmenter(), make_image(), crf=CRFSettings(gaussian=(1.0, -3.0)))
+
+
+def test_views_need_no_gradient_and_leave_modes_alone() -> None:
+    segmenter = make_segmenter().train()
+    views = probabilities_of_views(segmenter, make_image(), scales=(1.0, 0.5), flip=False)
+    assert [tuple(view.shape) for view in views] == [(NUM_LABELS, 4, 6), (NUM_LABELS, 2, 3)]
+    assert not any(view.requires_grad for view in views)
+    assert segmenter.backbone.bn1.training

@@ -6,24 +6,24 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.tiny import make_classifier, make_segmenter
-from weakseg.config.schema import AugmentConfig, ClassifierConfig, OptimConfig, SegmenterConfig
+from tests.tiny import make_classifier
+from weakseg.config.schema import AugmentConfig, ClassifierConfig, IRNConfig, OptimConfig
 from weakseg.data.transforms import Augmentation
 from weakseg.errors import ArtifactError, ConfigError
 from weakseg.models.classifier import Classifier
-from weakseg.models.deeplab import Segmenter
+from weakseg.models.irnet import build_irnet
 from weakseg.pipeline.artifacts import NetworkFolder, load_state, load_tensors, save_tensors
 from weakseg.pipeline.networks import (
     describe_network,
     load_classifier,
     load_history,
-    load_segmenter,
+    load_irnet,
     make_augmentation,
     make_hooks,
     make_plan,
     save_network,
     start_classifier,
-    start_segmenter,
+    start_irnet,
 )
 from weakseg.train.loop import EpochRecord, TrainState
 from weakseg.types import ClassSet
@@ -31,7 +31,7 @@ from weakseg.types import ClassSet
 CLASSES = ClassSet(("cat", "dog", "fox"))
 CPU = torch.device("cpu")
 CLASSIFIER = ClassifierConfig(name="critter", weights="none", freeze_trunk=False, fixed_norm=False)
-SEGMENTER = SegmenterConfig(name="critter", weights="none", aspp_rates=(1, 2), fixed_norm=False)
+IRNET = IRNConfig(name="critter", weights="none")
 HISTORY = (EpochRecord(1, 0.9, 0.1, {"map": math.nan}), EpochRecord(2, 0.5, 0.05, {"map": 0.75}))
 
 
@@ -48,11 +48,9 @@ def save_classifier(folder: NetworkFolder, seed: int = 0) -> Classifier:
     return classifier
 
 
-def save_segmenter(folder: NetworkFolder) -> Segmenter:
-    segmenter = make_segmenter()
-    info = describe_network(SEGMENTER, CLASSES, kind="segmenter", weights_from="random")
-    save_network(folder, segmenter, info, HISTORY)
-    return segmenter
+def save_irnet(folder: NetworkFolder) -> None:
+    info = describe_network(IRNET, CLASSES, kind="refiner", weights_from="random")
+    save_network(folder, build_irnet("critter"), info, HISTORY)
 
 
 @pytest.fixture
@@ -78,24 +76,14 @@ def test_a_classifier_comes_back_ready_for_inference(folder: NetworkFolder) -> N
     assert not any(parameter.requires_grad for parameter in loaded.backbone.layer2.parameters())
 
 
-def test_a_segmenter_comes_back_with_its_dilations(folder: NetworkFolder) -> None:
-    segmenter = save_segmenter(folder)
-    loaded, classes = load_segmenter(folder.model, CPU)
-    assert classes == CLASSES
-    assert_equal(loaded, segmenter)
-    assert [branch.dilation for branch in loaded.aspp.branches] == [(1, 1), (2, 2)]
-    assert not any(module.training for module in loaded.modules())
-
-
 def test_a_saved_network_describes_itself_and_ends_its_checkpoint(folder: NetworkFolder) -> None:
     save_tensors(folder.checkpoint, {}, {})
-    save_segmenter(folder)
+    save_irnet(folder)
     assert sorted(path.name for path in folder.root.iterdir()) == ["history.json", "model.safetensors"]
     assert load_tensors(folder.model)[1] == {
-        "kind": "segmenter",
+        "kind": "refiner",
         "name": "critter",
         "classes": ["cat", "dog", "fox"],
-        "aspp_rates": [1, 2],
         "weights_from": "random",
     }
 
@@ -126,11 +114,11 @@ def test_a_damaged_history_is_named(content: str, folder: NetworkFolder) -> None
 
 def test_a_network_of_the_other_kind_is_refused(folder: NetworkFolder, tmp_path: Path) -> None:
     save_classifier(folder)
-    with pytest.raises(ArtifactError, match="expected a segmenter that weakseg trained, got classifier"):
-        load_segmenter(folder.model, CPU)
+    with pytest.raises(ArtifactError, match="expected a refiner that weakseg trained, got classifier"):
+        load_irnet(folder.model, CPU)
     other = NetworkFolder(tmp_path / "other")
-    save_segmenter(other)
-    with pytest.raises(ArtifactError, match="expected a classifier that weakseg trained, got segmenter"):
+    save_irnet(other)
+    with pytest.raises(ArtifactError, match="expected a classifier that weakseg trained, got refiner"):
         load_classifier(other.model, CPU)
 
 
@@ -161,15 +149,6 @@ def test_a_description_that_does_not_fit_the_weights_is_refused(
         load_classifier(folder.model, CPU)
 
 
-@pytest.mark.parametrize("rates", [None, [1, "2"], "12"])
-def test_a_segmenter_without_its_dilations_is_refused(rates: object, folder: NetworkFolder) -> None:
-    save_segmenter(folder)
-    tensors, info = load_tensors(folder.model)
-    save_tensors(folder.model, tensors, {**info, "aspp_rates": rates})
-    with pytest.raises(ArtifactError, match=rf"{folder.model}: expected the dilations of a segmenter, got"):
-        load_segmenter(folder.model, CPU)
-
-
 def test_random_weights_depend_on_the_seed_alone(folder: NetworkFolder) -> None:
     torch.manual_seed(1)
     first, origin = start_classifier(CLASSIFIER, CLASSES, folder, seed=3)
@@ -179,10 +158,10 @@ def test_random_weights_depend_on_the_seed_alone(folder: NetworkFolder) -> None:
     assert origin == "random"
     assert_equal(first, again)
     assert not torch.equal(first.classifier.weight, other.classifier.weight)
-    one, _ = start_segmenter(SEGMENTER, CLASSES, folder, classifier=folder, seed=3)
-    two, _ = start_segmenter(SEGMENTER, CLASSES, folder, classifier=folder, seed=3)
+    one, _ = start_irnet(IRNET, folder, classifier=folder, seed=3)
+    two, _ = start_irnet(IRNET, folder, classifier=folder, seed=3)
     assert_equal(one, two)
-    assert (one.num_labels, first.num_classes) == (4, 3)
+    assert first.num_classes == 3
 
 
 @pytest.mark.parametrize(("freeze_trunk", "fixed_norm"), [(True, False), (False, True)])
@@ -231,24 +210,23 @@ def test_weights_may_come_from_a_file(folder: NetworkFolder, tmp_path: Path) -> 
     assert not torch.equal(classifier.classifier.weight, trained.classifier.weight)
 
 
-def test_a_segmenter_may_start_from_the_classifiers_backbone(folder: NetworkFolder, tmp_path: Path) -> None:
+def test_an_irnet_may_start_from_the_classifiers_backbone(folder: NetworkFolder, tmp_path: Path) -> None:
     trained = NetworkFolder(tmp_path / "classifier")
     classifier = save_classifier(trained, seed=9)
-    config = replace(SEGMENTER, weights="classifier")
-    segmenter, origin = start_segmenter(config, CLASSES, folder, classifier=trained, seed=0)
+    irnet, origin = start_irnet(replace(IRNET, weights="classifier"), folder, classifier=trained, seed=0)
     assert origin == "classifier"
-    assert_equal(segmenter.backbone, classifier.backbone)
+    assert_equal(irnet.backbone, classifier.backbone)
 
 
 def test_a_classifier_of_another_backbone_is_named_as_such(folder: NetworkFolder, tmp_path: Path) -> None:
     trained = NetworkFolder(tmp_path / "classifier")
     save_classifier(trained)
-    config = replace(SEGMENTER, name="resnet18", weights="classifier")
+    config = replace(IRNET, name="resnet50", weights="classifier")
     with pytest.raises(ConfigError) as raised:
-        start_segmenter(config, CLASSES, folder, classifier=trained, seed=0)
+        start_irnet(config, folder, classifier=trained, seed=0)
     assert str(raised.value) == (
-        "segmenter.weights: 'classifier' is for a network on the classifier's own backbone, but segmenter.name is "
-        "resnet18 and the classifier is critter; make them equal or choose other weights"
+        "refine.irn.weights: 'classifier' is for a network on the classifier's own backbone, but refine.irn.name is "
+        "resnet50 and the classifier is critter; make them equal or choose other weights"
     )
 
 

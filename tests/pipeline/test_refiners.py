@@ -161,6 +161,7 @@ def test_what_is_gone_is_made_again_and_the_rest_is_left(
         save_mask(path, labels)
 
     monkeypatch.setattr("weakseg.pipeline.irn.save_mask", save_and_tell)
+    monkeypatch.setattr("weakseg.pipeline.pseudo_masks.save_mask", save_and_tell)
     refine_seeds(context, seeded_datasets(context))
     assert sorted(written) == ["labels/train_2.png", "masks/train_1.png", "masks/val_0.png"]
     assert contents(tmp_path) == before

@@ -26,13 +26,12 @@ from weakseg.pipeline.images import iterate_pending, seeded_datasets
 from weakseg.pipeline.networks import (
     load_classifier,
     load_history,
-    load_segmenter,
     make_augmentation,
     make_plan,
     start_classifier,
-    start_segmenter,
 )
 from weakseg.pipeline.runner import Context, run_stages
+from weakseg.pipeline.segmenters import load_segmenter, start_segmenter
 from weakseg.pipeline.stages import STAGES, classify, localize, refine, segment
 from weakseg.refine.masks import seed_to_mask
 from weakseg.train.classify import train_classifier
@@ -123,7 +122,7 @@ def test_every_stage_writes_the_files_it_promises(done: Context) -> None:
         assert stage.files is not None
         assert all(path.is_file() for path in stage.files(done)), stage.name
         # This run compares nothing and refines by a threshold alone.
-        written = set(stage.outputs) - {"adaptations", "labels", "refiner", "instances"}
+        written = set(stage.outputs) - {"adaptations", "labels", "refiner", "threshold.json", "confidence", "instances"}
         assert all((done.folder.root / output).exists() for output in written)
     assert names(done.folder.seeds) == names(done.folder.masks) == TRAIN_IDS + VAL_IDS
     assert contents(done.folder.root).keys() == {

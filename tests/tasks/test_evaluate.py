@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from tests.tiny import DictMasks, make_dataset, make_segmenter, with_settings
-from weakseg.config.schema import RunConfig, SegmenterConfig
+from weakseg.config.schema import RunConfig
 from weakseg.data.base import Dataset
 from weakseg.data.masks import read_mask
 from weakseg.errors import ArtifactError, DataError
@@ -17,8 +17,9 @@ from weakseg.files import write_json
 from weakseg.models.inference import predict_labels
 from weakseg.ops.instances import Instances, InstanceTruth
 from weakseg.pipeline.artifacts import RunFolder, save_mask, save_seed, save_tensors
-from weakseg.pipeline.networks import describe_network, save_network
+from weakseg.pipeline.networks import save_network
 from weakseg.pipeline.runner import Context
+from weakseg.pipeline.segmenters import describe_segmenter
 from weakseg.refine.instance_files import save_instances
 from weakseg.tasks.evaluate import EVALUATE, evaluate, predict_split
 from weakseg.tasks.scores import Metrics, load_metrics
@@ -78,10 +79,9 @@ def context(tmp_path: Path) -> Context:
     save_seed(folder.seed("v"), make_seed([[0.0, 0, 1, 1], [0, 0, 0, 1]], (2, 4), (0,)))
     save_mask(folder.mask("v"), VAL_TRUTH % 255)
     save_mask(folder.prediction("v"), VAL_PREDICTION)
-    info = describe_network(
-        SegmenterConfig(name="critter", aspp_rates=(1, 2)), CLASSES, kind="segmenter", weights_from="random"
-    )
-    save_network(folder.network("segmenter"), make_segmenter(num_labels=3), info, ())
+    segmenter = make_segmenter(num_labels=3)
+    info = describe_segmenter(segmenter, "critter", CLASSES, weights_from="random")
+    save_network(folder.network("segmenter"), segmenter, info, ())
     save_tensors(folder.network("classifier").model, {}, {"weights_from": "random"})
     record = EpochRecord(1, 0.5, 0.1, {"map": 0.8125})
     write_json(folder.network("classifier").history, [record.to_json()])

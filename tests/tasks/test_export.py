@@ -140,7 +140,10 @@ def test_a_run_of_another_machine_with_a_gpu_is_exported_here(own: Context) -> N
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"to": "pascal"}, "--to: expected one of voc, coco, yolo-seg, cvat, label-studio, hf-dataset, got 'pascal'"),
+        (
+            {"to": "pascal"},
+            "--to: expected one of voc, coco, yolo-seg, cvat, label-studio, hf-dataset, onnx, bundle, got 'pascal'",
+        ),
         ({"to": "voc", "what": "seeds"}, "--what: expected one of masks, predictions, got 'seeds'"),
         ({"to": "voc", "split": "test"}, "--split: expected one of train, val, got 'test'"),
         ({"to": "hf-dataset", "images": "move"}, "--images: expected one of copy, link, got 'move'"),

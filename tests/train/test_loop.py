@@ -7,14 +7,15 @@ from pathlib import Path
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.optim import SGD
+from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from weakseg.data.loaders import Batch
 from weakseg.errors import ArtifactError
 from weakseg.pipeline.artifacts import load_state, save_state
 from weakseg.train.loop import EpochRecord, TrainingDiverged, TrainState, capture, fit, restore
-from weakseg.train.optim import build_schedule, build_sgd
+from weakseg.train.optim import build_optimizer, build_schedule
+from weakseg.train.parts import whole_of
 
 EPOCHS, STEPS = 4, 3
 
@@ -22,9 +23,9 @@ EPOCHS, STEPS = 4, 3
 class TinyNet(nn.Module):
     """Convolution, batch norm and a linear head."""
 
-    def __init__(self, *, outputs: int = 2) -> None:
+    def __init__(self, *, outputs: int = 2, dropout: float = 0.0) -> None:
         super().__init__()
-        self.body = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU())
+        self.body = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Dropout(dropout))
         self.head = nn.Linear(4, outputs)
         generator = torch.Generator().manual_seed(0)
         for parameter in self.parameters():
@@ -49,7 +50,7 @@ def load_epoch(epoch: int) -> list[Batch]:
 
 
 def squared_error(model: nn.Module, batch: Batch) -> Tensor:
-    return (model(batch.images) - batch.tags).square().mean()
+    return (model(batch.images) - batch.tags).square().sum() / whole_of(batch).tags.numel()
 
 
 @dataclass
@@ -58,14 +59,18 @@ class Training:
 
     name: str = "one_cycle"
     momentum: float = 0.9
+    accumulate: int = 1
+    optimizer_name: str = "sgd"
+    seed: int = 0
     model: TinyNet = field(default_factory=TinyNet)
     states: list[TrainState] = field(default_factory=list)
     ticks: list[tuple[int, int]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.optimizer: SGD = build_sgd(
+        self.optimizer: Optimizer = build_optimizer(
             self.model.body.parameters(),
             self.model.head.parameters(),
+            name=self.optimizer_name,
             learning_rate=0.05,
             head_multiplier=3.0,
             momentum=self.momentum,
@@ -83,6 +88,8 @@ class Training:
             optimizer=self.optimizer,
             schedule=self.schedule,
             epochs=epochs,
+            seed=self.seed,
+            accumulate=self.accumulate,
             resume=resume,
             validate=self.validate,
             after_epoch=lambda state, record: self.states.append(state),
@@ -102,24 +109,72 @@ def assert_equal_states(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) 
         assert torch.equal(value, other[name]), name
 
 
-@pytest.mark.parametrize("momentum", [0.0, 1e-4, 0.9])
+@pytest.mark.parametrize(("optimizer", "momentum"), [("sgd", 0.0), ("sgd", 1e-4), ("sgd", 0.9), ("adamw", 0.0)])
 @pytest.mark.parametrize("name", ["poly", "one_cycle"])
 @pytest.mark.parametrize("done", [1, 3])
 def test_a_resumed_training_equals_an_uninterrupted_one_bit_for_bit(
-    done: int, name: str, momentum: float, tmp_path: Path
+    done: int, name: str, optimizer: str, momentum: float, tmp_path: Path
 ) -> None:
-    whole = Training(name, momentum)
+    whole, first, resumed = (
+        Training(name, momentum, optimizer_name=optimizer, seed=3, model=TinyNet(dropout=0.4)) for _ in range(3)
+    )
     history = whole.run()
-    first = Training(name, momentum)
+    torch.manual_seed(8)  # dropout owes nothing to the state the process is in
     first.run(epochs=done)
     save_state(tmp_path / "checkpoint.safetensors", first.states[-1])
-    resumed = Training(name, momentum)
     again = resumed.run(resume=load_state(tmp_path / "checkpoint.safetensors"))
     assert_equal_states(resumed.model.state_dict(), whole.model.state_dict())
     assert_equal_states(resumed.states[-1].tensors, whole.states[-1].tensors)
     assert resumed.states[-1].plain == whole.states[-1].plain
     assert [record.to_json() for record in again] == [record.to_json() for record in history]
     assert resumed.ticks == [(step, EPOCHS * STEPS) for step in range(done * STEPS + 1, EPOCHS * STEPS + 1)]
+
+
+def test_a_training_in_parts_updates_and_ticks_once_per_batch_and_resumes_bit_for_bit() -> None:
+    whole = Training(accumulate=2)
+    history = whole.run()
+    assert whole.ticks == [(step, EPOCHS * STEPS) for step in range(1, EPOCHS * STEPS + 1)]
+    assert whole.states[0].tensors["model.body.1.num_batches_tracked"] == 2 * STEPS, "statistics are of the parts"
+    resumed = Training(accumulate=2)
+    again = resumed.run(resume=whole.states[1])
+    assert_equal_states(resumed.model.state_dict(), whole.model.state_dict())
+    assert [record.to_json() for record in again] == [record.to_json() for record in history]
+
+
+def test_dropout_follows_from_the_seed_and_differs_from_step_to_step() -> None:
+    one, again, other = (Training(seed=seed, model=TinyNet(dropout=0.4)) for seed in (1, 1, 2))
+    before = torch.get_rng_state()
+    for training in (one, again, other):
+        training.run(epochs=1)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert_equal_states(one.model.state_dict(), again.model.state_dict())
+    assert not torch.equal(one.model.head.weight, other.model.head.weight)
+
+    drawn = []
+
+    def draw(model: nn.Module, batch: Batch) -> Tensor:
+        drawn.append(float(torch.rand(())))
+        return squared_error(model, batch)
+
+    training = Training()
+    fit(
+        training.model,
+        loss=draw,
+        load_epoch=load_epoch,
+        optimizer=training.optimizer,
+        schedule=training.schedule,
+        epochs=2,
+        seed=1,
+    )
+    assert len(set(drawn)) == 2 * STEPS
+
+
+def test_a_state_of_adamw_counts_its_steps() -> None:
+    training = Training(optimizer_name="adamw")
+    training.run(epochs=1)
+    names = {name.removeprefix("optimizer.0.") for name in training.states[-1].tensors if ".0." in name[:12]}
+    assert names == {"step", "exp_avg", "exp_avg_sq"}
+    assert training.states[-1].tensors["optimizer.0.step"].item() == STEPS
 
 
 def test_training_changes_batch_norms_statistics_and_a_state_holds_them() -> None:

@@ -6,10 +6,18 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
-from torch.optim import SGD
+from torch.optim import SGD, AdamW, Optimizer
 
 from weakseg.errors import ConfigError
-from weakseg.train.optim import FIRST_SHARE, LAST_SHARE, build_schedule, build_sgd, one_cycle_factor, poly_factor
+from weakseg.train.optim import (
+    FIRST_SHARE,
+    LAST_SHARE,
+    build_optimizer,
+    build_schedule,
+    build_sgd,
+    one_cycle_factor,
+    poly_factor,
+)
 
 
 def parameter(*values: float, frozen: bool = False) -> nn.Parameter:
@@ -18,6 +26,12 @@ def parameter(*values: float, frozen: bool = False) -> nn.Parameter:
 
 def sgd(backbone: list[nn.Parameter], head: list[nn.Parameter], *, momentum: float = 0.0, decay: float = 0.0) -> SGD:
     return build_sgd(backbone, head, learning_rate=0.1, head_multiplier=10.0, momentum=momentum, weight_decay=decay)
+
+
+def optimizer_of(name: str, backbone: list[nn.Parameter], head: list[nn.Parameter], *, decay: float = 0.0) -> Optimizer:
+    return build_optimizer(
+        backbone, head, name=name, learning_rate=0.1, head_multiplier=10.0, momentum=0.5, weight_decay=decay
+    )
 
 
 def rates(optimizer: SGD, name: str, *, steps: int, warmup_share: float = 0.25) -> list[list[float]]:
@@ -44,6 +58,30 @@ def test_frozen_parameters_are_left_out_and_so_is_a_group_without_any() -> None:
     optimizer = sgd([parameter(1.0, frozen=True)], [parameter(1.0), parameter(2.0, frozen=True)])
     assert [len(group["params"]) for group in optimizer.param_groups] == [1]
     assert optimizer.param_groups[0]["lr"] == 1.0
+
+
+def test_sgd_by_name_is_sgd_with_its_momentum() -> None:
+    optimizer = optimizer_of("sgd", [parameter(1.0)], [parameter(1.0)], decay=0.01)
+    assert isinstance(optimizer, SGD)
+    assert [group["lr"] for group in optimizer.param_groups] == [0.1, 1.0]
+    assert {(group["momentum"], group["weight_decay"]) for group in optimizer.param_groups} == {(0.5, 0.01)}
+
+
+def test_the_first_step_of_adamw_by_hand() -> None:
+    """Whatever the gradient's size, the first step is the rate; before it the decay takes off rate * 0.01 of 2."""
+    backbone, head = parameter(2.0), parameter(2.0)
+    optimizer = optimizer_of("adamw", [backbone, parameter(1.0, frozen=True)], [head], decay=0.01)
+    assert isinstance(optimizer, AdamW)
+    assert [len(group["params"]) for group in optimizer.param_groups] == [1, 1]
+    (3 * backbone - 100 * head).sum().backward()
+    optimizer.step()
+    assert backbone.item() == pytest.approx(2 - 0.1 * 0.01 * 2 - 0.1)
+    assert head.item() == pytest.approx(2 - 1.0 * 0.01 * 2 + 1.0)
+
+
+def test_an_unknown_optimiser_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"optim\.optimizer: expected one of adamw, sgd, got 'adam'"):
+        optimizer_of("adam", [parameter(1.0)], [])
 
 
 def test_two_steps_of_the_released_optimiser_by_hand() -> None:

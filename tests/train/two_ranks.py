@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
@@ -17,6 +19,7 @@ from weakseg.train.distributed import (
     wait_for_all,
     world_size,
 )
+from weakseg.train.parts import add_gradients
 from weakseg.train.segment import segmentation_loss
 
 VOID = 255
@@ -106,12 +109,48 @@ def whole_loss(model: nn.Module, kind: type[nn.Module]) -> Tensor:
     return ((losses * batch.known).sum(dim=1) / batch.known.sum(dim=1)).mean()
 
 
+class TwoSizes(Pixelwise):
+    """Logits of every pixel, and of every second one: maps of two sizes."""
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+        logits = super().forward(images)
+        return logits, logits[:, :, ::2, ::2]
+
+
+def check_parts() -> None:
+    """In parts, over two processes and balanced, gradients are those of one process with the whole batch."""
+    loss = partial(segmentation_loss, balance="foreground_background")
+    for kind in (Pixelwise, TwoSizes):
+        model, alone = kind(), kind()
+        wrapped = average_gradients(model)
+        value = add_gradients(wrapped, share_of(whole_batch()), loss=loss, parts=2)
+        mean = sum_over_ranks(value) / world_size()
+        expected = balanced_loss(alone)
+        expected.backward()
+        torch.testing.assert_close(mean, expected.detach())
+        torch.testing.assert_close(model.convolution.weight.grad, alone.convolution.weight.grad)
+
+
+def balanced_loss(model: nn.Module) -> Tensor:
+    """The balanced loss of one process with the whole batch, written out."""
+    batch = whole_batch()
+    assert batch.labels is not None
+    answer = model(batch.images)
+    total = torch.zeros(())
+    for logits in answer if isinstance(answer, tuple) else (answer,):
+        # nearest-exact takes the row and columns whose centres lie next to the cells' centres
+        labels = batch.labels if logits.shape[2:] == (2, 3) else batch.labels[:, 1:2, [0, 2]]
+        losses = nn.functional.cross_entropy(logits, labels, ignore_index=VOID, reduction="none")
+        total = total + (losses[labels == 0].mean() + losses[(labels > 0) & (labels != VOID)].mean()) / 2
+    return total
+
+
 def main() -> None:
     """Run every check on both ranks."""
     torch.set_num_threads(1)
     with joined_processes(torch.device("cpu")):
         assert (rank(), world_size()) in ((0, 2), (1, 2))
-        for check in (check_sums, check_buffers, check_gradients):
+        for check in (check_sums, check_buffers, check_gradients, check_parts):
             check()
             wait_for_all()
         print(f"rank {rank()} agrees", flush=True)

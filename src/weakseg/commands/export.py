@@ -1,4 +1,4 @@
-"""`weakseg export`: a run's masks in another tool's format."""
+"""`weakseg export`: a run's masks in another tool's format, or its network."""
 
 from __future__ import annotations
 
@@ -14,13 +14,19 @@ def run(words: Sequence[str]) -> int:
     Raises:
         UsageError: If the command line is wrong.
     """
-    parser = new_parser("export", "Write the masks of a run in the format of another tool; docs/export.md lists them.")
+    parser = new_parser(
+        "export", "Write the masks of a run in the format of another tool, or its network; docs/export.md lists them."
+    )
     parser.add_argument("run", help="run folder")
-    parser.add_argument("--to", required=True, help="voc, coco, yolo-seg, cvat, label-studio or hf-dataset")
-    parser.add_argument("--out", default=None, help="folder to write to; below RUN/exports when not given")
-    parser.add_argument("--what", default="masks", help="masks (pseudo masks) or predictions (of the segmenter)")
+    parser.add_argument(
+        "--to", required=True, help="voc, coco, yolo-seg, cvat, label-studio or hf-dataset; onnx or bundle"
+    )
+    parser.add_argument("--out", default=None, help="where to write; below RUN/exports when not given")
+    parser.add_argument(
+        "--what", default=None, help="masks (pseudo masks, the default) or predictions (of the segmenter)"
+    )
     parser.add_argument("--split", default=None, help="train or val; train for masks, val for predictions if not given")
-    parser.add_argument("--images", default="copy", help="copy or link, for formats that hold the images")
+    parser.add_argument("--images", default=None, help="copy (the default) or link, for formats that hold the images")
     given = parse_words(parser, words)
     if given is None:
         return 0

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from weakseg.arguments import new_parser, parse_words
+from weakseg.errors import UsageError
 
 
 def run(words: Sequence[str]) -> int:
@@ -14,21 +15,61 @@ def run(words: Sequence[str]) -> int:
     Raises:
         UsageError: If the command line is wrong.
     """
-    parser = new_parser("predict", "Write masks and overlays of new images with a trained segmentation network.")
-    parser.add_argument("model", help="run folder, or model.safetensors of a segmenter")
-    parser.add_argument("inputs", nargs="+", help="image files, or folders of images")
+    parser = new_parser(
+        "predict",
+        "Write masks, overlays, confidences and a summary of new images. MODEL is a run folder, a bundle, the "
+        "model.safetensors of a segmenter, or an ONNX file; docs/predict.md tells more.",
+    )
+    parser.usage = "weakseg predict MODEL IMAGES... [options]\n       weakseg predict --model MODEL IMAGES... [options]"
+    parser.add_argument("inputs", nargs="+", help="MODEL unless --model names it; image files, folders, patterns")
+    parser.add_argument("--model", default=None, help="MODEL; everything else then names images")
     parser.add_argument("--out", default="predictions", help="folder to write to")
+    parser.add_argument(
+        "--outputs", default=None, help="what to write: mask,overlay,confidence,summary; all if not given"
+    )
+    parser.add_argument("--tags", default=None, help="only these classes may appear: cat,dog")
+    parser.add_argument("--tag-file", default=None, help="CSV or COCO-style JSON with the tags of each image")
+    parser.add_argument("--batch", type=int, default=1, help="images of one size, or tiles, seen at once")
+    parser.add_argument("--tile-px", type=int, default=1024, help="larger images are seen in tiles of this side")
+    parser.add_argument(
+        "--overlap-px", type=int, default=None, help="shared by neighbours; a quarter of a tile if not given"
+    )
+    parser.add_argument(
+        "--max-side-px", type=int, default=None, help="shrink larger images; 0: never; else as the run did"
+    )
+    parser.add_argument("--skip-existing", action="store_true", help="keep results that this model and settings made")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     given = parse_words(parser, words)
     if given is None:
         return 0
+    inputs = list(given.inputs)
+    model = given.model if given.model is not None else inputs.pop(0)
+    if not inputs:
+        raise UsageError(
+            f"the following arguments are required: inputs (images that '{model}' is to predict); see "
+            f"'{parser.prog} --help'"
+        )
+    from weakseg.models.tiling import ALIGNMENT_PX, Tiling
     from weakseg.pipeline.runtime import start_logging
-    from weakseg.tasks.predict import predict_files
+    from weakseg.tasks.predict.constraint import parse_tags
+    from weakseg.tasks.predict.predict import PredictOptions, predict_files
+    from weakseg.tasks.predict.targets import OUTPUTS
 
+    quarter = given.tile_px // (4 * ALIGNMENT_PX) * ALIGNMENT_PX
+    options = PredictOptions(
+        outputs=OUTPUTS if given.outputs is None else tuple(filter(None, given.outputs.split(","))),
+        tags=None if given.tags is None else parse_tags(given.tags),
+        tag_file=None if given.tag_file is None else Path(given.tag_file),
+        batch=given.batch,
+        tiling=Tiling(given.tile_px, quarter if given.overlap_px is None else given.overlap_px),
+        max_side_px=given.max_side_px,
+        skip_existing=given.skip_existing,
+    )
     start_logging()
-    inputs = [Path(word) for word in given.inputs]
-    found = predict_files(Path(given.model), inputs, Path(given.out), device=given.device)
-    for prediction in found:
-        shares = ", ".join(f"{name} {100 * share:.1f} %" for name, share in prediction.shares)
-        print(f"{prediction.image} -> {prediction.mask}: {shares or 'nothing found'}")
+    done = predict_files(Path(model), inputs, Path(given.out), device=given.device, options=options)
+    for image in done.images:
+        shares = ", ".join(f"{name} {100 * share:.1f} %" for name, share in image.shares)
+        mask = image.files.get("mask")
+        place = "" if mask is None else f" -> {Path(given.out) / mask}"
+        print(f"{image.image}{place}: {shares or 'nothing found'}")
     return 0

@@ -140,7 +140,8 @@ def explain(error: Exception) -> ConfigError:
     named = re.findall(r'key "([\w.]+)"', text)
     if named and named[-1] in _field_types():
         path = named[-1]  # the innermost of nested complaints
-        arrived = re.search(r"(?:Got|Given) value: (.*?)\s*$", text, re.DOTALL)
+        # A setting of several types has a complaint for each, and the value after the last one.
+        arrived = re.search(r".*(?:Got|Given) value: (.*?)\s*$", text, re.DOTALL)
         got = " ".join(arrived.group(1).split()) if arrived else "something else"
         return ConfigError(f"{path}: expected {_describe(_field_types()[path])}, got {got}")
     return ConfigError(" ".join(text.split()))
@@ -183,6 +184,8 @@ def _walk_types(section: type, prefix: str) -> Iterator[tuple[str, object]]:
 def _describe(annotation: object) -> str:
     """Say an annotation in words a user knows."""
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is typing.Literal and len(arguments) == 1:
+        return str(arguments[0])
     if origin is typing.Literal:
         return f"one of {', '.join(str(argument) for argument in arguments)}"
     if origin is tuple:

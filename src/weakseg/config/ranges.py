@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import get_args, get_type_hints
 
 from weakseg.config.schema import PSAConfig, RunConfig
+from weakseg.config.segmenters import check_segmenter
 from weakseg.errors import ConfigError
 
 
@@ -29,6 +30,9 @@ class Range:
 
 
 SHARE = Range(0, 1)
+AUTO = "auto"
+"""Where a number is chosen from the data; the type says which settings can be."""
+
 COUNT = Range(1)
 NOT_NEGATIVE = Range(0)
 SIDE_PX = Range(16, 16384)
@@ -90,8 +94,15 @@ RANGES: dict[str, Range] = {
     "refine.psa.gaussian": NOT_NEGATIVE,
     "refine.psa.bilateral": NOT_NEGATIVE,
     "refine.psa.crf_iterations": NOT_NEGATIVE,
+    "refine.saliency.threshold": SHARE,
     "segmenter.aspp_rates": COUNT,
+    "segmenter.multi_scale": Range(0.05, 0.99),
+    "segmenter.accumulate": COUNT,
+    "segmenter.ignore_below": SHARE,
     "evaluate.scales": Range(0.05, 8),
+    "evaluate.crf.gaussian": NOT_NEGATIVE,
+    "evaluate.crf.bilateral": NOT_NEGATIVE,
+    "evaluate.crf.iterations": NOT_NEGATIVE,
     "evaluate.threshold_steps": Range(2, 10_000),
     "report.gallery_images": NOT_NEGATIVE,
     "runtime.workers": NOT_NEGATIVE,
@@ -134,15 +145,19 @@ PAIRS = (
 """Settings that are [smallest, largest]."""
 
 
+MAY_BE_EMPTY = ("segmenter.multi_scale",)
+"""Lists that may hold nothing."""
+
+
 def check_ranges(config: RunConfig) -> None:
     """Raise a `ConfigError` that names the first setting out of its range, or settings that contradict each other."""
     for path, bounds in RANGES.items():
         value = _get(config, path)
         items = value if isinstance(value, tuple) else (value,)
-        if isinstance(value, tuple) and not value:
+        if isinstance(value, tuple) and not value and path not in MAY_BE_EMPTY:
             raise ConfigError(f"{path}: expected at least one value, got an empty list")
         for item in items:
-            if item is None:
+            if item is None or item == AUTO:
                 continue
             assert isinstance(item, int | float), f"{path} is no number"
             if not bounds.holds(item):
@@ -153,6 +168,7 @@ def check_ranges(config: RunConfig) -> None:
         low, high = pair
         if low > high:
             raise ConfigError(f"{path}: expected [smallest, largest], got [{low:g}, {high:g}]")
+    check_segmenter(config.segmenter)
     refine = config.refine
     for path, network in (("refine.irn", refine.irn), ("refine.psa", refine.psa), ("segmenter", config.segmenter)):
         used = path in ("segmenter", f"refine.{refine.method}")
@@ -182,6 +198,16 @@ def check_ranges(config: RunConfig) -> None:
         raise ConfigError(
             f"classifier.method: 'seam' needs classifier.name to be one of {', '.join(seam_names)}, "
             f"got {config.classifier.name}"
+        )
+    if config.segmenter.ignore_below > 0 and not config.refine.confidence:
+        raise ConfigError(
+            f"segmenter.ignore_below: {config.segmenter.ignore_below:g} needs to know how sure the masks are; set "
+            "refine.confidence to true, or segmenter.ignore_below to 0"
+        )
+    if config.segmenter.caffe_form and config.segmenter.weights in ("imagenet", "auto", "classifier"):
+        raise ConfigError(
+            f"segmenter.caffe_form: '{config.segmenter.weights}' weights are not in Caffe's form; set it to false, or "
+            "segmenter.weights to the path of a checkpoint that is"
         )
     if not config.localize.splits:
         raise ConfigError("localize.splits: expected at least one of train, val, got an empty list")

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 
 from weakseg.config.sections.classifier import CDAConfig, ClassifierConfig, ClassifierName, SEAMConfig
 from weakseg.config.sections.data import CrittersConfig, DataConfig, DatasetName
-from weakseg.config.sections.evaluate import EvaluateConfig, ReportConfig
+from weakseg.config.sections.evaluate import EvaluateConfig, ReportConfig, SegmenterCRFConfig
 from weakseg.config.sections.localize import LocalizeConfig, RIBConfig, SplitName
-from weakseg.config.sections.refine import CRFConfig, IRNConfig, PSAConfig, RefineConfig
+from weakseg.config.sections.refine import CRFConfig, IRNConfig, PSAConfig, RefineConfig, SaliencyConfig
 from weakseg.config.sections.runtime import RuntimeConfig
 from weakseg.config.sections.segmenter import SegmenterConfig
 from weakseg.config.sections.training import AugmentConfig, BackboneName, OptimConfig, ScheduleName
@@ -39,7 +39,9 @@ __all__ = [
     "RunConfig",
     "RuntimeConfig",
     "SEAMConfig",
+    "SaliencyConfig",
     "ScheduleName",
+    "SegmenterCRFConfig",
     "SegmenterConfig",
     "SplitName",
 ]

@@ -11,15 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from weakseg.data.png import WRITTEN_COMPRESSION, is_png, read_bit_depth
 from weakseg.errors import DataError, ShapeError
 from weakseg.ops.color import label_palette
 from weakseg.types import Sample
-
-_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_BIT_DEPTH_AT = 24
-"""Byte of a PNG file that holds the bit depth: 8 signature, 8 chunk head, 4 width, 4 height (PNG 1.2, 11.2.2)."""
-
-_WRITTEN_COMPRESSION = 6
 
 
 @dataclass(frozen=True)
@@ -80,12 +75,12 @@ def read_mask(path: Path) -> NDArray[np.uint8]:
         content = path.read_bytes()
     except OSError as error:
         raise DataError(f"cannot read mask {path}: {error.strerror}") from error
-    if not content.startswith(_PNG_SIGNATURE):
+    if not is_png(content):
         raise DataError(f"mask {path} is not a PNG file; save label maps as palette or 8-bit grey PNG")
     try:
         with Image.open(io.BytesIO(content)) as image:
             image.load()
-            return _labels_of(image, bit_depth=content[_BIT_DEPTH_AT], path=path)
+            return _labels_of(image, bit_depth=read_bit_depth(content), path=path)
     except DataError:
         raise
     except Exception as error:  # decoders raise nearly anything on damaged bytes
@@ -111,7 +106,7 @@ def encode_mask(labels: NDArray[np.uint8]) -> bytes:
     image = Image.fromarray(np.ascontiguousarray(labels))
     image.putpalette(label_palette().tobytes())
     buffer = io.BytesIO()
-    image.save(buffer, "PNG", compress_level=_WRITTEN_COMPRESSION)
+    image.save(buffer, "PNG", compress_level=WRITTEN_COMPRESSION)
     return buffer.getvalue()
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -68,7 +68,8 @@ class Adapter:
 
     Args:
         classifier: Lent by `borrowed`.
-        goal: What to push up.
+        goal: What to push up: a differentiable scalar of score maps (N, C, h, w) and tags (N, C), a sum over images. A
+            `Goal` for RIB.
         lr: Learning rate of the first update.
         weight_decay: L2 penalty, and momentum.
         steps: Number of updates after which the rates would be 0.
@@ -84,7 +85,7 @@ class Adapter:
     def __init__(
         self,
         classifier: Classifier,
-        goal: Goal,
+        goal: Callable[[Tensor, Tensor], Tensor],
         *,
         lr: float,
         weight_decay: float,

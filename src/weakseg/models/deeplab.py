@@ -1,4 +1,8 @@
-"""The segmentation network of DeepLab-v2 (Chen et al., TPAMI 2018): a dilated ResNet under dilated convolutions."""
+"""The segmentation network of DeepLab-v2 (Chen et al., TPAMI 2018): a dilated ResNet under dilated convolutions.
+
+With `multi_scale` the network looks at its input at several scales and takes, per label and cell, the largest logit
+(section 4.1 of the paper). `docs/deeplab.md` says what of this is the paper's.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +11,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from weakseg.errors import ConfigError, ShapeError
-from weakseg.models.resnet import BACKBONE_NAMES, ResNet, build_backbone
-from weakseg.types import MAX_CLASSES
+from weakseg.errors import ConfigError
+from weakseg.files import JsonValue
+from weakseg.models.resnet import BACKBONE_NAMES, CaffeBottleneck, ResNet, build_backbone
+from weakseg.models.segmenter import SegmentationNetwork
 
 SEGMENTER_NAMES: tuple[str, ...] = BACKBONE_NAMES
 """Names `build_segmenter` knows."""
@@ -53,22 +58,26 @@ class ASPP(nn.Module):
         return total
 
 
-class Segmenter(nn.Module):
-    """Backbone and ASPP; the state dict holds `backbone.*` and `aspp.branches.*`.
+class Segmenter(SegmentationNetwork):
+    """Backbone and ASPP; the state dict holds `backbone.*` and `aspp.branches.*`, whatever the scales.
 
     Args:
         backbone: A network at stride 8, see `build_backbone(..., dense=True)`.
         num_labels: Number of labels L, background included.
         aspp_rates: Dilations of the parallel convolutions.
+        multi_scale: Further scales, above 0 and below 1, at which the same network sees its input; the paper's are 0.75
+            and 0.5. None by default.
         generator: Source of the random weights of the convolutions; torch's global one if None.
 
     Attributes:
         num_labels: Number of labels L.
         stride: Ratio of the input's size to the logits'.
+        aspp_rates: Dilations of the parallel convolutions.
+        multi_scale: The further scales.
 
     Raises:
         ShapeError: If `num_labels` is not in 2..255.
-        ConfigError: If a rate is below 1.
+        ConfigError: If a rate is below 1 or a scale out of range.
     """
 
     def __init__(
@@ -77,24 +86,36 @@ class Segmenter(nn.Module):
         *,
         num_labels: int,
         aspp_rates: Sequence[int],
+        multi_scale: Sequence[float] = (),
         generator: torch.Generator | None = None,
     ) -> None:
-        super().__init__()
-        if not 2 <= num_labels <= MAX_CLASSES + 1:
-            raise ShapeError(f"a segmenter has 2 to {MAX_CLASSES + 1} labels with the background, got {num_labels}")
+        super().__init__(num_labels=num_labels, stride=backbone.stride)
+        if not all(0 < scale < 1 for scale in multi_scale):
+            raise ConfigError(f"multi_scale: expected factors above 0 and below 1, got {tuple(multi_scale)}")
         self.backbone = backbone
         self.aspp = ASPP(backbone.out_channels, num_labels, rates=aspp_rates, generator=generator)
-        self.num_labels = num_labels
-        self.stride = backbone.stride
+        self.aspp_rates = tuple(aspp_rates)
+        self.multi_scale = tuple(multi_scale)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Turn normalised images (N, 3, H, W) into logits (N, L, ceil(H / stride), ceil(W / stride))."""
-        logits: Tensor = self.aspp(self.backbone(x))
-        return logits
+        """Turn normalised images (N, 3, H, W) into logits (N, L, ceil(H / stride), ceil(W / stride)).
 
-    def predict_logits(self, x: Tensor, size_hw: tuple[int, int]) -> Tensor:
-        """Return the logits (N, L, *size_hw) of normalised images, upsampled bilinearly (`align_corners=False`)."""
-        return nn.functional.interpolate(self(x), size_hw, mode="bilinear", align_corners=False)
+        With further scales they are the fused ones, see `fuse_scales`.
+        """
+        return fuse_scales(self.scaled_logits(x))
+
+    def scaled_logits(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Look at normalised images at every scale.
+
+        Args:
+            x: (N, 3, H, W); shrunk bilinearly (`align_corners=False`) to floor(H * scale) x floor(W * scale) pixels.
+
+        Returns:
+            Logits (N, L, h, w) at the stride, of scale 1 first and then of the further scales in their order.
+        """
+        sizes_hw = [(max(1, int(x.shape[2] * scale)), max(1, int(x.shape[3] * scale))) for scale in self.multi_scale]
+        views = [x, *(nn.functional.interpolate(x, size_hw, mode="bilinear") for size_hw in sizes_hw)]
+        return tuple(self.aspp(self.backbone(view)) for view in views)
 
     def backbone_parameters(self) -> list[nn.Parameter]:
         """Return the backbone's parameters."""
@@ -104,6 +125,73 @@ class Segmenter(nn.Module):
         """Return the parameters of the ASPP convolutions, which DeepLab-v2 trains 10 times faster."""
         return list(self.aspp.parameters())
 
+    def architecture(self) -> dict[str, JsonValue]:
+        """Return `aspp_rates`, `multi_scale` and `caffe_form`."""
+        return {
+            "aspp_rates": list(self.aspp_rates),
+            "multi_scale": list(self.multi_scale),
+            "caffe_form": self.caffe_form,
+        }
+
+    @property
+    def caffe_form(self) -> bool:
+        """Whether strides sit where Caffe's networks have them."""
+        return isinstance(self.backbone.layer1[0], CaffeBottleneck)
+
+
+class EveryScale(nn.Module):
+    """A segmenter that answers with the logits of every scale in one call, as its training wants them.
+
+    Several processes share the gradient of one call only, hence a module; its state's names begin with `segmenter.`.
+
+    Args:
+        segmenter: The network; its parameters are this module's.
+    """
+
+    def __init__(self, segmenter: Segmenter) -> None:
+        super().__init__()
+        self.segmenter = segmenter
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Return the logits of `Segmenter.scaled_logits` and, last, the fused ones."""
+        logits = self.segmenter.scaled_logits(x)
+        return (*logits, fuse_scales(logits))
+
+    def backbone_parameters(self) -> list[nn.Parameter]:
+        """Return those of the segmenter."""
+        return self.segmenter.backbone_parameters()
+
+    def head_parameters(self) -> list[nn.Parameter]:
+        """Return those of the segmenter."""
+        return self.segmenter.head_parameters()
+
+
+def fuse_scales(logits: Sequence[Tensor]) -> Tensor:
+    """Return the largest logit of every label and cell, after all are upsampled to the size of the first.
+
+    Args:
+        logits: (N, L, h, w) each, the first of the largest size.
+
+    Returns:
+        (N, L, h, w) of the first one's size; the first itself when it is alone.
+    """
+    fused = logits[0]
+    for other in logits[1:]:
+        fused = torch.maximum(fused, _upsample(other, (fused.shape[2], fused.shape[3])))
+    return fused
+
+
+def _upsample(maps: Tensor, size_hw: tuple[int, int]) -> Tensor:
+    """Resize maps (N, L, h, w) bilinearly (`align_corners=False`).
+
+    As two matrix products, since `interpolate` has no deterministic gradient on a GPU.
+    """
+    rows, columns = (
+        nn.functional.interpolate(torch.eye(old, device=maps.device, dtype=maps.dtype)[None], new, mode="linear")[0]
+        for old, new in zip(maps.shape[2:], size_hw, strict=True)
+    )
+    return rows.T @ maps @ columns
+
 
 def build_segmenter(
     name: str,
@@ -111,6 +199,8 @@ def build_segmenter(
     num_labels: int,
     aspp_rates: Sequence[int],
     fixed_norm: bool,
+    multi_scale: Sequence[float] = (),
+    caffe_form: bool = False,
     generator: torch.Generator | None = None,
 ) -> Segmenter:
     """Build a segmentation network with random weights, in training mode, with logits at stride 8.
@@ -120,11 +210,16 @@ def build_segmenter(
         num_labels: Number of labels L, background included.
         aspp_rates: Dilations of the parallel convolutions.
         fixed_norm: Keep every batch norm on its running statistics while training; scale and shift still learn.
+        multi_scale: Further scales at which the network sees its input, see `Segmenter`.
+        caffe_form: Put strides where the published weights of DeepLab-v2 have them, see `CaffeBottleneck`.
         generator: Source of the random weights; torch's global one if None.
 
     Raises:
-        ConfigError: If the name is unknown or a rate is below 1.
+        ConfigError: If the name is unknown, a rate is below 1, a scale out of range, or there are no bottlenecks to put
+            into Caffe's form.
         ShapeError: If `num_labels` is not in 2..255.
     """
-    backbone = build_backbone(name, dense=True, fixed_norm=fixed_norm, generator=generator)
-    return Segmenter(backbone, num_labels=num_labels, aspp_rates=aspp_rates, generator=generator)
+    backbone = build_backbone(name, dense=True, fixed_norm=fixed_norm, caffe_form=caffe_form, generator=generator)
+    return Segmenter(
+        backbone, num_labels=num_labels, aspp_rates=aspp_rates, multi_scale=multi_scale, generator=generator
+    )

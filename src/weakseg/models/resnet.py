@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from weakseg.errors import ShapeError
+from weakseg.errors import ConfigError, ShapeError
 from weakseg.models.backbone import Backbone
 from weakseg.spelling import require_option
 
@@ -116,6 +116,18 @@ class Bottleneck(nn.Module):
         branch = self.relu(self.bn2(self.conv2(branch)))
         branch = self.bn3(self.conv3(branch))
         return _add_shortcut(self.relu, branch, x, self.downsample)
+
+
+class CaffeBottleneck(Bottleneck):
+    """The bottleneck as He et al. released it for Caffe: the stride sits in the first 1x1 convolution.
+
+    Published weights of DeepLab-v2 descend from those and want it there. Parameters and their names are those of
+    `Bottleneck`, and so are its arguments.
+    """
+
+    def __init__(self, in_channels: int, width: int, *, stride: int, dilation: int, norm: type[nn.BatchNorm2d]) -> None:
+        super().__init__(in_channels, width, stride=stride, dilation=dilation, norm=norm)
+        self.conv1.stride, self.conv2.stride = self.conv2.stride, self.conv1.stride
 
 
 class ResNet(Backbone):
@@ -238,7 +250,12 @@ BACKBONE_NAMES: tuple[str, ...] = tuple(_FORMS)
 
 
 def build_backbone(
-    name: str, *, dense: bool = False, fixed_norm: bool = False, generator: torch.Generator | None = None
+    name: str,
+    *,
+    dense: bool = False,
+    fixed_norm: bool = False,
+    caffe_form: bool = False,
+    generator: torch.Generator | None = None,
 ) -> ResNet:
     """Build a named network with random weights.
 
@@ -248,15 +265,19 @@ def build_backbone(
             is 1, as in IRN's ResNet-50. True for the form that segments: stride 8, with dilations 2 and 4 in the
             last two layers, as in DeepLab-v2. `critter` has stride 8 and no dilation in both.
         fixed_norm: Keep every batch norm on its running statistics, see `FixedBatchNorm2d`.
+        caffe_form: Put strides where Caffe's networks have them, see `CaffeBottleneck`.
         generator: Source of the random weights; torch's global one if None.
 
     Raises:
-        ConfigError: If the name is unknown.
+        ConfigError: If the name is unknown, or the network has no bottlenecks to put into Caffe's form.
     """
     require_option(name, BACKBONE_NAMES, what="backbone")
     form = _FORMS[name]
+    if caffe_form and form.block is not Bottleneck:
+        deep = ", ".join(other for other, its in _FORMS.items() if its.block is Bottleneck)
+        raise ConfigError(f"caffe_form: '{name}' has no bottlenecks, so Caffe's form is for {deep}")
     return ResNet(
-        form.block,
+        CaffeBottleneck if caffe_form else form.block,
         depths=form.depths,
         widths=form.widths,
         strides=form.dense_strides if dense else form.strides,

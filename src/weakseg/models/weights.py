@@ -45,15 +45,17 @@ IMAGENET_URLS = {
 }
 """torchvision's IMAGENET1K_V1 weights; the eight digits in a file's name begin its SHA-256."""
 
-_PLAIN_HEADS: tuple[str, ...] = ("fc.", "fc8.", "f8_", "f9.")
-"""Torchvision's head, and those of PSA and SEAM."""
+PLAIN_HEADS: tuple[str, ...] = ("fc.", "fc8.", "f8_", "f9.")
+"""Prefixes of torchvision's head, and of those of PSA and SEAM."""
 
-_WEAKSEG_HEADS: tuple[str, ...] = (
+WEAKSEG_HEADS: tuple[str, ...] = (
     *("classifier.", "aspp."),
     *("edge.", "displacement.", "mean_displacement"),
     *("reduce_", "mix."),
     *("correlation.", "background_weight"),
 )
+"""Prefixes of what our own networks have beside a backbone."""
+
 _CLASSIFIER_WEIGHT = "classifier.weight"
 _MXNET_SUFFIX = ".params"
 
@@ -148,9 +150,9 @@ def load_backbone(
 def _split_backbone(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], tuple[str, ...]]:
     """Return a checkpoint's tensors of the backbone by their names in it, and the names of those of known heads."""
     if any(key.startswith("backbone.") for key in tensors):
-        prefix, other_parts = "backbone.", _WEAKSEG_HEADS
+        prefix, other_parts = "backbone.", WEAKSEG_HEADS
     else:
-        prefix, other_parts = "", _PLAIN_HEADS
+        prefix, other_parts = "", PLAIN_HEADS
     ignored = tuple(key for key in tensors if key.startswith(other_parts))
     return {key.removeprefix(prefix): tensor for key, tensor in tensors.items() if key not in ignored}, ignored
 

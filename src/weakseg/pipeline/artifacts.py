@@ -86,6 +86,21 @@ class RunFolder:
         return self.root / "detections"
 
     @property
+    def saliency_index(self) -> Path:
+        """What is known about each saliency map, JSON; a cache."""
+        return self.root / "saliency.json"
+
+    @property
+    def confidence_maps(self) -> Path:
+        """Folder of how sure the pseudo masks are, `<id>.png`, 8-bit grey, 255 for sure."""
+        return self.root / "confidence"
+
+    @property
+    def threshold(self) -> Path:
+        """The background threshold that `auto` has chosen, and every candidate's score, JSON."""
+        return self.root / "threshold.json"
+
+    @property
     def masks(self) -> Path:
         """Folder of pseudo masks, `<id>.png`."""
         return self.root / "masks"
@@ -134,6 +149,10 @@ class RunFolder:
         """All instances of one split as COCO's detection results."""
         return self.detections / f"{split}.json"
 
+    def confidence_map(self, sample_id: str) -> Path:
+        """How sure the pseudo mask of one image is."""
+        return self.confidence_maps / f"{sample_id}.png"
+
     def mask(self, sample_id: str) -> Path:
         """Pseudo mask of one image."""
         return self.masks / f"{sample_id}.png"
@@ -141,6 +160,10 @@ class RunFolder:
     def prediction(self, sample_id: str) -> Path:
         """The segmenter's mask of one image."""
         return self.predictions / f"{sample_id}.png"
+
+    def ablated(self, key: str, sample_id: str) -> Path:
+        """Segmenter's mask of one validation image when it is predicted with less than the recipe says."""
+        return self.root / "ablation" / key / f"{sample_id}.png"
 
     def mask_reader(self) -> PngMasks:
         """Reader of the pseudo masks."""

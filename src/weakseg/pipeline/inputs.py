@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -43,7 +43,7 @@ INSPECTION_THREADS = 4
 
 @dataclass(frozen=True)
 class FileFacts:
-    """What is remembered about an image file.
+    """What is remembered about a file.
 
     Args:
         size_bytes: Length of the file.
@@ -148,33 +148,43 @@ def open_split(data: DataConfig, split: str, folder: RunFolder) -> Dataset:
 
 
 def index_images(samples: Sequence[Sample], cache: Path) -> dict[Path, FileFacts]:
-    """Look at every image file, or remember it from last time.
+    """Look at every image file, or remember it from last time; see `index_files`."""
+    paths = {sample.image_path for sample in samples}
+    return index_files(paths, cache, look=_look_at_image, label="looking at images")
 
-    Rank 0 looks and the other processes read what it wrote, so that all of them leave out the same images.
+
+def index_files(
+    paths: Iterable[Path], cache: Path, *, look: Callable[[Path], tuple[str, str | None]], label: str
+) -> dict[Path, FileFacts]:
+    """Look at files, or remember them from last time by their size and modification time.
+
+    Rank 0 looks and the other processes read what it wrote, so that all of them leave out the same files.
 
     Args:
-        samples: Images to look at.
+        paths: Files to look at; may be missing.
         cache: JSON file; rewritten when anything is new.
+        look: Returns the digest of a file's content, and why the file cannot be used or None. Called in threads.
+        label: What is being done, for the progress.
 
     Returns:
-        Facts per image file.
+        Facts per file.
     """
     facts: dict[Path, FileFacts] = {}
     if rank() == 0:
         known = _read_cache(cache)
-        paths = sorted({sample.image_path for sample in samples})
-        with ThreadPoolExecutor(INSPECTION_THREADS) as pool, show_progress("looking at images") as tick:
-            found = pool.map(lambda path: _inspect(path, known), paths)
-            for done, (path, about) in enumerate(zip(paths, found, strict=True)):
+        ordered = sorted(set(paths))
+        with ThreadPoolExecutor(INSPECTION_THREADS) as pool, show_progress(label) as tick:
+            found = pool.map(lambda path: _inspect(path, known, look), ordered)
+            for done, (path, about) in enumerate(zip(ordered, found, strict=True)):
                 facts[path] = about
-                tick(done + 1, len(paths))
+                tick(done + 1, len(ordered))
         if facts != known:
             write_json(cache, {str(path): vars(about) for path, about in facts.items()})
     wait_for_all()
     return facts if rank() == 0 else _read_cache(cache)
 
 
-def _inspect(path: Path, known: dict[Path, FileFacts]) -> FileFacts:
+def _inspect(path: Path, known: dict[Path, FileFacts], look: Callable[[Path], tuple[str, str | None]]) -> FileFacts:
     try:
         status = path.stat()
     except OSError as error:
@@ -182,8 +192,13 @@ def _inspect(path: Path, known: dict[Path, FileFacts]) -> FileFacts:
     old = known.get(path)
     if old is not None and (old.size_bytes, old.modified_ns) == (status.st_size, status.st_mtime_ns):
         return old
+    digest, problem = look(path)
+    return FileFacts(status.st_size, status.st_mtime_ns, digest, problem)
+
+
+def _look_at_image(path: Path) -> tuple[str, str | None]:
     seen = inspect_image(path)
-    return FileFacts(status.st_size, status.st_mtime_ns, seen.digest, seen.problem)
+    return seen.digest, seen.problem
 
 
 def _read_cache(path: Path) -> dict[Path, FileFacts]:

@@ -19,13 +19,16 @@ from weakseg.pipeline.networks import (
     save_network,
     start_irnet,
 )
+from weakseg.pipeline.pseudo_masks import unfinished_file, write_pseudo_mask
 from weakseg.pipeline.runner import Context
 from weakseg.pipeline.runtime import show_progress
 from weakseg.pipeline.seeds import REFINER, iterate_seeds, require_training_seeds, resize_labels
+from weakseg.pipeline.threshold import settle_threshold
 from weakseg.refine.confidence import confident_labels
 from weakseg.refine.instance_files import save_instances
 from weakseg.refine.instances import find_instances
-from weakseg.refine.irn import irn_mask
+from weakseg.refine.irn import walked_maps
+from weakseg.refine.soft_labels import score_threshold, soften
 from weakseg.train.distributed import wait_for_all
 from weakseg.train.irn import train_irn
 
@@ -92,14 +95,14 @@ def train_refiner(context: Context) -> None:
 
 def walk_seeds(context: Context, datasets: Sequence[Dataset]) -> None:
     """Spread every seed up to the edges -> `masks/`, and `instances/` if the recipe wants them."""
-    config, threshold = context.config.refine.irn, context.config.refine.background_threshold
+    config, threshold = context.config.refine.irn, settle_threshold(context)
     irnet, _ = load_irnet(context.folder.network(REFINER).model, context.device)
 
     def last_file(sample_id: str) -> Path:
         # Instances are written before the mask; where they are gone, the mask is made again as well.
         instances = context.folder.instance(sample_id)
         missing = config.instances and not instances.exists()
-        return instances if missing else context.folder.mask(sample_id)
+        return instances if missing else unfinished_file(context, sample_id)
 
     for item in iterate_seeds(context, datasets, last_file, label="refining"):
         edge, displacement = irnet.infer(normalise(item.image), crop_size=config.pad_px)
@@ -119,15 +122,14 @@ def walk_seeds(context: Context, datasets: Sequence[Dataset]) -> None:
                 doublings=config.walk_doublings,
             )
             save_instances(context.folder.instance(item.sample.id), found.resized(item.size_hw))
-        mask = irn_mask(
+        walked = walked_maps(
             maps,
-            item.seed.keys,
             edge,
             image_size_hw=item.size_hw,
-            background=threshold,
             radius=config.walk_radius,
             beta=config.walk_beta,
             doublings=config.walk_doublings,
             seed_power=config.seed_power,
         )
-        save_mask(context.folder.mask(item.sample.id), mask)
+        scores = score_threshold(walked.cpu().numpy(), background_threshold=threshold)
+        write_pseudo_mask(context, item.sample, soften(scores, item.seed.keys), item.size_hw)

@@ -1,4 +1,7 @@
-"""Building, training with checkpoints, saving and loading the networks of a run."""
+"""Building, training with checkpoints, saving and loading the networks of a run.
+
+What is special to segmenters is in `weakseg.pipeline.segmenters`.
+"""
 
 from __future__ import annotations
 
@@ -11,16 +14,17 @@ from typing import TypeVar
 
 import torch
 
-from weakseg.config.schema import AugmentConfig, ClassifierConfig, IRNConfig, OptimConfig, PSAConfig, SegmenterConfig
+from weakseg.config.schema import AugmentConfig, ClassifierConfig, IRNConfig, OptimConfig, PSAConfig
 from weakseg.data.transforms import Augmentation
 from weakseg.errors import ArtifactError, ConfigError
 from weakseg.files import JsonValue, write_json
 from weakseg.models.affinitynet import AffinityNet, build_affinitynet
 from weakseg.models.checkpoints import fit_state
 from weakseg.models.classifier import Classifier, build_classifier
-from weakseg.models.deeplab import Segmenter, build_segmenter
+from weakseg.models.deeplab import Segmenter
 from weakseg.models.irnet import IRNet, build_irnet
 from weakseg.models.seam import build_seam
+from weakseg.models.segmenter import SegmentationNetwork
 from weakseg.models.weights import load_backbone
 from weakseg.pipeline.artifacts import NetworkFolder, load_info, load_state, load_tensors, save_state, save_tensors
 from weakseg.pipeline.runtime import make_generator
@@ -31,7 +35,7 @@ from weakseg.types import ClassSet
 
 logger = logging.getLogger("weakseg")
 
-Network = TypeVar("Network", AffinityNet, Classifier, IRNet, Segmenter)
+Network = TypeVar("Network", AffinityNet, Classifier, IRNet, SegmentationNetwork)
 
 WEIGHTS_FROM = "weights_from"
 """Entry of a network file's information: where the weights came from that its training began with."""
@@ -66,44 +70,26 @@ def start_classifier(
     return classifier, _load_start(classifier, config.name, config.weights, folder)
 
 
-def start_segmenter(
-    config: SegmenterConfig, classes: ClassSet, folder: NetworkFolder, *, classifier: NetworkFolder, seed: int
-) -> tuple[Segmenter, str]:
-    """Build a segmenter with its initial weights; see `start_classifier`.
-
-    With the weights `classifier` they are those of the backbone of the run's own classifier, which must be of the
-    same kind.
-    """
-    segmenter = build_segmenter(
-        config.name,
-        num_labels=classes.num_labels,
-        aspp_rates=config.aspp_rates,
-        fixed_norm=config.fixed_norm,
-        generator=make_generator(seed),
-    )
-    return segmenter, _start_backbone(segmenter, config.name, config.weights, folder, classifier, section="segmenter")
-
-
 def start_irnet(config: IRNConfig, folder: NetworkFolder, *, classifier: NetworkFolder, seed: int) -> tuple[IRNet, str]:
-    """Build an IRNet with its initial weights; see `start_segmenter`."""
+    """Build an IRNet with its initial weights; see `start_classifier` and `start_backbone`."""
     irnet = build_irnet(config.name, generator=make_generator(seed))
-    return irnet, _start_backbone(irnet, config.name, config.weights, folder, classifier, section="refine.irn")
+    return irnet, start_backbone(irnet, config.name, config.weights, folder, classifier, section="refine.irn")
 
 
 def start_affinitynet(
     config: PSAConfig, folder: NetworkFolder, *, classifier: NetworkFolder, seed: int
 ) -> tuple[AffinityNet, str]:
-    """Build an AffinityNet with its initial weights; see `start_segmenter`."""
+    """Build an AffinityNet with its initial weights; see `start_classifier` and `start_backbone`."""
     network = build_affinitynet(
         config.name,
         freeze_trunk=config.freeze_trunk,
         fixed_norm=config.fixed_norm,
         generator=make_generator(seed),
     )
-    return network, _start_backbone(network, config.name, config.weights, folder, classifier, section="refine.psa")
+    return network, start_backbone(network, config.name, config.weights, folder, classifier, section="refine.psa")
 
 
-def _start_backbone(
+def start_backbone(
     model: AffinityNet | IRNet | Segmenter,
     name: str,
     source: str,
@@ -112,7 +98,21 @@ def _start_backbone(
     *,
     section: str,
 ) -> str:
-    """Load initial weights, which may be those of the run's classifier, and say where they came from."""
+    """Load the initial weights of a network on a backbone, and say where they came from.
+
+    Args:
+        model: The network; its backbone is filled in place.
+        name: Its backbone.
+        source: As the recipe says it; with `classifier` the backbone of the run's own classifier, which must be of the
+            same kind.
+        folder: Where the network is trained; a checkpoint there makes initial weights needless.
+        classifier: The run's classifier.
+        section: Section of the recipe, for messages.
+
+    Raises:
+        ConfigError: If the classifier has another backbone, or there are no ImageNet weights for this one.
+        ArtifactError: If weights are missing, damaged or another network's.
+    """
     if source != "classifier":
         return _load_start(model, name, source, folder)
     trained = load_info(classifier.model).get("name")
@@ -155,11 +155,12 @@ def make_augmentation(config: AugmentConfig) -> Augmentation:
     )
 
 
-def make_plan(optim: OptimConfig, *, epochs: int, batch_size: int, workers: int) -> TrainingPlan:
+def make_plan(optim: OptimConfig, *, epochs: int, batch_size: int, workers: int, accumulate: int = 1) -> TrainingPlan:
     """Turn sections of a recipe into the training's own settings."""
     return TrainingPlan(
         epochs=epochs,
         batch_size=batch_size,
+        optimizer=optim.optimizer,
         schedule=optim.schedule,
         learning_rate=optim.learning_rate,
         head_multiplier=optim.head_multiplier,
@@ -168,6 +169,7 @@ def make_plan(optim: OptimConfig, *, epochs: int, batch_size: int, workers: int)
         power=optim.power,
         warmup_share=optim.warmup_share,
         workers=workers,
+        accumulate=accumulate,
     )
 
 
@@ -185,7 +187,7 @@ def make_hooks(folder: NetworkFolder, tick: Tick, *, weights_from: str) -> Train
 
 def save_network(
     folder: NetworkFolder,
-    model: AffinityNet | Classifier | IRNet | Segmenter,
+    model: AffinityNet | Classifier | IRNet | SegmentationNetwork,
     info: dict[str, JsonValue],
     history: tuple[EpochRecord, ...],
 ) -> None:
@@ -217,21 +219,19 @@ def load_history(folder: NetworkFolder) -> tuple[EpochRecord, ...]:
 
 
 def describe_network(
-    config: ClassifierConfig | IRNConfig | PSAConfig | SegmenterConfig,
+    config: ClassifierConfig | IRNConfig | PSAConfig,
     classes: ClassSet,
     *,
     kind: str,
     weights_from: str,
 ) -> dict[str, JsonValue]:
     """Return what a weights file must say of itself to be loaded without its recipe."""
-    rates = list(config.aspp_rates) if isinstance(config, SegmenterConfig) else None
     method = {"method": config.method} if isinstance(config, ClassifierConfig) else {}
     return {
         **method,
         "kind": kind,
         "name": config.name,
         "classes": list(classes),
-        "aspp_rates": rates,
         WEIGHTS_FROM: weights_from,
     }
 
@@ -250,24 +250,12 @@ def load_classifier(path: Path, device: torch.device) -> tuple[Classifier, Class
         build = build_seam if info.get("method") == "seam" else build_classifier
         return build(name, num_classes=len(classes), freeze_trunk=True, fixed_norm=True)
 
-    return _load(path, "classifier", build, device)
-
-
-def load_segmenter(path: Path, device: torch.device) -> tuple[Segmenter, ClassSet]:
-    """Load a trained segmenter for inference; see `load_classifier`."""
-
-    def build(name: str, classes: ClassSet, info: dict[str, JsonValue]) -> Segmenter:
-        rates = info.get("aspp_rates")
-        if not isinstance(rates, list) or not all(isinstance(rate, int) for rate in rates):
-            raise ArtifactError(f"{path}: expected the dilations of a segmenter, got {rates}")
-        return build_segmenter(name, num_labels=classes.num_labels, aspp_rates=rates, fixed_norm=True)
-
-    return _load(path, "segmenter", build, device)
+    return load_network(path, "classifier", build, device)
 
 
 def load_irnet(path: Path, device: torch.device) -> tuple[IRNet, ClassSet]:
     """Load a trained IRNet for inference; see `load_classifier`."""
-    return _load(path, "refiner", lambda name, classes, info: build_irnet(name), device)
+    return load_network(path, "refiner", lambda name, classes, info: build_irnet(name), device)
 
 
 def load_affinitynet(path: Path, device: torch.device) -> tuple[AffinityNet, ClassSet]:
@@ -276,15 +264,29 @@ def load_affinitynet(path: Path, device: torch.device) -> tuple[AffinityNet, Cla
     def build(name: str, classes: ClassSet, info: dict[str, JsonValue]) -> AffinityNet:
         return build_affinitynet(name, freeze_trunk=True, fixed_norm=True)
 
-    return _load(path, "refiner", build, device)
+    return load_network(path, "refiner", build, device)
 
 
-def _load(
+def load_network(
     path: Path,
     kind: str,
     build: Callable[[str, ClassSet, dict[str, JsonValue]], Network],
     device: torch.device,
 ) -> tuple[Network, ClassSet]:
+    """Load a trained network for inference.
+
+    Args:
+        path: Its weights file.
+        kind: What the file must say it holds: `classifier`, `refiner` or `segmenter`.
+        build: Returns the network, of any weights, for its name, its classes and all that the file says of itself.
+        device: Where to put it.
+
+    Returns:
+        The network in evaluation mode, and its classes.
+
+    Raises:
+        ArtifactError: If the file is missing, damaged or of another kind.
+    """
     tensors, info = load_tensors(path)
     name, names = info.get("name"), info.get("classes")
     if info.get("kind") != kind or not isinstance(name, str) or not isinstance(names, list):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 
@@ -19,10 +20,12 @@ from weakseg.pipeline.networks import (
     save_network,
     start_affinitynet,
 )
+from weakseg.pipeline.pseudo_masks import unfinished_file, write_pseudo_mask
 from weakseg.pipeline.runner import Context
 from weakseg.pipeline.runtime import show_progress
 from weakseg.pipeline.seeds import REFINER, iterate_seeds, require_training_seeds, resize_labels
-from weakseg.refine.psa import psa_labels, psa_mask
+from weakseg.refine.psa import psa_labels, psa_scores
+from weakseg.refine.soft_labels import soften
 from weakseg.train.affinity import train_affinity
 from weakseg.train.distributed import wait_for_all
 
@@ -82,10 +85,10 @@ def walk_along_affinities(context: Context, datasets: Sequence[Dataset]) -> None
     """Let every seed walk along the affinities -> `masks/`."""
     config = context.config.refine.psa
     network, _ = load_affinitynet(context.folder.network(REFINER).model, context.device)
-    for item in iterate_seeds(context, datasets, context.folder.mask, label="refining"):
+    for item in iterate_seeds(context, datasets, partial(unfinished_file, context), label="refining"):
         with torch.no_grad():
             features = network(normalise(item.image)[None].to(context.device))[0]
-        mask = psa_mask(
+        scores = psa_scores(
             item.seed.full(),
             item.seed.keys,
             features,
@@ -98,4 +101,4 @@ def walk_along_affinities(context: Context, datasets: Sequence[Dataset]) -> None
             bilateral=config.bilateral,
             iterations=config.crf_iterations,
         )
-        save_mask(context.folder.mask(item.sample.id), resize_labels(mask, item.size_hw))
+        write_pseudo_mask(context, item.sample, soften(scores, item.seed.keys), item.size_hw)

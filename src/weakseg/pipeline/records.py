@@ -90,6 +90,6 @@ def describe_changes(old: Mapping[str, JsonValue], new: Mapping[str, JsonValue])
     changes = []
     for key in sorted(old.keys() | new.keys()):
         if old.get(key) != new.get(key):
-            hidden = key.startswith(("images and tags", "result of"))
+            hidden = key.startswith(("images and tags", "result of", "saliency maps"))
             changes.append(f"{key} changed" if hidden else f"{key} was {old.get(key)}, is {new.get(key)}")
     return "; ".join(changes)

@@ -58,10 +58,15 @@ def launched_rank() -> int:
     return int(os.environ.get("RANK", "0"))
 
 
+def launched_processes() -> int:
+    """Return how many processes `torchrun` started, 1 without it; known also before they join."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
 @contextmanager
 def joined_processes(device: torch.device) -> Iterator[None]:
     """Join the other processes when started by `torchrun`; does nothing without a launcher."""
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1 or dist.is_initialized():
+    if launched_processes() == 1 or dist.is_initialized():
         yield
         return
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=MAX_WAIT)

@@ -47,9 +47,18 @@ def iterate_seeds(
 ) -> Iterator[SeededImage]:
     """Yield the images of this process that lack an output file, with their seeds; see `iterate_pending`."""
     for sample, image in iterate_pending(context, datasets, output, label=label):
-        seen = limit_side(image, context.config.data.max_side_px)
-        seed = replace(load_seed(context.folder.seed(sample.id)), size_hw=(seen.shape[0], seen.shape[1]))
-        yield SeededImage(sample, seen, seed, (image.shape[0], image.shape[1]))
+        yield pair_with_seed(context, sample, image)
+
+
+def pair_with_seed(context: Context, sample: Sample, image: NDArray[np.uint8]) -> SeededImage:
+    """Reduce an image (H, W, 3) uint8 to the size that networks see, and load its seed to fit.
+
+    Raises:
+        ArtifactError: If the seed is missing or damaged.
+    """
+    seen = limit_side(image, context.config.data.max_side_px)
+    seed = replace(load_seed(context.folder.seed(sample.id)), size_hw=(seen.shape[0], seen.shape[1]))
+    return SeededImage(sample, seen, seed, (image.shape[0], image.shape[1]))
 
 
 def resize_labels(labels: NDArray[np.uint8], size_hw: tuple[int, int]) -> NDArray[np.uint8]:

@@ -29,11 +29,14 @@ from weakseg.pipeline.networks import (
     make_plan,
     save_network,
     start_classifier,
-    start_segmenter,
 )
-from weakseg.pipeline.refiners import mask_threshold, refine_seeds, refined_files
+from weakseg.pipeline.pseudo_masks import training_masks
+from weakseg.pipeline.refiners import refine_seeds, refined_files
 from weakseg.pipeline.runner import Context, Stage
 from weakseg.pipeline.runtime import show_progress
+from weakseg.pipeline.saliency import name_saliency_maps
+from weakseg.pipeline.segmenters import describe_segmenter, start_segmenter
+from weakseg.pipeline.threshold import mask_threshold
 from weakseg.train.distributed import wait_for_all
 from weakseg.train.segment import train_segmenter
 
@@ -110,8 +113,8 @@ def refine(context: Context) -> str:
     config, datasets = context.config.refine, seeded_datasets(context)
     refine_seeds(context, datasets)
     how = "" if config.method == "none" else f" by {config.method.upper()}"
-    threshold = mask_threshold(context.config.refine)
-    chosen = "" if threshold is None else f", background threshold {threshold:g} (fixed)"
+    threshold = mask_threshold(context)
+    chosen = "" if threshold is None else f", background threshold {threshold}"
     return f"masks of {sum(map(len, datasets))} images{how}{chosen}"
 
 
@@ -128,13 +131,20 @@ def segment(context: Context) -> str:
         history = train_segmenter(
             segmenter,
             context.train,
-            context.folder.mask_reader(),
+            training_masks(context),
             augmentation=make_augmentation(config.augment),
-            plan=make_plan(config.optim, epochs=config.epochs, batch_size=config.batch_size, workers=runtime.workers),
+            plan=make_plan(
+                config.optim,
+                epochs=config.epochs,
+                batch_size=config.batch_size,
+                workers=runtime.workers,
+                accumulate=config.accumulate,
+            ),
             seed=runtime.seed,
+            balance=config.balance,
             hooks=make_hooks(folder, tick, weights_from=weights_from),
         )
-    info = describe_network(config, classes, kind="segmenter", weights_from=weights_from)
+    info = describe_segmenter(segmenter, config.name, classes, weights_from=weights_from)
     save_network(folder, segmenter, info, history)
     return f"{len(context.train)} images, loss {history[-1].loss:.4f}"
 
@@ -181,9 +191,10 @@ STAGES = (
         version=1,
         settings=("refine", "data.max_side_px", "runtime.seed"),
         needs=("classify", "localize"),
-        outputs=("labels", "refiner", "masks", "instances"),
+        outputs=("labels", "refiner", "threshold.json", "masks", "confidence", "instances"),
         run=refine,
         files=_refine_files,
+        inputs=name_saliency_maps,
     ),
     Stage(
         name="segment",

@@ -8,10 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from weakseg.errors import ShapeError
-from weakseg.ops.crf import BILATERAL, CERTAINTY, GAUSSIAN, ITERATIONS, DenseCRF
+from weakseg.ops.crf import BILATERAL, CERTAINTY, GAUSSIAN, ITERATIONS, DenseCRF, label_energies
 from weakseg.ops.images import require_image
 from weakseg.ops.maps import FloatArray
 from weakseg.refine.masks import seed_to_mask
+from weakseg.refine.soft_labels import choose_labels
 
 
 def crf_mask(
@@ -46,12 +47,62 @@ def crf_mask(
         ShapeError: If image, maps and keys are not as described or differ in size.
         ConfigError: If a setting of the CRF is out of range.
     """
+    marginals = crf_marginals(
+        image,
+        maps,
+        keys,
+        background_threshold=background_threshold,
+        certainty=certainty,
+        gaussian=gaussian,
+        bilateral=bilateral,
+        iterations=iterations,
+        num_threads=num_threads,
+    )
+    return choose_labels(marginals, keys)
+
+
+def crf_marginals(
+    image: NDArray[np.uint8],
+    maps: FloatArray,
+    keys: Sequence[int],
+    *,
+    background_threshold: float,
+    certainty: float = CERTAINTY,
+    gaussian: tuple[float, float] = GAUSSIAN,
+    bilateral: tuple[float, float, float] = BILATERAL,
+    iterations: int = ITERATIONS,
+    num_threads: int | None = None,
+) -> NDArray[np.float32]:
+    """Find what `crf_mask` chooses by: how probable the CRF holds the background and each class of a pixel.
+
+    The largest marginal is the confidence of the label (`weakseg.refine.soft_labels.soften`).
+
+    Args:
+        image: As for `crf_mask`, like all that follow.
+        maps: (K, H, W) maps.
+        keys: Their class indices.
+        background_threshold: Score of the background.
+        certainty: Probability of the label that the seed gives; with 0 iterations its marginal everywhere.
+        gaussian: The kernel on positions.
+        bilateral: The kernel on positions and colours.
+        iterations: Number of mean-field updates.
+        num_threads: Threads.
+
+    Returns:
+        (K + 1, H, W) float32 in 0..1 that sum to 1, background first; 1 everywhere without maps.
+
+    Raises:
+        ShapeError: If image, maps and keys are not as described or differ in size.
+        ConfigError: If a setting of the CRF is out of range.
+    """
     require_maps_of_image(maps, image)
     mask = seed_to_mask(maps, keys, background_threshold=background_threshold)
     if not len(keys):
-        return mask
+        return np.ones((1, *mask.shape), np.float32)
     crf = DenseCRF(image, gaussian=gaussian, bilateral=bilateral, num_threads=num_threads)
-    return refine_mask(crf, mask, keys, certainty=certainty, iterations=iterations)
+    _, index = _number_labels(keys)
+    energies = label_energies(index[mask], num_labels=len(keys) + 1, certainty=certainty)
+    return crf.infer(energies, iterations=iterations)
 
 
 def refine_mask(
@@ -69,10 +120,16 @@ def refine_mask(
     Returns:
         (H, W) uint8 with the same labels.
     """
+    labels, index = _number_labels(keys)
+    return labels[crf.refine(index[mask], num_labels=len(labels), certainty=certainty, iterations=iterations)]
+
+
+def _number_labels(keys: Sequence[int]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Return the image's own labels (K + 1,), background first, and the place (256,) of each label among them."""
     labels = np.array([0, *(key + 1 for key in keys)], np.uint8)
     index = np.zeros(256, np.uint8)
     index[labels] = np.arange(len(labels))
-    return labels[crf.refine(index[mask], num_labels=len(labels), certainty=certainty, iterations=iterations)]
+    return labels, index
 
 
 def require_maps_of_image(maps: FloatArray, image: NDArray[np.uint8]) -> None:

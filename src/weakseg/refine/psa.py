@@ -22,6 +22,7 @@ from weakseg.ops.crf import ITERATIONS, DenseCRF
 from weakseg.ops.maps import FloatArray, strongest_label
 from weakseg.ops.walk import affinity_walk
 from weakseg.refine.crf import require_maps_of_image
+from weakseg.refine.soft_labels import choose_labels
 from weakseg.types import IGNORE_LABEL
 
 LOW_ALPHA, HIGH_ALPHA = 4.0, 24.0
@@ -86,8 +87,8 @@ def psa_labels(
     if not len(keys):
         return np.zeros(image.shape[:2], np.uint8)
     crf = DenseCRF(image, gaussian=gaussian, bilateral=bilateral, num_threads=num_threads)
-    labels = _label_by_crf(crf, low, keys, iterations=iterations)
-    rest = _label_by_crf(crf, high, keys, iterations=iterations)
+    labels = choose_labels(_infer_marginals(crf, low, iterations=iterations), keys)
+    rest = choose_labels(_infer_marginals(crf, high, iterations=iterations), keys)
     labels[(labels == 0) & (rest != 0)] = IGNORE_LABEL
     return labels
 
@@ -131,13 +132,70 @@ def psa_mask(
         ShapeError: If maps, keys, features or image are not as described or do not fit each other.
         ConfigError: If an option is outside its range.
     """
+    scores = psa_scores(
+        maps,
+        keys,
+        features,
+        image=image,
+        alpha=alpha,
+        radius=radius,
+        beta=beta,
+        doublings=doublings,
+        gaussian=gaussian,
+        bilateral=bilateral,
+        iterations=iterations,
+        num_threads=num_threads,
+    )
+    return choose_labels(scores, keys)
+
+
+def psa_scores(
+    maps: Tensor,
+    keys: Sequence[int],
+    features: Tensor,
+    *,
+    image: NDArray[np.uint8] | None = None,
+    alpha: float = WALK_ALPHA,
+    radius: int = WALK_RADIUS,
+    beta: float = WALK_BETA,
+    doublings: int = WALK_DOUBLINGS,
+    gaussian: tuple[float, float] = GAUSSIAN,
+    bilateral: tuple[float, float, float] = BILATERAL,
+    iterations: int = ITERATIONS,
+    num_threads: int | None = None,
+) -> NDArray[np.float32]:
+    """Find what `psa_mask` chooses by: the walked scores or, with an image, the marginals that its CRF makes of them.
+
+    The largest one's share of their sum is the confidence of the label (`weakseg.refine.soft_labels.soften`).
+
+    Args:
+        maps: As for `psa_mask`, like all that follow.
+        keys: Their class indices.
+        features: From `AffinityNet`.
+        image: For the CRF; None for none.
+        alpha: Power of the background.
+        radius: Length of the walk's steps.
+        beta: Power of the affinities.
+        doublings: The walk has 2^doublings steps.
+        gaussian: The CRF's kernel on positions.
+        bilateral: Its kernel on positions and colours.
+        iterations: Its number of mean-field updates.
+        num_threads: Its threads.
+
+    Returns:
+        (K + 1, H, W) float32 in 0..1, background first. Marginals sum to 1, walked scores need not.
+
+    Raises:
+        ShapeError: If maps, keys, features or image are not as described or do not fit each other.
+        ConfigError: If an option is outside its range.
+    """
     if image is not None:
         require_maps_of_image(maps.cpu().numpy(), image)
     scores = walked_scores(maps, keys, features, alpha=alpha, radius=radius, beta=beta, doublings=doublings)
     if image is None or not len(keys):
-        return _strongest(scores.cpu().numpy(), keys)
+        return scores.cpu().numpy()
     crf = DenseCRF(image, gaussian=gaussian, bilateral=bilateral, num_threads=num_threads)
-    return _label_by_crf(crf, scores.cpu().numpy(), keys, iterations=iterations)
+    return _infer_marginals(crf, scores.cpu().numpy(), iterations=iterations)
 
 
 def walked_scores(
@@ -218,16 +276,7 @@ def score_background(maps: FloatArray, keys: Sequence[int], *, alpha: float) -> 
     return scores
 
 
-def _label_by_crf(
-    crf: DenseCRF, scores: NDArray[np.float32], keys: Sequence[int], *, iterations: int
-) -> NDArray[np.uint8]:
-    """Label the pixels by scores (K + 1, H, W), background first, and the image's CRF; they need not sum to 1."""
+def _infer_marginals(crf: DenseCRF, scores: NDArray[np.float32], *, iterations: int) -> NDArray[np.float32]:
+    """Refine scores (K + 1, H, W), background first, by the image's CRF; they need not sum to 1, marginals do."""
     energies = -np.log(np.maximum(scores, np.float32(LEAST_SCORE)))
-    return _strongest(crf.infer(energies, iterations=iterations), keys)
-
-
-def _strongest(scores: NDArray[np.float32], keys: Sequence[int]) -> NDArray[np.uint8]:
-    """Label the pixels by the strongest of scores (K + 1, H, W), background first; among equals the first one wins."""
-    value, label = strongest_label(scores[1:], keys)
-    label[scores[0] >= value] = 0
-    return label
+    return crf.infer(energies, iterations=iterations)

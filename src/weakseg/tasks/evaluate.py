@@ -12,14 +12,15 @@ from numpy.typing import NDArray
 from weakseg.data.base import Dataset
 from weakseg.data.masks import read_mask
 from weakseg.files import write_text
-from weakseg.models.inference import predict_labels
 from weakseg.ops.metrics import ConfusionMatrix, ThresholdSweep
 from weakseg.pipeline.artifacts import RunFolder, load_info, load_seed, save_mask
 from weakseg.pipeline.images import iterate_pending, seeded_datasets
-from weakseg.pipeline.networks import WEIGHTS_FROM, load_history, load_segmenter
-from weakseg.pipeline.refiners import mask_threshold
+from weakseg.pipeline.networks import WEIGHTS_FROM, load_history
 from weakseg.pipeline.runner import Context, Stage
 from weakseg.pipeline.runtime import show_progress
+from weakseg.pipeline.segmenters import load_segmenter
+from weakseg.pipeline.threshold import mask_threshold
+from weakseg.tasks.ablation import mask_files, predict_steps, prediction_steps, score_ablation
 from weakseg.tasks.compare import score_comparison
 from weakseg.tasks.detections import detection_files, score_instances, write_instance_results
 from weakseg.tasks.scores import (
@@ -71,6 +72,7 @@ def evaluate(context: Context) -> str:
             tick(total, total)
     compared = score_comparison(context, notes, faults)
     instances = score_instances(context, notes, faults)
+    ablation = score_ablation(context, notes, faults)
     write_instance_results(context)
     if faults:
         notes.append(f"truth masks that cannot be used: {len(faults)}; 'weakseg check' lists them")
@@ -83,6 +85,7 @@ def evaluate(context: Context) -> str:
         notes=tuple(notes),
         compared=compared,
         instances=instances,
+        ablation=ablation,
     )
     _write_rows(context.folder, rows)
     save_metrics(context.folder.metrics, metrics)
@@ -90,20 +93,16 @@ def evaluate(context: Context) -> str:
 
 
 def predict_split(context: Context) -> None:
-    """Write the segmenter's mask of every validation image that lacks one."""
+    """Write the segmenter's masks of every validation image that lacks its prediction."""
     context.folder.predictions.mkdir(parents=True, exist_ok=True)  # the stage's output, even when it stays empty
     if context.val is None:
         return
     segmenter, _ = load_segmenter(context.folder.network("segmenter").model, context.device)
+    steps = prediction_steps(context.config.evaluate)
     for sample, image in iterate_pending(context, [context.val], context.folder.prediction, label="predicting"):
-        labels = predict_labels(
-            segmenter,
-            image,
-            scales=context.config.evaluate.scales,
-            flip=context.config.evaluate.flip,
-            max_side_px=context.config.data.max_side_px,
-        )
-        save_mask(context.folder.prediction(sample.id), labels)
+        found = predict_steps(segmenter, image, steps, max_side_px=context.config.data.max_side_px)
+        for path, labels in zip(mask_files(context, sample.id), found, strict=True):
+            save_mask(path, labels)  # the prediction itself last
 
 
 class SplitTally:
@@ -142,7 +141,7 @@ class SplitTally:
         if self.masks.images == 0:
             notes.append(f"{split}: no truth masks, so seeds and masks are not scored")
             return
-        threshold = mask_threshold(self.context.config.refine)
+        threshold = mask_threshold(self.context)
         sweep = self.sweep.result()
         scores.append(score_sweep(sweep, split=split))
         curves.append(make_curve(sweep, split=split))
@@ -152,8 +151,8 @@ class SplitTally:
                 subject="masks",
                 split=split,
                 given_tags=True,
-                threshold_choice="none" if threshold is None else "fixed",
-                threshold=threshold,
+                threshold_choice="none" if threshold is None else threshold.choice,
+                threshold=None if threshold is None else threshold.value,
             )
         )
 
@@ -223,7 +222,7 @@ def _summarise(metrics: Metrics) -> str:
 
 
 def _written_files(context: Context) -> list[Path]:
-    predictions = [context.folder.prediction(sample.id) for sample in context.val or ()]
+    predictions = [path for sample in context.val or () for path in mask_files(context, sample.id)]
     return [context.folder.metrics, context.folder.image_scores, *detection_files(context), *predictions]
 
 
@@ -232,7 +231,7 @@ EVALUATE = Stage(
     version=2,
     settings=("evaluate", "data.max_side_px"),
     needs=("classify", "localize", "refine", "segment"),
-    outputs=("predictions", "metrics.json", "image_scores.csv", "detections"),
+    outputs=("predictions", "ablation", "metrics.json", "image_scores.csv", "detections"),
     run=evaluate,
     files=_written_files,
     derived=True,

@@ -1,15 +1,14 @@
-"""Exporting the masks of a run in the format of another tool."""
+"""Exporting a run: its masks in the format of another tool, or its network."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from weakseg.config.load import build_config, read_recipe
 from weakseg.config.schema import DataConfig
 from weakseg.data.base import Dataset
 from weakseg.data.export.folder import ExportFolder
@@ -25,10 +24,8 @@ from weakseg.pipeline.irn import makes_instances
 from weakseg.pipeline.runner import Context
 from weakseg.pipeline.runtime import show_progress
 from weakseg.refine.instance_files import load_instances
+from weakseg.tasks.export_model import EXPORTS, MODEL_FORMATS, ExportedModel, export_model, read_run_config
 from weakseg.types import Sample
-
-EXPORTS = "exports"
-"""Folder below the run where exports go unless another is named."""
 
 SUBJECTS = ("masks", "predictions")
 """What can be exported: the pseudo masks, or the segmenter's masks of the validation split."""
@@ -67,20 +64,20 @@ def export_run(
     *,
     to: str,
     out: Path | None = None,
-    what: str = "masks",
+    what: str | None = None,
     split: str | None = None,
-    images: str = "copy",
-) -> Exported:
-    """Write the masks of a run in another format.
+    images: str | None = None,
+) -> Exported | ExportedModel:
+    """Write the masks of a run in another format, or its network.
 
     Args:
         run: The run folder.
-        to: Name of the format, one of `FORMATS`.
+        to: Name of the format, one of `FORMATS` for masks and of `MODEL_FORMATS` for the network.
         out: Folder to write to; `RUN/exports/<format>-<what>-<split>` when None. It may hold an earlier export to the
-            same format, which is replaced, and no other file.
-        what: `masks`, or `predictions` of the segmenter.
+            same format, which is replaced, and no other file. For the network see `export_model`.
+        what: `masks`, or `predictions` of the segmenter; `masks` when None. Not for the network, as all that follow.
         split: `train` or `val` as the recipe means them; when None, `train` for masks and `val` for predictions.
-        images: `copy` or `link`, for the formats that hold images.
+        images: `copy` or `link`, for the formats that hold images; `copy` when None.
 
     Returns:
         What was written.
@@ -90,6 +87,11 @@ def export_run(
         ArtifactError: If `run` is no run folder or lacks masks, or the folder to write to holds foreign files.
         DataError: If the data set cannot be opened, or a mask or image cannot be used.
     """
+    _require_choice(to, (*FORMATS, *MODEL_FORMATS), option="--to")
+    if to in MODEL_FORMATS:
+        _refuse_options_of_masks(to, {"--what": what, "--split": split, "--images": images})
+        return export_model(run, to=to, out=out)
+    what, images = what or "masks", images or "copy"
     role = _choose_role(to=to, what=what, split=split, images=images)
     return export_masks(_open_run(run), to=to, out=out, what=what, role=role, link_images=images == "link")
 
@@ -118,7 +120,6 @@ def export_masks(
 
 def _choose_role(*, to: str, what: str, split: str | None, images: str) -> Role:
     """Check what was typed, and return what the split is used for."""
-    _require_choice(to, FORMATS, option="--to")
     _require_choice(what, SUBJECTS, option="--what")
     _require_choice(images, IMAGE_CHOICES, option="--images")
     if split is not None:
@@ -131,15 +132,16 @@ def _choose_role(*, to: str, what: str, split: str | None, images: str) -> Role:
     return "val" if split == "val" or what == "predictions" else "train"
 
 
+def _refuse_options_of_masks(to: str, given: Mapping[str, str | None]) -> None:
+    for option, value in given.items():
+        if value is not None:
+            raise UsageError(f"{option} {value}: '{to}' is the network itself, not masks of images; leave {option} out")
+
+
 def _open_run(run: Path) -> Context:
-    folder = RunFolder(run)
-    if not folder.recipe.is_file():
-        raise ArtifactError(
-            f"{run} is no run folder: expected a {folder.recipe.name} in it, which 'weakseg run' writes"
-        )
-    config = build_config(read_recipe(str(folder.recipe)))
+    config = read_run_config(run)
     # Nothing is computed, and the GPU of the run may be on another machine.
-    return prepare(replace(config, runtime=replace(config.runtime, device="cpu")), folder)
+    return prepare(replace(config, runtime=replace(config.runtime, device="cpu")), RunFolder(run))
 
 
 def _choose_dataset(context: Context, what: str, role: Role) -> Dataset:

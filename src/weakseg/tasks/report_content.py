@@ -8,14 +8,16 @@ import numpy as np
 
 from weakseg.config.load import to_yaml
 from weakseg.config.schema import ClassifierConfig, RunConfig, SegmenterConfig
+from weakseg.config.segmenters import hf_name
 from weakseg.data.base import Dataset, Problem
 from weakseg.ops.color import heat
 from weakseg.pipeline.artifacts import RunFolder, load_tensors
 from weakseg.pipeline.images import seeded_datasets
 from weakseg.pipeline.irn import makes_instances
-from weakseg.pipeline.refiners import mask_threshold
 from weakseg.pipeline.runner import Context
+from weakseg.pipeline.threshold import mask_threshold
 from weakseg.tasks.gallery import build_gallery
+from weakseg.tasks.report_ablation import build_ablation
 from weakseg.tasks.report_charts import build_threshold_charts, build_training_charts
 from weakseg.tasks.report_comparison import build_comparison
 from weakseg.tasks.report_donors import build_donor_section
@@ -81,6 +83,7 @@ def build_report(context: Context, metrics: Metrics) -> Report:
         class_groups=tuple(_class_group(group) for group in class_groups),
         class_rows=tuple(_class_row(k, swatch, class_groups) for k, swatch in enumerate(legend)),
         instances=build_instance_section(metrics),
+        ablation=build_ablation(metrics),
         threshold_charts=build_threshold_charts(metrics),
         comparison=build_comparison(context, metrics),
         donors=build_donor_section(context.folder),
@@ -148,7 +151,7 @@ def _build_facts(context: Context, metrics: Metrics) -> tuple[Fact, ...]:
     config = context.config
     seeded = " and ".join(f"{dataset.split} ({_count(len(dataset), 'image')})" for dataset in seeded_datasets(context))
     scales = ", ".join(f"{scale:g}" for scale in config.localize.scales)
-    threshold = mask_threshold(config.refine)
+    threshold = mask_threshold(context)
     return (
         Fact("Training split", _describe_split(context.train)),
         Fact("Validation split", "none" if context.val is None else _describe_split(context.val)),
@@ -159,14 +162,12 @@ def _build_facts(context: Context, metrics: Metrics) -> tuple[Fact, ...]:
         Fact(
             "Masks",
             f"refinement {config.refine.method}, "
-            + (f"background threshold {threshold:g} (fixed)" if threshold is not None else "no background threshold"),
+            + ("no background threshold" if threshold is None else f"background threshold {threshold}"),
         ),
         *([_instance_fact(config)] if makes_instances(config) else []),
         Fact(
             "Segmenter",
-            _describe_training(
-                config.segmenter, f"DeepLab-v2 on {config.segmenter.name}", _segmenter_origin(context.folder)
-            ),
+            _describe_training(config.segmenter, _name_network(config.segmenter), _segmenter_origin(context.folder)),
         ),
         Fact("Random seed", f"{config.runtime.seed}, for initialisation, order and augmentation"),
     )
@@ -193,6 +194,10 @@ def _describe_training(config: ClassifierConfig | SegmenterConfig, network: str,
         "classifier": "the weights of this run's classifier",
     }.get(weights_from, weights_from)
     return f"{network}, started from {start}, {_count(config.epochs, 'epoch')}, batches of {config.batch_size}"
+
+
+def _name_network(config: SegmenterConfig) -> str:
+    return config.name if hf_name(config.name) is not None else f"DeepLab-v2 on {config.name}"
 
 
 def _segmenter_origin(folder: RunFolder) -> str:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from weakseg.tasks.gallery import GalleryGroup
+from weakseg.tasks.report_ablation import AblationSection
 from weakseg.tasks.report_charts import Chart
 from weakseg.tasks.report_comparison import Comparison
 from weakseg.tasks.report_donors import DonorSection
@@ -172,6 +173,7 @@ class Report:
     class_groups: tuple[ClassGroup, ...]
     class_rows: tuple[ClassRow, ...]
     instances: InstanceSection | None
+    ablation: AblationSection | None
     threshold_charts: tuple[Chart, ...]
     comparison: Comparison | None
     donors: DonorSection | None

@@ -166,6 +166,27 @@ class InstanceScore:
 
 
 @dataclass(frozen=True)
+class AblationScore:
+    """The segmenter with one more addition at test time: scales, flip or CRF.
+
+    Args:
+        name: What it adds to the one before, such as `+ flip`.
+        detail: How it predicts, in words.
+        split: Name of the split.
+        images: Number of images with a truth mask.
+        mean_iou: Mean over the labels that occur; None where undefined, as for `iou`.
+        iou: Per label, background first.
+    """
+
+    name: str
+    detail: str
+    split: str
+    images: int
+    mean_iou: float | None
+    iou: tuple[float | None, ...]
+
+
+@dataclass(frozen=True)
 class ClassifierScore:
     """How well the classifier tells tags.
 
@@ -195,6 +216,7 @@ class Metrics:
         notes: What could not be measured, and why.
         compared: CAM and RIB on the same images, by the number of iterations; empty where they are not compared.
         instances: One per split with instances and true ones.
+        ablation: The segmenter without and with scales, flip and CRF, each added to the one before.
     """
 
     dataset: str
@@ -205,6 +227,7 @@ class Metrics:
     notes: tuple[str, ...]
     compared: tuple[ComparedSeeds, ...] = ()
     instances: tuple[InstanceScore, ...] = ()
+    ablation: tuple[AblationScore, ...] = ()
 
     def find(self, subject: Subject, split: str) -> Score | None:
         """Return the score of a subject on a split, or None."""
@@ -291,6 +314,7 @@ def load_metrics(path: Path) -> Metrics:
                 ComparedSeeds(entry["iterations"], _read(Curve, entry["curve"])) for entry in document["compared"]
             ),
             instances=tuple(_read(InstanceScore, entry) for entry in document["instances"]),
+            ablation=tuple(_read(AblationScore, entry) for entry in document["ablation"]),
             notes=tuple(document["notes"]),
         )
     except FileNotFoundError:

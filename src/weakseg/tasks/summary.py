@@ -37,6 +37,10 @@ def print_summary(folder: RunFolder) -> None:
             f"{found.describe()}: AP50 {percent(found.mean_ap50)}, AP75 {percent(found.mean_ap75)}, "
             f"mAP {percent(found.mean_ap)}"
         )
+    if metrics.ablation:
+        values = ", ".join(f"{score.name} {percent(score.mean_iou)}" for score in metrics.ablation)
+        first = metrics.ablation[0]
+        console.print(f"segmenter on {first.split}, {first.images} images, no tags, mIoU step by step: {values}")
     classifier = metrics.classifier
     if classifier.mean_average_precision is not None:
         console.print(

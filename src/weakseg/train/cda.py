@@ -16,7 +16,7 @@ from functools import partial
 from typing import Literal
 
 from torch import Tensor, nn
-from torch.optim import SGD
+from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from weakseg.data.base import Dataset
@@ -51,7 +51,9 @@ class Pasting:
     compat: CompatName = "none"
 
 
-def build_pair_schedule(optimizer: SGD, plan: TrainingPlan, *, steps: int, released_steps: int | None) -> LambdaLR:
+def build_pair_schedule(
+    optimizer: Optimizer, plan: TrainingPlan, *, steps: int, released_steps: int | None
+) -> LambdaLR:
     """Build the schedule of a training on pairs.
 
     The released code counts the steps as if a batch held `batch_size` different images. Batches hold half as many, so
@@ -129,11 +131,18 @@ def train_on_pairs(
 
     released_steps = plan.epochs * max(1, len(crops.dataset) // plan.batch_size) if compat == "released" else None
 
-    def make_schedule(optimizer: SGD, steps: int) -> LambdaLR:
+    def make_schedule(optimizer: Optimizer, steps: int) -> LambdaLR:
         return build_pair_schedule(optimizer, plan, steps=steps, released_steps=released_steps)
 
     return train_on_epochs(
-        model, load_epoch, plan, loss=loss, make_schedule=make_schedule, validate=validate, hooks=hooks
+        model,
+        load_epoch,
+        plan,
+        loss=loss,
+        seed=crops.seed,
+        make_schedule=make_schedule,
+        validate=validate,
+        hooks=hooks,
     )
 
 

@@ -1,7 +1,8 @@
 """One training loop for every network: epochs of batches, a state after each epoch, and exact resumption.
 
 A state is tensors and plain JSON values, so that it can be written without pickle. Since batches are functions of
-(seed, epoch), a run that was killed and resumed from its last state ends with the same weights as one that was not.
+(seed, epoch) and dropout one of (seed, step), a run that was killed and resumed from its last state ends with the same
+weights as one that was not.
 """
 
 from __future__ import annotations
@@ -13,20 +14,26 @@ from typing import Protocol
 
 import torch
 from torch import Tensor, nn
-from torch.optim import SGD
+from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from weakseg.data.loaders import Batch
 from weakseg.errors import ArtifactError, WeaksegError
 from weakseg.files import JsonValue
 from weakseg.models.checkpoints import fit_state
-from weakseg.train.distributed import average_gradients, share_buffers, sum_over_ranks, world_size
+from weakseg.models.randomness import seeded_draws
+from weakseg.train.distributed import average_gradients, rank, share_buffers, sum_over_ranks, world_size
+from weakseg.train.parts import add_gradients
 
 Tick = Callable[[int, int], None]
 """Progress callback: (steps done, steps in all)."""
 
 MODEL_PREFIX, OPTIMIZER_PREFIX = "model.", "optimizer."
 """What the names of a state's tensors begin with."""
+
+
+ADAM_STEP = "step"
+"""AdamW counts its steps for each parameter; all else that optimisers keep has the shape of the parameter."""
 
 
 class Batches(Protocol):
@@ -76,7 +83,7 @@ class TrainState:
     """Everything needed to go on after an epoch.
 
     Args:
-        tensors: Model entries under `model.` and SGD's buffers under `optimizer.<parameter index>.`, all on the CPU.
+        tensors: Model entries under `model.` and the optimiser's under `optimizer.<parameter index>.`, all on the CPU.
         plain: `steps` done, and the `history` as JSON values.
     """
 
@@ -93,9 +100,11 @@ def fit(
     *,
     loss: Callable[[nn.Module, Batch], Tensor],
     load_epoch: Callable[[int], Batches],
-    optimizer: SGD,
+    optimizer: Optimizer,
     schedule: LambdaLR,
     epochs: int,
+    seed: int = 0,
+    accumulate: int = 1,
     resume: TrainState | None = None,
     validate: Callable[[], Mapping[str, float]] | None = None,
     after_epoch: Callable[[TrainState, EpochRecord], None] | None = None,
@@ -105,11 +114,15 @@ def fit(
 
     Args:
         model: On its device; left in training mode.
-        loss: Computes the scalar loss of a batch by calling the module it is given (a wrapper under `torchrun`).
+        loss: Computes the scalar loss of a batch by calling the module it is given (a wrapper under `torchrun`). If
+            `accumulate` is more than 1, it is given each `BatchPart` and returns the part's share.
         load_epoch: Returns the batches of epoch 0, 1, ...
         optimizer: Over the model's parameters.
         schedule: From `build_schedule`; stepped after every update.
         epochs: Passes in all, those before `resume` included.
+        seed: What dropout draws in a step is a function of this, the step and the process.
+        accumulate: In how many parts a batch is passed through the network before the one update it gets. The gradient
+            is that of the whole batch up to rounding, unless batch norm takes its statistics from the part.
         resume: State to go on from.
         validate: Computes metrics after each epoch; switches the model's mode as it likes.
         after_epoch: Receives the state to store.
@@ -132,12 +145,11 @@ def fit(
         highest_rate = 0.0
         for step, batch in enumerate(batches):
             highest_rate = max(highest_rate, _base_rate(optimizer))
-            value = loss(wrapped, batch.to(device))
             optimizer.zero_grad(set_to_none=True)
-            value.backward()  # type: ignore[no-untyped-call]
+            with seeded_draws(device, seed, schedule.last_epoch, rank()):
+                total += add_gradients(wrapped, batch.to(device), loss=loss, parts=accumulate)
             optimizer.step()
             schedule.step()
-            total += value.detach()
             if tick is not None:
                 tick(epoch * len(batches) + step + 1, epochs * len(batches))
         mean_loss = float(sum_over_ranks(total)) / world_size() / len(batches)
@@ -154,11 +166,11 @@ def fit(
     return tuple(history)
 
 
-def _base_rate(optimizer: SGD) -> float:
+def _base_rate(optimizer: Optimizer) -> float:
     return float(optimizer.param_groups[0]["lr"])
 
 
-def capture(model: nn.Module, optimizer: SGD, schedule: LambdaLR, history: list[EpochRecord]) -> TrainState:
+def capture(model: nn.Module, optimizer: Optimizer, schedule: LambdaLR, history: list[EpochRecord]) -> TrainState:
     """Copy everything needed to go on later."""
     tensors = {f"{MODEL_PREFIX}{name}": value.detach().cpu().clone() for name, value in model.state_dict().items()}
     state = optimizer.state_dict()
@@ -173,7 +185,7 @@ def capture(model: nn.Module, optimizer: SGD, schedule: LambdaLR, history: list[
     return TrainState(tensors, plain)
 
 
-def restore(state: TrainState, model: nn.Module, optimizer: SGD, schedule: LambdaLR) -> list[EpochRecord]:
+def restore(state: TrainState, model: nn.Module, optimizer: Optimizer, schedule: LambdaLR) -> list[EpochRecord]:
     """Put a state back into model, optimiser and schedule and return the history until then.
 
     Optimiser and schedule must have been built with the settings of the interrupted training: only what changes while
@@ -202,12 +214,12 @@ def _strip(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
 
 
-def _read_buffers(tensors: Mapping[str, Tensor], optimizer: SGD) -> dict[int, dict[str, Tensor]]:
+def _read_buffers(tensors: Mapping[str, Tensor], optimizer: Optimizer) -> dict[int, dict[str, Tensor]]:
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     buffers: dict[int, dict[str, Tensor]] = {}
     for name, value in tensors.items():
         index, key = name.split(".")
-        expected = tuple(parameters[int(index)].shape)
+        expected = () if key == ADAM_STEP else tuple(parameters[int(index)].shape)
         if value.shape != expected:
             raise ValueError(f"{OPTIMIZER_PREFIX}{name} should have shape {expected}, has {tuple(value.shape)}")
         buffers.setdefault(int(index), {})[key] = value

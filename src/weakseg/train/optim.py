@@ -1,8 +1,9 @@
-"""Stochastic gradient descent with the two schedules in use, both functions of the step alone.
+"""The two optimisers and the two schedules in use; schedules are functions of the step alone.
 
 `poly` is what the released codes of IRN, RIB, CDA, PSA and SEAM do: the rate is `base * (1 - step / steps) ** 0.9`,
 set before each step; their weight decay lands in SGD's momentum slot, so that momentum is 1e-4 or 5e-4 rather than 0.9
-(DESIGN section 5). `one_cycle` is for networks that start from random weights (Smith and Topin, 2018).
+(DESIGN section 5). `one_cycle` is for networks that start from random weights (Smith and Topin, 2018). `adamw` is what
+transformers are usually trained with (Loshchilov and Hutter, 2019).
 """
 
 from __future__ import annotations
@@ -13,11 +14,12 @@ from functools import partial
 from typing import Literal
 
 from torch import nn
-from torch.optim import SGD
+from torch.optim import SGD, AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from weakseg.spelling import require_option
 
+OptimizerName = Literal["sgd", "adamw"]
 ScheduleName = Literal["poly", "one_cycle"]
 
 FIRST_SHARE = 1 / 25
@@ -46,13 +48,58 @@ def build_sgd(
         momentum: Momentum. The released recipes have 1e-4 here (see the module's text).
         weight_decay: L2 penalty, applied to both groups.
     """
-    groups = [
+    groups = _group(backbone, head, learning_rate=learning_rate, head_multiplier=head_multiplier)
+    return SGD(groups, lr=learning_rate, momentum=momentum, weight_decay=weight_decay)
+
+
+def build_optimizer(
+    backbone: Iterable[nn.Parameter],
+    head: Iterable[nn.Parameter],
+    *,
+    name: str,
+    learning_rate: float,
+    head_multiplier: float,
+    momentum: float,
+    weight_decay: float,
+) -> Optimizer:
+    """Build an optimiser with two groups, the head learning `head_multiplier` times faster.
+
+    Args:
+        backbone: See `build_sgd`.
+        head: See `build_sgd`.
+        name: `sgd`, or `adamw` with torch's own averaging of gradients (betas 0.9 and 0.999).
+        learning_rate: Base rate.
+        head_multiplier: Factor of the head's rate.
+        momentum: Momentum of SGD; AdamW has no use for it.
+        weight_decay: L2 penalty of SGD; of AdamW the share, times the rate, that every step takes off a parameter.
+            Applied to all parameters, biases and norms included.
+
+    Raises:
+        ConfigError: If there is no such optimiser.
+    """
+    require_option(name, ("sgd", "adamw"), what="optim.optimizer")
+    if name == "sgd":
+        return build_sgd(
+            backbone,
+            head,
+            learning_rate=learning_rate,
+            head_multiplier=head_multiplier,
+            momentum=momentum,
+            weight_decay=weight_decay,
+        )
+    groups = _group(backbone, head, learning_rate=learning_rate, head_multiplier=head_multiplier)
+    return AdamW(groups, lr=learning_rate, weight_decay=weight_decay)
+
+
+def _group(
+    backbone: Iterable[nn.Parameter], head: Iterable[nn.Parameter], *, learning_rate: float, head_multiplier: float
+) -> list[dict[str, list[nn.Parameter] | float]]:
+    """Return the groups that hold parameters which need a gradient, with their rates."""
+    groups: list[dict[str, list[nn.Parameter] | float]] = [
         {"params": [p for p in backbone if p.requires_grad], "lr": learning_rate},
         {"params": [p for p in head if p.requires_grad], "lr": learning_rate * head_multiplier},
     ]
-    return SGD(
-        [group for group in groups if group["params"]], lr=learning_rate, momentum=momentum, weight_decay=weight_decay
-    )
+    return [group for group in groups if group["params"]]
 
 
 def poly_factor(step: int, *, steps: int, power: float) -> float:
@@ -84,7 +131,7 @@ def _ease(first: float, last: float, share: float) -> float:
     return last + (first - last) * (1 + math.cos(math.pi * share)) / 2
 
 
-def build_schedule(optimizer: SGD, *, name: str, steps: int, power: float, warmup_share: float) -> LambdaLR:
+def build_schedule(optimizer: Optimizer, *, name: str, steps: int, power: float, warmup_share: float) -> LambdaLR:
     """Build a schedule that is stepped after every update.
 
     Args:

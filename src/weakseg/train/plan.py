@@ -6,17 +6,18 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from torch import Tensor, nn
-from torch.optim import SGD
+from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from weakseg.data.loaders import Batch, CropSet, EpochOfCrops, load_crops
 from weakseg.models.affinitynet import AffinityNet
 from weakseg.models.classifier import Classifier
-from weakseg.models.deeplab import Segmenter
+from weakseg.models.deeplab import EveryScale
 from weakseg.models.irnet import IRNet
+from weakseg.models.segmenter import SegmentationNetwork
 from weakseg.train.distributed import rank, world_size
 from weakseg.train.loop import EpochRecord, Tick, TrainState, fit
-from weakseg.train.optim import ScheduleName, build_schedule, build_sgd
+from weakseg.train.optim import OptimizerName, ScheduleName, build_optimizer, build_schedule
 
 
 @dataclass(frozen=True)
@@ -29,11 +30,13 @@ class TrainingPlan:
         schedule: `poly` or `one_cycle`.
         learning_rate: Base (`poly`) or peak (`one_cycle`) rate of the backbone.
         head_multiplier: Factor of the head's rate.
-        momentum: Momentum of SGD.
-        weight_decay: L2 penalty.
+        momentum: Momentum of SGD; AdamW has no use for it.
+        weight_decay: See `weakseg.train.optim.build_optimizer`.
         power: Exponent of `poly`.
         warmup_share: Share of the steps in which `one_cycle` rises.
         workers: Processes that decode and augment; changes no result.
+        accumulate: In how many parts each process passes its share of a batch through the network, see `fit`.
+        optimizer: `sgd` or `adamw`.
     """
 
     epochs: int
@@ -46,6 +49,8 @@ class TrainingPlan:
     power: float
     warmup_share: float
     workers: int
+    accumulate: int = 1
+    optimizer: OptimizerName = "sgd"
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +70,7 @@ class TrainingHooks:
 
 NO_HOOKS = TrainingHooks()
 
-Trainable = AffinityNet | Classifier | IRNet | Segmenter
+Trainable = AffinityNet | Classifier | EveryScale | IRNet | SegmentationNetwork
 """Networks that say which of their parameters learn at the base rate and which at the rate of the head."""
 
 
@@ -78,7 +83,7 @@ def train_on_crops(
     validate: Callable[[], Mapping[str, float]] | None = None,
     hooks: TrainingHooks = NO_HOOKS,
 ) -> tuple[EpochRecord, ...]:
-    """Train a network in place on random crops, under SGD with two learning rates.
+    """Train a network in place on random crops, with two learning rates.
 
     Args:
         model: On its device; says which parameters are backbone and which are head.
@@ -102,7 +107,7 @@ def train_on_crops(
             world_size=world_size(),
         )
 
-    return train_on_epochs(model, load_epoch, plan, loss=loss, validate=validate, hooks=hooks)
+    return train_on_epochs(model, load_epoch, plan, loss=loss, seed=crops.seed, validate=validate, hooks=hooks)
 
 
 def train_on_epochs(
@@ -111,7 +116,8 @@ def train_on_epochs(
     plan: TrainingPlan,
     *,
     loss: Callable[[nn.Module, Batch], Tensor],
-    make_schedule: Callable[[SGD, int], LambdaLR] | None = None,
+    seed: int,
+    make_schedule: Callable[[Optimizer, int], LambdaLR] | None = None,
     validate: Callable[[], Mapping[str, float]] | None = None,
     hooks: TrainingHooks = NO_HOOKS,
 ) -> tuple[EpochRecord, ...]:
@@ -122,6 +128,7 @@ def train_on_epochs(
         load_epoch: Returns an epoch's batches; all epochs have equally many.
         plan: See `train_on_crops`; what concerns the making of batches is not looked at.
         loss: See `train_on_crops`.
+        seed: Seed of the layers that draw random numbers.
         make_schedule: Turns the optimiser and the number of updates into a schedule; None for the plan's.
         validate: See `train_on_crops`.
         hooks: See `train_on_crops`.
@@ -129,9 +136,10 @@ def train_on_epochs(
     Returns:
         One record per epoch.
     """
-    optimizer = build_sgd(
+    optimizer = build_optimizer(
         model.backbone_parameters(),
         model.head_parameters(),
+        name=plan.optimizer,
         learning_rate=plan.learning_rate,
         head_multiplier=plan.head_multiplier,
         momentum=plan.momentum,
@@ -151,6 +159,8 @@ def train_on_epochs(
         optimizer=optimizer,
         schedule=schedule,
         epochs=plan.epochs,
+        seed=seed,
+        accumulate=plan.accumulate,
         resume=hooks.resume,
         validate=validate,
         after_epoch=hooks.after_epoch,

@@ -2,59 +2,115 @@
 
 from __future__ import annotations
 
+from functools import partial
+from typing import Literal
+
+import torch
 from torch import Tensor, nn
 
 from weakseg.data.base import Dataset, MaskReader
 from weakseg.data.loaders import Batch, CropSet
 from weakseg.data.transforms import Augmentation
-from weakseg.models.deeplab import Segmenter
+from weakseg.models.deeplab import EveryScale, Segmenter
+from weakseg.models.segmenter import SegmentationNetwork
+from weakseg.spelling import require_option
 from weakseg.train.distributed import sum_over_ranks, world_size
 from weakseg.train.loop import EpochRecord
+from weakseg.train.parts import whole_of
 from weakseg.train.plan import NO_HOOKS, TrainingHooks, TrainingPlan, train_on_crops
 from weakseg.types import IGNORE_LABEL
 
+Balance = Literal["none", "foreground_background"]
+"""How pixels weigh: all alike, or background and foreground half each."""
+
 
 def train_segmenter(
-    segmenter: Segmenter,
+    segmenter: SegmentationNetwork,
     train: Dataset,
     masks: MaskReader,
     *,
     augmentation: Augmentation,
     plan: TrainingPlan,
     seed: int,
+    balance: Balance = "none",
     hooks: TrainingHooks = NO_HOOKS,
 ) -> tuple[EpochRecord, ...]:
     """Train a segmenter in place with cross-entropy, 255 left out.
+
+    A network that sees several scales learns at each of them and at their fusion, see `segmentation_loss`.
 
     Args:
         segmenter: On its device.
         train: Images; their tags are not used.
         masks: Reads the pseudo mask of each image.
         augmentation: Random changes of images and masks.
-        plan: How to train.
+        plan: How to train; may pass batches in parts.
         seed: Seed of order and augmentation.
-        hooks: Where to report to and go on from.
+        balance: How pixels weigh in the loss.
+        hooks: Where to report to and go on from. With several scales the states are those of an `EveryScale`.
 
     Returns:
         One record per epoch.
+
+    Raises:
+        ConfigError: If there is no such balance.
     """
+    require_option(balance, ("none", "foreground_background"), what="segmenter.balance")
     crops = CropSet(train, augmentation, seed=seed, masks=masks)
-    return train_on_crops(segmenter, crops, plan, loss=segmentation_loss, hooks=hooks)
+    model = EveryScale(segmenter) if isinstance(segmenter, Segmenter) and segmenter.multi_scale else segmenter
+    return train_on_crops(model, crops, plan, loss=partial(segmentation_loss, balance=balance), hooks=hooks)
 
 
-def segmentation_loss(model: nn.Module, batch: Batch) -> Tensor:
-    """Return the mean cross-entropy over the labelled pixels of a batch, computed at the network's stride.
+def segmentation_loss(model: nn.Module, batch: Batch, *, balance: Balance = "none") -> Tensor:
+    """Return the cross-entropy of a batch's labelled pixels, computed at the size of the logits.
 
-    The mask is sampled at the centres of the logits' cells (nearest), as DeepLab-v2 trains at its output stride. A
-    batch without any labelled pixel has loss 0.
+    The mask is sampled at the centres of the logits' cells (nearest), as DeepLab-v2 trains at its output stride. Where
+    the model answers with several maps, as `EveryScale` does, the result is the sum of their losses, each at its own
+    size; DeepLab-v2 adds them so.
 
-    With several processes the mean is over the labelled pixels of all of them: the average of the processes' losses,
-    and so of their gradients, is that of one process with the whole batch.
+    With the balance `none` it is the mean over the labelled pixels. With `foreground_background` it is the mean of two
+    means, over the background's pixels and over those of all classes together (DESIGN section 5; RIB's authors name as
+    source DSRG, Huang et al., CVPR 2018, which adds the two means where we halve their sum). If only one of the two
+    occurs in the batch, it is that one's mean. A batch without any labelled pixel has loss 0.
+
+    With several processes the means are over the pixels of all of them: the average of the processes' losses, and so of
+    their gradients, is that of one process with the whole batch. The loss of a `BatchPart` is its share: the losses of
+    a batch's parts add up to that of the batch.
+
+    Args:
+        model: Turns images (N, 3, H, W) into logits (N, L, h, w), or a tuple of them.
+        batch: On the model's device, with labels.
+        balance: How pixels weigh.
+
+    Returns:
+        Scalar, in nats.
     """
-    assert batch.labels is not None, "a segmentation batch without masks"
-    logits: Tensor = model(batch.images)
-    labels = nn.functional.interpolate(batch.labels[:, None].float(), logits.shape[2:], mode="nearest-exact")
+    answer = model(batch.images)
+    maps = answer if isinstance(answer, tuple) else (answer,)
+    losses = [_loss_of_map(logits, batch, balance) for logits in maps]
+    return losses[0] if len(losses) == 1 else torch.stack(losses).sum()
+
+
+def _loss_of_map(logits: Tensor, batch: Batch, balance: Balance) -> Tensor:
+    """Return the loss of one map of logits (N, L, h, w)."""
+    size_hw = (logits.shape[2], logits.shape[3])
+    labels = _sample_labels(batch, size_hw).flatten()
+    whole = _sample_labels(whole_of(batch), size_hw)
     # One row per pixel: the loss of whole maps has no deterministic implementation on a GPU.
     rows = logits.movedim(1, -1).flatten(end_dim=2)
-    total = nn.functional.cross_entropy(rows, labels.flatten().long(), ignore_index=IGNORE_LABEL, reduction="sum")
-    return total * world_size() / sum_over_ranks((labels != IGNORE_LABEL).sum()).clamp(min=1)
+    if balance == "none":
+        total = nn.functional.cross_entropy(rows, labels, ignore_index=IGNORE_LABEL, reduction="sum")
+        return total * world_size() / sum_over_ranks((whole != IGNORE_LABEL).sum()).clamp(min=1)
+    losses = nn.functional.cross_entropy(rows, labels, ignore_index=IGNORE_LABEL, reduction="none")
+    # Where a label is ignored the loss is 0, so that it does no harm among the foreground's.
+    sums = torch.stack([losses.where(labels == 0, 0).sum(), losses.where(labels != 0, 0).sum()])
+    foreground = (whole != 0) & (whole != IGNORE_LABEL)
+    counts = sum_over_ranks(torch.stack([(whole == 0).sum(), foreground.sum()]))
+    return (sums * world_size() / counts.clamp(min=1)).sum() / (counts > 0).sum().clamp(min=1)
+
+
+def _sample_labels(batch: Batch, size_hw: tuple[int, int]) -> Tensor:
+    """Return the labels (N, h, w) int64 at the centres of the cells of maps of that size."""
+    assert batch.labels is not None, "a segmentation batch without masks"
+    sampled = nn.functional.interpolate(batch.labels[:, None].float(), size_hw, mode="nearest-exact")
+    return sampled[:, 0].long()

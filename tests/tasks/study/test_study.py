@@ -60,6 +60,16 @@ def test_a_study_writes_table_csv_times_figure_and_record(tmp_path: Path) -> Non
     assert np.asarray(Image.open(folder.figure)).shape[:2] == (110, 220)
 
 
+def test_a_second_table_goes_into_a_csv_and_the_record_and_redo_removes_it(tmp_path: Path) -> None:
+    folder, plan = StudyFolder(tmp_path / "toy"), make_plan()
+    begin_study(folder, plan, redo=False)
+    finish_study(folder, plan, TABLE, draw=draw, size_in=(2.0, 1.0), details=TABLE)
+    assert folder.details.read_text() == "value\n1\n"
+    assert json.loads(folder.record.read_text())["numbers"]["details"] == TABLE.to_records()
+    begin_study(folder, plan, redo=True)
+    assert not folder.details.exists()
+
+
 def test_the_record_says_how_the_study_was_made(tmp_path: Path) -> None:
     folder = StudyFolder(tmp_path / "toy")
     make_study(folder)

@@ -84,3 +84,19 @@ def test_a_terminal_that_is_too_narrow_gets_whole_words_all_the_same() -> None:
 
 def test_a_table_without_notes_ends_with_its_last_row() -> None:
     assert Table("t", (Column("value", "K"),), (("a",),), ()).to_markdown() == "# t\n\n| K |\n| --- |\n| a |\n"
+
+
+def test_people_see_a_spread_behind_its_mean_and_programs_a_column_of_its_own() -> None:
+    table = Table(
+        "t",
+        (
+            Column("method", "method"),
+            Column("map", "mAP %", percent=True, spread="map_sd"),
+            Column("map_sd", "", percent=True, hidden=True),
+        ),
+        (("CAM", 0.5, 0.0123), ("RIB", 0.25, None)),
+        (),
+    )
+    assert table.to_markdown() == "# t\n\n| method | mAP % |\n| --- | ---: |\n| CAM | 50.0 ± 1.2 |\n| RIB | 25.0 |\n"
+    assert table.to_csv(times=False) == "method,map,map_sd\nCAM,0.5,0.0123\nRIB,0.25,\n"
+    assert "50.0 ± 1.2" in printed(table, width=80)

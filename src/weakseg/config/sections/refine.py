@@ -114,6 +114,22 @@ class PSAConfig:
 
 
 @dataclass(frozen=True)
+class SaliencyConfig:
+    """Maps of what stands out in an image, whatever its class, that correct the masks of every method.
+
+    Args:
+        folder: Holds `<id>.png` per image, 8-bit grey of any size, of the upright image; null for no saliency. Images
+            without a map keep the mask as it is.
+        threshold: Salient is what lies above this share of 255, 0..1.
+        outside: Pixels that the mask gives to a class although they are not salient: `ignore` (255) or `background`.
+    """
+
+    folder: str | None = None
+    threshold: float = 0.5
+    outside: Literal["ignore", "background"] = "ignore"
+
+
+@dataclass(frozen=True)
 class RefineConfig:
     """Stage `refine`: from seeds to pseudo masks.
 
@@ -122,14 +138,19 @@ class RefineConfig:
             `crf`: the same, then borders moved by the CRF; `irn`: seeds spread by a random walk up to the edges that
             IRNet has learnt from confident labels, then the same; `psa`: seeds and background walk along affinities
             that AffinityNet has learnt.
-        background_threshold: That threshold, 0..1. IRN 0.25; with RIB's seeds 0.27 (COCO 0.22). `psa` has none.
+        background_threshold: That threshold, 0..1. IRN 0.25; with RIB's seeds 0.27 (COCO 0.22). `psa` has none. With
+            `auto` it is chosen on training images without their masks, see docs/threshold.md.
         crf: Settings of the CRF, for `crf` and for the confident labels of `irn`.
         irn: Settings of IRNet and the walk.
         psa: Settings of AffinityNet and the walk.
+        saliency: Saliency maps that correct the masks.
+        confidence: Also write how sure every pixel's label is, 255 for sure -> `confidence/<id>.png`.
     """
 
     method: Literal["none", "crf", "irn", "psa"] = "none"
-    background_threshold: float = 0.15
+    background_threshold: float | Literal["auto"] = 0.15
     crf: CRFConfig = field(default_factory=CRFConfig)
     irn: IRNConfig = field(default_factory=IRNConfig)
     psa: PSAConfig = field(default_factory=PSAConfig)
+    saliency: SaliencyConfig = field(default_factory=SaliencyConfig)
+    confidence: bool = False

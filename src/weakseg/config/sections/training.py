@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 BackboneName = Literal["critter", "resnet18", "resnet50", "resnet101"]
+OptimizerName = Literal["sgd", "adamw"]
 ScheduleName = Literal["poly", "one_cycle"]
 
 
@@ -28,19 +29,22 @@ class AugmentConfig:
 
 @dataclass(frozen=True)
 class OptimConfig:
-    """Stochastic gradient descent and its schedule.
+    """Optimiser and its schedule.
 
     Args:
+        optimizer: `sgd`, stochastic gradient descent; or `adamw`, which transformers are usually trained with.
         schedule: `poly` decays by (1 - step / steps)^power as the released codes do; `one_cycle` is for training
             from random weights.
         learning_rate: Base rate; the peak for `one_cycle`.
         head_multiplier: The classifier layer learns this many times faster than the backbone.
-        momentum: Momentum of SGD. The released codes pass their weight decay here by mistake, hence 1e-4.
-        weight_decay: L2 penalty.
+        momentum: Momentum of `sgd`; `adamw` has no use for it. The released codes pass their weight decay
+            here by mistake, hence 1e-4.
+        weight_decay: L2 penalty; with `adamw` the share, times the rate, that a step takes off every parameter.
         power: Exponent of the polynomial decay.
         warmup_share: Share of the steps in which `one_cycle` rises.
     """
 
+    optimizer: OptimizerName = "sgd"
     schedule: ScheduleName = "poly"
     learning_rate: float = 0.1
     head_multiplier: float = 10.0

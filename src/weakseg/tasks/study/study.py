@@ -61,6 +61,11 @@ class StudyFolder:
         return self.root / "table.csv"
 
     @property
+    def details(self) -> Path:
+        """A second table of finer grain, CSV, where a study has one."""
+        return self.root / "details.csv"
+
+    @property
     def times(self) -> Path:
         """The measured times, CSV."""
         return self.root / "times.csv"
@@ -72,8 +77,13 @@ class StudyFolder:
 
     @property
     def outputs(self) -> tuple[Path, ...]:
-        """Everything a study writes."""
+        """Everything that every study writes."""
         return (self.results, self.record, self.table, self.csv, self.times, self.figure)
+
+    @property
+    def extras(self) -> tuple[Path, ...]:
+        """What only some studies write."""
+        return (self.details,)
 
 
 @dataclass(frozen=True)
@@ -170,7 +180,7 @@ def begin_study(folder: StudyFolder, plan: StudyPlan, *, redo: bool) -> None:
     """
     settings = plan.versioned_settings
     earlier = _read_settings(folder.record)
-    found = [path for path in folder.outputs if path.exists()]
+    found = [path for path in (*folder.outputs, *folder.extras) if path.exists()]
     if earlier is None and found:
         raise ArtifactError(f"{found[0]} exists, but no study is known to have written it; move it away")
     if earlier is not None and earlier != settings and not redo:
@@ -188,7 +198,13 @@ def begin_study(folder: StudyFolder, plan: StudyPlan, *, redo: bool) -> None:
 
 
 def finish_study(
-    folder: StudyFolder, plan: StudyPlan, table: Table, *, draw: Callable[[Figure], None], size_in: tuple[float, float]
+    folder: StudyFolder,
+    plan: StudyPlan,
+    table: Table,
+    *,
+    draw: Callable[[Figure], None],
+    size_in: tuple[float, float],
+    details: Table | None = None,
 ) -> Study:
     """Write table, CSV, figure and record; rank 0 only.
 
@@ -198,6 +214,7 @@ def finish_study(
         table: What was found.
         draw: Fills the figure.
         size_in: Width and height of the figure in inches.
+        details: A second table of finer grain, such as one row per class.
     """
     wait_for_all()
     if rank() == 0:
@@ -205,7 +222,14 @@ def finish_study(
         write_text(folder.csv, table.to_csv(times=False))
         write_text(folder.times, table.to_csv(times=True))
         _save_figure(folder.figure, draw, size_in=size_in)
-        numbers = {"title": table.title, "rows": table.to_records(), "notes": list(table.notes)}
+        numbers: dict[str, JsonValue] = {
+            "title": table.title,
+            "rows": table.to_records(),
+            "notes": list(table.notes),
+        }
+        if details is not None:
+            write_text(folder.details, details.to_csv(times=False))
+            numbers["details"] = details.to_records()
         write_json(folder.record, {**_head(plan), "finished": True, "numbers": numbers})
     wait_for_all()
     return Study(folder, table)

@@ -36,6 +36,8 @@ class Column:
         percent: Whether its fractions are shown to people as 0 to 100.
         only_if_any: Whether to leave the column out, for people, where it holds nothing but zeros.
         is_time: Whether it is measured with a clock, and so differs from one run of a command to the next.
+        spread: Name of the column whose number people see behind this one's, after a plus-minus sign.
+        hidden: Whether to leave the column out for people, as one that is another's spread.
     """
 
     name: str
@@ -44,6 +46,8 @@ class Column:
     percent: bool = False
     only_if_any: bool = False
     is_time: bool = False
+    spread: str | None = None
+    hidden: bool = False
 
     def show(self, cell: Cell) -> str:
         """Write a cell as people read it."""
@@ -107,7 +111,7 @@ class Table:
         shown = RichTable(title=escape(self.title), title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
         shown.show_edge = False
         for at, column in enumerate(self._shown_columns()):
-            texts = [column.heading, *map(column.show, self.column(column.name))]
+            texts = [column.heading, *self._show(column)]
             longest = max(len(word) for text in texts for word in text.split())
             shown.add_column(escape(column.heading), justify="right" if at else "left", min_width=longest)
         for line in self._shown_rows():
@@ -119,11 +123,26 @@ class Table:
             console.print(f"note: {note}", markup=False)
 
     def _shown_columns(self) -> list[Column]:
-        return [column for column in self.columns if not column.only_if_any or any(self.column(column.name))]
+        return [
+            column
+            for column in self.columns
+            if not column.hidden and (not column.only_if_any or any(self.column(column.name)))
+        ]
 
     def _shown_rows(self) -> list[list[str]]:
-        cells = [[column.show(cell) for cell in self.column(column.name)] for column in self._shown_columns()]
+        cells = [self._show(column) for column in self._shown_columns()]
         return [list(row) for row in zip(*cells, strict=True)]
+
+    def _show(self, column: Column) -> list[str]:
+        """Write a column's cells as people read them, each with its spread if it has one."""
+        shown = [column.show(cell) for cell in self.column(column.name)]
+        if column.spread is None:
+            return shown
+        spreads = self.column(column.spread)
+        return [
+            text if spread is None else f"{text} ± {column.show(spread)}"
+            for text, spread in zip(shown, spreads, strict=True)
+        ]
 
 
 def column_numbers(cells: Sequence[Cell]) -> list[float]:

@@ -1,0 +1,67 @@
+"""`weakseg study bottleneck`: the toy experiment of the RIB paper."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+from weakseg.arguments import RUNS, new_parser, parse_words
+
+
+def run(words: Sequence[str]) -> int:
+    """Run the study on the words after `study bottleneck`; returns the exit code.
+
+    Raises:
+        UsageError: If the command line is wrong.
+    """
+    parser = new_parser("study bottleneck", "On which pixels a classifier's layers depend, and what RIB changes in it.")
+    parser.usage = "weakseg study bottleneck [--digits SOURCE] [--seeds N ...] [--out FOLDER] [--redo] [options]"
+    parser.add_argument(
+        "--digits",
+        default="auto",
+        help="a folder with MNIST's training files, sklearn, font, or auto: sklearn if installed, otherwise font",
+    )
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0], help="one repetition each")
+    parser.add_argument("--images", type=int, default=100, help="images with a marker to measure the layers on")
+    parser.add_argument("--adapted", type=int, default=50, help="how many of them to adapt to")
+    parser.add_argument("--threshold", type=float, default=0.3, help="gradients above this share of the highest count")
+    parser.add_argument("--iterations", type=int, default=10, help="updates of an adaptation")
+    parser.add_argument("--lr", type=float, default=1e-4, help="learning rate of an adaptation's first update")
+    parser.add_argument("--partners", type=int, default=2, help="images of the other class that are pushed along")
+    parser.add_argument("--train-images", type=int, default=2000, help="training images")
+    parser.add_argument("--epochs", type=int, default=4, help="passes over them; 0 is an untrained control")
+    parser.add_argument("--norm", choices=("batch", "none"), default="batch", help="norm of the convolutions")
+    parser.add_argument("--out", default=str(RUNS), help="the study goes to studies/<name> below this folder")
+    parser.add_argument("--name", default=None, help="folder below OUT/studies; bottleneck when not given")
+    parser.add_argument("--redo", action="store_true", help="replace an earlier study of this name")
+    given = parse_words(parser, words)
+    if given is None:
+        return 0
+    from weakseg.pipeline.runtime import start_logging
+    from weakseg.tasks.study.bottleneck import study_bottleneck
+    from weakseg.tasks.study.bottleneck_settings import BottleneckSettings
+    from weakseg.tasks.study.study import StudyRequest, print_study
+
+    start_logging()
+    settings = BottleneckSettings(
+        digits=given.digits,
+        seeds=tuple(given.seeds),
+        images=given.images,
+        adapted=given.adapted,
+        train_images=given.train_images,
+        epochs=given.epochs,
+        norm=given.norm == "batch",
+        iterations=given.iterations,
+        learning_rate=given.lr,
+        partners=given.partners,
+        threshold=given.threshold,
+    )
+    request = StudyRequest(
+        run=Path(given.out),
+        name=given.name,
+        redo=given.redo,
+        command=shlex.join(["weakseg", "study", "bottleneck", *words]),
+    )
+    print_study(study_bottleneck(settings, request))
+    return 0

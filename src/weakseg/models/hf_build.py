@@ -1,0 +1,232 @@
+"""Building networks of `transformers` for our labels: with the weights they come with, random ones, or from a file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from weakseg.errors import ArtifactError, ConfigError
+from weakseg.files import JsonValue
+from weakseg.models.checkpoints import abridge
+from weakseg.models.hf_segmenter import ARCHITECTURE, HFSegmenter, find_backbone
+from weakseg.models.hf_source import (
+    InputFormat,
+    NetworkSource,
+    first_line,
+    has_weights,
+    import_transformers,
+    quiet_transformers,
+    read_config,
+    read_input_format,
+)
+from weakseg.models.randomness import seeded_draws
+
+_REPLACED_SETTINGS = ("id2label", "label2id", "num_labels", "_name_or_path")
+"""Settings of a configuration that are ours to say, or of no use elsewhere."""
+
+
+VERSION = "transformers_version"
+"""Setting of a configuration that says which version of the library wrote it."""
+
+
+class NetworkConfig(Protocol):
+    """What is used of a `PreTrainedConfig`."""
+
+    id2label: dict[int, str]
+    label2id: dict[str, int]
+    use_auxiliary_head: bool
+
+    def to_json_string(self, *, use_diff: bool) -> str:
+        """Return the settings as JSON."""
+        ...
+
+
+def build_hf_segmenter(
+    source: NetworkSource,
+    *,
+    label_names: Sequence[str],
+    pretrained: bool,
+    fixed_norm: bool,
+    generator: torch.Generator | None = None,
+) -> tuple[HFSegmenter, tuple[str, ...]]:
+    """Build a network for our labels, on the CPU and in training mode.
+
+    Args:
+        source: Where it was found.
+        label_names: Name of each label, the background first; they replace the network's own.
+        pretrained: Whether to take the weights that came with it, as far as they fit. What scores the labels is fresh,
+            unless the network was made for just these labels.
+        fixed_norm: See `HFSegmenter`.
+        generator: Source of random weights; torch's global one if None.
+
+    Returns:
+        The network, and the names of the parameters that start from random values.
+
+    Raises:
+        MissingExtra: If `transformers` is not installed.
+        ConfigError: If the network is not one of semantic segmentation, its configuration is wrong, or it takes images
+            of one size alone.
+        ArtifactError: If weights were asked for and are missing, damaged or another network's.
+    """
+    values = read_config(source)
+    config = _make_config(values, label_names, where=str(source.config))
+    seed = int(torch.randint(2**62, (), generator=generator))
+    with seeded_draws(torch.device("cpu"), seed):
+        if pretrained:
+            network, fresh = _load_pretrained(config, source)
+            if _labels_of(values) != tuple(label_names):
+                fresh |= _forget_labels(network, values, label_names)
+        else:
+            network = _build(config, where=str(source.config))
+            fresh = {name for name, _ in network.named_parameters()}
+    segmenter = HFSegmenter(
+        network,
+        config=_plain(config),
+        num_labels=len(label_names),
+        input_format=read_input_format(source),
+        fixed_norm=fixed_norm,
+    )
+    return segmenter, tuple(name for name, p in network.named_parameters() if name in fresh and p.requires_grad)
+
+
+def rebuild_hf_segmenter(
+    info: Mapping[str, JsonValue], *, label_names: Sequence[str], fixed_norm: bool, where: str
+) -> HFSegmenter:
+    """Build the network that a weights file describes, with random weights; nothing but `info` is read.
+
+    Args:
+        info: What `HFSegmenter.architecture` returned, among other entries.
+        label_names: Name of each label, the background first.
+        fixed_norm: See `HFSegmenter`.
+        where: The file, for error messages.
+
+    Raises:
+        MissingExtra: If `transformers` is not installed.
+        ArtifactError: If there is no such description, or it is wrong.
+        ConfigError: If this version of `transformers` does not know the network.
+    """
+    entry = info.get(ARCHITECTURE)
+    try:
+        if not isinstance(entry, Mapping) or not isinstance(entry["config"], Mapping):
+            raise TypeError(f"got {entry!r}")
+        values, input_format = entry["config"], InputFormat.from_json(entry["input_format"])
+    except (TypeError, KeyError, ValueError) as error:
+        raise ArtifactError(f"{where}: expected the configuration of a network of transformers ({error})") from None
+    config = _make_config(values, label_names, where=where)
+    return HFSegmenter(
+        _build(config, where=where),
+        config=_plain(config),
+        num_labels=len(label_names),
+        input_format=input_format,
+        fixed_norm=fixed_norm,
+    )
+
+
+def explain_version(info: Mapping[str, JsonValue]) -> str:
+    """Return what to add to a complaint that a weights file does not fit, or nothing.
+
+    The library has renamed parameters in memory between versions, and a weights file holds the names in memory.
+    """
+    entry = info.get(ARCHITECTURE)
+    config = entry.get("config") if isinstance(entry, Mapping) else None
+    written = config.get(VERSION) if isinstance(config, Mapping) else None
+    installed = import_transformers().__version__
+    if written is None or written == installed:
+        return ""
+    return f"; it is of transformers {written}, whose names may not be those of {installed} here: install the former"
+
+
+def _make_config(values: Mapping[str, JsonValue], label_names: Sequence[str], *, where: str) -> NetworkConfig:
+    """Turn plain values into a configuration for our labels, without the head that serves a second loss."""
+    transformers = import_transformers()
+    families = transformers.models.auto.modeling_auto.MODEL_FOR_SEMANTIC_SEGMENTATION_MAPPING_NAMES
+    family = values.get("model_type")
+    if family not in families:
+        raise ConfigError(
+            f"{where}: expected a network of semantic segmentation, got model_type '{family}'; transformers "
+            f"{transformers.__version__} has {', '.join(sorted(families))}"
+        )
+    kept = {name: value for name, value in values.items() if name not in _REPLACED_SETTINGS}
+    try:
+        config: NetworkConfig = transformers.CONFIG_MAPPING[family].from_dict(kept)
+    except Exception as error:  # each version of the library complains by other kinds
+        raise ConfigError(f"{where}: not a configuration of {family} ({first_line(error)})") from error
+    config.id2label = dict(enumerate(label_names))
+    config.label2id = {name: label for label, name in enumerate(label_names)}
+    if hasattr(config, "use_auxiliary_head"):
+        config.use_auxiliary_head = False
+    return config
+
+
+def _plain(config: NetworkConfig) -> dict[str, JsonValue]:
+    """Return a configuration as plain values, complete, so that later defaults do not change it."""
+    values: dict[str, JsonValue] = json.loads(config.to_json_string(use_diff=False))
+    values[VERSION] = str(import_transformers().__version__)  # the library itself does not always say it
+    return {name: value for name, value in values.items() if name != "_name_or_path"}
+
+
+def _build(config: NetworkConfig, *, where: str) -> nn.Module:
+    """Build a network with random weights."""
+    transformers = import_transformers()
+    try:
+        network: nn.Module = transformers.AutoModelForSemanticSegmentation.from_config(config, dtype=torch.float32)
+    except Exception as error:  # whatever a network's code raises on settings that contradict each other
+        raise ConfigError(f"{where}: transformers cannot build this network ({first_line(error)})") from error
+    return network
+
+
+def _load_pretrained(config: NetworkConfig, source: NetworkSource) -> tuple[nn.Module, set[str]]:
+    """Build a network with the weights that came with it; also return the names of those that did not."""
+    if source.folder is None or not has_weights(source):
+        raise ArtifactError(f"{source.origin}: there are no weights beside {source.config.name}")
+    transformers = import_transformers()
+    try:
+        with quiet_transformers():
+            network: nn.Module
+            network, found = transformers.AutoModelForSemanticSegmentation.from_pretrained(
+                str(source.folder),
+                config=config,
+                dtype=torch.float32,
+                ignore_mismatched_sizes=True,
+                local_files_only=True,
+                output_loading_info=True,
+                weights_only=True,
+            )
+    except Exception as error:  # unpickling, safetensors, and the network's own code
+        raise ArtifactError(f"{source.folder}: cannot load its weights ({first_line(error)})") from error
+    fresh = {*found["missing_keys"], *(name for name, *_ in found["mismatched_keys"])}
+    backbone = find_backbone(network)
+    below = [f"{backbone}.{name}" for name, _ in network.get_submodule(backbone).named_parameters()]
+    if fresh.issuperset(below):
+        raise ArtifactError(f"{source.folder}: its weights are another network's; none of {abridge(below)} is there")
+    return network, fresh
+
+
+def _labels_of(values: Mapping[str, JsonValue]) -> tuple[str, ...]:
+    """Return the names of the labels that a network was made for, or nothing where it does not tell."""
+    names = values.get("id2label")
+    if not isinstance(names, Mapping):
+        return ()
+    return tuple(str(names[key]) for key in sorted(names, key=int))
+
+
+def _forget_labels(network: nn.Module, values: Mapping[str, JsonValue], label_names: Sequence[str]) -> set[str]:
+    """Draw anew the parameters that score the labels, and return their names.
+
+    Where the numbers of labels differ, the library has done so; where they happen to be equal, it has kept what scores
+    labels of other names. The parameters are those whose shape depends on the number of labels.
+    """
+    one_more = _build(
+        _make_config(values, [*label_names, "another"], where="the same network"), where="the same network"
+    )
+    drawn: dict[str, Tensor] = dict(one_more.named_parameters())
+    names = {name for name, parameter in network.named_parameters() if parameter.shape != drawn[name].shape}
+    with torch.no_grad():
+        for name in names:
+            parameter = network.get_parameter(name)
+            parameter.copy_(drawn[name][: len(parameter)])
+    return names

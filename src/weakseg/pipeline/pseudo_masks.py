@@ -1,0 +1,71 @@
+"""What every refinement does last: correct its masks by saliency and write them, with how sure they are if wanted."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from weakseg.data.base import MaskReader
+from weakseg.data.grey import encode_grey
+from weakseg.data.sure_masks import SureMasks
+from weakseg.files import write_bytes
+from weakseg.pipeline.artifacts import save_mask
+from weakseg.pipeline.runner import Context
+from weakseg.pipeline.saliency import find_saliency
+from weakseg.pipeline.seeds import resize_labels
+from weakseg.refine.saliency import apply_saliency
+from weakseg.refine.soft_labels import SoftMask, to_grey
+from weakseg.types import Sample
+
+
+def write_pseudo_mask(context: Context, sample: Sample, mask: SoftMask, size_hw: tuple[int, int]) -> None:
+    """Correct a mask by the image's saliency map, if there is one, and write it -> `masks/`, `confidence/`.
+
+    Args:
+        context: The run.
+        sample: The image.
+        mask: Its mask, at the size of the image or of its small copy (`data.max_side_px`).
+        size_hw: (height, width) of the image; both files get this size, by the nearest pixel.
+    """
+    config = context.config.refine
+    if mask.labels.shape != size_hw:
+        mask = _resize(mask, size_hw)
+    saliency = find_saliency(context, sample.id, size_hw)
+    if saliency is not None:
+        mask = apply_saliency(
+            mask,
+            saliency,
+            sample.keys,
+            threshold=config.saliency.threshold,
+            outside=config.saliency.outside,
+            complete_tags=bool(sample.known.all()),
+        )
+    if config.confidence:
+        write_bytes(context.folder.confidence_map(sample.id), encode_grey(to_grey(mask.confidence)))
+    save_mask(context.folder.mask(sample.id), mask.labels)
+
+
+def pseudo_mask_files(context: Context, sample_id: str) -> list[Path]:
+    """Name what `write_pseudo_mask` writes for an image, the mask last."""
+    confidence = [context.folder.confidence_map(sample_id)] if context.config.refine.confidence else []
+    return [*confidence, context.folder.mask(sample_id)]
+
+
+def unfinished_file(context: Context, sample_id: str) -> Path:
+    """Name the first of these files that is missing; the mask if none is."""
+    files = pseudo_mask_files(context, sample_id)
+    return next((path for path in files if not path.exists()), files[-1])
+
+
+def training_masks(context: Context) -> MaskReader:
+    """Return what the segmenter learns from: the masks, without the pixels below `segmenter.ignore_below`."""
+    masks, ignore_below = context.folder.mask_reader(), context.config.segmenter.ignore_below
+    return SureMasks(masks, context.folder.confidence_maps, ignore_below) if ignore_below > 0 else masks
+
+
+def _resize(mask: SoftMask, size_hw: tuple[int, int]) -> SoftMask:
+    confidence = Image.fromarray(mask.confidence).resize(size_hw[::-1], Image.Resampling.NEAREST)
+    return replace(mask, labels=resize_labels(mask.labels, size_hw), confidence=np.asarray(confidence))

@@ -1,0 +1,208 @@
+"""Building, describing and loading the segmentation network of a run."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import torch
+
+from weakseg.config.schema import SegmenterConfig
+from weakseg.config.segmenters import hf_name
+from weakseg.errors import ArtifactError
+from weakseg.files import JsonValue
+from weakseg.models.checkpoints import abridge, fit_state
+from weakseg.models.deeplab import build_segmenter
+from weakseg.models.deeplab_weights import load_segmenter_checkpoint
+from weakseg.models.hf_build import build_hf_segmenter, explain_version, rebuild_hf_segmenter
+from weakseg.models.hf_segmenter import HFSegmenter
+from weakseg.models.hf_source import NetworkSource, find_source, import_transformers, is_local
+from weakseg.models.segmenter import SegmentationNetwork
+from weakseg.pipeline.artifacts import NetworkFolder, load_info, load_tensors
+from weakseg.pipeline.networks import WEIGHTS_FROM, load_network, start_backbone
+from weakseg.pipeline.runtime import make_generator
+from weakseg.types import ClassSet
+
+logger = logging.getLogger("weakseg")
+
+NAMED_WEIGHTS = ("imagenet", "none", "auto", "classifier")
+"""What `segmenter.weights` may say instead of a path."""
+
+CAFFE_LAYOUTS = ("blocks", "conv2d_list")
+"""Layouts whose published checkpoints descend from the DeepLab authors' files for Caffe."""
+
+SEGMENTER = "segmenter"
+"""Kind that the weights file of a segmenter gives itself."""
+
+
+def require_segmenter(config: SegmenterConfig) -> None:
+    """Raise at the beginning of a run what would stop it hours later, when its segmenter is built.
+
+    Raises:
+        ArtifactError: If the network is to come from a folder or file that is not there.
+        MissingExtra: If the network is one of `transformers` and that is not installed.
+    """
+    found = hf_name(config.name)
+    if found is None:
+        return
+    import_transformers()
+    if is_local(found):
+        find_source(found, with_weights=False)
+
+
+def start_segmenter(
+    config: SegmenterConfig, classes: ClassSet, folder: NetworkFolder, *, classifier: NetworkFolder, seed: int
+) -> tuple[SegmentationNetwork, str]:
+    """Build a segmenter with its initial weights, or with any if the folder has a checkpoint to go on from.
+
+    Args:
+        config: What to build and where its weights come from.
+        classes: The classes.
+        folder: Where the segmenter is trained.
+        classifier: The run's classifier, whose backbone may serve as a start.
+        seed: Seed of random weights.
+
+    Returns:
+        The segmenter on the CPU, and where the weights of the training come from, for the metrics.
+
+    Raises:
+        ConfigError: If there are no such weights for the network.
+        ArtifactError: If weights are missing, damaged or another network's.
+        MissingExtra: If the network is one of `transformers` and that is not installed.
+    """
+    found = hf_name(config.name)
+    if found is not None:
+        return _start_hf(config, found, classes, folder, seed=seed)
+    segmenter = build_segmenter(
+        config.name,
+        num_labels=classes.num_labels,
+        aspp_rates=config.aspp_rates,
+        fixed_norm=config.fixed_norm,
+        multi_scale=config.multi_scale,
+        caffe_form=config.caffe_form,
+        generator=make_generator(seed),
+    )
+    if config.weights in NAMED_WEIGHTS or folder.checkpoint.is_file():
+        return segmenter, start_backbone(
+            segmenter, config.name, config.weights, folder, classifier, section="segmenter"
+        )
+    path = Path(config.weights)
+    names = load_info(path).get("classes") if path.suffix == ".safetensors" else None  # other files do not tell
+    loaded = load_segmenter_checkpoint(segmenter, path, same_classes=names in (None, list(classes)))
+    logger.info("segmenter.weights: %s", loaded.describe())
+    if loaded.layout in CAFFE_LAYOUTS and not config.caffe_form:
+        logger.warning(
+            "published weights in the layout '%s' come from Caffe; if these do, set segmenter.caffe_form to true",
+            loaded.layout,
+        )
+    return segmenter, config.weights
+
+
+def _start_hf(
+    config: SegmenterConfig, found: str, classes: ClassSet, folder: NetworkFolder, *, seed: int
+) -> tuple[HFSegmenter, str]:
+    """Start a network of `transformers`; `auto` falls back to random weights and warns."""
+    resumed = folder.checkpoint.is_file()
+    wanted = config.weights in ("pretrained", "auto") and not resumed
+    source = find_source(found, with_weights=wanted)
+    if wanted:
+        try:
+            return _build_hf(config, source, classes, pretrained=True, seed=seed), source.origin
+        except ArtifactError as error:
+            if config.weights != "auto":
+                raise
+            logger.warning(
+                "starting from random weights, which costs much accuracy on few images: %s (set segmenter.weights to "
+                "pretrained, none or a path to decide yourself)",
+                error,
+            )
+    segmenter = _build_hf(config, source, classes, pretrained=False, seed=seed)
+    if resumed:
+        return segmenter, str(load_info(folder.checkpoint).get(WEIGHTS_FROM))
+    if config.weights in ("auto", "none"):
+        return segmenter, "random"
+    _fill_hf(segmenter, Path(config.weights), classes)
+    return segmenter, config.weights
+
+
+def _build_hf(
+    config: SegmenterConfig, source: NetworkSource, classes: ClassSet, *, pretrained: bool, seed: int
+) -> HFSegmenter:
+    segmenter, fresh = build_hf_segmenter(
+        source,
+        label_names=classes.label_names,
+        pretrained=pretrained,
+        fixed_norm=config.fixed_norm,
+        generator=make_generator(seed),
+    )
+    if fresh and pretrained:
+        number = sum(1 for _ in segmenter.parameters())
+        logger.info("%s: %d of %d parameters start fresh: %s", source.origin, len(fresh), number, abridge(fresh))
+    return segmenter
+
+
+def _fill_hf(segmenter: HFSegmenter, path: Path, classes: ClassSet) -> None:
+    """Take over the weights of a trained segmenter: all where it knows the same classes, else the backbone's."""
+    tensors, info = load_tensors(path)
+    if info.get("classes") == list(classes):
+        fit_state(segmenter, tensors, where=str(path))
+    else:
+        segmenter.load_backbone(tensors, where=str(path))
+
+
+def describe_segmenter(
+    segmenter: SegmentationNetwork, name: str, classes: ClassSet, *, weights_from: str
+) -> dict[str, JsonValue]:
+    """Return what the weights file of a segmenter must say of itself to be loaded without its recipe.
+
+    Args:
+        segmenter: The network.
+        name: Its name in the recipe.
+        classes: The classes.
+        weights_from: Where its training began, see `start_segmenter`.
+    """
+    return {
+        "kind": SEGMENTER,
+        "name": name,
+        "classes": list(classes),
+        **segmenter.architecture(),
+        WEIGHTS_FROM: weights_from,
+    }
+
+
+def load_segmenter(path: Path, device: torch.device) -> tuple[SegmentationNetwork, ClassSet]:
+    """Load a trained segmenter for inference.
+
+    Returns:
+        The segmenter in evaluation mode on `device`, and its classes.
+
+    Raises:
+        ArtifactError: If the file is missing, damaged or no segmenter.
+        MissingExtra: If the segmenter is one of `transformers` and that is not installed.
+    """
+
+    def build(name: str, classes: ClassSet, info: dict[str, JsonValue]) -> SegmentationNetwork:
+        if hf_name(name) is not None:
+            return rebuild_hf_segmenter(info, label_names=classes.label_names, fixed_norm=True, where=str(path))
+        rates = info.get("aspp_rates")
+        if not isinstance(rates, list) or not all(isinstance(rate, int) for rate in rates):
+            raise ArtifactError(f"{path}: expected the dilations of a segmenter, got {rates}")
+        scales = info.get("multi_scale", [])  # older files know of no scales
+        if not isinstance(scales, list) or not all(isinstance(scale, float) for scale in scales):
+            raise ArtifactError(f"{path}: expected the further scales of a segmenter, got {scales}")
+        return build_segmenter(
+            name,
+            num_labels=classes.num_labels,
+            aspp_rates=rates,
+            fixed_norm=True,
+            multi_scale=scales,
+            caffe_form=info.get("caffe_form") is True,
+        )
+
+    try:
+        return load_network(path, SEGMENTER, build, device)
+    except ArtifactError as error:
+        info = load_info(path) if path.is_file() else {}
+        if hf_name(str(info.get("name"))) is None:
+            raise
+        raise ArtifactError(f"{error}{explain_version(info)}") from None

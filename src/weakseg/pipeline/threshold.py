@@ -1,0 +1,176 @@
+"""The background threshold of the masks: the recipe's number, or with `auto` one chosen on images that have tags alone.
+
+`auto` refines some tagged training images at every candidate and takes the one at which colours tell most about the
+masks (`weakseg.refine.threshold.colour`). `docs/threshold.md` compares it with other ways and with the truth.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from weakseg.config.schema import RefineConfig
+from weakseg.errors import ArtifactError, ConfigError, DataError
+from weakseg.files import write_json
+from weakseg.pipeline.cutters import Cutter, cut_image, open_cutter
+from weakseg.pipeline.runner import Context
+from weakseg.pipeline.runtime import show_progress
+from weakseg.pipeline.seeds import SeededImage, pair_with_seed, require_training_seeds
+from weakseg.refine.threshold.choice import CANDIDATES, ThresholdChoice, choose_threshold
+from weakseg.refine.threshold.colour import score_colours
+from weakseg.train.distributed import rank, wait_for_all
+from weakseg.types import Sample
+
+logger = logging.getLogger("weakseg")
+
+MAX_IMAGES = 100
+"""So many tagged images decide; docs/threshold.md says what fewer do."""
+
+MAX_PIXELS = 8_000_000
+"""Fewer do once they hold so many pixels together: 100 of 283 x 283, 41 of 512 x 384."""
+
+
+@dataclass(frozen=True)
+class MaskThreshold:
+    """The background threshold that a run's masks were made with.
+
+    Args:
+        value: The threshold, 0..1.
+        choice: `fixed`: the recipe says it; `label-free`: chosen by `choose_on_tags`.
+    """
+
+    value: float
+    choice: Literal["fixed", "label-free"]
+
+    def __str__(self) -> str:
+        return f"{self.value:g} ({self.choice})"
+
+
+def mask_threshold(context: Context) -> MaskThreshold | None:
+    """Return the background threshold of a run's masks; None for a method that has none.
+
+    Raises:
+        ArtifactError: If it is chosen by `auto` and its file is missing or damaged.
+    """
+    config = context.config.refine
+    if config.method == "psa":
+        return None
+    if not isinstance(config.background_threshold, str):
+        return MaskThreshold(config.background_threshold, "fixed")
+    return MaskThreshold(load_choice(context.folder.threshold).threshold, "label-free")
+
+
+def require_number(config: RefineConfig) -> float:
+    """Return the background threshold of a recipe where only a number will do.
+
+    Raises:
+        ConfigError: If it is `auto`.
+    """
+    if isinstance(config.background_threshold, str):
+        raise ConfigError(
+            "refine.background_threshold: expected a number, since values around it are compared, got auto"
+        )
+    return config.background_threshold
+
+
+def settle_threshold(context: Context) -> float:
+    """Return the background threshold of the recipe, chosen now if it is `auto` and there is no choice yet.
+
+    Rank 0 chooses and writes `threshold.json`; the other processes wait and read it. An interrupted stage keeps it.
+
+    Raises:
+        ConfigError: If the training images get no seeds.
+        DataError: If no training image has a tag.
+        ArtifactError: If a seed, the refiner's network or the file is missing or damaged.
+    """
+    given = context.config.refine.background_threshold
+    if not isinstance(given, str):
+        return given
+    path = context.folder.threshold
+    if rank() == 0 and not path.exists():
+        choice = choose_on_tags(context, open_cutter(context))
+        write_json(path, {"statistic": "colour information, bits per pixel", **asdict(choice)})
+    wait_for_all()
+    return load_choice(path).threshold
+
+
+def choose_on_tags(context: Context, cutter: Cutter) -> ThresholdChoice:
+    """Choose the threshold at which colours tell most about the masks of some training images.
+
+    Args:
+        context: The run; its seeds are there.
+        cutter: Makes the masks.
+
+    Raises:
+        ConfigError, DataError, ArtifactError: See `settle_threshold`.
+    """
+    require_training_seeds(context, "refine.background_threshold 'auto'")
+    order = draw_tagged(context)
+    scores = []
+    with show_progress("choosing the background threshold") as tick:
+        for item in _load_some(context, order):
+            scores.append(score_colours(cut_image(item, cutter, CANDIDATES)))
+            tick(len(scores), min(MAX_IMAGES, len(order)))
+    choice = choose_threshold(np.array(scores), CANDIDATES)
+    if not choice.is_clear:
+        logger.warning(
+            "refine.background_threshold: no candidate is better than another on %d images, so 'auto' takes %g; look "
+            "at the seeds, which may be empty",
+            choice.images,
+            choice.threshold,
+        )
+    return choice
+
+
+def draw_tagged(context: Context) -> list[Sample]:
+    """Return the tagged training images in a random order, that of `runtime.seed`.
+
+    Raises:
+        DataError: If there is none.
+    """
+    tagged = [sample for sample in context.train if sample.keys]
+    if not tagged:
+        raise DataError(
+            f"{context.train.name} {context.train.split}: refine.background_threshold 'auto' is chosen on tagged "
+            "images, but no image has a tag; give a number"
+        )
+    order = np.random.default_rng(context.config.runtime.seed).permutation(len(tagged))
+    return [tagged[place] for place in order]
+
+
+def load_choice(path: Path) -> ThresholdChoice:
+    """Read the choice that `settle_threshold` wrote.
+
+    Raises:
+        ArtifactError: If the file is missing or damaged.
+    """
+    try:
+        entry = json.loads(path.read_text(encoding="utf-8"))
+        return ThresholdChoice(
+            threshold=float(entry["threshold"]),
+            candidates=tuple(entry["candidates"]),
+            curve=tuple(entry["curve"]),
+            images=entry["images"],
+            is_clear=entry["is_clear"],
+        )
+    except FileNotFoundError:
+        raise ArtifactError(f"there is no {path}; run the stage 'refine' first") from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ArtifactError(f"{path} is damaged ({error}); run the chain again with --redo refine") from None
+
+
+def _load_some(context: Context, samples: list[Sample]) -> Iterator[SeededImage]:
+    """Load images until they are enough; at least one, however large."""
+    pixels = 0
+    for sample in samples[:MAX_IMAGES]:
+        if pixels >= MAX_PIXELS:
+            return
+        item = pair_with_seed(context, sample, context.train.load_image(sample))
+        pixels += item.image.shape[0] * item.image.shape[1]
+        yield item

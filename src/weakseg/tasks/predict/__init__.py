@@ -1,0 +1,1 @@
+"""Masks of new images from a trained network, a bundle or an ONNX file."""

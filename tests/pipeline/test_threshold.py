@@ -1,0 +1,240 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tests.pipeline.test_refiners import IRN
+from tests.pipeline.test_stages import make_context
+from tests.tiny import make_dataset, with_settings
+from weakseg.data.base import Dataset
+from weakseg.data.masks import read_mask
+from weakseg.errors import ArtifactError, ConfigError, DataError
+from weakseg.pipeline import threshold as subject
+from weakseg.pipeline.artifacts import RunFolder, save_seed
+from weakseg.pipeline.cutters import cut_image, open_cutter
+from weakseg.pipeline.refiners import refined_files
+from weakseg.pipeline.runner import Context
+from weakseg.pipeline.seeds import pair_with_seed
+from weakseg.pipeline.stages import classify, refine
+from weakseg.pipeline.threshold import (
+    MaskThreshold,
+    draw_tagged,
+    load_choice,
+    mask_threshold,
+    require_number,
+    settle_threshold,
+)
+from weakseg.refine.masks import seed_to_mask
+from weakseg.refine.threshold.choice import CANDIDATES
+from weakseg.refine.threshold.colour import score_colours
+from weakseg.types import ScoreMaps
+
+AUTO = ("refine.background_threshold", "auto")
+
+
+@pytest.fixture(scope="module")
+def splits(tmp_path_factory: pytest.TempPathFactory) -> tuple[Dataset, Dataset]:
+    root = tmp_path_factory.mktemp("images")
+    train = make_dataset(root, ((0,), (1,), (), (2,), (0, 1)), truth=True)
+    return train, make_dataset(root, ((0,), ()), split="val")
+
+
+def make_seeded(root: Path, splits: tuple[Dataset, Dataset], *settings: tuple[str, object]) -> Context:
+    """Return a run with seeds that are worth 1 on the objects and 0.1 beside them."""
+    context = make_context(root, splits, AUTO, *settings)
+    for dataset in splits:
+        for sample in dataset:
+            truth = dataset.load_mask(sample)
+            maps = torch.full((len(sample.keys), *truth.shape), 0.1)
+            for one, key in zip(maps, sample.keys, strict=True):
+                one[torch.from_numpy(truth == key + 1)] = 1.0
+            save_seed(context.folder.seed(sample.id), ScoreMaps(sample.keys, (maps,), truth.shape))
+    return context
+
+
+@pytest.mark.parametrize("method", ["none", "crf"])
+def test_auto_refines_at_the_threshold_it_has_written_down(
+    tmp_path: Path, splits: tuple[Dataset, Dataset], method: str
+) -> None:
+    context = make_seeded(tmp_path, splits, ("refine.method", method), ("refine.crf.iterations", 2))
+    assert context.folder.threshold in refined_files(context, [context.train])
+    how = "" if method == "none" else " by CRF"
+    summary = refine(context)
+    choice = load_choice(context.folder.threshold)
+    assert summary == f"masks of 7 images{how}, background threshold {choice.threshold:g} (label-free)"
+    assert choice.candidates == CANDIDATES
+    assert choice.images == 4, "the untagged image tells nothing"
+    assert choice.threshold >= 0.1, "below it everything is foreground"
+    assert mask_threshold(context) == MaskThreshold(choice.threshold, "label-free")
+    cutter = open_cutter(context)
+    for sample in context.train:
+        item = pair_with_seed(context, sample, context.train.load_image(sample))
+        expected = cutter(item, (choice.threshold,))[0]
+        assert read_mask(context.folder.mask(sample.id)).tolist() == expected.tolist()
+
+
+def test_auto_serves_irn_too(tmp_path: Path, splits: tuple[Dataset, Dataset]) -> None:
+    without_instances = [setting for setting in IRN if setting[0] != "refine.irn.instances"]
+    context = make_seeded(tmp_path, splits, *without_instances)
+    classify(context)
+    refine(context)
+    choice = load_choice(context.folder.threshold)
+    assert choice.is_clear
+    cutter = open_cutter(context)
+    for sample in context.train:
+        item = pair_with_seed(context, sample, context.train.load_image(sample))
+        expected = cutter(item, (choice.threshold,))[0]
+        assert read_mask(context.folder.mask(sample.id)).tolist() == expected.tolist()
+
+
+def test_the_curve_is_the_mean_information_of_the_tagged_images(
+    tmp_path: Path, splits: tuple[Dataset, Dataset]
+) -> None:
+    context = make_seeded(tmp_path, splits)
+    settle_threshold(context)
+    cutter, rows = open_cutter(context), []
+    for sample in context.train:
+        if sample.keys:
+            item = pair_with_seed(context, sample, context.train.load_image(sample))
+            rows.append(score_colours(cut_image(item, cutter, CANDIDATES)))
+    curve = load_choice(context.folder.threshold).curve
+    assert curve == pytest.approx(np.mean(rows, axis=0), abs=1e-6)
+    assert json.loads(context.folder.threshold.read_text())["statistic"] == "colour information, bits per pixel"
+
+
+def test_an_interrupted_stage_keeps_the_choice(
+    tmp_path: Path, splits: tuple[Dataset, Dataset], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context = make_seeded(tmp_path, splits)
+    refine(context)
+    masks = {path.name: path.read_bytes() for path in context.folder.masks.iterdir()}
+    chosen = context.folder.threshold.read_bytes()
+    context.folder.mask("train_3").unlink()
+    monkeypatch.setattr(subject, "choose_on_tags", lambda *arguments: pytest.fail("chosen twice"))
+    refine(context)
+    assert context.folder.threshold.read_bytes() == chosen
+    assert {path.name: path.read_bytes() for path in context.folder.masks.iterdir()} == masks
+
+
+def test_the_same_seed_chooses_the_same_again(tmp_path: Path, splits: tuple[Dataset, Dataset]) -> None:
+    files = []
+    for name in ("one", "other"):
+        context = make_seeded(tmp_path / name, splits)
+        settle_threshold(context)
+        files.append(context.folder.threshold.read_bytes())
+    assert files[0] == files[1]
+
+
+def test_which_images_decide_follows_the_seed_alone(tmp_path: Path, splits: tuple[Dataset, Dataset]) -> None:
+    context = make_context(tmp_path, splits, AUTO)
+    drawn = [sample.id for sample in draw_tagged(context)]
+    assert sorted(drawn) == ["train_0", "train_1", "train_3", "train_4"]
+    assert [sample.id for sample in draw_tagged(context)] == drawn
+    orders = {
+        tuple(sample.id for sample in draw_tagged(make_context(tmp_path, splits, AUTO, ("runtime.seed", seed))))
+        for seed in range(5)
+    }
+    assert len(orders) > 1
+
+
+def test_large_images_are_few_but_never_none(
+    tmp_path: Path, splits: tuple[Dataset, Dataset], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context = make_seeded(tmp_path, splits)
+    pixels = 24 * 33
+    for limit, images in ((1, 1), (pixels, 1), (pixels + 1, 2), (10 * pixels, 4)):
+        monkeypatch.setattr(subject, "MAX_PIXELS", limit)
+        context.folder.threshold.unlink(missing_ok=True)
+        settle_threshold(context)
+        assert load_choice(context.folder.threshold).images == images
+    monkeypatch.setattr(subject, "MAX_IMAGES", 3)
+    context.folder.threshold.unlink()
+    settle_threshold(context)
+    assert load_choice(context.folder.threshold).images == 3
+
+
+def test_large_images_are_cut_as_small_copies(tmp_path: Path, splits: tuple[Dataset, Dataset]) -> None:
+    context = make_seeded(tmp_path, splits, ("data.max_side_px", 16), ("refine.method", "crf"))
+    refine(context)
+    assert read_mask(context.folder.mask("train_0")).shape == (24, 33)
+    assert load_choice(context.folder.threshold).is_clear
+
+
+def test_empty_seeds_give_the_usual_threshold_and_a_warning(
+    tmp_path: Path, splits: tuple[Dataset, Dataset], caplog: pytest.LogCaptureFixture
+) -> None:
+    context = make_context(tmp_path, splits, AUTO)
+    for dataset in splits:
+        for sample in dataset:
+            maps = torch.zeros(len(sample.keys), 3, 4)
+            save_seed(context.folder.seed(sample.id), ScoreMaps(sample.keys, (maps,), (24, 33)))
+    with caplog.at_level("WARNING", logger="weakseg"):
+        assert settle_threshold(context) == 0.15
+    assert "no candidate is better than another on 4 images, so 'auto' takes 0.15" in caplog.text
+
+
+@pytest.mark.parametrize("num_classes", [1, 3, 80])
+def test_any_number_of_classes_and_a_single_image_will_do(tmp_path: Path, num_classes: int) -> None:
+    names = [f"class {index}" for index in range(num_classes)]
+    train = make_dataset(tmp_path / "images", ((num_classes - 1,),), names=names)
+    context = make_seeded(
+        tmp_path / "run", (train, make_dataset(tmp_path / "images", ((0,),), split="val", names=names))
+    )
+    assert settle_threshold(context) >= 0.1
+    assert load_choice(context.folder.threshold).images == 1
+
+
+def test_a_number_is_taken_as_it_is(tmp_path: Path, splits: tuple[Dataset, Dataset]) -> None:
+    context = make_context(tmp_path, splits, ("refine.background_threshold", 0.3))
+    assert settle_threshold(context) == require_number(context.config.refine) == 0.3
+    assert mask_threshold(context) == MaskThreshold(0.3, "fixed")
+    assert str(mask_threshold(context)) == "0.3 (fixed)"
+    assert not context.folder.threshold.exists()
+    assert context.folder.threshold not in refined_files(context, splits)
+
+
+def test_affinitynet_has_no_threshold(tmp_path: Path, splits: tuple[Dataset, Dataset]) -> None:
+    context = make_context(tmp_path, splits, AUTO, ("refine.method", "psa"))
+    assert mask_threshold(context) is None
+    assert context.folder.threshold not in refined_files(context, splits)
+    with pytest.raises(ConfigError, match=r"'psa' has no background threshold; expected one of none, crf, irn"):
+        open_cutter(context)
+
+
+def test_what_stands_in_the_way_is_named(tmp_path: Path, splits: tuple[Dataset, Dataset]) -> None:
+    context = make_context(tmp_path, splits, AUTO, ("localize.splits", ("val",)))
+    with pytest.raises(ConfigError, match=r"refine\.background_threshold 'auto' learns from the seeds of 'train'; add"):
+        settle_threshold(context)
+    untagged = make_dataset(tmp_path / "untagged", ((), ()))
+    with pytest.raises(DataError, match=r"folder train: .*'auto' is chosen on tagged images, but no image has a tag"):
+        settle_threshold(make_context(tmp_path, (untagged, splits[1]), AUTO))
+    with pytest.raises(ConfigError, match=r"expected a number, since values around it are compared, got auto"):
+        require_number(context.config.refine)
+    with pytest.raises(ArtifactError, match=r"there is no .*threshold\.json; run the stage 'refine' first"):
+        mask_threshold(context)
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[1]", '{"threshold": "low", "candidates": [], "curve": []}'])
+def test_a_damaged_choice_is_named(tmp_path: Path, text: str) -> None:
+    path = RunFolder(tmp_path).threshold
+    path.write_text(text)
+    with pytest.raises(ArtifactError, match=r"threshold\.json is damaged .*--redo refine"):
+        load_choice(path)
+
+
+def test_every_cut_is_what_the_method_makes_of_it(tmp_path: Path, splits: tuple[Dataset, Dataset]) -> None:
+    context = make_seeded(tmp_path, splits)
+    sample = splits[0].samples[4]
+    item = pair_with_seed(context, sample, splits[0].load_image(sample))
+    cuts = cut_image(item, open_cutter(context), (0.05, 0.5))
+    maps = item.seed.full().numpy()
+    for threshold, mask, seed_mask in zip((0.05, 0.5), cuts.masks, cuts.seed_masks, strict=True):
+        assert mask.tolist() == seed_mask.tolist()
+        assert mask.tolist() == seed_to_mask(maps, sample.keys, background_threshold=threshold).tolist()
+    assert cuts.strongest.tolist() == maps.max(axis=0).tolist()
+    untagged = splits[0].samples[2]
+    crf = with_settings(context.config, ("refine.method", "crf"))
+    item = pair_with_seed(context, untagged, splits[0].load_image(untagged))
+    assert not open_cutter(Context(crf, context.folder, context.device, *splits, {}))(item, (0.0, 0.5)).any()
