@@ -18,8 +18,20 @@ ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 TRAINING_VERBS = ("run", "demo")
-STUDY = (*(word for word in TINY_RIB if "method" not in word), "--images=2")
-"""Overrides of a study on the demo's run, which `make demo` is taken to have left."""
+STUDIES: dict[str, tuple[str, ...]] = {
+    "rib": (*(word for word in TINY_RIB if "method" not in word), "--images=2"),
+    "seeds": (),
+    "threshold": ("--images=4",),
+    "bottleneck": (
+        "--digits=font",
+        "--images=4",
+        "--adapted=2",
+        "--train-images=32",
+        "--epochs=1",
+        "--iterations=2",
+    ),
+}
+"""Overrides of each study; those of a run take the one that `make demo` is taken to have left."""
 
 SHOWING_ONLY = ("--help", "--print_config")
 
@@ -60,7 +72,8 @@ def test_every_command_of_the_readme_runs(tmp_path: Path, monkeypatch: pytest.Mo
         if program == "weakseg":
             tiny = words[0] in TRAINING_VERBS and not set(words) & set(SHOWING_ONLY)
             of_methods = (*(TINY_RIB if "rib" in words else ()), *(TINY_IRN if "irn" in words else ()))
-            smaller = (*TINY, *of_methods) if tiny else STUDY if words[0] == "study" else ()
+            study = STUDIES[words[1]] if words[0] == "study" else ()
+            smaller = (*TINY, *of_methods) if tiny else study
             assert main([*words, *smaller]) == 0, command
             ran += 1
         elif program == "make":
