@@ -93,9 +93,21 @@ def parse_words(parser: ArgumentParser, words: Sequence[str]) -> Namespace | Non
         if option and "." not in option.group(1).split("=")[0]:
             known = [name for action in parser._actions for name in action.option_strings if "." not in name]
             raise UsageError(f"unknown argument '{option.group(1)}'; {nearest(option.group(1), known)}") from None
+        if wrong := _find_wrong_value(parser, text):
+            raise UsageError(wrong) from None
         if "required" in text or ("expected" in text and text.startswith("argument ")):
             raise UsageError(f"{text}; see '{parser.prog} --help'") from None
         raise explain(error) from None
+
+
+def _find_wrong_value(parser: ArgumentParser, text: str) -> str | None:
+    """Reword a complaint about the value of a verb's own option; None if it is about something else."""
+    found = re.search(r"Parser key \"(\w+)\".*Expected a <class '(int|float)'>\. Got value: (.*)", text)
+    if found is None:
+        return None
+    key, kind, value = found.groups()
+    expected = "a whole number" if kind == "int" else "a number"
+    return f"--{key.replace('_', '-')}: expected {expected}, got {value}; see '{parser.prog} --help'"
 
 
 def _spell_out(word: str, *, stage: str) -> str:

@@ -228,7 +228,7 @@ VERBS: dict[str, Verb] = {
     "report": Verb("stage 6: write report.html", _run_single("report")),
     "study": Verb("measure what a setting does; a table, a CSV and a figure", _study),
     "predict": Verb("write masks of new images with a trained network", _run_command("predict")),
-    "export": Verb("write a run's masks in another tool's format", _run_command("export")),
+    "export": Verb("write a run's masks in another tool's format, or its network", _run_command("export")),
     "check": Verb("look for problems in a data set before training", _check),
     "synth": Verb("write the generated data set as a VOC-layout folder", _synth),
 }

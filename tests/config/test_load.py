@@ -47,6 +47,7 @@ MISTAKES = [
     ({}, ("--classifier.epochs", "many"), "classifier.epochs: expected a whole number, got many"),
     ({"classifier": {"epochs": 2.5}}, (), "classifier.epochs: expected a whole number, got 2.5"),
     ({"classifier": 3}, (), "classifier: expected a section with settings of its own, got 3"),
+    ({}, ("--refine.saliency=maps",), "refine.saliency: expected a section with settings of its own, got maps"),
     ({}, ("--classifier.freeze_trunk=maybe",), "classifier.freeze_trunk: expected true or false, got maybe"),
     (
         {"classifier": {"augment": {"long_side_px": [1, 2, 3]}}},

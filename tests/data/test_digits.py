@@ -42,7 +42,7 @@ def test_the_wanted_digits_of_mnist_are_kept_in_their_order(tmp_path: Path, plac
     assert found.digits.tolist() == [8, 2, 2]
     assert found.pictures[:, 0, 0].tolist() == [0, 2, 3]
     assert found.pictures.shape == (3, 28, 28)
-    assert found.source == f"MNIST in {tmp_path}"
+    assert found.source == "MNIST", "a folder that was moved holds the same digits"
 
 
 def test_images_and_labels_must_be_as_many(tmp_path: Path) -> None:
@@ -59,7 +59,7 @@ def test_images_must_have_the_size_of_mnist(tmp_path: Path) -> None:
 
 def test_every_wanted_digit_must_be_there(tmp_path: Path) -> None:
     write_mnist(tmp_path, [2, 2, 3])
-    with pytest.raises(DataError, match="expected pictures of 2, 8, found none of 8"):
+    with pytest.raises(DataError, match=f"{tmp_path}: MNIST: expected pictures of 2, 8, found none of 8"):
         load_mnist(tmp_path, (2, 8))
 
 
@@ -81,6 +81,17 @@ def test_sklearns_digits_are_enlarged_and_framed(monkeypatch: pytest.MonkeyPatch
     assert (found.pictures[1, 4:24, 4:24] == 128).all()
     found.pictures[:, 4:24, 4:24] = 0
     assert not found.pictures.any()
+
+
+def test_sklearns_own_digits_are_177_twos_and_174_eights_as_bright_and_as_high_as_mnists() -> None:
+    found = load_sklearn_digits((2, 8))
+    assert np.bincount(found.digits).tolist() == [0, 0, 177, 0, 0, 0, 0, 0, 174]
+    assert found.pictures.shape == (351, 28, 28)
+    assert found.pictures.dtype == found.digits.dtype == np.uint8
+    ink = found.pictures >= 128
+    assert not found.pictures[:, [0, 3, 24, 27]].any(), "the frame is black"
+    assert set(ink.any(axis=2).sum(axis=1).tolist()) == {19, 20}
+    assert found.pictures.max(axis=(1, 2)).min() > 200
 
 
 def test_sklearns_digits_are_taken_where_it_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,8 +13,12 @@ import torch
 from torch import Tensor
 
 from tests.tiny import make_segmenter
+from tests.tiny_networks import SEGFORMER, write_config
 from weakseg.errors import ArtifactError, ConfigError, MissingExtra
 from weakseg.models import onnx_export
+from weakseg.models.deeplab import build_segmenter
+from weakseg.models.hf_build import build_hf_segmenter
+from weakseg.models.hf_source import find_source
 from weakseg.models.inference import CRFSettings, label_views
 from weakseg.models.onnx_export import export_onnx, measure_difference
 from weakseg.models.onnx_network import METADATA_KEY, OnnxInfo, OnnxNetwork
@@ -52,6 +56,51 @@ def test_onnxruntime_gives_the_logits_of_torch_at_any_batch_and_size(path: Path,
     batch = torch.randn(shape, generator=torch.Generator().manual_seed(sum(shape)))
     (found,) = session.run(["logits"], {"image": batch.numpy()})
     torch.testing.assert_close(torch.from_numpy(found), forward(batch), rtol=1e-5, atol=1e-5)
+
+
+def test_a_network_of_several_scales_is_written_for_any_size(tmp_path: Path) -> None:
+    segmenter = build_segmenter(
+        "critter",
+        num_labels=4,
+        aspp_rates=(1, 3),
+        fixed_norm=True,
+        multi_scale=(0.75, 0.5),
+        generator=torch.Generator().manual_seed(0),
+    ).eval()
+    assert export_onnx(segmenter, tmp_path / "scales.onnx", INFO) < 1e-4
+    network = OnnxNetwork(tmp_path / "scales.onnx", CPU)
+    for shape in ODD_SHAPES:
+        batch = torch.randn(shape, generator=torch.Generator().manual_seed(sum(shape)))
+        with torch.no_grad():
+            torch.testing.assert_close(network(batch), segmenter(batch), rtol=1e-4, atol=1e-5)
+
+
+def test_a_segformer_is_written_for_any_size(tmp_path: Path) -> None:
+    source = find_source(str(write_config(tmp_path / "config.json", SEGFORMER)), with_weights=False)
+    segmenter, _ = build_hf_segmenter(
+        source,
+        label_names=CLASSES.label_names,
+        pretrained=False,
+        fixed_norm=True,
+        generator=torch.Generator().manual_seed(0),
+    )
+    assert export_onnx(segmenter, tmp_path / "segformer.onnx", replace(INFO, stride=4)) < 1e-4
+
+
+def test_a_file_that_onnxruntime_runs_at_some_sizes_alone_is_not_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    export = torch.onnx.export
+
+    def export_static(*arguments: object, **options: object) -> object:
+        return export(*arguments, **{**options, "dynamic_shapes": None})  # type: ignore[arg-type]
+
+    monkeypatch.setattr(torch.onnx, "export", export_static)
+    message = r"cannot be written as ONNX for images of any size \(onnxruntime cannot run the network on an input"
+    with pytest.raises(ArtifactError, match=message):
+        export_onnx(make_segmenter(), tmp_path / "model.onnx", INFO)
+    assert list(tmp_path.iterdir()) == []
+    assert capfd.readouterr().err == ""
 
 
 def test_the_file_is_valid_and_free_in_batch_height_and_width(path: Path) -> None:

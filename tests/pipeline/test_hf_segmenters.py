@@ -187,6 +187,9 @@ def test_a_run_that_could_not_build_its_segmenter_is_stopped_at_once(
     require_segmenter(replace(config, name="hf:nvidia/mit-b0"))
     with pytest.raises(ArtifactError, match=r"segmenter\.name: there is no file or folder .*gone"):
         require_segmenter(replace(config, name=f"hf:{tmp_path / 'gone'}"))
+    for weights in (str(tmp_path / "gone.pth"), str(tmp_path)):
+        with pytest.raises(ArtifactError, match=r"segmenter\.weights: there is no file "):
+            require_segmenter(replace(SegmenterConfig(), weights=weights))
     monkeypatch.setitem(sys.modules, "transformers", None)
     require_segmenter(SegmenterConfig())
     with pytest.raises(MissingExtra, match=r"pip install 'weakseg\[hf\]'"):

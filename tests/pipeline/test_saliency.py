@@ -17,7 +17,7 @@ from weakseg.data.masks import read_mask
 from weakseg.errors import ConfigError, DataError
 from weakseg.pipeline.artifacts import save_seed
 from weakseg.pipeline.images import seeded_datasets
-from weakseg.pipeline.records import read_records
+from weakseg.pipeline.records import read_records, write_records
 from weakseg.pipeline.runner import Context, plan_records, run_stages
 from weakseg.pipeline.saliency import FINGERPRINT_KEY, announce_saliency, find_saliency
 from weakseg.pipeline.stages import STAGES, classify, refine
@@ -75,7 +75,10 @@ def assert_corrected(plain: Context, salient: Context) -> None:
         assert after.tolist() == (expected if sample.keys else before).tolist()
 
 
-@pytest.mark.parametrize("settings", [(), (("refine.method", "crf"), ("refine.crf.iterations", 2)), PSA])
+@pytest.mark.parametrize(
+    "settings",
+    [(), (("refine.method", "crf"), ("refine.crf.iterations", 2)), pytest.param(PSA, marks=pytest.mark.slow)],
+)
 def test_the_masks_of_every_method_are_corrected(
     tmp_path: Path, splits: tuple[Dataset, None], folder: Path, settings: tuple[tuple[str, object], ...]
 ) -> None:
@@ -215,6 +218,11 @@ def test_the_contents_of_the_maps_join_the_fingerprint(
     moved = tmp_path / "gone"
     folder.rename(moved)  # a run that is finished does not need them
     run_stages(context, STAGES)
+    records = read_records(context.folder)
+    write_records(context.folder, {**records, "refine": replace(records["refine"], finished=False)})
+    with pytest.raises(DataError, match=r"refine\.saliency\.folder: there is no folder"):  # masks are still to be made
+        run_stages(context, STAGES)
+    write_records(context.folder, records)
     moved.rename(folder)
 
     (folder / "train_3.png").unlink()
@@ -228,7 +236,7 @@ def test_a_folder_that_is_not_there_stops_the_run_before_it_begins(
     tmp_path: Path, splits: tuple[Dataset, None]
 ) -> None:
     context = make_context(tmp_path / "run", splits, ("refine.saliency.folder", str(tmp_path / "nowhere")))
-    with pytest.raises(DataError, match=r"^refine\.saliency\.folder: there is no folder .*nowhere$"):
+    with pytest.raises(DataError, match=r"^refine\.saliency\.folder: there is no folder .*nowhere; name the"):
         run_stages(context, STAGES)
     assert not context.folder.state.exists()
 

@@ -97,6 +97,17 @@ def test_the_masks_of_every_step_are_written_and_the_prediction_is_the_last(tmp_
     assert "ablation" in EVALUATE.outputs
 
 
+def test_a_mask_of_any_step_that_is_gone_is_made_again(tmp_path: Path) -> None:
+    context = make_context(tmp_path, EVERYTHING)
+    predict_split(context)
+    gone, kept = context.folder.ablated("flip", "val_1"), context.folder.prediction("val_0")
+    before, written_ns = gone.read_bytes(), kept.stat().st_mtime_ns
+    gone.unlink()
+    predict_split(context)
+    assert gone.read_bytes() == before
+    assert kept.stat().st_mtime_ns == written_ns
+
+
 def test_steps_are_scored_by_hand(tmp_path: Path) -> None:
     context = make_context(tmp_path, replace(EVERYTHING, flip=False))
     for sample in context.train:

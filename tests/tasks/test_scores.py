@@ -1,5 +1,6 @@
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -78,6 +79,15 @@ def make_metrics() -> Metrics:
         compared=(ComparedSeeds(0, make_curve(sweep, split="val")), ComparedSeeds(10, make_curve(sweep, split="val"))),
         instances=(make_instance_score(),),
     )
+
+
+def test_numbers_written_before_there_were_newer_entries_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.json"
+    save_metrics(path, make_metrics())
+    newer = {"compared", "instances", "ablation"}
+    document = json.loads(path.read_text())
+    path.write_text(json.dumps({name: value for name, value in document.items() if name not in newer}))
+    assert load_metrics(path) == replace(make_metrics(), compared=(), instances=(), ablation=())
 
 
 def test_a_score_holds_its_numbers_and_what_they_are() -> None:

@@ -1,4 +1,5 @@
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,8 +10,10 @@ import torch
 from torch import nn
 
 from tests.photos import TINY_IRN, TINY_RIB
+from weakseg.cli import main
 from weakseg.data.masks import read_mask
 from weakseg.pipeline.artifacts import RunFolder, load_seed, load_tensors
+from weakseg.pipeline.threshold import load_choice
 from weakseg.train.distributed import (
     average_gradients,
     rank,
@@ -143,6 +146,29 @@ def test_two_processes_end_with_the_files_of_one(tmp_path: Path) -> None:
     assert together.stderr.count("segment: done") == 1
     again = launch("weakseg", "run", str(two.root))
     assert again.stderr.count("finished before") == 6
+
+
+@pytest.mark.slow
+def test_two_processes_choose_the_threshold_of_one(tmp_path: Path) -> None:
+    """From the same seeds, the choice and every mask are equal to the last byte."""
+    recipe = tmp_path / "tiny.yaml"
+    recipe.write_text(RECIPE)
+    one, two = RunFolder(tmp_path / "one"), RunFolder(tmp_path / "two")
+    settings = ("--refine.background_threshold=auto", "--refine.confidence=true", "--refine.method=crf")
+    words = (str(recipe), f"--data.root={tmp_path / 'data'}", *settings, "--out", str(one.root))
+    assert main(["classify", *words]) == main(["localize", *words]) == 0
+    shutil.copytree(one.root, two.root)
+    assert main(["refine", str(one.root)]) == 0
+    together = launch("weakseg", "refine", str(two.root))
+    assert together.returncode == 0, together.stderr
+    assert load_choice(one.threshold).is_clear
+    assert two.threshold.read_bytes() == one.threshold.read_bytes()
+    for folder in ("masks", "confidence"):
+        made = sorted((one.root / folder).iterdir())
+        assert len(made) == 16
+        for path in made:
+            assert (two.root / folder / path.name).read_bytes() == path.read_bytes(), path
+    assert files(one.root) == files(two.root)
 
 
 @pytest.mark.slow

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
 from weakseg.arguments import RUNS, new_parser, parse_words
+from weakseg.commands.study_words import add_study_words, show_study, start_study
 
 
 def run(words: Sequence[str]) -> int:
@@ -16,7 +16,9 @@ def run(words: Sequence[str]) -> int:
         UsageError: If the command line is wrong.
     """
     parser = new_parser("study bottleneck", "On which pixels a classifier's layers depend, and what RIB changes in it.")
-    parser.usage = "weakseg study bottleneck [--digits SOURCE] [--seeds N ...] [--out FOLDER] [--redo] [options]"
+    parser.usage = (
+        "weakseg study bottleneck [--digits SOURCE] [--seeds N ...] [--out FOLDER] [--name NAME] [--redo] [options]"
+    )
     parser.add_argument(
         "--digits",
         default="auto",
@@ -33,17 +35,13 @@ def run(words: Sequence[str]) -> int:
     parser.add_argument("--epochs", type=int, default=4, help="passes over them; 0 is an untrained control")
     parser.add_argument("--norm", choices=("batch", "none"), default="batch", help="norm of the convolutions")
     parser.add_argument("--out", default=str(RUNS), help="the study goes to studies/<name> below this folder")
-    parser.add_argument("--name", default=None, help="folder below OUT/studies; bottleneck when not given")
-    parser.add_argument("--redo", action="store_true", help="replace an earlier study of this name")
+    add_study_words(parser, folder="OUT", usual_name="bottleneck")
     given = parse_words(parser, words)
     if given is None:
         return 0
-    from weakseg.pipeline.runtime import start_logging
     from weakseg.tasks.study.bottleneck import study_bottleneck
     from weakseg.tasks.study.bottleneck_settings import BottleneckSettings
-    from weakseg.tasks.study.study import StudyRequest, print_study
 
-    start_logging()
     settings = BottleneckSettings(
         digits=given.digits,
         seeds=tuple(given.seeds),
@@ -57,11 +55,4 @@ def run(words: Sequence[str]) -> int:
         partners=given.partners,
         threshold=given.threshold,
     )
-    request = StudyRequest(
-        run=Path(given.out),
-        name=given.name,
-        redo=given.redo,
-        command=shlex.join(["weakseg", "study", "bottleneck", *words]),
-    )
-    print_study(study_bottleneck(settings, request))
-    return 0
+    return show_study(study_bottleneck(settings, start_study("bottleneck", words, given, Path(given.out))))

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
 from weakseg.arguments import new_parser, parse_words
+from weakseg.commands.study_words import add_study_words, show_study, start_study
 
 
 def run(words: Sequence[str]) -> int:
@@ -32,33 +32,21 @@ def run(words: Sequence[str]) -> int:
     parser.add_argument(
         "--boundary", type=float, default=None, help="width of boundaries as a share of the diagonal; 0.02 if not given"
     )
-    parser.add_argument("--name", default=None, help="folder below RUN/studies; seeds or seeds-<what> when not given")
-    parser.add_argument("--redo", action="store_true", help="replace an earlier study of this name")
+    add_study_words(parser, folder="RUN", usual_name="seeds or seeds-<what>")
     given = parse_words(parser, words)
     if given is None:
         return 0
     from weakseg.ops.boundary import DIAGONAL_SHARE
-    from weakseg.pipeline.runtime import start_logging
     from weakseg.tasks.study.seeds import SIZE_EDGES, study_seeds
-    from weakseg.tasks.study.study import StudyRequest, print_study
 
-    start_logging()
     runs = [Path(name) for name in given.runs]
-    request = StudyRequest(
-        run=runs[0],
-        name=given.name,
-        redo=given.redo,
-        may_train=False,
-        command=shlex.join(["weakseg", "study", "seeds", *words]),
-    )
     study = study_seeds(
         runs,
-        request,
+        start_study("seeds", words, given, runs[0], may_train=False),
         subject=given.what,
         split=given.split,
         labels=tuple(given.labels),
         size_edges=tuple(given.sizes) or SIZE_EDGES,
         boundary_share=DIAGONAL_SHARE if given.boundary is None else given.boundary,
     )
-    print_study(study)
-    return 0
+    return show_study(study)

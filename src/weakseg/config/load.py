@@ -144,6 +144,9 @@ def explain(error: Exception) -> ConfigError:
         arrived = re.search(r".*(?:Got|Given) value: (.*?)\s*$", text, re.DOTALL)
         got = " ".join(arrived.group(1).split()) if arrived else "something else"
         return ConfigError(f"{path}: expected {_describe(_field_types()[path])}, got {got}")
+    loaded = re.search(r"Unable to load config '(.*?)'", text, re.DOTALL)
+    if named and loaded:
+        return _unknown_key(named[-1], loaded.group(1))
     return ConfigError(" ".join(text.split()))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import get_args, get_type_hints
 
-from weakseg.config.schema import PSAConfig, RunConfig
+from weakseg.config.schema import PSAConfig, RefineConfig, RunConfig
 from weakseg.config.segmenters import check_segmenter
 from weakseg.errors import ConfigError
 
@@ -29,10 +29,10 @@ class Range:
         return (self.low is None or value >= self.low) and (self.high is None or value <= self.high) and value == value
 
 
-SHARE = Range(0, 1)
 AUTO = "auto"
 """Where a number is chosen from the data; the type says which settings can be."""
 
+SHARE = Range(0, 1)
 COUNT = Range(1)
 NOT_NEGATIVE = Range(0)
 SIDE_PX = Range(16, 16384)
@@ -144,13 +144,23 @@ PAIRS = (
 )
 """Settings that are [smallest, largest]."""
 
-
 MAY_BE_EMPTY = ("segmenter.multi_scale",)
 """Lists that may hold nothing."""
 
 
 def check_ranges(config: RunConfig) -> None:
     """Raise a `ConfigError` that names the first setting out of its range, or settings that contradict each other."""
+    _check_bounds(config)
+    _check_pairs(config)
+    check_segmenter(config.segmenter)
+    _check_classifier(config)
+    _check_seeds(config)
+    _check_backbones(config)
+    _check_refine(config.refine)
+    _check_segmenter_inputs(config)
+
+
+def _check_bounds(config: RunConfig) -> None:
     for path, bounds in RANGES.items():
         value = _get(config, path)
         items = value if isinstance(value, tuple) else (value,)
@@ -162,13 +172,45 @@ def check_ranges(config: RunConfig) -> None:
             assert isinstance(item, int | float), f"{path} is no number"
             if not bounds.holds(item):
                 raise ConfigError(f"{path}: expected a value {bounds}, got {item:g}")
+
+
+def _check_pairs(config: RunConfig) -> None:
     for path in PAIRS:
         pair = _get(config, path)
         assert isinstance(pair, tuple)
         low, high = pair
         if low > high:
             raise ConfigError(f"{path}: expected [smallest, largest], got [{low:g}, {high:g}]")
-    check_segmenter(config.segmenter)
+
+
+def _check_classifier(config: RunConfig) -> None:
+    classifier = config.classifier
+    if classifier.cda.masks is not None and classifier.batch_size % 2:
+        raise ConfigError(
+            f"classifier.batch_size: half of a batch is pasted by classifier.cda, so expected an even number, "
+            f"got {classifier.batch_size}"
+        )
+    seam_names = get_args(get_type_hints(PSAConfig)["name"])
+    if classifier.method == "seam" and classifier.name not in seam_names:
+        raise ConfigError(
+            f"classifier.method: 'seam' needs classifier.name to be one of {', '.join(seam_names)}, "
+            f"got {classifier.name}"
+        )
+
+
+def _check_seeds(config: RunConfig) -> None:
+    splits, refine = config.localize.splits, config.refine
+    if not splits:
+        raise ConfigError("localize.splits: expected at least one of train, val, got an empty list")
+    if refine.background_threshold == AUTO and refine.method != "psa" and "train" not in splits:
+        raise ConfigError(
+            f"localize.splits: refine.background_threshold '{AUTO}' is chosen on the seeds of 'train', got "
+            f"{', '.join(splits)}; add it, or give a number"
+        )
+
+
+def _check_backbones(config: RunConfig) -> None:
+    """Check that `weights: classifier` has the classifier's own backbone to go into."""
     refine = config.refine
     for path, network in (("refine.irn", refine.irn), ("refine.psa", refine.psa), ("segmenter", config.segmenter)):
         used = path in ("segmenter", f"refine.{refine.method}")
@@ -178,39 +220,32 @@ def check_ranges(config: RunConfig) -> None:
                 f"{network.name} and classifier.name is {config.classifier.name}; make them equal or choose "
                 "other weights"
             )
-    irn = config.refine.irn
+
+
+def _check_refine(refine: RefineConfig) -> None:
+    irn, psa = refine.irn, refine.psa
     if irn.background > irn.foreground:
         raise ConfigError(
             f"refine.irn.background: expected at most refine.irn.foreground, {irn.foreground:g}, got {irn.background:g}"
         )
-    if config.classifier.cda.masks is not None and config.classifier.batch_size % 2:
-        raise ConfigError(
-            f"classifier.batch_size: half of a batch is pasted by classifier.cda, so expected an even number, "
-            f"got {config.classifier.batch_size}"
-        )
-    psa = config.refine.psa
     if psa.low_alpha > psa.high_alpha:
         raise ConfigError(
             f"refine.psa.low_alpha: expected at most refine.psa.high_alpha, {psa.high_alpha:g}, got {psa.low_alpha:g}"
         )
-    seam_names = get_args(get_type_hints(PSAConfig)["name"])
-    if config.classifier.method == "seam" and config.classifier.name not in seam_names:
+
+
+def _check_segmenter_inputs(config: RunConfig) -> None:
+    segmenter = config.segmenter
+    if segmenter.ignore_below > 0 and not config.refine.confidence:
         raise ConfigError(
-            f"classifier.method: 'seam' needs classifier.name to be one of {', '.join(seam_names)}, "
-            f"got {config.classifier.name}"
-        )
-    if config.segmenter.ignore_below > 0 and not config.refine.confidence:
-        raise ConfigError(
-            f"segmenter.ignore_below: {config.segmenter.ignore_below:g} needs to know how sure the masks are; set "
+            f"segmenter.ignore_below: {segmenter.ignore_below:g} needs to know how sure the masks are; set "
             "refine.confidence to true, or segmenter.ignore_below to 0"
         )
-    if config.segmenter.caffe_form and config.segmenter.weights in ("imagenet", "auto", "classifier"):
+    if segmenter.caffe_form and segmenter.weights in ("imagenet", "auto", "classifier"):
         raise ConfigError(
-            f"segmenter.caffe_form: '{config.segmenter.weights}' weights are not in Caffe's form; set it to false, or "
+            f"segmenter.caffe_form: '{segmenter.weights}' weights are not in Caffe's form; set it to false, or "
             "segmenter.weights to the path of a checkpoint that is"
         )
-    if not config.localize.splits:
-        raise ConfigError("localize.splits: expected at least one of train, val, got an empty list")
 
 
 def _get(config: RunConfig, path: str) -> object:

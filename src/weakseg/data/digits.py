@@ -37,14 +37,16 @@ SKLEARN_MAX = 16
 """The largest value of scikit-learn's pictures."""
 
 FONTS = (
-    *(
-        "DejaVuSans.ttf",
-        "DejaVuSans-Bold.ttf",
-        "DejaVuSans-Oblique.ttf",
-        "DejaVuSansMono.ttf",
-        "DejaVuSansMono-Bold.ttf",
-    ),
-    *("DejaVuSerif.ttf", "DejaVuSerif-Bold.ttf", "DejaVuSerif-Italic.ttf", "STIXGeneral.ttf", "STIXGeneralItalic.ttf"),
+    "DejaVuSans.ttf",
+    "DejaVuSans-Bold.ttf",
+    "DejaVuSans-Oblique.ttf",
+    "DejaVuSansMono.ttf",
+    "DejaVuSansMono-Bold.ttf",
+    "DejaVuSerif.ttf",
+    "DejaVuSerif-Bold.ttf",
+    "DejaVuSerif-Italic.ttf",
+    "STIXGeneral.ttf",
+    "STIXGeneralItalic.ttf",
 )
 """Fonts of `matplotlib`'s own data that are printed in."""
 
@@ -55,7 +57,7 @@ MAX_TILT_DEG, MAX_SLANT, MAX_STRETCH = 12.0, 0.2, 0.15
 """How far a printed digit is turned, sheared and stretched at most, so that no two look alike."""
 
 WRITTEN_SEED = 2021
-"""Seed of those changes: like the other sources, this one always gives the same pictures."""
+"""Seed of those changes, so that this source, like the others, does not depend on a study's seeds."""
 
 OVERSAMPLING = 4
 """A printed digit is changed at this multiple of its size and then shrunk."""
@@ -66,7 +68,7 @@ class Digits:
     """Pictures of some digits.
 
     Args:
-        source: Where they come from, for people.
+        source: What they are, for people; not where they lie.
         pictures: (N, 28, 28) uint8, bright ink on black.
         digits: (N,) uint8, the digit each shows.
     """
@@ -122,7 +124,7 @@ def load_mnist(folder: Path, digits: Sequence[int]) -> Digits:
     if pictures.shape[1:] != (DIGIT_PX, DIGIT_PX):
         found = f"{pictures.shape[1]} x {pictures.shape[2]}"
         raise DataError(f"{folder}: expected images of {DIGIT_PX} x {DIGIT_PX} pixels as MNIST has them, got {found}")
-    return _keep(f"MNIST in {folder}", pictures, labels, digits)
+    return _keep("MNIST", pictures, labels, digits, place=f"{folder}: ")
 
 
 def load_sklearn_digits(digits: Sequence[int]) -> Digits:
@@ -149,7 +151,9 @@ def load_sklearn_digits(digits: Sequence[int]) -> Digits:
 
 
 def print_digits(digits: Sequence[int]) -> Digits:
-    """Print digits in several fonts, each a little turned, sheared and stretched; always the same pictures.
+    """Print digits in several fonts, each a little turned, sheared and stretched.
+
+    The pictures are always the same, as far as the fonts (matplotlib) and their drawing (Pillow) are.
 
     Args:
         digits: The digits to print.
@@ -176,10 +180,14 @@ def _find(folder: Path, stems: Sequence[str]) -> Path:
     )
 
 
-def _keep(source: str, pictures: NDArray[np.uint8], labels: NDArray[np.uint8], digits: Sequence[int]) -> Digits:
+def _keep(
+    source: str, pictures: NDArray[np.uint8], labels: NDArray[np.uint8], digits: Sequence[int], *, place: str = ""
+) -> Digits:
     """Keep the wanted digits, which must all be there."""
     if missing := [str(digit) for digit in digits if digit not in labels]:
-        raise DataError(f"{source}: expected pictures of {', '.join(map(str, digits))}, found none of {missing[0]}")
+        raise DataError(
+            f"{place}{source}: expected pictures of {', '.join(map(str, digits))}, found none of {missing[0]}"
+        )
     wanted = np.isin(labels, list(digits))
     return Digits(source, np.ascontiguousarray(pictures[wanted]), labels[wanted])
 

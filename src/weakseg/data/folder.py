@@ -168,7 +168,8 @@ def _choose_split(
         chosen, problems = _choose_listed(samples, lists[0])
     if not chosen:
         raise DataError(
-            f"split '{split}' is empty: {len(samples)} tagged images, of which {val_fraction:.0%} are held out as 'val'"
+            f"split '{split}' is empty: {len(samples)} tagged images, of which {val_fraction:.0%} are held out as "
+            "'val'; set data.val_fraction so that both splits get some, or data.val to null for no validation"
         )
     return chosen, problems
 

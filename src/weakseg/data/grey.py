@@ -12,6 +12,9 @@ from PIL import Image
 from weakseg.data.png import WRITTEN_COMPRESSION, is_png, read_bit_depth
 from weakseg.errors import DataError, ShapeError
 
+GREY_MAX = 255
+"""What stands for 1, the largest amount."""
+
 
 def decode_grey(content: bytes) -> NDArray[np.uint8]:
     """Decode an 8-bit grey PNG.

@@ -9,11 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from weakseg.data.base import MaskReader
-from weakseg.data.grey import read_grey
+from weakseg.data.grey import GREY_MAX, read_grey
 from weakseg.errors import DataError
 from weakseg.types import IGNORE_LABEL, Sample
-
-_GREY_MAX = 255
 
 
 @dataclass(frozen=True)
@@ -54,5 +52,5 @@ class SureMasks:
                 f"{confidence.shape}; delete both files and run the stage 'refine' again"
             )
         # In numbers of the file, so that 0.8 and a stored 204 = 0.8 * 255 are a tie, which stays.
-        unsure = confidence < np.rint(self.ignore_below * _GREY_MAX)
+        unsure = confidence < np.rint(self.ignore_below * GREY_MAX)
         return np.where(unsure, np.uint8(IGNORE_LABEL), labels)

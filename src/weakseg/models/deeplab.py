@@ -113,7 +113,7 @@ class Segmenter(SegmentationNetwork):
         Returns:
             Logits (N, L, h, w) at the stride, of scale 1 first and then of the further scales in their order.
         """
-        sizes_hw = [(max(1, int(x.shape[2] * scale)), max(1, int(x.shape[3] * scale))) for scale in self.multi_scale]
+        sizes_hw = [_scale_size((x.shape[2], x.shape[3]), scale) for scale in self.multi_scale]
         views = [x, *(nn.functional.interpolate(x, size_hw, mode="bilinear") for size_hw in sizes_hw)]
         return tuple(self.aspp(self.backbone(view)) for view in views)
 
@@ -179,6 +179,15 @@ def fuse_scales(logits: Sequence[Tensor]) -> Tensor:
     for other in logits[1:]:
         fused = torch.maximum(fused, _upsample(other, (fused.shape[2], fused.shape[3])))
     return fused
+
+
+def _scale_size(size_hw: tuple[int, int], scale: float) -> tuple[int, int]:
+    """Return a scaled size, rounded down, of at least one pixel.
+
+    By torch's own functions: `int` and `max` would write the size of the traced image into an ONNX file.
+    """
+    height, width = (torch.sym_max(1, torch.sym_int(side * scale)) for side in size_hw)  # type: ignore[no-untyped-call]
+    return height, width
 
 
 def _upsample(maps: Tensor, size_hw: tuple[int, int]) -> Tensor:

@@ -46,8 +46,8 @@ def export_onnx(network: SegmentationNetwork, path: Path, info: OnnxInfo) -> flo
         the network's largest logit of the same input.
 
     Raises:
-        ArtifactError: If the network cannot be traced, the file's logits differ by more than `TOLERANCE`, or it
-            cannot be written.
+        ArtifactError: If the network cannot be traced, onnxruntime cannot run the file at every size, its logits
+            differ by more than `TOLERANCE`, or it cannot be written.
         MissingExtra: If onnx, onnxscript or onnxruntime is not installed.
     """
     missing = [name for name in ("onnx", "onnxscript", "onnxruntime") if importlib.util.find_spec(name) is None]
@@ -70,7 +70,7 @@ def export_onnx(network: SegmentationNetwork, path: Path, info: OnnxInfo) -> flo
             assert program is not None, "the exporter returns a program unless it is given a file"
             program.model.metadata_props[METADATA_KEY] = info.to_json()
             program.save(partial)
-        difference = measure_difference(network, OnnxNetwork(partial, torch.device("cpu")))
+        difference = _check(network, partial)
         if not difference <= TOLERANCE:
             raise ArtifactError(
                 f"the ONNX file differs from the network by {difference:.2g} of the largest logit, more than "
@@ -84,6 +84,16 @@ def export_onnx(network: SegmentationNetwork, path: Path, info: OnnxInfo) -> flo
     finally:
         partial.unlink(missing_ok=True)
     return difference
+
+
+def _check(network: SegmentationNetwork, path: Path) -> float:
+    """Return what `measure_difference` finds; an error of onnxruntime becomes one of the export."""
+    try:
+        return measure_difference(network, OnnxNetwork(path, torch.device("cpu")))
+    except ArtifactError as error:
+        raise ArtifactError(
+            f"this network cannot be written as ONNX for images of any size ({error}); nothing was written"
+        ) from None
 
 
 def measure_difference(network: SegmentationNetwork, file: OnnxNetwork) -> float:

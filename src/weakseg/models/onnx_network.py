@@ -164,7 +164,7 @@ def _open_session(path: Path, device: torch.device) -> InferenceSession:
         providers.insert(0, ("CUDAExecutionProvider", {"device_id": device.index or 0}))
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
-    options.log_severity_level = 3  # errors only
+    options.log_severity_level = 4  # nothing below fatal: errors arrive as exceptions, which say the same
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=providers)
     except Exception as error:  # it has no common base for what a damaged file raises

@@ -37,6 +37,11 @@ def seeded_datasets(context: Context) -> list[Dataset]:
     return datasets
 
 
+def first_missing(files: Sequence[Path]) -> Path:
+    """Return the first of an image's files that is not there, else the last: the output of `iterate_pending`."""
+    return next((path for path in files if not path.exists()), files[-1])
+
+
 def iterate_pending(
     context: Context,
     datasets: Sequence[Dataset],

@@ -10,6 +10,7 @@ from weakseg.data.base import Dataset
 from weakseg.data.masks import PngMasks
 from weakseg.ops.images import normalise
 from weakseg.pipeline.artifacts import save_mask
+from weakseg.pipeline.images import first_missing
 from weakseg.pipeline.networks import (
     describe_network,
     load_irnet,
@@ -19,7 +20,7 @@ from weakseg.pipeline.networks import (
     save_network,
     start_irnet,
 )
-from weakseg.pipeline.pseudo_masks import unfinished_file, write_pseudo_mask
+from weakseg.pipeline.pseudo_masks import pseudo_mask_files, write_pseudo_mask
 from weakseg.pipeline.runner import Context
 from weakseg.pipeline.runtime import show_progress
 from weakseg.pipeline.seeds import REFINER, iterate_seeds, require_training_seeds, resize_labels
@@ -100,9 +101,8 @@ def walk_seeds(context: Context, datasets: Sequence[Dataset]) -> None:
 
     def last_file(sample_id: str) -> Path:
         # Instances are written before the mask; where they are gone, the mask is made again as well.
-        instances = context.folder.instance(sample_id)
-        missing = config.instances and not instances.exists()
-        return instances if missing else unfinished_file(context, sample_id)
+        instances = [context.folder.instance(sample_id)] if config.instances else []
+        return first_missing([*instances, *pseudo_mask_files(context, sample_id)])
 
     for item in iterate_seeds(context, datasets, last_file, label="refining"):
         edge, displacement = irnet.infer(normalise(item.image), crop_size=config.pad_px)

@@ -13,6 +13,7 @@ from weakseg.data.grey import encode_grey
 from weakseg.data.sure_masks import SureMasks
 from weakseg.files import write_bytes
 from weakseg.pipeline.artifacts import save_mask
+from weakseg.pipeline.images import first_missing
 from weakseg.pipeline.runner import Context
 from weakseg.pipeline.saliency import find_saliency
 from weakseg.pipeline.seeds import resize_labels
@@ -56,8 +57,7 @@ def pseudo_mask_files(context: Context, sample_id: str) -> list[Path]:
 
 def unfinished_file(context: Context, sample_id: str) -> Path:
     """Name the first of these files that is missing; the mask if none is."""
-    files = pseudo_mask_files(context, sample_id)
-    return next((path for path in files if not path.exists()), files[-1])
+    return first_missing(pseudo_mask_files(context, sample_id))
 
 
 def training_masks(context: Context) -> MaskReader:

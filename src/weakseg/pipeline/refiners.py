@@ -15,7 +15,7 @@ from weakseg.pipeline.runner import Context
 from weakseg.pipeline.runtime import show_progress
 from weakseg.pipeline.saliency import announce_saliency
 from weakseg.pipeline.seeds import REFINER, iterate_seeds
-from weakseg.pipeline.threshold import settle_threshold
+from weakseg.pipeline.threshold import announce_choice, settle_threshold
 from weakseg.refine.crf import crf_marginals
 from weakseg.refine.soft_labels import score_threshold, soften
 from weakseg.train.distributed import rank, world_size
@@ -24,6 +24,7 @@ from weakseg.train.distributed import rank, world_size
 def refine_seeds(context: Context, datasets: Sequence[Dataset]) -> None:
     """Write the mask of every image that lacks one, by the recipe's method."""
     announce_saliency(context, datasets)
+    announce_choice(context)
     METHODS[context.config.refine.method](context, datasets)
 
 

@@ -36,18 +36,18 @@ FINGERPRINT_KEY = "saliency maps"
 def name_saliency_maps(context: Context) -> dict[str, JsonValue]:
     """Digest the contents of all maps for the fingerprint, since other maps give other masks.
 
-    Maps whose folder is gone by now count as those that were used.
+    Maps whose folder is gone by now count as those that were used, once all masks are made.
 
     Raises:
-        DataError: If the folder is not there and no mask was made with it before.
+        DataError: If the folder is not there and masks are still to be made with it.
     """
     folder = context.config.refine.saliency.folder
     if folder is None:
         return {}
     if not Path(folder).is_dir():
         own = read_records(context.folder).get("refine")
-        if own is None:
-            raise DataError(f"refine.saliency.folder: there is no folder {folder}")
+        if own is None or not own.finished:
+            raise DataError(f"refine.saliency.folder: there is no folder {folder}; name the one that holds <id>.png")
         return {FINGERPRINT_KEY: own.parts.get(FINGERPRINT_KEY)}
     digest = hashlib.blake2b(digest_size=DIGEST_BYTES)
     for sample_id, facts in _index_maps(context, seeded_datasets(context)).items():

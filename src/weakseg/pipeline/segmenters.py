@@ -28,6 +28,9 @@ logger = logging.getLogger("weakseg")
 NAMED_WEIGHTS = ("imagenet", "none", "auto", "classifier")
 """What `segmenter.weights` may say instead of a path."""
 
+PRETRAINED = "pretrained"
+"""What it may say besides for a network of `transformers`."""
+
 CAFFE_LAYOUTS = ("blocks", "conv2d_list")
 """Layouts whose published checkpoints descend from the DeepLab authors' files for Caffe."""
 
@@ -39,9 +42,11 @@ def require_segmenter(config: SegmenterConfig) -> None:
     """Raise at the beginning of a run what would stop it hours later, when its segmenter is built.
 
     Raises:
-        ArtifactError: If the network is to come from a folder or file that is not there.
+        ArtifactError: If the network or its weights are to come from a folder or file that is not there.
         MissingExtra: If the network is one of `transformers` and that is not installed.
     """
+    if config.weights not in (*NAMED_WEIGHTS, PRETRAINED) and not Path(config.weights).is_file():
+        raise ArtifactError(f"segmenter.weights: there is no file {config.weights}")
     found = hf_name(config.name)
     if found is None:
         return
@@ -103,7 +108,7 @@ def _start_hf(
 ) -> tuple[HFSegmenter, str]:
     """Start a network of `transformers`; `auto` falls back to random weights and warns."""
     resumed = folder.checkpoint.is_file()
-    wanted = config.weights in ("pretrained", "auto") and not resumed
+    wanted = config.weights in (PRETRAINED, "auto") and not resumed
     source = find_source(found, with_weights=wanted)
     if wanted:
         try:

@@ -24,8 +24,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from weakseg.data.grey import GREY_MAX
 from weakseg.errors import ConfigError, ShapeError
-from weakseg.refine.soft_labels import GREY_MAX, SoftMask
+from weakseg.refine.soft_labels import SoftMask
 from weakseg.types import IGNORE_LABEL
 
 Outside = Literal["ignore", "background"]

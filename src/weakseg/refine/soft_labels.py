@@ -21,11 +21,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from weakseg.data.grey import GREY_MAX
 from weakseg.errors import ConfigError, ShapeError
 from weakseg.ops.maps import FloatArray, strongest_label
-
-GREY_MAX = 255
-"""Confidence 1 in a file."""
 
 
 @dataclass(frozen=True, eq=False)

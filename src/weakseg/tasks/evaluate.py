@@ -14,7 +14,7 @@ from weakseg.data.masks import read_mask
 from weakseg.files import write_text
 from weakseg.ops.metrics import ConfusionMatrix, ThresholdSweep
 from weakseg.pipeline.artifacts import RunFolder, load_info, load_seed, save_mask
-from weakseg.pipeline.images import iterate_pending, seeded_datasets
+from weakseg.pipeline.images import first_missing, iterate_pending, seeded_datasets
 from weakseg.pipeline.networks import WEIGHTS_FROM, load_history
 from weakseg.pipeline.runner import Context, Stage
 from weakseg.pipeline.runtime import show_progress
@@ -93,13 +93,17 @@ def evaluate(context: Context) -> str:
 
 
 def predict_split(context: Context) -> None:
-    """Write the segmenter's masks of every validation image that lacks its prediction."""
+    """Write the segmenter's masks of every validation image that lacks one."""
     context.folder.predictions.mkdir(parents=True, exist_ok=True)  # the stage's output, even when it stays empty
     if context.val is None:
         return
     segmenter, _ = load_segmenter(context.folder.network("segmenter").model, context.device)
     steps = prediction_steps(context.config.evaluate)
-    for sample, image in iterate_pending(context, [context.val], context.folder.prediction, label="predicting"):
+
+    def last_file(sample_id: str) -> Path:
+        return first_missing(mask_files(context, sample_id))
+
+    for sample, image in iterate_pending(context, [context.val], last_file, label="predicting"):
         found = predict_steps(segmenter, image, steps, max_side_px=context.config.data.max_side_px)
         for path, labels in zip(mask_files(context, sample.id), found, strict=True):
             save_mask(path, labels)  # the prediction itself last

@@ -50,11 +50,12 @@ def run_recipe(config: RunConfig, out: Path, *, only: str | None = None, redo: s
 
 def absolute_paths(config: RunConfig) -> RunConfig:
     """Return the configuration with its paths made absolute, so that a run can be taken up from anywhere."""
-    data, cda = config.data, config.classifier.cda
+    data, cda, saliency = config.data, config.classifier.cda, config.refine.saliency
     return replace(
         config,
         data=replace(data, root=_absolute(data.root), tags=_absolute(data.tags)),
         classifier=replace(config.classifier, cda=replace(cda, masks=_absolute(cda.masks))),
+        refine=replace(config.refine, saliency=replace(saliency, folder=_absolute(saliency.folder))),
         segmenter=replace(config.segmenter, name=absolute_name(config.segmenter.name)),
     )
 

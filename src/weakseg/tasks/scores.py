@@ -297,7 +297,7 @@ def save_metrics(path: Path, metrics: Metrics) -> None:
 
 
 def load_metrics(path: Path) -> Metrics:
-    """Read what `save_metrics` wrote.
+    """Read what `save_metrics` wrote, now or before there were `compared`, `instances` and `ablation`.
 
     Raises:
         ArtifactError: If the file is missing or damaged.
@@ -311,10 +311,11 @@ def load_metrics(path: Path) -> Metrics:
             scores=tuple(_read(Score, entry) for entry in document["scores"]),
             curves=tuple(_read(Curve, entry) for entry in document["curves"]),
             compared=tuple(
-                ComparedSeeds(entry["iterations"], _read(Curve, entry["curve"])) for entry in document["compared"]
+                ComparedSeeds(entry["iterations"], _read(Curve, entry["curve"]))
+                for entry in document.get("compared", ())
             ),
-            instances=tuple(_read(InstanceScore, entry) for entry in document["instances"]),
-            ablation=tuple(_read(AblationScore, entry) for entry in document["ablation"]),
+            instances=tuple(_read(InstanceScore, entry) for entry in document.get("instances", ())),
+            ablation=tuple(_read(AblationScore, entry) for entry in document.get("ablation", ())),
             notes=tuple(document["notes"]),
         )
     except FileNotFoundError:

@@ -34,7 +34,7 @@ def whole_of(batch: Batch) -> Batch:
 
 
 def split_batch(batch: Batch, parts: int) -> tuple[BatchPart, ...]:
-    """Split a batch into runs of consecutive images whose numbers differ by one at most, the larger ones first.
+    """Split a batch into runs of consecutive images whose numbers differ by one at most.
 
     Args:
         batch: The whole batch, not modified and not copied.

@@ -6,6 +6,7 @@ from hypothesis.extra.numpy import arrays
 
 from weakseg.errors import ShapeError
 from weakseg.refine.threshold.choice import CANDIDATES, USUAL, choose_threshold
+from weakseg.refine.threshold.colour import colour_information
 
 NAN = float("nan")
 
@@ -34,6 +35,16 @@ def test_without_any_difference_the_usual_threshold_is_taken(scores: np.ndarray)
     choice = choose_threshold(scores, CANDIDATES)
     assert choice.threshold == USUAL
     assert not choice.is_clear
+
+
+def test_masks_without_foreground_or_background_do_not_win_by_telling_nothing() -> None:
+    """Where colours are noise, both extremes share 0 bits with them, and everything between less than that."""
+    image = np.random.default_rng(0).integers(0, 256, (24, 33, 3), dtype=np.uint8)
+    labels = [np.random.default_rng(1).random((24, 33)) < share for share in (1.0, 0.5, 0.0)]
+    scores = np.array([[colour_information(image, mask.astype(np.uint8)) for mask in labels]])
+    assert scores[0, 1] < 0 == scores[0, 0] == scores[0, 2]
+    choice = choose_threshold(scores, (0.02, 0.15, 0.5))
+    assert (choice.threshold, choice.is_clear) == (0.15, False)
 
 
 def test_the_candidates_ascend_and_hold_the_usual_one() -> None:

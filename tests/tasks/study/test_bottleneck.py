@@ -1,9 +1,10 @@
-"""The study of the bottleneck as a whole, at a size that takes seconds."""
+"""The study of the bottleneck as a whole, at a size that takes seconds; figures are drawn by slow tests alone."""
 
 from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from PIL import Image
 from weakseg.cli import main
 from weakseg.errors import ArtifactError, ConfigError, UsageError, WeaksegError
 from weakseg.tasks.study.bottleneck import study_bottleneck
+from weakseg.tasks.study.bottleneck_figure import draw_bottleneck
 from weakseg.tasks.study.bottleneck_seed import SeedFiles
 from weakseg.tasks.study.bottleneck_settings import BottleneckSettings
 from weakseg.tasks.study.study import Study, StudyFolder, StudyRequest
@@ -33,8 +35,16 @@ def make_study(root: Path, settings: BottleneckSettings = TINY, *, redo: bool = 
     return study_bottleneck(settings, StudyRequest(root, redo=redo, command="weakseg study bottleneck"))
 
 
+@pytest.fixture(scope="module", autouse=True)
+def undrawn() -> Iterator[None]:
+    """Draw nothing: a figure takes longer than all the rest."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("weakseg.tasks.study.bottleneck.draw_bottleneck", lambda figure, results, pictures: None)
+        yield
+
+
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> StudyFolder:
+def finished(tmp_path_factory: pytest.TempPathFactory, undrawn: None) -> StudyFolder:
     return make_study(tmp_path_factory.mktemp("finished")).folder
 
 
@@ -50,16 +60,15 @@ def copy_of(finished: StudyFolder, root: Path) -> StudyFolder:
 
 
 def contents(folder: StudyFolder) -> tuple[bytes, ...]:
-    return tuple(path.read_bytes() for path in (folder.csv, folder.details, folder.figure))
+    return tuple(path.read_bytes() for path in (folder.csv, folder.details))
 
 
-def test_it_writes_table_details_figure_and_record(finished: StudyFolder) -> None:
+def test_it_writes_table_details_and_record(finished: StudyFolder) -> None:
     with finished.details.open() as file:
         details = list(csv.DictReader(file))
     assert len(details) == 2 * (6 + 3 * 3)
     assert {row["measured"] for row in details} == {"layer", "RIB, GNDRP", "RIB, GAP", "final activation"}
     assert all(0 <= float(row[region]) <= 1 for row in details for region in ("digit", "marker", "background"))
-    assert np.asarray(Image.open(finished.figure)).shape[:2] == (1210, 990)
     assert "printed digits, 4 images with a marker, 1 seed" in finished.table.read_text()
     record = json.loads(finished.record.read_text())
     assert record["finished"]
@@ -73,13 +82,19 @@ def test_before_the_first_update_every_objective_sees_the_same(finished: StudyFo
         assert all(steps[1] != steps[0] for steps in twin.logits.values())
 
 
+@pytest.mark.slow
 def test_the_same_command_gives_the_same_bytes_and_lands_where_told(
     finished: StudyFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("weakseg.tasks.study.bottleneck.draw_bottleneck", draw_bottleneck)
     assert main(WORDS) == 0
     again = StudyFolder(tmp_path / "runs" / "studies" / "bottleneck")
     assert contents(again) == contents(finished)
+    assert np.asarray(Image.open(again.figure)).shape[:2] == (1210, 990)
+    drawn = again.figure.read_bytes()
+    assert main([*WORDS, "--redo"]) == 0
+    assert again.figure.read_bytes() == drawn
     assert "figure: runs/studies/bottleneck/figure.png" in capsys.readouterr().out
     assert json.loads(again.record.read_text())["command"].startswith("weakseg study bottleneck --digits=font")
 
@@ -112,11 +127,10 @@ def test_another_setting_is_refused_by_name(finished: StudyFolder, tmp_path: Pat
         make_study(tmp_path, replace(TINY, threshold=0.5))
 
 
-@pytest.mark.parametrize(("name", "what"), [("seed-0.json", "seed-0.json is missing or damaged")])
-def test_a_damaged_result_is_named(finished: StudyFolder, tmp_path: Path, name: str, what: str) -> None:
+def test_a_damaged_result_is_named(finished: StudyFolder, tmp_path: Path) -> None:
     folder = copy_of(finished, tmp_path)
-    (folder.results / name).write_text('{"sigmoid": 3}')
-    with pytest.raises(ArtifactError, match=what):
+    (folder.results / "seed-0.json").write_text('{"sigmoid": 3}')
+    with pytest.raises(ArtifactError, match=r"seed-0\.json is missing or damaged"):
         make_study(tmp_path)
 
 
@@ -136,6 +150,31 @@ def test_several_processes_are_refused(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(UsageError, match="study bottleneck runs in one process; start it without torchrun"):
         make_study(tmp_path)
+
+
+def test_the_options_default_to_what_the_settings_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[BottleneckSettings] = []
+
+    def stop(settings: BottleneckSettings, request: StudyRequest) -> Study:
+        asked.append(settings)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("weakseg.tasks.study.bottleneck.study_bottleneck", stop)
+    assert main(["study", "bottleneck"]) == 130
+    assert asked == [BottleneckSettings()]
+
+
+@pytest.mark.slow
+def test_scikit_learns_digits_go_all_the_way(tmp_path: Path) -> None:
+    study = make_study(tmp_path, replace(TINY, digits="sklearn"))
+    assert study.table.title.endswith("scikit-learn's digits, 4 images with a marker, 1 seed")
+    assert json.loads(study.folder.record.read_text())["settings"]["digits"] == "scikit-learn's digits"
+
+
+def test_another_source_of_digits_is_refused_by_name(finished: StudyFolder, tmp_path: Path) -> None:
+    copy_of(finished, tmp_path)
+    with pytest.raises(ConfigError, match="digits was printed digits, is scikit-learn's digits"):
+        make_study(tmp_path, replace(TINY, digits="sklearn"))
 
 
 @pytest.mark.parametrize(

@@ -68,7 +68,6 @@ def test_only_the_context_changes() -> None:
     ("settings", "values", "message"),
     [
         ((("data.name", "voc"),), (0.3,), "data.name: only the context of critters can be chosen, got voc"),
-        ((), (0.3, 1.5), r"--values: data\.critters\.p_context is a chance within 0\.\.1, got 1\.5"),
         ((("classifier.epochs", 3),), (0.3,), "classifier.epochs: expected an even number"),
     ],
 )
@@ -77,6 +76,12 @@ def test_what_cannot_be_is_refused_before_anything_is_written(
 ) -> None:
     with pytest.raises(ConfigError, match=message):
         make_study(tmp_path / "run", config=with_settings(CONFIG, *settings), values=values)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_chance_above_1_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"--values: data\.critters\.p_context is a chance within 0\.\.1, got 1\.5"):
+        make_study(tmp_path / "run", values=(0.3, 1.5))
     assert not (tmp_path / "run").exists()
 
 

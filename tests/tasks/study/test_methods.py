@@ -149,6 +149,7 @@ def test_the_methods_of_the_recipe_are_no_settings_of_the_study(
         ({"masks": ("none",)}, "--masks: expected some of crf, psa, irn, got 'none'"),
         ({"seeds": ()}, "--seeds: expected at least one"),
         ({"seeds": (0, -1)}, r"--seeds: expected at least one, each 0 or more, got \[0, -1\]"),
+        ({"thresholds": (1.5,)}, "--thresholds: expected values within 0..1, got 1.5"),
         ({"split": "test"}, "--split: expected one of train, val, got 'test'"),
     ],
 )
@@ -163,7 +164,8 @@ def test_a_wrong_option_is_refused_before_anything_is_written(
 @pytest.mark.parametrize(
     ("settings", "options", "message"),
     [
-        ((), {"thresholds": (1.5,)}, "--thresholds: expected values within 0..1, got 1.5"),
+        ((("classifier.name", "critter"),), {"methods": ("seam",)}, "classifier.name: expected one of .* got critter"),
+        ((("classifier.name", "critter"),), {"masks": ("psa",)}, "refine.psa.name: expected the .* own, critter"),
         ((("classifier.epochs", 3),), {"methods": ("cda",)}, "classifier.epochs: expected an even number"),
         ((("data.critters.val_images", 0),), {"split": "val"}, "--split val: the recipe has no validation split"),
         ((("data.root", "x"),), {}, "data.root: a study draws critters"),

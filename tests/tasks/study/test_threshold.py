@@ -85,6 +85,16 @@ def test_colour_chooses_as_the_stage_did(study: Study, run: Path, config: RunCon
 
 
 @pytest.mark.slow
+def test_no_more_images_are_judged_than_the_stage_looks_at(
+    run: Path, config: RunConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("weakseg.pipeline.threshold.MAX_PIXELS", 48 * 48 + 1)
+    study = make_study(with_settings(config, ("refine.method", "none")), run, "judged", images=1)
+    assert len(list((study.folder.results / "judged").iterdir())) == 2
+    assert "chosen on 2 tagged training images" in study.table.notes[0]
+
+
+@pytest.mark.slow
 def test_what_is_there_is_not_computed_again(
     study: Study, run: Path, config: RunConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -26,7 +26,8 @@ class ThresholdChoice:
         candidates: All of them, ascending.
         curve: Average of the statistic at each; None where no image defines it.
         images: Number of images.
-        is_clear: Whether any two candidates differ; if not, the usual threshold is taken.
+        is_clear: Whether any two candidates differ, and the best average is above 0; if not, the usual threshold is
+            taken.
     """
 
     threshold: float
@@ -44,8 +45,8 @@ def choose_threshold(scores: NDArray[np.float64], candidates: Sequence[float]) -
         candidates: (T,) thresholds, ascending.
 
     Returns:
-        The choice. Where all averages are equal or undefined, as for maps that are 0 everywhere, the candidate nearest
-        to 0.15.
+        The choice. Where all averages are equal or undefined, as for maps that are 0 everywhere, or none is above 0, as
+        where colours tell nothing, the candidate nearest to 0.15.
 
     Raises:
         ShapeError: If scores and candidates do not fit.
@@ -57,7 +58,7 @@ def choose_threshold(scores: NDArray[np.float64], candidates: Sequence[float]) -
     sums = np.where(defined, scores, 0).sum(axis=0)
     means = np.divide(sums, counts, out=np.full(len(candidates), np.nan), where=counts > 0)
     found = means[counts > 0]
-    is_clear = bool(found.size) and bool(found.max() > found.min())
+    is_clear = bool(found.size) and bool(found.max() > max(found.min(), 0))
     place = int(np.nanargmax(means)) if is_clear else int(np.abs(np.array(candidates) - USUAL).argmin())
     curve = tuple(None if np.isnan(mean) else round(float(mean), 6) for mean in means)
     return ThresholdChoice(float(candidates[place]), tuple(candidates), curve, len(scores), is_clear)

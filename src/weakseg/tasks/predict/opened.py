@@ -23,6 +23,7 @@ from weakseg.types import ClassSet
 ModelKind = Literal["run", "bundle", "weights", "onnx"]
 
 ONNX_SUFFIX = ".onnx"
+WEIGHTS_SUFFIX = ".safetensors"
 _DIGEST_BYTES = 16
 
 
@@ -66,7 +67,7 @@ def open_model(path: Path, *, device: str) -> OpenedModel:
         with unzipped_bundle(path) as folder:
             return replace(open_model(folder, device=device), path=path)
     weights = find_segmenter(path)
-    digest = digest_file(weights) if weights.is_file() else ""
+    digest = digest_file(weights)
     kind: ModelKind = "weights" if weights == path else "run"
     if (path / BUNDLE_FILE).is_file():
         kind = "bundle"
@@ -87,8 +88,18 @@ def _require_own_weights(file: Path, weights: Path, digest: str) -> None:
 
 
 def find_segmenter(model: Path) -> Path:
-    """Return the weights file of a run folder or bundle, or the file itself."""
+    """Return the weights file of a run folder or bundle, or the file itself.
+
+    Raises:
+        ArtifactError: If it is nothing of this kind, or a run without a trained segmenter.
+    """
     if not model.is_dir():
+        if not model.is_file() or model.suffix.lower() != WEIGHTS_SUFFIX:
+            raise ArtifactError(
+                f"{model} is no model: expected a run folder, a bundle (folder or {ZIP_SUFFIX}), the "
+                f"model{WEIGHTS_SUFFIX} of a segmenter, or an {ONNX_SUFFIX} file, "
+                f"got {'another file' if model.is_file() else 'nothing of that name'}"
+            )
         return model
     weights = RunFolder(model).network("segmenter").model
     if not weights.is_file():

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from weakseg.tasks.study.bottleneck_gradients import REGIONS
 from weakseg.tasks.study.bottleneck_settings import ACTIVATIONS, NUM_LAYERS, OBJECTIVES
 from weakseg.tasks.study.bottleneck_table import OBJECTIVE_NAMES, Results, layer_ratios, update_ratios
+from weakseg.tasks.study.figure_style import INK, style_axes
 
 if TYPE_CHECKING:  # matplotlib takes a second to import; only those who draw pay for it
     from matplotlib.axes import Axes
@@ -22,7 +23,6 @@ SIZE_IN = (9.0, 11.0)
 HEIGHTS = (1.15, 2.3, 2.6, 2.6)
 """Of its parts, in proportion."""
 
-_INK, _GRID = "#5f6673", "#d9dce2"
 _COLOURS = dict(zip(REGIONS, ("#4338ca", "#b45309", "#8a919e"), strict=True))
 _DASHES = dict(zip(ACTIVATIONS, ("-", "--"), strict=True))
 
@@ -57,7 +57,7 @@ def _show_maps(part: SubFigure, images: NDArray[np.uint8], maps: NDArray[np.uint
         for axes, gradients in zip(row[1:], found, strict=True):
             _show(axes, gradients, "inferno")
     for axes, name in zip(grid[0], ("image", *_layer_names()), strict=True):
-        axes.set_title(name, fontsize=8, color=_INK)
+        axes.set_title(name, fontsize=8, color=INK)
 
 
 def _plot_layers(part: SubFigure, results: Results) -> None:
@@ -70,9 +70,9 @@ def _plot_layers(part: SubFigure, results: Results) -> None:
             mean, spread = _mean_and_spread(ratios[:, :, at])
             axes.errorbar(places, mean, spread, color=_COLOURS[region], marker="o", markersize=4, capsize=2)
         axes.set_xticks(places, _layer_names())
-        axes.set_title(f"trained with {activation}", fontsize=9, color=_INK)
+        axes.set_title(f"trained with {activation}", fontsize=9, color=INK)
         axes.set_ylim(0, None)
-        _tidy(axes)
+        style_axes(axes, small=True)
     panels[0].set_ylabel("HGR (%)")
 
 
@@ -87,11 +87,11 @@ def _plot_updates(part: SubFigure, results: Results) -> None:
                 mean, spread = _mean_and_spread(ratios[:, :, at])
                 axes.plot(places, mean, color=_COLOURS[region], linestyle=_DASHES[activation])
                 axes.fill_between(places, mean - spread, mean + spread, color=_COLOURS[region], alpha=0.1, linewidth=0)
-        axes.set_title(OBJECTIVE_NAMES[objective], fontsize=9, color=_INK)
+        axes.set_title(OBJECTIVE_NAMES[objective], fontsize=9, color=INK)
         axes.set_xlabel("updates")
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.set_ylim(0, None)
-        _tidy(axes)
+        style_axes(axes, small=True)
     panels[0].set_ylabel("HGR (%)")
     _explain(part, panels[0])
 
@@ -112,19 +112,11 @@ def _show(axes: Axes, image: NDArray[np.uint8], colours: str) -> None:
     axes.set_yticks([])
 
 
-def _tidy(axes: Axes) -> None:
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.spines[["left", "bottom"]].set_color(_GRID)
-    axes.tick_params(length=0, labelcolor=_INK, labelsize=8)
-    axes.grid(axis="y", color=_GRID, linewidth=0.6)
-    axes.set_axisbelow(True)
-
-
 def _explain(part: SubFigure, axes: Axes) -> None:
     """Add a legend below the last part: colours are those of part (c) too."""
     for region in REGIONS:
         axes.plot([], [], color=_COLOURS[region], label=region)
     for activation in ACTIVATIONS:
-        axes.plot([], [], color=_INK, linestyle=_DASHES[activation], label=f"trained with {activation}")
+        axes.plot([], [], color=INK, linestyle=_DASHES[activation], label=f"trained with {activation}")
     handles, labels = axes.get_legend_handles_labels()
     part.legend(handles, labels, fontsize=8, frameon=False, loc="outside lower center", ncols=len(labels))

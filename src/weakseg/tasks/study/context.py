@@ -13,7 +13,7 @@ from pathlib import Path
 
 from weakseg.config.schema import RunConfig
 from weakseg.data.base import Dataset
-from weakseg.errors import ArtifactError, ConfigError
+from weakseg.errors import ArtifactError, ConfigError, UsageError
 from weakseg.files import write_json
 from weakseg.models.classifier import Classifier
 from weakseg.pipeline.inputs import open_splits
@@ -74,14 +74,14 @@ def study_context(
         Files and table.
 
     Raises:
-        UsageError: If the split or the name cannot be, or there is no seed.
-        ConfigError: If a value, a threshold or the recipe cannot be, or the study was made with other settings.
+        UsageError: If a value, a threshold, the split or the name cannot be, or there is no seed.
+        ConfigError: If the recipe cannot be, or the study was made with other settings.
     """
     if config.data.name != "critters":
         raise ConfigError(f"data.name: only the context of critters can be chosen, got {config.data.name}")
     for value in values:
         if not 0 <= value <= 1:
-            raise ConfigError(f"--values: {SETTING} is a chance within 0..1, got {value:g}")
+            raise UsageError(f"--values: {SETTING} is a chance within 0..1, got {value:g}")
     seeds = choose_seeds(seeds)
     require_split(config, split)
     folder = find_study_folder(request, default_name="context")

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from weakseg.tasks.study.context_table import METHOD_NAMES, SUBJECTS
+from weakseg.tasks.study.figure_style import style_axes
 from weakseg.tasks.study.method_runs import METHODS
-from weakseg.tasks.study.methods_figure import column_percentages, style_axes
+from weakseg.tasks.study.methods_figure import column_percentages
 from weakseg.tasks.study.table import Table
 
 if TYPE_CHECKING:  # matplotlib takes a second to import; only those who draw pay for it

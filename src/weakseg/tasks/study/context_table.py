@@ -62,7 +62,8 @@ def make_table(
             "mAP is on the validation split; free: on the same split drawn anew in contexts of mere chance",
             "oracle: the threshold that is best against the truth of the scored images, for each seed; of the CRF "
             f"among {tried}; fixed: {require_number(config.refine):g} for both",
-            "CDA's objects are cut out by CAM's masks of CRF, fixed, of the same images; updates are as many as CAM's",
+            "CDA's objects are cut out by CAM's masks of CRF, fixed, of the same images; it has half the epochs, with "
+            "twice the steps",
         ),
     )
 

@@ -12,12 +12,13 @@ one seed share their data; a run shares the finished stages of another from whic
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from weakseg.config.schema import ClassifierConfig, RunConfig, SplitName
 from weakseg.errors import ArtifactError, ConfigError
+from weakseg.models.seam import SEAM_NAMES
 from weakseg.pipeline.artifacts import RunFolder
 from weakseg.pipeline.inputs import prepare
 from weakseg.pipeline.records import read_records
@@ -83,6 +84,11 @@ def _rib(config: RunConfig) -> RunConfig:
 
 def _seam(config: RunConfig) -> RunConfig:
     plain = _plain(config)
+    if plain.classifier.name not in SEAM_NAMES:
+        raise ConfigError(
+            f"classifier.name: expected one of {', '.join(SEAM_NAMES)}, on which SEAM stands, got "
+            f"{plain.classifier.name}; leave seam out of --methods, or take one of them for all methods"
+        )
     return replace(plain, classifier=replace(plain.classifier, method="seam"))
 
 
@@ -119,6 +125,16 @@ def configure_method(config: RunConfig, name: str) -> RunConfig:
         ConfigError: If the method cannot have this recipe.
     """
     return METHODS[name].configure(config)
+
+
+def require_backbone(config: RunConfig, refinements: Sequence[str]) -> None:
+    """Raise a `ConfigError` if AffinityNet is to stand on a classifier of another kind than its own."""
+    psa, name = config.refine.psa, config.classifier.name
+    if "psa" in refinements and psa.weights == "classifier" and psa.name != name:
+        raise ConfigError(
+            f"refine.psa.name: expected the classifiers' own, {name}, since refine.psa.weights is 'classifier', got "
+            f"{psa.name}; leave psa out of --masks, or change one of the two"
+        )
 
 
 def with_seed(config: RunConfig, seed: int) -> RunConfig:

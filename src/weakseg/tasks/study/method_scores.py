@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -16,14 +16,14 @@ from weakseg.data.base import Dataset
 from weakseg.data.masks import read_mask
 from weakseg.errors import ArtifactError, DataError
 from weakseg.files import write_json
-from weakseg.ops.images import limit_side, normalise
+from weakseg.ops.images import normalise
 from weakseg.ops.maps import FloatArray
 from weakseg.ops.metrics import ConfusionMatrix, ThresholdSweep
 from weakseg.pipeline.artifacts import load_seed
 from weakseg.pipeline.images import seeded_datasets
 from weakseg.pipeline.networks import load_history, load_irnet
 from weakseg.pipeline.runner import Context
-from weakseg.pipeline.seeds import REFINER
+from weakseg.pipeline.seeds import REFINER, pair_with_seed
 from weakseg.pipeline.threshold import mask_threshold
 from weakseg.refine.irn import walked_maps
 from weakseg.tasks.scores import ThresholdChoice, number
@@ -90,20 +90,18 @@ def score_walked(context: Context, *, split: str) -> MethodScore:
         irn, dataset = context.config.refine.irn, scored_split(context, split)
         irnet, _ = load_irnet(context.folder.network(REFINER).model, context.device)
         for sample in dataset:
-            full = load_seed(context.folder.seed(sample.id))
-            image = limit_side(dataset.load_image(sample), context.config.data.max_side_px)
-            seed = replace(full, size_hw=(image.shape[0], image.shape[1]))
-            edge, _ = irnet.infer(normalise(image), crop_size=irn.pad_px)
+            item = pair_with_seed(context, sample, dataset.load_image(sample))
+            edge, _ = irnet.infer(normalise(item.image), crop_size=irn.pad_px)
             walked = walked_maps(
-                seed.strided(irnet.stride).to(edge.device),
+                item.seed.strided(irnet.stride).to(edge.device),
                 edge,
-                image_size_hw=full.size_hw,
+                image_size_hw=item.size_hw,
                 radius=irn.walk_radius,
                 beta=irn.walk_beta,
                 doublings=irn.walk_doublings,
                 seed_power=irn.seed_power,
             )
-            yield sample, walked.cpu().numpy(), seed.keys
+            yield sample, walked.cpu().numpy(), item.seed.keys
 
     return _keep_score(context, "walked", lambda: _sweep(context, split, maps()))
 

@@ -23,6 +23,7 @@ from weakseg.tasks.study.method_runs import (
     SeedRuns,
     configure_method,
     count_updates,
+    require_backbone,
     restrict_config,
     stage_seconds,
     with_seed,
@@ -87,8 +88,8 @@ def study_methods(
         Files and table.
 
     Raises:
-        UsageError: If a method, a refinement, the split or the name cannot be, or there is no seed.
-        ConfigError: If a threshold or the recipe cannot be, or the study was made with other settings.
+        UsageError: If a method, a refinement, a threshold, the split or the name cannot be, or there is no seed.
+        ConfigError: If the recipe cannot be, or the study was made with other settings.
         DataError: If no tagged image of the split has a truth mask.
     """
     chosen = choose_names("--methods", methods, METHODS)
@@ -100,6 +101,7 @@ def study_methods(
     candidates = choose_thresholds(config, thresholds)
     for name in chosen:
         configure_method(config, name)  # what is wrong is found before hours of training
+    require_backbone(config, refinements)
     plan = plan_study("methods", VERSION, config, request.command, split=split, seed=seeds[0])
     make_deterministic()
     with joined_processes(choose_device(config.runtime.device)):
@@ -203,13 +205,14 @@ def choose_thresholds(config: RunConfig, thresholds: Sequence[float]) -> tuple[f
     """Return the background thresholds of the CRF ascending, the recipe's among them.
 
     Raises:
-        ConfigError: If one is outside 0..1, or the recipe's is `auto`.
+        UsageError: If one is outside 0..1.
+        ConfigError: If the recipe's is `auto`.
     """
     own = require_number(config.refine)
     wanted = thresholds or tuple(factor * own for factor in THRESHOLD_FACTORS if factor * own <= 1)
     for threshold in wanted:
         if not 0 <= threshold <= 1:
-            raise ConfigError(f"--thresholds: expected values within 0..1, got {threshold:g}")
+            raise UsageError(f"--thresholds: expected values within 0..1, got {threshold:g}")
     return tuple(sorted({*wanted, own}))
 
 

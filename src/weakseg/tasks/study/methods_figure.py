@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from weakseg.tasks.study.figure_style import INK, style_axes
 from weakseg.tasks.study.table import Table, column_numbers
 
 if TYPE_CHECKING:  # matplotlib takes a second to import; only those who draw pay for it
@@ -14,8 +15,7 @@ if TYPE_CHECKING:  # matplotlib takes a second to import; only those who draw pa
 SIZE_IN = (10.0, 3.6)
 """Width and height of the figure."""
 
-INK, GRID = "#5f6673", "#d9dce2"
-COLOURS = {"map": "#5f6673", "seeds": "#4338ca", "crf": "#0f766e", "psa": "#b45309", "irn": "#b3261e"}
+COLOURS = {"map": INK, "seeds": "#4338ca", "crf": "#0f766e", "psa": "#b45309", "irn": "#b3261e"}
 LABELS = {"map": "mAP", "seeds": "seeds", "crf": "CRF", "psa": "PSA", "irn": "IRN"}
 
 GROUP_WIDTH = 0.7
@@ -54,15 +54,6 @@ def draw_groups(axes: Axes, table: Table, names: Sequence[str]) -> None:
             if column.name.startswith(f"{name}_seed"):
                 axes.plot(at, column_percentages(table, column.name), "o", color=COLOURS[name], markersize=3)
     style_axes(axes)
-
-
-def style_axes(axes: Axes) -> None:
-    """Give a panel the look of all studies."""
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.spines[["left", "bottom"]].set_color(GRID)
-    axes.tick_params(length=0, labelcolor=INK)
-    axes.grid(axis="y", color=GRID, linewidth=0.6)
-    axes.set_axisbelow(True)
 
 
 def column_percentages(table: Table, name: str) -> list[float]:

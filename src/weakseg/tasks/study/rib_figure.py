@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from weakseg.tasks.study.figure_style import INK, style_axes
 from weakseg.tasks.study.rib_table import CAM, STOP_REASONS
 from weakseg.tasks.study.rib_values import Sweep
 from weakseg.tasks.study.table import Table, column_numbers
@@ -22,7 +23,6 @@ MIN_SPAN_POINTS = 5.0
 """Percentage points that an axis of scores spans at least."""
 
 _DASHED = (0, (4, 2))
-_INK, _GRID = "#5f6673", "#d9dce2"
 _BLUE, _GREEN, _BROWN = "#4338ca", "#0f766e", "#b45309"
 _STOP_COLOURS = dict(zip(STOP_REASONS, ("#c7c9f2", _BROWN, _GREEN, "#b3261e"), strict=True))
 
@@ -41,7 +41,7 @@ def draw_rib(figure: Figure, table: Table, sweep: Sweep) -> None:
     _plot_column(foreground, table, "precision", label="precision", colour=_GREEN)
     _plot_column(foreground, table, "recall", label="recall", colour=_BROWN)
     for axes in (scores, foreground):
-        axes.plot([], [], color=_INK, linestyle=_DASHED, linewidth=1, label=CAM)
+        axes.plot([], [], color=INK, linestyle=_DASHED, linewidth=1, label=CAM)
         _widen(axes)
     _stack_stops(stops, table)
     scores.set_ylabel("mean IoU at the oracle threshold (%)")
@@ -52,11 +52,7 @@ def draw_rib(figure: Figure, table: Table, sweep: Sweep) -> None:
         axes.set_xticks(list(shown), [values[at] for at in shown])
         axes.set_xlim(-0.6, len(values) - 0.4)
         axes.set_xlabel(sweep.label)
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.spines[["left", "bottom"]].set_color(_GRID)
-        axes.tick_params(length=0, labelcolor=_INK)
-        axes.grid(axis="y", color=_GRID, linewidth=0.6)
-        axes.set_axisbelow(True)
+        style_axes(axes)
         axes.legend(fontsize=8, frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=4, columnspacing=1)
     figure.suptitle(table.title, fontsize=11)
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from weakseg.ops.coverage import CoverageCounts
+from weakseg.tasks.study.figure_style import INK, style_axes
 from weakseg.tasks.study.seeds_table import Layout
 from weakseg.tasks.study.table import Column, Table, column_numbers
 
@@ -21,7 +22,6 @@ PANEL_IN = (3.7, 3.2)
 
 PERCENT = (0, 100)
 
-_INK, _GRID = "#5f6673", "#d9dce2"
 _SIDES = ("#4338ca", "#b45309", "#0f766e", "#c026d3", "#65a30d", "#0284c7", "#b3261e", "#7c7f87")
 """Colours of the sides, taken in turn."""
 
@@ -66,7 +66,7 @@ def draw_seeds(figure: Figure, table: Table, layout: Layout, traces: Sequence[Tr
         _stack_errors(line[0], table, rows)
         _group_bars(line[1], table, rows, (*scores[:2], *layout.part_recalls, scores[2]))
         _group_bars(line[2], table, rows, layout.sizes)
-        line[0].set_title(f"threshold by {choice}" if traces else choice, fontsize=9, loc="left", color=_INK)
+        line[0].set_title(f"threshold by {choice}" if traces else choice, fontsize=9, loc="left", color=INK)
         line[2].set_xlabel("objects by share of the image (%)")
     for place, axes in enumerate(panels[:, 3] if traces else ()):
         # With a second line, that one shows the last of the parts, on critters the bodies.
@@ -103,7 +103,7 @@ def _stack_errors(axes: Axes, table: Table, rows: Sequence[int]) -> None:
     axes.invert_yaxis()
     axes.set_xlim(*PERCENT)
     axes.set_xlabel("share of truth and seed together (%), class mean")
-    _clean(axes, grid="x")
+    style_axes(axes, grid="x", small=True)
 
 
 def _group_bars(axes: Axes, table: Table, rows: Sequence[int], columns: Sequence[Column]) -> None:
@@ -117,7 +117,7 @@ def _group_bars(axes: Axes, table: Table, rows: Sequence[int], columns: Sequence
     axes.set_xticks(range(len(columns)), names)
     axes.set_ylim(*PERCENT)
     axes.set_ylabel("IoU (%)" if all(column.name.startswith("iou") for column in columns) else "%")
-    _clean(axes, grid="y")
+    style_axes(axes, grid="y", small=True)
 
 
 def _plot_traces(axes: Axes, traces: Sequence[Trace], part_names: Sequence[str]) -> None:
@@ -136,16 +136,8 @@ def _plot_traces(axes: Axes, traces: Sequence[Trace], part_names: Sequence[str])
     axes.set_ylabel("precision (%)")
     axes.set_xlim(*PERCENT)
     axes.set_ylim(*PERCENT)
-    axes.set_title("all thresholds, dot: oracle", fontsize=9, loc="left", color=_INK)
-    _clean(axes, grid="both")
-
-
-def _clean(axes: Axes, *, grid: Literal["x", "y", "both"]) -> None:
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.spines[["left", "bottom"]].set_color(_GRID)
-    axes.tick_params(length=0, labelcolor=_INK, labelsize=8)
-    axes.grid(axis=grid, color=_GRID, linewidth=0.6)
-    axes.set_axisbelow(True)
+    axes.set_title("all thresholds, dot: oracle", fontsize=9, loc="left", color=INK)
+    style_axes(axes, grid="both", small=True)
 
 
 def _add_legends(line: Sequence[Axes]) -> None:

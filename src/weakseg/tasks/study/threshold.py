@@ -20,7 +20,7 @@ from weakseg.pipeline.records import read_records
 from weakseg.pipeline.runner import Context
 from weakseg.pipeline.runtime import choose_device, joined_processes, make_deterministic
 from weakseg.pipeline.seeds import require_training_seeds
-from weakseg.pipeline.threshold import MAX_IMAGES, draw_tagged
+from weakseg.pipeline.threshold import choose_judges
 from weakseg.refine.threshold.choice import CANDIDATES, USUAL, choose_threshold
 from weakseg.tasks.run import absolute_paths
 from weakseg.tasks.study.study import (
@@ -80,8 +80,12 @@ def study_threshold(config: RunConfig, request: StudyRequest, *, images: int, sp
         context = prepare(absolute_paths(config), RunFolder(request.run))
         require_training_seeds(context, "the study")
         scored = _space_out(_find_split(context, split), images)
-        judged = context.train.keep(sample.id for sample in draw_tagged(context)[:MAX_IMAGES])
         plan = _plan(context, scored.split, request.command)
+        judged = context.train.keep(sample.id for sample in choose_judges(context))
+        if not judged.samples:
+            raise DataError(
+                f"{judged.name} {judged.split}: thresholds are chosen on tagged images, but no image has a tag"
+            )
         begin_study(folder, plan, redo=request.redo)
         cutter = open_cutter(context)
         classifier, _ = load_classifier(context.folder.network("classifier").model, context.device)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from weakseg.tasks.study.figure_style import INK, style_axes
 from weakseg.tasks.study.threshold_passes import CHOSEN
 from weakseg.tasks.study.threshold_table import FIXED, ORACLE, Findings, defined_curve
 
@@ -16,7 +17,6 @@ if TYPE_CHECKING:  # matplotlib takes a second to import; only those who draw pa
 SIZE_IN = (9.0, 3.4)
 """Width and height of the figure."""
 
-_INK, _GRID = "#5f6673", "#d9dce2"
 _COLOURS = ("#4338ca", "#0f766e", "#b45309", "#b3261e", "#6b7280", "#a16207", "#be185d")
 
 
@@ -28,10 +28,10 @@ def draw_threshold(figure: Figure, found: Findings) -> None:
         found: What is drawn.
     """
     truth, statistics = figure.subplots(1, 2)
-    truth.plot(found.thresholds, 100 * found.mean_iou, color=_INK, marker="o", markersize=3.5)
+    truth.plot(found.thresholds, 100 * found.mean_iou, color=INK, marker="o", markersize=3.5)
     marks = {ORACLE: found.oracle, FIXED: found.fixed, CHOSEN: found.choices[CHOSEN].threshold}
     for (name, threshold), style in zip(marks.items(), (":", "--", "-"), strict=True):
-        colour = _COLOURS[0] if name == CHOSEN else _INK
+        colour = _COLOURS[0] if name == CHOSEN else INK
         truth.axvline(threshold, color=colour, linestyle=style, linewidth=1.2, label=f"{name}, {threshold:g}")
     truth.set_ylabel(f"mean IoU on {found.split} (%)")
     for (name, choice), colour in zip(found.choices.items(), _COLOURS, strict=True):
@@ -56,9 +56,5 @@ def _tidy(axes: Axes, found: Findings) -> None:
     axes.set_xticks(ticks, [f"{value:g}" for value in ticks])
     axes.minorticks_off()
     axes.set_xlabel("background threshold")
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.spines[["left", "bottom"]].set_color(_GRID)
-    axes.tick_params(length=0, labelcolor=_INK)
-    axes.grid(axis="y", color=_GRID, linewidth=0.6)
-    axes.set_axisbelow(True)
+    style_axes(axes)
     axes.legend(fontsize=8, frameon=False, ncols=4, loc="lower center", bbox_to_anchor=(0.5, 1.0), columnspacing=1)
