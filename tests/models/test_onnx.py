@@ -1,4 +1,5 @@
 import json
+import math
 import subprocess
 import sys
 from dataclasses import replace
@@ -20,7 +21,7 @@ from weakseg.models.deeplab import build_segmenter
 from weakseg.models.hf_build import build_hf_segmenter
 from weakseg.models.hf_source import find_source
 from weakseg.models.inference import CRFSettings, label_views
-from weakseg.models.onnx_export import export_onnx, measure_difference
+from weakseg.models.onnx_export import CHECKED_SHAPES, export_onnx, measure_difference
 from weakseg.models.onnx_network import METADATA_KEY, OnnxInfo, OnnxNetwork
 from weakseg.models.predictor import TorchNetwork, Views, choose_labels, predict_views
 from weakseg.models.tiling import Tiling
@@ -239,6 +240,27 @@ def test_a_file_that_differs_from_the_network_is_not_written(
         export_onnx(other, target, INFO)
     assert [file.name for file in tmp_path.iterdir()] == ["model.onnx"]
     assert target.read_text() == "earlier"
+
+
+@pytest.mark.parametrize("place", range(len(CHECKED_SHAPES)))
+def test_an_undefined_logit_is_no_small_difference(path: Path, monkeypatch: pytest.MonkeyPatch, place: int) -> None:
+    file, run = OnnxNetwork(path, CPU), OnnxNetwork.__call__
+
+    def run_badly(network: OnnxNetwork, batch: Tensor) -> Tensor:
+        logits = run(network, batch)
+        return logits.fill_(math.nan) if batch.shape == CHECKED_SHAPES[place] else logits
+
+    monkeypatch.setattr(OnnxNetwork, "__call__", run_badly)
+    assert math.isnan(measure_difference(make_segmenter(), file))
+
+
+def test_logits_of_zero_are_compared_too(path: Path) -> None:
+    silent = make_segmenter()
+    with torch.no_grad():
+        for parameter in silent.head_parameters():
+            parameter.zero_()
+    assert measure_difference(silent, OnnxNetwork(path, CPU)) > 1
+    assert measure_difference(silent, silent) == 0  # type: ignore[arg-type]
 
 
 def test_modes_are_left_as_they_are(path: Path) -> None:

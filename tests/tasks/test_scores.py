@@ -183,7 +183,7 @@ def test_missing_metrics_name_the_stage_that_makes_them(tmp_path: Path) -> None:
     "change",
     [
         lambda document: document.pop("notes"),
-        lambda document: document.pop("instances"),
+        lambda document: document.update(instances=None),
         lambda document: document["instances"][0].pop("support"),
         lambda document: document["scores"][0].pop("iou"),
         lambda document: document["scores"][0].update(extra=1),

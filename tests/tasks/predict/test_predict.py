@@ -370,8 +370,17 @@ def test_a_run_that_is_not_finished_says_how_to_finish_it(tmp_path: Path) -> Non
     photo = write_photo(tmp_path / "a.jpg")
     with pytest.raises(ArtifactError, match=f"{tmp_path} has no trained segmenter; finish the run with 'weakseg run"):
         predict(tmp_path, [photo], tmp_path / "out")
-    with pytest.raises(ArtifactError, match="expected a safetensors file at gone/model"):
-        predict(Path("gone/model.safetensors"), [photo], tmp_path / "out")
+
+
+def test_what_is_no_model_is_named_and_left_alone(tmp_path: Path) -> None:
+    """An image in the place of the model is most likely one of the images: nobody is told to delete it."""
+    photo = write_photo(tmp_path / "a.jpg")
+    missing = Path("gone/model.safetensors")
+    for model, found in ((photo, "another file"), (missing, "nothing of that name"), (Path("b.zip"), "nothing of")):
+        with pytest.raises(
+            ArtifactError, match=rf"{model} is no model: expected a run folder, a bundle .* got {found}"
+        ):
+            predict(model, [photo], tmp_path / "out")
 
 
 def test_a_classifier_is_no_segmenter(tmp_path: Path) -> None:
