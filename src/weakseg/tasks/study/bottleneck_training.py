@@ -26,8 +26,8 @@ NUM_CLASSES = len(MARKED_DIGITS)
 BATCH_SIZE = 32
 
 PEAK_RATE, PEAK_RATE_WITHOUT_NORM = 0.1, 3e-3
-"""Highest learning rate of the one-cycle schedule: of SGD, and of AdamW without batch norms. SGD at 0.02 left nine of ten
-trainings without them at chance (scikit-learn's digits, 12 epochs)."""
+"""Highest learning rate of the one-cycle schedule: of SGD, and of AdamW without batch norms. SGD at 0.02 left nine of
+ten trainings without them at chance (scikit-learn's digits, 12 epochs)."""
 
 MOMENTUM, WEIGHT_DECAY, WARMUP_SHARE = 0.9, 1e-4, 0.25
 
