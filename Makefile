@@ -23,11 +23,13 @@ lint: setup
 	$(RUN)/mypy
 
 # Two processes with one thread each: most tests are too small for more threads.
+PYTEST := OMP_NUM_THREADS=1 $(RUN)/pytest -n 2
+
 unit: setup
-	OMP_NUM_THREADS=1 $(RUN)/pytest -m "not slow" -n 2
+	$(PYTEST) -m "not slow"
 
 test: lint
-	$(RUN)/pytest
+	$(PYTEST)
 
 bench: setup
 	@for file in benchmarks/*.py; do echo "== $$file"; $(RUN)/python $$file || exit 1; done
