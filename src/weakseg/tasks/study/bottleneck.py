@@ -9,6 +9,10 @@ and rises again while RIB adapts the classifier. `docs/study_bottleneck.md` tell
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
 
 from weakseg.data.digits import Digits, open_digits
 from weakseg.data.marked_digits import MARKED_DIGITS
@@ -56,9 +60,10 @@ def study_bottleneck(settings: BottleneckSettings, request: StudyRequest) -> Stu
     plan = StudyPlan(NAME, VERSION, request.command, settings.seeds[0], _list_settings(settings, digits))
     begin_study(folder, plan, redo=request.redo)
     files = {seed: SeedFiles(folder.results, seed) for seed in settings.seeds}
-    for own in files.values():
-        if not own.record.is_file():
-            run_seed(own, digits, settings)
+    with _one_thread():
+        for own in files.values():
+            if not own.record.is_file():
+                run_seed(own, digits, settings)
     results = {seed: own.load() for seed, own in files.items()}
     pictures = files[settings.seeds[0]].load_pictures()
     return finish_study(
@@ -69,6 +74,17 @@ def study_bottleneck(settings: BottleneckSettings, request: StudyRequest) -> Stu
         size_in=SIZE_IN,
         details=make_details(results),
     )
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Compute on one thread: layers this small lose by more, and numbers do not depend on how many cores there are."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _list_settings(settings: BottleneckSettings, digits: Digits) -> dict[str, JsonValue]:
