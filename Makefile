@@ -1,5 +1,5 @@
 # Every target sets up .venv by itself; the second time that takes no time.
-.PHONY: demo test unit lint bench clean help setup
+.PHONY: demo test unit lint explore bench clean help setup
 
 RUN := .venv/bin
 
@@ -8,6 +8,7 @@ help:
 	@echo "make test    lint, types and all tests, as CI runs them"
 	@echo "make unit    the quick tests only"
 	@echo "make lint    ruff and mypy"
+	@echo "make explore the property tests on ten times new examples; for developers, not for CI"
 	@echo "make bench   speed and memory against literal baselines"
 	@echo "make clean   remove .venv, caches and runs/demo"
 
@@ -30,6 +31,9 @@ unit: setup
 
 test: lint
 	$(PYTEST)
+
+explore: setup
+	@for turn in 1 2 3 4 5 6 7 8 9 10; do $(PYTEST) -q -m hypothesis --hypothesis-profile explore || exit 1; done
 
 bench: setup
 	@for file in benchmarks/*.py; do echo "== $$file"; $(RUN)/python $$file || exit 1; done
