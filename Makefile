@@ -1,5 +1,5 @@
 # Every target sets up .venv by itself; the second time that takes no time.
-.PHONY: demo test unit lint explore bench clean help setup
+.PHONY: demo test unit lint explore bench gpu clean help setup
 
 RUN := .venv/bin
 
@@ -10,6 +10,7 @@ help:
 	@echo "make lint    ruff and mypy"
 	@echo "make explore the property tests on ten times new examples; for developers, not for CI"
 	@echo "make bench   speed and memory against literal baselines"
+	@echo "make gpu     the same tensor code on a CUDA device, compared with the CPU"
 	@echo "make clean   remove .venv, caches and runs/demo"
 
 setup:
@@ -37,6 +38,9 @@ explore: setup
 
 bench: setup
 	@for file in benchmarks/*.py; do echo "== $$file"; $(RUN)/python $$file || exit 1; done
+
+gpu: setup
+	$(RUN)/python -m tests.device.on_gpu
 
 clean:
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis dist runs/demo

@@ -69,7 +69,7 @@ def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
         (["localize", "demo", "--method=rib"], 1, "stage 'localize' needs the finished stage 'classify'"),
         (["classify", "demo", "--method", "rib"], 2, "unknown argument '--method'"),
         (["export"], 2, "the following arguments are required: run"),
-        (["export", "nowhere"], 2, "the following arguments are required: to"),
+        (["export", "nowhere"], 2, "the following arguments are required: --to; see"),
         (
             ["export", "nowhere", "--to", "pascal"],
             2,
@@ -82,7 +82,7 @@ def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
         ),
         (["export", "nowhere", "--to", "voc"], 1, "nowhere is no run folder: expected a recipe.yaml in it"),
         (["study", "rbi", "demo"], 2, "unknown study 'rbi'; did you mean 'rib'?"),
-        (["study", "rib", "demo"], 2, "the following arguments are required: over"),
+        (["study", "rib", "demo"], 2, "the following arguments are required: --over; see"),
         (
             ["study", "rib", "demo", "--over", "depth"],
             2,
@@ -103,7 +103,7 @@ def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
             2,
             "--thresholds: expected values within 0..1, got 2",
         ),
-        (["study", "methods", "methods_critters", "--seeds", "-1"], 2, "--seeds: expected at least one, each 0 or"),
+        (["study", "methods", "methods_critters", "--seeds", "-1"], 2, "--seeds: expected one or more whole numbers"),
         (["study", "methods", "methods_critters", "--seeds", "0", "x"], 2, "--seeds: expected a whole number, got x"),
         (["study", "bottleneck", "--train-images", "1.5"], 2, "--train-images: expected a whole number, got 1.5"),
         (["study", "seeds", "nowhere", "--sizes", "0.1", "nan"], 2, "--sizes: expected a number, got nan"),

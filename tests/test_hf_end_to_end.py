@@ -54,7 +54,7 @@ def test_a_segformer_goes_through_every_stage_and_a_killed_training_ends_with_th
             main([*words, "--out", two, "--redo", "segment"])
     network.rename(tmp_path / "network" / "moved.json")
     assert main([*words, "--out", two]) == 1, "the configuration is needed to go on"
-    assert "segmenter.name: there is no file or folder network/config.json" in capsys.readouterr().err
+    assert f"segmenter.name: there is no file or folder {network}" in capsys.readouterr().err
     (tmp_path / "network" / "moved.json").rename(network)
     assert main([*words, "--out", two]) == 0
     for name in ("segmenter/model.safetensors", "segmenter/history.json"):

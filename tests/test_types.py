@@ -180,6 +180,9 @@ def test_seeds_lie_between_zero_and_one(height: int, width: int, seed: int) -> N
         ((0,), (torch.zeros(2, 1, 1),), r"expected float32 maps \(1, h, w\), got torch.float32 \(2, 1, 1\)"),
         ((0,), (torch.zeros(1, 1),), r"got torch.float32 \(1, 1\)"),
         ((0,), (torch.zeros(1, 1, 1).double(),), "got torch.float64"),
+        ((0,), (torch.zeros(1, 0, 1),), r"expected float32 maps \(1, h, w\), got torch.float32 \(1, 0, 1\)"),
+        ((-1,), (torch.zeros(1, 1, 1),), r"class indices in 0\.\.253, got \(-1,\)"),
+        ((254,), (torch.zeros(1, 1, 1),), r"class indices in 0\.\.253, got \(254,\)"),
     ],
 )
 def test_maps_that_do_not_fit_their_keys_are_refused(
@@ -187,6 +190,17 @@ def test_maps_that_do_not_fit_their_keys_are_refused(
 ) -> None:
     with pytest.raises(ShapeError, match=message):
         ScoreMaps(keys=keys, scales=scales, size_hw=(4, 4))
+
+
+def test_image_without_a_pixel_has_no_maps() -> None:
+    with pytest.raises(ShapeError, match="at least 1 x 1 px, got 0 x 4"):
+        make_maps(torch.zeros(1, 1, 1), size_hw=(0, 4))
+
+
+@pytest.mark.parametrize("stride_px", [0, -4])
+def test_stride_below_one_is_refused(stride_px: int) -> None:
+    with pytest.raises(ShapeError, match=f"stride_px: expected 1 or more, got {stride_px}"):
+        make_maps(torch.zeros(1, 1, 1), size_hw=(4, 4)).strided(stride_px)
 
 
 @pytest.mark.parametrize("value", [PETS, make_maps(torch.zeros(1, 1, 1), size_hw=(2, 2)), make_sample()])

@@ -95,6 +95,9 @@ def parse_words(parser: ArgumentParser, words: Sequence[str]) -> Namespace | Non
             raise UsageError(f"unknown argument '{option.group(1)}'; {nearest(option.group(1), known)}") from None
         if wrong := _find_wrong_value(parser, text):
             raise UsageError(wrong) from None
+        if missing := re.search(r"the following arguments are required: (\w+)", text):
+            named = [a.option_strings[0] for a in parser._actions if a.option_strings and a.dest == missing.group(1)]
+            text = f"{text[: missing.start(1)]}{(named or [missing.group(1)])[0]}{text[missing.end(1) :]}"
         if "required" in text or ("expected" in text and text.startswith("argument ")):
             raise UsageError(f"{text}; see '{parser.prog} --help'") from None
         raise explain(error) from None

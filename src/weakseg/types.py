@@ -144,7 +144,8 @@ class ScoreMaps:
         size_hw: (height, width) of the image in pixels.
 
     Raises:
-        ShapeError: If the number of maps is not the number of keys or a dtype is not float32.
+        ShapeError: If the number of maps is not the number of keys, a key is not in 0..253, a dtype is not float32, or
+            a map or the image has no pixel.
     """
 
     keys: tuple[int, ...]
@@ -156,8 +157,12 @@ class ScoreMaps:
             raise ShapeError("score maps need at least one scale, got none")
         if list(self.keys) != sorted(set(self.keys)):
             raise ShapeError(f"keys must ascend without repeats, got {self.keys}")
+        if any(not 0 <= key < MAX_CLASSES for key in self.keys):
+            raise ShapeError(f"keys are class indices in 0..{MAX_CLASSES - 1}, got {self.keys}")
+        if min(self.size_hw) < 1:
+            raise ShapeError(f"expected an image of at least 1 x 1 px, got {self.size_hw[0]} x {self.size_hw[1]}")
         for maps in self.scales:
-            if maps.ndim != 3 or maps.shape[0] != len(self.keys) or maps.dtype != torch.float32:
+            if maps.ndim != 3 or maps.shape[0] != len(self.keys) or maps.dtype != torch.float32 or 0 in maps.shape[1:]:
                 raise ShapeError(
                     f"expected float32 maps ({len(self.keys)}, h, w), got {maps.dtype} {tuple(maps.shape)}"
                 )
@@ -167,7 +172,12 @@ class ScoreMaps:
 
         Returns:
             (K, ceil(H / stride_px), ceil(W / stride_px)) float32 in 0..1, each map divided by (its maximum + 1e-5).
+
+        Raises:
+            ShapeError: If the stride is below 1.
         """
+        if stride_px < 1:
+            raise ShapeError(f"stride_px: expected 1 or more, got {stride_px}")
         height, width = self.size_hw
         return _normalise(self._summed((math.ceil(height / stride_px), math.ceil(width / stride_px))))
 

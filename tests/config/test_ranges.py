@@ -3,8 +3,10 @@ import typing
 
 import pytest
 
+from weakseg.config.load import build_config
 from weakseg.config.ranges import RANGES, Range
 from weakseg.config.schema import RunConfig
+from weakseg.errors import ConfigError
 
 
 def numeric_settings(section: type, prefix: str = "") -> list[str]:
@@ -44,3 +46,20 @@ def test_bounds_say_themselves() -> None:
         "at least 1",
         "at most 3",
     ]
+
+
+@pytest.mark.parametrize("method", ["irn", "psa"])
+def test_a_walk_without_affinities_is_refused_before_any_stage_runs(method: str) -> None:
+    with pytest.raises(ConfigError, match=rf"refine\.{method}\.walk_beta: expected a value at least 0\.01, got 0"):
+        build_config({}, (f"--refine.{method}.walk_beta=0",))
+
+
+@pytest.mark.parametrize(("method", "smallest_px"), [("irn", 73), ("psa", 65)])
+def test_crops_too_small_for_pairs_are_refused_before_any_stage_runs(method: str, smallest_px: int) -> None:
+    """Radius 10 takes 19 cells of 4 px, radius 5 takes 9 cells of 8 px."""
+    crop, random_start = f"--refine.{method}.augment.crop_px", f"--refine.{method}.weights=none"
+    build_config({}, ("--refine.method", method, random_start, f"{crop}={smallest_px}"))
+    build_config({}, ("--refine.method", "crf", f"{crop}=32"))
+    expected = rf"refine\.{method}\.augment\.crop_px: .* expected at least {smallest_px}, got {smallest_px - 1}"
+    with pytest.raises(ConfigError, match=expected):
+        build_config({}, ("--refine.method", method, random_start, f"{crop}={smallest_px - 1}"))

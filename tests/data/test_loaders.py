@@ -91,6 +91,11 @@ def test_a_batch_that_does_not_divide_over_the_processes_is_refused() -> None:
         order_batches(100, batch_size=16, seed=0, epoch=0, world_size=3)
 
 
+def test_an_empty_batch_is_refused() -> None:
+    with pytest.raises(ConfigError, match="batch_size: expected at least 1 image, got 0"):
+        order_batches(5, batch_size=0, seed=0, epoch=0)
+
+
 def test_fewer_images_than_processes_are_refused() -> None:
     with pytest.raises(ConfigError, match="3 images cannot be shared by 4 processes; start fewer"):
         order_batches(3, batch_size=16, seed=0, epoch=0, world_size=4)

@@ -8,6 +8,7 @@ from PIL import Image
 from weakseg.data.base import Dataset
 from weakseg.data.partners import PartnerIndex, PartnerMode, PartnerSource
 from weakseg.data.transforms import Augmentation
+from weakseg.errors import ConfigError
 from weakseg.types import ClassSet, Sample
 
 AUGMENTATION = Augmentation(long_side_px=(12, 20), crop_px=16, flip=True, colour=0.0)
@@ -112,3 +113,23 @@ def test_a_pooled_image_costs_few_new_crops(tmp_path: Path, monkeypatch: pytest.
         list(source.draw(1, (0,)))
     assert first <= 22  # ten batches of two and the two of the next image
     assert len(decoded) - first <= 2
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"mode": "pool"}, "mode of partners: expected one of fresh, pooled, got 'pool'"),
+        ({"batch_size": -1}, "expected a batch_size of at least 0, .* got -1, 3 and 2"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(tmp_path: Path, options: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        open_source(make_dataset(tmp_path), **({"mode": "fresh"} | options))
+
+
+@pytest.mark.parametrize("mode", ["fresh", "pooled"])
+def test_batches_may_be_empty_by_request(tmp_path: Path, mode: PartnerMode) -> None:
+    with open_source(make_dataset(tmp_path), mode, batch_size=0) as source:
+        assert [(tuple(images.shape), tuple(tags.shape)) for images, tags in source.draw(0, (0,))] == [
+            ((0, 3, 16, 16), (0, 3))
+        ] * 3

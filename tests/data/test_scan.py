@@ -38,7 +38,7 @@ def test_formats_that_are_not_read_are_counted_by_suffix(tmp_path: Path) -> None
         (tmp_path / name).touch()
     messages = [problem.message for problem in find_images(tmp_path).problems]
     assert len(messages) == 2
-    assert "1 files end in .gif" in messages[0]
+    assert "1 file ends in .gif, which is not read; convert it to" in messages[0]
     assert "2 files end in .heic" in messages[1]
 
 

@@ -59,6 +59,35 @@ def test_rows_that_cannot_be_read_are_named_by_their_line(tmp_path: Path) -> Non
     assert "got 3 fields: b,cat,dog" in table.problems[0].message
 
 
+def test_a_table_of_excel_has_semicolons_and_tags_in_every_further_column(tmp_path: Path) -> None:
+    table = read_csv(tmp_path, '\ufeffImage;Tags;;\r\na.jpg;"cat;dog"  ;;\r\nb.jpg;cat;?dog;\r\nc.jpg;;;\r\n')
+    assert table.entries == {
+        "a.jpg": absent_but("cat", "dog"),
+        "b.jpg": absent_but("cat", unknown=("dog",)),
+        "c.jpg": absent_but(),
+    }
+    assert table.problems == ()
+
+
+def test_rows_may_be_padded_by_empty_cells(tmp_path: Path) -> None:
+    table = read_csv(tmp_path, "image,tags,,\na,cat,,\nb,,,\n,,,\nc,cat,,dog\n")
+    assert table.entries == {"a": absent_but("cat"), "b": absent_but()}
+    assert [problem.where for problem in table.problems] == ["tags.csv, line 5"]
+
+
+def test_a_row_without_a_separator_is_named(tmp_path: Path) -> None:
+    table = read_csv(tmp_path, "image;tags\na.jpg\n;cat\n")
+    assert table.entries == {}
+    assert [problem.kind for problem in table.problems] == ["bad-row", "bad-row"]
+    assert "expected 'image;tag;tag', got 1 field: a.jpg; left out" in table.problems[0].message
+
+
+def test_a_comma_within_a_tag_is_pointed_out_where_it_may_part_two(tmp_path: Path) -> None:
+    table = read_csv(tmp_path, 'image;tags\na;cat, dog\nb;dog\nc;"fox, red"\n')
+    assert table.names == ("cat, dog", "dog", "fox, red")
+    assert [(p.kind, p.message.split(":")[0]) for p in table.problems] == [("comma-in-tag", "'cat, dog'")]
+
+
 def test_spellings_that_differ_by_case_are_pointed_out(tmp_path: Path) -> None:
     table = read_csv(tmp_path, "image,tags\na,cat\nb,Cat\nc,dog\n")
     assert table.names == ("Cat", "cat", "dog")
@@ -70,7 +99,7 @@ def test_spellings_that_differ_by_case_are_pointed_out(tmp_path: Path) -> None:
     [
         ("", "line 1: expected the header 'image,tags', got ''"),
         ("a.jpg,cat\n", "line 1: expected the header 'image,tags', got 'a.jpg,cat'"),
-        ("image;tags\na;cat\n", "columns are separated by ','"),
+        ("Bild;Tags\na;cat\n", "expected the header 'image;tags', got 'Bild;Tags'; write it as the first line"),
         ("image,tags,note\n", "got 'image,tags,note'"),
         ('image,tags\na,cat\nb,"' + "x" * 140_000, r"line \d: not a CSV file \(field larger"),
     ],

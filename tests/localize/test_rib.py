@@ -449,6 +449,14 @@ def test_partners_of_another_shape_are_refused(
         adapt(classifier, image, TAGS, [(torch.zeros(images_shape), torch.zeros(tags_shape))])
 
 
+def test_partners_must_be_normalised_and_tagged_with_0_and_1(classifier: Classifier, image: NDArray[np.uint8]) -> None:
+    images, tags = draw_partners(1)[0]
+    with pytest.raises(ShapeError, match=r"normalised float images of partners, got torch.uint8 in iteration 1"):
+        adapt(classifier, image, TAGS, [(images.to(torch.uint8), tags)])
+    with pytest.raises(ShapeError, match=r"tags of partners are 0 or 1, got values \[0.0, 255.0\] in iteration 1"):
+        adapt(classifier, image, TAGS, [(images, 255 * tags)])
+
+
 def test_tags_and_images_of_another_shape_are_refused(classifier: Classifier, image: NDArray[np.uint8]) -> None:
     with pytest.raises(ShapeError, match=r"expected tags of shape \(3,\)"):
         adapt(classifier, image, np.ones(4), [])

@@ -1,14 +1,19 @@
 """What every backbone must hold to as a classifier, as a segmenter and under IRNet, whatever its name."""
 
 import math
+import re
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 import torch
 
+from weakseg.errors import ShapeError
+from weakseg.models.affinitynet import build_affinitynet
 from weakseg.models.classifier import CLASSIFIER_NAMES, Classifier, build_classifier
 from weakseg.models.deeplab import SEGMENTER_NAMES, EveryScale, Segmenter, build_segmenter
 from weakseg.models.irnet import IRNET_NAMES, IRNet, build_irnet
+from weakseg.models.seam import build_seam
 
 NUM_CLASSES = 3
 SIZE_HW = (19, 27)
@@ -42,6 +47,36 @@ def images() -> Iterator[torch.Tensor]:
     before = images.clone()
     yield images
     assert torch.equal(images, before), "the network modified its input"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        torch.zeros(3, 19, 27),
+        torch.zeros(1, 4, 19, 27),
+        torch.zeros(1, 3, 0, 27),
+        torch.zeros(1, 3, 19, 27, dtype=torch.uint8),
+    ],
+    ids=lambda wrong: f"{wrong.dtype}{tuple(wrong.shape)}",
+)
+def test_what_is_no_batch_of_normalised_images_is_refused(wrong: torch.Tensor) -> None:
+    networks = (
+        build_classifier("critter", num_classes=1, freeze_trunk=True, fixed_norm=True),
+        build_seam("critter38", num_classes=1, freeze_trunk=True, fixed_norm=True).maps,
+        build_affinitynet("critter38", freeze_trunk=True, fixed_norm=True),
+        build_segmenter("critter", num_labels=2, aspp_rates=(1,), fixed_norm=True),
+        build_irnet("critter"),
+        partial(build_irnet("critter").look, crop_size=None),
+    )
+    message = f"expected normalised images (N, 3, H, W) float of at least 1 x 1 px, got {wrong.dtype} "
+    for network in networks:
+        with pytest.raises(ShapeError, match=re.escape(message)):
+            network(wrong)
+
+
+def test_a_batch_of_no_images_has_no_logits() -> None:
+    classifier = build_classifier("critter", num_classes=2, freeze_trunk=True, fixed_norm=True)
+    assert classifier(torch.zeros(0, 3, 8, 8)).shape == (0, 2)
 
 
 def test_score_maps_cover_the_image_at_the_stride_and_logits_are_their_mean(

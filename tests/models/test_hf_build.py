@@ -7,6 +7,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -17,6 +18,7 @@ from weakseg.files import JsonValue
 from weakseg.models.hf_build import build_hf_segmenter, rebuild_hf_segmenter
 from weakseg.models.hf_segmenter import HFSegmenter
 from weakseg.models.hf_source import InputFormat, NetworkSource
+from weakseg.models.inference import predict_probabilities
 
 NAMES = ("background", "cat", "dog", "fox")
 SIZE_HW = (45, 70)
@@ -273,3 +275,19 @@ def test_other_families_label_every_size_learn_and_are_rebuilt(family: str, tmp_
     again.load_state_dict(segmenter.state_dict())
     with torch.no_grad():
         assert torch.equal(again.eval()(images), segmenter.eval()(images))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("size_hw", [(1, 1), (7, 13), (31, 33), (20, 200)])
+def test_every_family_labels_tiny_images_and_learns_from_two_of_them(
+    family: str, size_hw: tuple[int, int], tmp_path: Path
+) -> None:
+    segmenter = build(write_config(tmp_path / "config.json", FAMILIES[family]))
+    images = torch.randn(2, 3, *size_hw, generator=torch.Generator().manual_seed(0))
+    logits = segmenter(images)
+    assert logits.shape == (2, 4, *(-(-side // segmenter.stride) for side in size_hw))
+    assert logits.isfinite().all()
+    logits.square().mean().backward()
+    probabilities = predict_probabilities(segmenter.eval(), np.zeros((*size_hw, 3), np.uint8), scales=(1.0, 0.5))
+    assert probabilities.shape == (4, *size_hw)

@@ -101,6 +101,56 @@ def test_a_network_for_squares_sees_squares() -> None:
     assert segmenter.network.seen[-1].shape == (1, 3, 96, 96)
 
 
+@pytest.mark.parametrize("size_hw", [(1, 1), (7, 13), (31, 33), (32, 200), (200, 20)])
+@pytest.mark.parametrize("square", [False, True])
+def test_images_too_small_for_a_network_are_continued_to_its_least_size(size_hw: tuple[int, int], square: bool) -> None:
+    def least_64(height: int, width: int) -> tuple[int, int]:
+        if min(height, width) < 64:
+            raise RuntimeError("kernel size can't be greater than input size")
+        if square and height != width:
+            raise RuntimeError("not square")
+        return height // 2, width // 2
+
+    segmenter = wrap(Resized(least_64)).eval()
+    height, width = size_hw
+    assert segmenter(torch.randn(1, 3, height, width)).shape == (1, 4, math.ceil(height / 2), math.ceil(width / 2))
+    (*_, seen) = segmenter.network.seen
+    needed_hw = (224 if height == 200 else 64, 224 if width == 200 else 64)
+    assert seen.shape[2:] == ((max(needed_hw),) * 2 if square else needed_hw)
+
+
+def test_a_size_at_which_the_stride_is_another_is_too_small() -> None:
+    def other_below_64(height: int, width: int) -> tuple[int, int]:
+        return (height // 4, width // 4) if min(height, width) >= 64 else (height // 2, width // 2)
+
+    assert probe_geometry(Resized(other_below_64), num_labels=4) == Geometry(square=False, stride=4, least_px=64)
+
+
+def test_a_single_image_too_few_to_learn_from_is_told_by_the_setting(images: Tensor) -> None:
+    network = Standin()
+    network.head.insert(0, nn.AdaptiveAvgPool2d(1))
+    network.head.append(nn.Upsample(size=(24, 16), mode="nearest"))
+    segmenter = wrap()
+    segmenter.network = network
+    segmenter.train()
+    segmenter(images)
+    with pytest.raises(
+        ConfigError, match=r"^segmenter\.batch_size: Standin .* two images at once or more, got 1; raise"
+    ):
+        segmenter(images[:1])
+    segmenter.eval()(images[:1])
+
+
+def test_other_complaints_of_a_network_are_passed_on(images: Tensor) -> None:
+    def fail(height: int, width: int) -> tuple[int, int]:
+        raise ValueError("something else")
+
+    segmenter = wrap()
+    segmenter.network = Resized(fail)
+    with pytest.raises(ValueError, match="something else"):
+        segmenter(images)
+
+
 @pytest.mark.parametrize(
     ("answer", "problem"),
     [

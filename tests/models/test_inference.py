@@ -128,6 +128,27 @@ def test_an_array_that_is_no_image_is_refused() -> None:
         predict_labels(make_segmenter(), np.zeros((5, 5), np.uint8))
 
 
+def test_an_image_is_looked_at_at_one_scale_at_least() -> None:
+    for predict in (predict_labels, predict_probabilities):
+        with pytest.raises(ShapeError, match="scales: an image is looked at at one scale or more, got none"):
+            predict(make_segmenter(), make_image(), scales=())
+
+
+@pytest.mark.parametrize("allowed", [(), (3,), (-1, 0)])
+def test_allowed_labels_that_there_are_not_are_refused(allowed: tuple[int, ...]) -> None:
+    with pytest.raises(ShapeError, match=r"allowed: expected one or more of the labels 0\.\.2, got \["):
+        label_views([torch.ones(3, 2, 3) / 3], make_image(5, 7), (5, 7), crf=None, allowed=allowed)
+
+
+@pytest.mark.parametrize("place", [0, 2])
+@pytest.mark.parametrize("crf", [None, CRFSettings()])
+def test_a_network_that_diverged_labels_nothing(place: int, crf: CRFSettings | None) -> None:
+    view = torch.ones(3, 2, 3) / 3
+    view[place, 1, 1] = torch.nan
+    with pytest.raises(ShapeError, match="probabilities hold NaN; did its training diverge"):
+        label_views([view], make_image(5, 7), (5, 7), crf=crf)
+
+
 def test_probabilities_are_those_of_the_labels_at_full_size() -> None:
     segmenter, image = make_segmenter(), make_image()
     before = image.copy()

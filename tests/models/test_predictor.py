@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from tests.tiny import make_segmenter
-from weakseg.errors import ShapeError
+from weakseg.errors import ConfigError, ShapeError
 from weakseg.models.inference import CRFSettings, LabelledPixels, predict_labels, predict_probabilities
 from weakseg.models.predictor import TorchNetwork, Views, batched, choose_labels, predict_views
 from weakseg.models.tiling import Tiling
@@ -195,6 +195,17 @@ def test_images_of_different_sizes_are_refused() -> None:
 def test_an_array_that_is_no_image_is_refused() -> None:
     with pytest.raises(ShapeError, match=r"expected a non-empty \(H, W, 3\) uint8 RGB image"):
         predict_views(SmallConvolutions(), [np.zeros((5, 5), np.uint8)], views=PLAIN, tiling=WHOLE)
+
+
+def test_no_images_have_no_maps() -> None:
+    assert predict_views(SmallConvolutions(), [], views=PLAIN, tiling=WHOLE) == []
+
+
+def test_no_scale_and_an_empty_batch_are_refused() -> None:
+    with pytest.raises(ShapeError, match="at one scale or more, got none"):
+        predict_views(SmallConvolutions(), [make_image()], views=Views(scales=()), tiling=WHOLE)
+    with pytest.raises(ConfigError, match="batch: expected 1 or more, got 0"):
+        predict_views(SmallConvolutions(), [make_image()], views=PLAIN, tiling=WHOLE, batch=0)
 
 
 def test_a_network_that_breaks_its_promise_is_named() -> None:

@@ -248,8 +248,9 @@ def test_inputs_that_do_not_fit_are_refused(
 
 def test_other_dtypes_are_refused() -> None:
     edge, displacement, labels = draw(1, 5, 9), draw(1, 2, 5, 9), torch.zeros(1, 5, 9)
-    with pytest.raises(ShapeError, match=r"expected integer labels, got torch.float32"):
-        affinity_displacement_losses(edge, displacement, labels, radius=5, num_labels=3)
+    for dtype in (torch.float32, torch.int8):  # in int8, 255 would be -1
+        with pytest.raises(ShapeError, match=f"expected integer labels of a type that holds 255, got {dtype}"):
+            affinity_displacement_losses(edge, displacement, labels.to(dtype), radius=5, num_labels=3)
     with pytest.raises(ShapeError, match=r"expected float displacements, got torch.int64"):
         affinity_displacement_losses(edge, displacement.long(), labels.long(), radius=5, num_labels=3)
     for compute in (path_affinity, feature_affinity):

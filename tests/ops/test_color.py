@@ -45,6 +45,16 @@ def test_overlay_mixes_classes_and_leaves_background_alone() -> None:
     assert (image == 100).all()
 
 
+@pytest.mark.parametrize("opacity", [0.0, 0.3, 0.5, 1.0])
+def test_overlay_rounds_the_mixture_of_every_level_and_label(opacity: float) -> None:
+    rng = np.random.default_rng(0)
+    labels = np.arange(256, dtype=np.uint8).reshape(32, 8).repeat(2, axis=1)
+    image = rng.integers(0, 256, (32, 16, 3), dtype=np.uint8)
+    mixture = np.rint((1.0 - opacity) * image + opacity * label_palette()[labels])
+    expected = np.where((labels == 0)[..., None], image, mixture)
+    assert np.array_equal(overlay(image, labels, opacity=opacity), expected)
+
+
 @pytest.mark.parametrize(("opacity", "expected"), [(0.0, [10, 20, 30]), (1.0, [128, 0, 0])])
 def test_overlay_at_the_ends_of_opacity(opacity: float, expected: list[int]) -> None:
     image = np.array([[[10, 20, 30]]], np.uint8)

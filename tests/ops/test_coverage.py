@@ -75,3 +75,10 @@ def test_what_does_not_fit_is_refused() -> None:
         sweep.update(maps, (0,), np.zeros((3, 2), np.uint8))
     with pytest.raises(ShapeError, match=r"and parts \(1, 3\) must agree"):
         sweep.update(maps, (0,), np.zeros((2, 3), np.uint8), np.zeros((1, 3), np.uint8))
+    for truth, parts, name in (
+        (np.zeros((2, 3)), None, "truth"),
+        (np.zeros((2, 3), np.uint8), np.zeros((2, 3)), "parts"),
+    ):
+        with pytest.raises(ShapeError, match=f"{name}: expected integer labels, got float64"):
+            sweep.update(maps, (0,), truth, parts)
+    assert sweep.result().pixels_px == 0

@@ -277,6 +277,11 @@ def test_energies_that_are_not_energies_are_refused(value: float) -> None:
         run(draw_image(5, 4), unary)
 
 
+def test_energies_beyond_float32_are_refused() -> None:
+    with pytest.raises(ShapeError, match="must fit float32"):
+        run(draw_image(5, 4), np.full((2, 5, 4), 1e39))
+
+
 def test_pixel_without_a_possible_label_is_refused() -> None:
     unary = draw_energies(3, 5, 4)
     unary[:, 4, 0] = np.inf
@@ -300,6 +305,7 @@ def test_images_of_another_kind_are_refused(image: NDArray[np.generic]) -> None:
         ((3, 3), (50, np.nan, 10), "bilateral: expected"),
         ((3, 3), (np.inf, 5, 10), "bilateral: expected"),
         ((3, 3), (50, 10), "bilateral: expected"),
+        ((), (50, 5, 10), r"gaussian: expected \(sxy, weight\) .* got \(\)"),
     ],
 )
 def test_kernels_out_of_range_are_refused(
@@ -339,6 +345,11 @@ def test_single_label_is_checked_too() -> None:
 def test_impossible_numbers_of_labels_are_refused(num_labels: int) -> None:
     with pytest.raises(ShapeError, match=f"expected 1 to 255 labels with the background, got {num_labels}"):
         refine_labels(draw_image(1, 2), np.zeros((1, 2), np.uint8), num_labels=num_labels)
+
+
+def test_energies_of_no_pixels_are_refused() -> None:
+    with pytest.raises(ShapeError, match=r"expected labels of at least 1 x 1 px, got \(0, 3\)"):
+        label_energies(np.zeros((0, 3), np.uint8), num_labels=2)
 
 
 def test_energies_of_a_single_label_are_refused() -> None:

@@ -51,9 +51,9 @@ def test_scaled_sizes_are_within_half_a_pixel(height: int, width: int, scale: fl
     assert scaled[1] == 1 or abs(scaled[1] - width * scale) <= 0.5
 
 
-@pytest.mark.parametrize("scale", [0.0, -1.0, float("nan")])
+@pytest.mark.parametrize("scale", [0.0, -1.0, float("nan"), float("inf")])
 def test_scale_that_is_no_factor_is_refused(scale: float) -> None:
-    with pytest.raises(ShapeError, match="factor above 0"):
+    with pytest.raises(ShapeError, match="finite factor above 0"):
         scaled_size_hw((10, 10), scale)
 
 

@@ -77,3 +77,9 @@ def test_shapes_that_differ_are_refused() -> None:
 def test_known_must_be_bool() -> None:
     with pytest.raises(ShapeError, match=r"expected known as bool, got torch\.float32"):
         multilabel_soft_margin(torch.zeros(2, 3), torch.zeros(2, 3), torch.ones(2, 3))
+
+
+def test_integer_logits_are_refused() -> None:
+    known = torch.ones(2, 3, dtype=torch.bool)
+    with pytest.raises(ShapeError, match=r"expected float logits, got torch\.int64"):
+        multilabel_soft_margin(torch.zeros(2, 3).long(), torch.zeros(2, 3), known)

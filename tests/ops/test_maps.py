@@ -16,6 +16,12 @@ def test_strongest_map_gives_value_and_label() -> None:
     assert (value.dtype, label.dtype) == (np.float32, np.uint8)
 
 
+@pytest.mark.parametrize("dtype", [np.int8, np.uint8, np.int64])
+def test_keys_of_small_integer_types_do_not_overflow(dtype: type[np.integer]) -> None:
+    maps = np.array([[[0.1, 0.9]], [[0.5, 0.2]]])
+    assert strongest_label(maps, np.array([126, 127], dtype))[1].tolist() == [[128, 127]]
+
+
 def test_without_maps_nothing_is_strong() -> None:
     value, label = strongest_label(np.zeros((0, 2, 3), np.float32), ())
     assert (value == -np.inf).all()

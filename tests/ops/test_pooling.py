@@ -181,3 +181,8 @@ def test_tags_that_do_not_fit_are_refused() -> None:
 def test_unknown_average_is_refused() -> None:
     with pytest.raises(ConfigError, match="average_over: expected one of all, kept, got 'mean'"):
         gndrp(torch.zeros(2, 3, 4, 5), torch.ones(2, 3), threshold=0.4, average_over="mean")
+
+
+def test_a_threshold_that_is_no_number_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"threshold: expected a share of the maximum such as 0\.4, got nan"):
+        gndrp(torch.zeros(2, 3, 4, 5), torch.ones(2, 3), threshold=float("nan"))

@@ -175,6 +175,14 @@ def test_long_walk_of_a_large_map_keeps_float32_exact() -> None:
     np.testing.assert_allclose(random_walk(maps, edge), expected, atol=5e-6)
 
 
+def test_long_walk_of_a_small_map_ends_at_its_mean_weighted_by_degree() -> None:
+    maps, affinity = draw(1, 2, 3), draw(4, 2, 3, seed=1)
+    walked = walk_maps(maps, affinity, radius=2, doublings=14)
+    expected = walk_densely(maps, affinity, radius=2, steps=2**14)
+    assert float(expected.max() - expected.min()) < 1e-9
+    np.testing.assert_allclose(walked, expected, atol=1e-4)  # the rounding of 782 products
+
+
 @pytest.mark.parametrize("size_hw", [(1, 1), (7, 9)])
 def test_no_maps_give_no_maps(size_hw: tuple[int, int]) -> None:
     maps = torch.zeros(0, *size_hw)
@@ -243,7 +251,8 @@ def test_inputs_of_other_shapes_are_refused() -> None:
         (0, 1.0, 1, "radius: expected at least 1 px, got 0"),
         (5, 0.0, 1, "beta: expected above 0, got 0"),
         (5, torch.nan, 1, "beta: expected above 0, got nan"),
-        (5, 1.0, -1, "doublings: expected 0 or more, got -1"),
+        (5, 1.0, -1, "doublings: expected 0 to 20, got -1"),
+        (5, 1.0, 21, "doublings: expected 0 to 20, got 21"),
     ],
 )
 def test_options_outside_their_range_are_refused(radius: int, beta: float, doublings: int, message: str) -> None:

@@ -9,7 +9,7 @@ import torch
 
 from tests.tiny_networks import SEGFORMER, write_config
 from weakseg.config.schema import SegmenterConfig
-from weakseg.errors import ArtifactError, MissingExtra
+from weakseg.errors import ArtifactError, ConfigError, MissingExtra
 from weakseg.models.hf_segmenter import HFSegmenter
 from weakseg.models.segmenter import SegmentationNetwork
 from weakseg.pipeline.artifacts import NetworkFolder, load_tensors, save_tensors
@@ -182,15 +182,22 @@ def test_a_file_that_does_not_fit_names_the_version_it_was_written_with(
 def test_a_run_that_could_not_build_its_segmenter_is_stopped_at_once(
     config: SegmenterConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    require_segmenter(SegmenterConfig())
+    plain = SegmenterConfig(weights="none")
+    require_segmenter(plain)
     require_segmenter(config)
-    require_segmenter(replace(config, name="hf:nvidia/mit-b0"))
     with pytest.raises(ArtifactError, match=r"segmenter\.name: there is no file or folder .*gone"):
         require_segmenter(replace(config, name=f"hf:{tmp_path / 'gone'}"))
     for weights in (str(tmp_path / "gone.pth"), str(tmp_path)):
         with pytest.raises(ArtifactError, match=r"segmenter\.weights: there is no file "):
-            require_segmenter(replace(SegmenterConfig(), weights=weights))
+            require_segmenter(replace(plain, weights=weights))
+        require_segmenter(replace(plain, weights=weights), goes_on=True)  # the checkpoint has it all
+    with pytest.raises(ConfigError, match="there are no ImageNet weights for 'critter'"):
+        require_segmenter(replace(plain, name="critter", weights="imagenet"))
+    alone = replace(config, weights="pretrained")
+    with pytest.raises(ArtifactError, match=r"there are no weights beside config\.json"):
+        require_segmenter(alone)
+    require_segmenter(alone, goes_on=True)
     monkeypatch.setitem(sys.modules, "transformers", None)
-    require_segmenter(SegmenterConfig())
+    require_segmenter(plain)
     with pytest.raises(MissingExtra, match=r"pip install 'weakseg\[hf\]'"):
         require_segmenter(replace(config, name="hf:nvidia/mit-b0"))

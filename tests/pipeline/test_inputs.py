@@ -289,6 +289,18 @@ def test_a_folder_of_photographs_is_opened_with_its_tag_file(tmp_path: Path) -> 
     assert (train.name, len(train), len(val)) == ("folder", 4, 2)
 
 
+def test_what_is_wrong_with_the_folder_is_told_for_one_split_only(tmp_path: Path, told: list[str]) -> None:
+    root = tmp_path / "photos"
+    for name in "abcdef":
+        write_image(root / f"{name}.png", shade=ord(name))
+    (root / "a.png").write_text("no image")
+    write_text(root / "tags.csv", "image,tags\na,cat\nb,cat\nc,\nd,\ne,cat\nf,cat\ngone,cat\n")
+    settings = (("data.name", "folder"), ("data.root", str(root)), ("data.val_fraction", 0.5))
+    prepare(with_settings(CPU, *settings), RunFolder(tmp_path / "run"))
+    assert len([line for line in told if "gone" in line]) == 1
+    assert len([line for line in told if f"{root / 'a.png'}: not an image" in line]) == 1
+
+
 def test_critters_are_drawn_into_the_run_once(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "run")
     critters = replace(CPU.data.critters, images=2, val_images=1, size_px=48)

@@ -200,6 +200,21 @@ def test_an_image_without_tags_is_all_background(tmp_path: Path, splits: tuple[D
         assert not any(read_mask(context.folder.mask(sample.id)).any() for sample in untagged)
 
 
+def test_masks_that_show_no_class_are_pointed_out(
+    tmp_path: Path, splits: tuple[Dataset, Dataset], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("WARNING", "weakseg")
+    context = make_context(tmp_path, splits, ("refine.method", "none"))
+    write_seeds(context)
+    refine(context)
+    assert caplog.messages == []
+    for sample_id in [sample.id for dataset in seeded_datasets(context) for sample in dataset]:
+        save_mask(context.folder.mask(sample_id), np.full(SIZE_HW, 255 if sample_id.endswith("0") else 0, np.uint8))
+    refine(context)
+    assert len(caplog.messages) == 1
+    assert "refine: no class is in any mask of the 7 tagged images" in caplog.messages[0]
+
+
 PSA = (
     ("classifier.name", "critter38"),
     ("segmenter.weights", "none"),

@@ -9,7 +9,7 @@ import torch
 from tests.tiny import with_settings
 from weakseg.config.load import build_config, read_recipe
 from weakseg.data.base import Dataset
-from weakseg.errors import ArtifactError, ConfigError
+from weakseg.errors import ArtifactError, ConfigError, DataError
 from weakseg.pipeline.artifacts import RunFolder
 from weakseg.pipeline.records import StageRecord, read_records
 from weakseg.pipeline.runner import Context, Stage, run_stages
@@ -30,6 +30,8 @@ class Chain:
     fail_in: str = ""
     digests: dict[str, str] = field(default_factory=lambda: {"train": "d1", "val": "d2"})
     versions: dict[str, int] = field(default_factory=dict)
+    lacking: str = ""
+    asked: list[tuple[str, bool]] = field(default_factory=list)
 
     @property
     def stages(self) -> list[Stage]:
@@ -41,6 +43,7 @@ class Chain:
                 needs=needs,
                 outputs=outputs,
                 run=lambda context: self.work(name, outputs),
+                require=lambda context, *, afresh: self.require(name, afresh=afresh),
                 derived=name in ("evaluate", "report"),
             )
 
@@ -51,6 +54,11 @@ class Chain:
             stage("evaluate", ("evaluate",), ("localize",), ("metrics.json", "predictions")),
             stage("report", ("report",), ("evaluate",), ("report.html",)),
         ]
+
+    def require(self, name: str, *, afresh: bool) -> None:
+        self.asked.append((name, afresh))
+        if name == self.lacking:
+            raise DataError(f"{name} lacks something")
 
     def work(self, name: str, outputs: tuple[str, ...]) -> str:
         self.ran.append(name)
@@ -72,7 +80,7 @@ class Chain:
 
     def run(self, *overrides: Setting, only: str | None = None, redo: str | None = None) -> list[str]:
         """Run the demo recipe with some settings changed; return the stages that did something."""
-        self.ran = []
+        self.ran, self.asked = [], []
         run_stages(self.context(*overrides), self.stages, only=only, redo=redo)
         return self.ran
 
@@ -240,6 +248,39 @@ def test_redo_keeps_everything_when_an_earlier_stage_would_stop_the_run(chain: C
     with pytest.raises(ConfigError, match=r"classifier\.epochs was 13, is 3"):
         chain.run(("classifier.epochs", 3), redo="localize")
     assert chain.snapshot() == before
+
+
+@pytest.mark.parametrize("redo", ["localize", "classify"])
+@pytest.mark.parametrize("lacking", ["localize", "report"])
+def test_redo_keeps_everything_when_a_stage_lacks_what_it_needs(redo: str, lacking: str, chain: Chain) -> None:
+    chain.run()
+    before = chain.snapshot()
+    chain.lacking = lacking
+    with pytest.raises(DataError, match=f"{lacking} lacks something"):
+        chain.run(redo=redo)
+    assert chain.snapshot() == before
+
+
+def test_only_stages_with_work_to_do_need_anything(chain: Chain) -> None:
+    chain.interrupt("localize")
+    chain.run()
+    assert chain.asked == [("localize", False), ("evaluate", True), ("report", True)]
+    chain.run()
+    assert chain.asked == []
+    chain.run(("evaluate.threshold_steps", 7))
+    assert chain.asked == [("evaluate", False), ("report", False)]
+    RunFolder(chain.root).seed("b").unlink()
+    chain.run(("evaluate.threshold_steps", 7), only="localize")
+    assert chain.asked == [("localize", False)]
+    chain.run(("evaluate.threshold_steps", 7), only="localize", redo="localize")
+    assert chain.asked == [("localize", True)]
+
+
+def test_a_fresh_run_that_lacks_something_leaves_nothing_behind(chain: Chain) -> None:
+    chain.lacking = "report"
+    with pytest.raises(DataError):
+        chain.run()
+    assert not chain.root.exists()
 
 
 def test_redo_of_a_stage_that_never_ran_just_runs(chain: Chain) -> None:

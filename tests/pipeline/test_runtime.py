@@ -26,7 +26,7 @@ from weakseg.pipeline.runtime import (
 @pytest.fixture(autouse=True)
 def _restored(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Give logging, torch's settings and the launcher's variables back as they were."""
-    for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "CUBLAS_WORKSPACE_CONFIG"):
+    for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "CUBLAS_WORKSPACE_CONFIG"):
         monkeypatch.delenv(name, raising=False)
     logger = logging.getLogger("weakseg")
     before = logger.handlers[:], logger.propagate, logger.level
@@ -62,6 +62,15 @@ def test_every_process_takes_the_gpu_of_its_rank(monkeypatch: pytest.MonkeyPatch
     assert choose_device("cuda") == torch.device("cuda:3")
     assert choose_device("auto") == torch.device("cuda:3")
     assert choose_device("cuda:1") == torch.device("cuda:1")
+
+
+def test_one_gpu_for_several_processes_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    pretend_gpus(monkeypatch, 2)
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    with pytest.raises(ConfigError, match="'cuda:1' is one GPU for 2 processes; use cuda, which gives each its own"):
+        choose_device("cuda:1")
+    assert choose_device("cuda") == torch.device("cuda:0")
+    assert choose_device("cpu") == torch.device("cpu")
 
 
 @pytest.mark.parametrize("name", ["gpu", "cuda:", "cuda:x", "CPU", "mps", ""])

@@ -216,6 +216,19 @@ def test_irn_is_warned_of_once_and_before_it_is_trained(
     assert told == [warning, "trained", "trained"], "the choice is made already"
 
 
+def test_only_masks_that_auto_cut_depend_on_its_rule(
+    tmp_path: Path, splits: tuple[Dataset, Dataset], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chosen = make_context(tmp_path / "chosen", splits, AUTO)
+    fixed = make_context(tmp_path / "fixed", splits, ("refine.background_threshold", 0.3))
+    for context in (chosen, fixed):
+        run_stages(context, STAGES)
+    monkeypatch.setattr(subject, "RULE_VERSION", subject.RULE_VERSION + 1)
+    run_stages(fixed, STAGES)
+    with pytest.raises(ConfigError, match=r"rule of background_threshold auto was \d, is \d; add --redo refine"):
+        run_stages(chosen, STAGES)
+
+
 def test_redo_chooses_anew_and_a_number_leaves_no_choice_behind(
     tmp_path: Path, splits: tuple[Dataset, Dataset]
 ) -> None:
@@ -228,7 +241,7 @@ def test_redo_chooses_anew_and_a_number_leaves_no_choice_behind(
     run_stages(context, STAGES)
     assert load_choice(context.folder.threshold).images == 4, "a file that is gone is made again"
     fixed = make_context(tmp_path, splits, ("refine.background_threshold", 0.3))
-    with pytest.raises(ConfigError, match=r"refine\.background_threshold was auto, is 0\.3; add --redo refine"):
+    with pytest.raises(ConfigError, match=r"refine\.background_threshold was auto, is 0\.3; .*add --redo refine"):
         run_stages(fixed, STAGES)
     run_stages(fixed, STAGES, redo="refine")
     assert not context.folder.threshold.exists()

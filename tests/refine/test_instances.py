@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -178,8 +180,9 @@ def test_maps_are_cut_class_by_class() -> None:
     [
         ({"maps": torch.zeros(1, 9, 12)}, r"float maps \(K, 9, 13\) for an image of \(34, 51\) at stride 4"),
         ({"maps": torch.zeros(1, 9, 13, dtype=torch.uint8)}, r"got torch.uint8"),
-        ({"maps": torch.full((1, 9, 13), -0.1)}, "negative or not finite"),
-        ({"maps": torch.full((1, 9, 13), torch.nan)}, "negative or not finite"),
+        ({"maps": torch.full((1, 9, 13), -0.1)}, r"in 0..1, got -0.1..-0.1; delete the image's seed"),
+        ({"maps": torch.full((1, 9, 13), 1.5)}, r"in 0..1, got 1.5..1.5; delete the image's seed"),
+        ({"maps": torch.full((1, 9, 13), torch.nan)}, "in 0..1, got NaN"),
         ({"edge": torch.zeros(13, 9)}, r"edge map \(9, 13\) and a displacement field \(2, 9, 13\), got \(13, 9\)"),
         ({"displacement": torch.zeros(2, 9, 14)}, r"got \(9, 13\) and \(2, 9, 14\)"),
         ({"displacement": torch.full((2, 9, 13), torch.inf)}, "not finite; did training diverge"),
@@ -202,8 +205,22 @@ def test_what_does_not_fit_is_refused(changes: dict[str, object], text: str) -> 
 
 
 @pytest.mark.parametrize(
-    ("option", "value"), [("power", 0.0), ("background_threshold", 1.2), ("min_area_share", -0.1), ("iterations", -1)]
+    ("option", "value"),
+    [("power", 0.0), ("power", math.inf), ("background_threshold", 1.2), ("min_area_share", -0.1), ("iterations", -1)],
 )
 def test_options_out_of_range_are_refused(option: str, value: float) -> None:
     with pytest.raises(ConfigError, match=f"{option}: expected .* got {value}"):
         find(torch.ones(1, *GRID_HW), [0], **{option: value})
+
+
+def test_pieces_of_one_map_are_told_apart_within_each_others_boxes() -> None:
+    """A ring and a block inside it: two instances of one part, the block in the ring's box."""
+    maps = torch.zeros(1, *GRID_HW)
+    maps[0, 1:8, 2:11] = 1
+    maps[0, 2:7, 3:10] = 0
+    maps[0, 4, 5:8] = 0.5
+    found = find_instances(maps, [7], NO_EDGE, torch.zeros(2, *GRID_HW), size_hw=GRID_HW, stride_px=1, radius=1)
+    assert found.keys.tolist() == [7, 7]
+    assert found.scores.tolist() == [1.0, 0.5]
+    assert found.masks[0].tolist() == (maps[0] == 1).tolist()
+    assert found.masks[1].tolist() == (maps[0] == 0.5).tolist()

@@ -126,6 +126,13 @@ def test_what_is_no_seed_is_refused(maps: Tensor, message: str) -> None:
         irn_mask(maps, (0,), torch.zeros(1, 2), image_size_hw=(4, 8), background=0.25)
 
 
+@pytest.mark.parametrize("power", [0.0, -1.0, math.nan, math.inf])
+def test_a_power_that_is_not_above_0_is_refused(power: float) -> None:
+    # 0 to the power 0 is 1: the class would be everywhere.
+    with pytest.raises(ConfigError, match=f"seed_power: expected a power above 0, got {power}"):
+        irn_mask(torch.ones(1, 1, 2), (0,), torch.zeros(1, 2), image_size_hw=(4, 8), background=0.25, seed_power=power)
+
+
 @pytest.mark.parametrize("edge", [torch.zeros(2, 1), torch.zeros(1, 1, 2)])
 def test_an_edge_of_another_size_is_refused(edge: Tensor) -> None:
     with pytest.raises(ShapeError, match=r"seed maps \(1, 2\) and edge .* differ in size .* ScoreMaps\.strided\(4\)"):

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from weakseg.errors import ShapeError
-from weakseg.refine.masks import seed_to_mask
+from weakseg.errors import ConfigError, ShapeError
+from weakseg.refine.masks import seed_to_mask, shows_class
 
 
 def test_strongest_class_above_the_threshold_wins() -> None:
@@ -41,3 +41,18 @@ def test_maps_are_not_modified() -> None:
 def test_keys_that_do_not_fit_are_refused() -> None:
     with pytest.raises(ShapeError, match="expected 2 distinct keys"):
         seed_to_mask(np.zeros((2, 3, 4)), (1,), background_threshold=0.5)
+
+
+@pytest.mark.parametrize("threshold", [-0.1, 1.5, float("nan")])
+def test_a_threshold_that_is_no_share_is_refused(threshold: float) -> None:
+    # NaN would leave no background at all.
+    with pytest.raises(ConfigError, match=f"background_threshold: expected a value within 0..1, got {threshold}"):
+        seed_to_mask(np.zeros((1, 3, 4)), (1,), background_threshold=threshold)
+
+
+def test_background_and_void_are_no_class() -> None:
+    labels = np.array([[0, 255, 0], [0, 0, 255]], np.uint8)
+    assert not shows_class(labels)
+    labels[1, 0] = 254
+    assert shows_class(labels)
+    assert not shows_class(np.zeros((0, 3), np.uint8))

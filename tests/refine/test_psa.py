@@ -221,3 +221,8 @@ def test_features_of_another_size_are_refused(features: Tensor, message: str) ->
 def test_an_image_of_another_size_is_refused() -> None:
     with pytest.raises(ShapeError, match=r"expected maps \(K, 11, 9\) of the image's size, got \(1, 9, 11\)"):
         psa_mask(torch.zeros(1, 9, 11), (0,), torch.zeros(1, 2, 2), image=np.zeros((11, 9, 3), np.uint8))
+
+
+def test_seeds_may_carry_a_gradient() -> None:
+    maps = torch.full((1, 9, 11), 0.9, requires_grad=True)
+    assert (psa_mask(maps, (4,), torch.zeros(1, 2, 2), image=np.zeros((9, 11, 3), np.uint8)) == 5).all()

@@ -139,3 +139,8 @@ def test_the_recipe_knows_the_same_choices_and_defaults() -> None:
     assert get_type_hints(SaliencyConfig)["outside"] == Outside
     defaults = apply_saliency.__kwdefaults__
     assert (SaliencyConfig().threshold, SaliencyConfig().outside) == (defaults["threshold"], defaults["outside"])
+
+
+def test_an_unknown_rule_for_what_is_outside_is_refused() -> None:
+    with pytest.raises(ConfigError, match="outside: expected one of background, ignore, got 'ignored'"):
+        correct((2,), outside="ignored")

@@ -30,11 +30,9 @@ from weakseg.tasks.scores import (
     Metrics,
     Score,
     load_metrics,
-    make_curve,
     save_metrics,
-    score_confusion,
-    score_sweep,
 )
+from weakseg.tasks.scoring import make_curve, score_confusion, score_sweep
 from weakseg.types import ClassSet, Sample, ScoreMaps
 
 HEIGHT, WIDTH = 30, 44

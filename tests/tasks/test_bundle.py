@@ -251,6 +251,8 @@ def test_what_was_written_is_said_in_a_line(run: Path, tmp_path: Path) -> None:
     assert exported.describe() == f"network of 3 classes -> {tmp_path / 'out'} (bundle)"
     assert exported.notes[1] == f"weakseg predict {tmp_path / 'out'} IMAGES"
     assert json.loads((tmp_path / "out" / "bundle.json").read_text())["labels"] == list(CLASSES.label_names)
+    spaced = export_run(run, to="bundle", out=tmp_path / "my animals")
+    assert spaced.notes[1] == f"weakseg predict '{tmp_path / 'my animals'}' IMAGES"
 
 
 @pytest.mark.parametrize(

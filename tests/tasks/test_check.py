@@ -139,6 +139,13 @@ def test_a_class_nobody_can_learn_is_a_warning_beside_others(tmp_path: Path) -> 
     assert not report.fails
 
 
+def test_a_class_of_a_single_image_is_pointed_out_where_there_are_others(tmp_path: Path) -> None:
+    rows = {f"{name}.png": "cat" for name in "abcdefgh"} | {"i.png": "unicorn"}
+    assert found(check_dataset([open_all(write_folder(tmp_path / "nine", rows))]), "one-positive") == []
+    report = check_dataset([open_all(write_folder(tmp_path / "ten", rows | {"j.png": ""}))])
+    assert [(p.severity, p.where) for p in found(report, "one-positive")] == [("warning", "unicorn")]
+
+
 def test_a_folder_per_class_fails_without_counterexamples_and_passes_with_them(tmp_path: Path) -> None:
     for shade, name in enumerate(("cat/1.png", "dog/1.png")):
         write_image(tmp_path / name, LARGE, shade=shade)

@@ -190,6 +190,13 @@ def test_without_truth_nothing_is_scored_and_it_says_so(context: Context) -> Non
     ]
 
 
+def test_a_segmenter_that_finds_nothing_is_pointed_out(context: Context) -> None:
+    save_mask(context.folder.prediction("v"), np.zeros_like(VAL_PREDICTION))
+    assert metrics_of(context).notes == (
+        "val: the segmenter takes all 1 images for background; look at the masks of train",
+    )
+
+
 def test_without_a_validation_split_the_segmenter_is_not_scored(context: Context) -> None:
     metrics = metrics_of(replace(context, val=None))
     assert [score.subject for score in metrics.scores] == ["seeds", "masks"]

@@ -16,14 +16,12 @@ from weakseg.tasks.scores import (
     Metrics,
     Score,
     load_metrics,
-    make_curve,
     number,
     numbers,
     percent,
     save_metrics,
-    score_confusion,
-    score_sweep,
 )
+from weakseg.tasks.scoring import make_curve, score_confusion, score_sweep
 
 
 def make_score(**changes: object) -> Score:

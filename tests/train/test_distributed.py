@@ -2,6 +2,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -57,8 +58,8 @@ runtime: {workers: 0, device: cpu}
 GLOO_ABORT = "terminate called without an active exception"
 
 
-def run(*words: str) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+def run(*words: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", **variables}
     for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK"):
         environment.pop(name, None)
     command = [sys.executable, "-m", *words]
@@ -70,10 +71,11 @@ def run(*words: str) -> subprocess.CompletedProcess[str]:
 def launch(*words: str) -> subprocess.CompletedProcess[str]:
     """Start a module in two processes, as `torchrun` does."""
     command = ("torch.distributed.run", "--standalone", "--nproc_per_node=2", "-m", *words)
-    finished = run(*command)
-    # On a busy machine gloo's threads now and then abort a process that has done its work and is ending (seen once in
-    # dozens of starts, torch 2.13.0); that says nothing about what is tested here.
-    return run(*command) if GLOO_ABORT in finished.stderr else finished
+    with tempfile.TemporaryDirectory() as logs:  # the launcher leaves a folder of logs behind
+        finished = run(*command, TMPDIR=logs)
+        # On a busy machine gloo's threads now and then abort a process that has done its work and is ending (seen once
+        # in dozens of starts, torch 2.13.0); that says nothing about what is tested here.
+        return run(*command, TMPDIR=logs) if GLOO_ABORT in finished.stderr else finished
 
 
 def files(root: Path) -> set[str]:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from tests.tiny import AUGMENTATION, DictMasks, make_dataset, make_plan
 from weakseg.data.base import Dataset
 from weakseg.data.loaders import Batch
-from weakseg.errors import ConfigError, DataError, ShapeError
+from weakseg.errors import ConfigError, DataError
 from weakseg.models.irnet import IRNet, build_irnet
 from weakseg.ops.affinity import affinity_displacement_losses
 from weakseg.ops.images import limit_side, normalise
@@ -225,7 +225,7 @@ def test_an_image_without_labels_is_named(dataset: Dataset) -> None:
 
 def test_a_label_that_is_no_class_is_refused(dataset: Dataset) -> None:
     wrong = {sample.id: dataset.load_mask(sample) * 0 + 4 for sample in dataset}
-    with pytest.raises(ShapeError, match="4"):
+    with pytest.raises(DataError, match=r"training mask of image 'train_.' has label 4, but there are 3 classes"):
         train_irn(
             make_irnet(), dataset, DictMasks(wrong), augmentation=AUGMENTATION, plan=make_plan(), seed=0, radius=RADIUS
         )

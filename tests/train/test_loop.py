@@ -344,6 +344,16 @@ def test_a_state_captured_and_restored_is_the_same_state() -> None:
     assert again.plain == state.plain
 
 
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+def test_a_training_that_goes_on_from_a_state_leaves_it_as_it_is(optimizer: str) -> None:
+    first = Training(optimizer_name=optimizer)
+    first.run(epochs=1)
+    state = first.states[0]
+    before = {name: value.clone() for name, value in state.tensors.items()}
+    Training(optimizer_name=optimizer).run(resume=state)
+    assert_equal_states(state.tensors, before)
+
+
 def test_a_checkpoint_holds_no_pickle(tmp_path: Path) -> None:
     save_state(tmp_path / "checkpoint.safetensors", finished_state())
     content = (tmp_path / "checkpoint.safetensors").read_bytes()

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -110,3 +112,9 @@ def test_an_unknown_schedule_is_refused_before_training(dataset: Dataset) -> Non
             make_plan(schedule="cosine"),
             loss=classification_loss,
         )
+
+
+@pytest.mark.parametrize("name", ["epochs", "batch_size", "accumulate"])
+def test_a_number_below_1_is_refused(name: str) -> None:
+    with pytest.raises(ConfigError, match=f"{name}: expected at least 1, got 0"):
+        replace(make_plan(), **{name: 0})

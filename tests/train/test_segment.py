@@ -116,6 +116,16 @@ def test_an_image_without_a_mask_is_named(dataset: Dataset) -> None:
         train_segmenter(make_segmenter(), dataset, DictMasks({}), augmentation=AUGMENTATION, plan=make_plan(), seed=0)
 
 
+def test_a_label_that_is_no_class_is_refused_and_the_highest_is_not(dataset: Dataset) -> None:
+    """Three classes have the labels 1 to 3."""
+    plan, masks = make_plan(epochs=1), {sample.id: dataset.load_mask(sample) for sample in dataset}
+    most = DictMasks({id: mask * 0 + 3 for id, mask in masks.items()})
+    assert train_segmenter(make_segmenter(), dataset, most, augmentation=AUGMENTATION, plan=plan, seed=0)[0].loss > 0
+    more = DictMasks({id: mask * 0 + 4 for id, mask in masks.items()})
+    with pytest.raises(DataError, match=r"training mask of image 'train_\d' has label 4, but there are 3 classes"):
+        train_segmenter(make_segmenter(), dataset, more, augmentation=AUGMENTATION, plan=plan, seed=0)
+
+
 def test_masks_that_are_void_everywhere_teach_nothing(dataset: Dataset) -> None:
     void = {sample.id: dataset.load_mask(sample) * 0 + VOID for sample in dataset}
     segmenter = make_segmenter(fixed_norm=True)

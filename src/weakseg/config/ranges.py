@@ -81,7 +81,7 @@ RANGES: dict[str, Range] = {
     "refine.irn.radius": Range(2, 64),
     "refine.irn.pad_px": SIDE_PX,
     "refine.irn.walk_radius": Range(2, 64),
-    "refine.irn.walk_beta": NOT_NEGATIVE,
+    "refine.irn.walk_beta": Range(0.01),
     "refine.irn.walk_doublings": Range(0, 20),
     "refine.irn.seed_power": Range(0.01, 100),
     "refine.irn.instance_threshold": SHARE,
@@ -89,7 +89,7 @@ RANGES: dict[str, Range] = {
     "refine.psa.high_alpha": Range(0.01, 1000),
     "refine.psa.walk_alpha": Range(0.01, 1000),
     "refine.psa.radius": Range(2, 64),
-    "refine.psa.walk_beta": NOT_NEGATIVE,
+    "refine.psa.walk_beta": Range(0.01),
     "refine.psa.walk_doublings": Range(0, 20),
     "refine.psa.gaussian": NOT_NEGATIVE,
     "refine.psa.bilateral": NOT_NEGATIVE,
@@ -147,6 +147,9 @@ PAIRS = (
 MAY_BE_EMPTY = ("segmenter.multi_scale",)
 """Lists that may hold nothing."""
 
+_CELL_PX = {"irn": 4, "psa": 8}
+"""Pixels to a cell of the networks that learn from pairs of cells."""
+
 
 def check_ranges(config: RunConfig) -> None:
     """Raise a `ConfigError` that names the first setting out of its range, or settings that contradict each other."""
@@ -157,6 +160,7 @@ def check_ranges(config: RunConfig) -> None:
     _check_seeds(config)
     _check_backbones(config)
     _check_refine(config.refine)
+    _check_crops(config.refine)
     _check_segmenter_inputs(config)
 
 
@@ -231,6 +235,21 @@ def _check_refine(refine: RefineConfig) -> None:
     if psa.low_alpha > psa.high_alpha:
         raise ConfigError(
             f"refine.psa.low_alpha: expected at most refine.psa.high_alpha, {psa.high_alpha:g}, got {psa.low_alpha:g}"
+        )
+
+
+def _check_crops(refine: RefineConfig) -> None:
+    """Check that the crops a refinement learns from hold a pair, before the stages before it run for hours."""
+    if refine.method not in _CELL_PX:
+        return
+    network = refine.irn if refine.method == "irn" else refine.psa
+    cells, cell_px = 2 * network.radius - 1, _CELL_PX[refine.method]
+    smallest_px = (cells - 1) * cell_px + 1
+    if network.augment.crop_px < smallest_px:
+        raise ConfigError(
+            f"refine.{refine.method}.augment.crop_px: pairs within a radius of {network.radius} need {cells} cells of "
+            f"{cell_px} px, so expected at least {smallest_px}, got {network.augment.crop_px}; or choose a smaller "
+            f"refine.{refine.method}.radius"
         )
 
 

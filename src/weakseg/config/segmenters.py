@@ -25,9 +25,12 @@ def hf_name(name: str) -> str | None:
 
 
 def absolute_name(name: str) -> str:
-    """Return a segmenter's name with the path in it, if it is that of a file or folder, made absolute."""
+    """Return a segmenter's name with the path in it, if it is that of a file or folder, made absolute.
+
+    A name that could be that of a repository as well is a folder if there is one.
+    """
     found = hf_name(name)
-    if not found or not Path(found).expanduser().exists():
+    if not found or not (found.endswith(".json") or found[0] in "./~" or Path(found).expanduser().exists()):
         return name
     return f"{HF_PREFIX}{Path(found).expanduser().absolute()}"
 

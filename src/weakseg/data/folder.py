@@ -87,6 +87,8 @@ def _find_tags(root: Path, tags: Path | None, paths: dict[str, Path]) -> TagTabl
 def _choose_classes(root: Path, table: TagTable) -> ClassSet:
     if (root / CLASSES_FILE).is_file():
         return read_class_set(root / CLASSES_FILE)
+    if not table.names:
+        raise DataError(f"{table.source} of {root} names no class: every image is without tags; write what images show")
     try:
         return ClassSet(table.names)
     except DataError as error:

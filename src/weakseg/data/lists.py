@@ -22,7 +22,9 @@ def read_text(path: Path) -> str:
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror}") from error
     except UnicodeDecodeError as error:
-        raise DataError(f"{path} is not UTF-8 text (byte {error.start}); save it as UTF-8") from error
+        raise DataError(
+            f"{path} is not UTF-8 text (byte {error.start}); save it as UTF-8 (Excel: 'CSV UTF-8')"
+        ) from error
 
 
 def read_lines(path: Path) -> list[str]:

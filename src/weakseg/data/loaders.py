@@ -20,7 +20,7 @@ from torch.utils.data import Dataset as TorchDataset
 from weakseg.data.base import Dataset, MaskReader
 from weakseg.data.transforms import Augmentation, augment_image, make_rng
 from weakseg.errors import ConfigError, DataError, WeaksegError
-from weakseg.types import Sample
+from weakseg.types import IGNORE_LABEL, Sample
 
 SHUFFLE_STREAM = 2**31
 """Stands in for the image index in the seed of an epoch's order, so that no image shares its random numbers."""
@@ -62,7 +62,8 @@ class CropSet:
         dataset: Images and tags.
         augmentation: What may change.
         seed: Seed of the run.
-        masks: Where training masks come from; None for classification. An image without a mask is an error.
+        masks: Where training masks come from; None for classification. An image without a mask is an error, and so is
+            a mask of another size or with a label that is none of the dataset's.
     """
 
     def __init__(
@@ -88,8 +89,20 @@ class CropSet:
                 f"image '{sample.id}' is {image.shape[:2]} (height, width), but its training mask is {mask.shape}; "
                 "delete the mask and run the stage 'refine' again"
             )
+        if mask is not None:
+            _require_known_labels(mask, len(self.dataset.classes), sample.id)
         crop, labels = augment_image(image, mask, self.augmentation, make_rng(self.seed, epoch, position))
         return crop, torch.tensor(sample.tags, dtype=torch.float32), torch.tensor(sample.known), labels
+
+
+def _require_known_labels(mask: NDArray[np.uint8], num_classes: int, sample_id: str) -> None:
+    """Raise a `DataError` if a mask holds a label that is none: losses would end in an error deep within torch."""
+    foreign = np.flatnonzero(np.bincount(mask.ravel(), minlength=IGNORE_LABEL)[num_classes + 1 : IGNORE_LABEL])
+    if foreign.size:
+        raise DataError(
+            f"the training mask of image '{sample_id}' has label {foreign[0] + num_classes + 1}, but there are "
+            f"{num_classes} classes; it belongs to another data set, delete it and run the stage 'refine' again"
+        )
 
 
 def order_batches(
@@ -100,8 +113,11 @@ def order_batches(
     As in the released codes an incomplete last batch is dropped; a dataset smaller than one batch makes one batch.
 
     Raises:
-        ConfigError: If the batch does not divide evenly over the processes, or there are fewer images than those.
+        ConfigError: If the batch is empty or does not divide evenly over the processes, or there are fewer images than
+            those.
     """
+    if batch_size < 1:
+        raise ConfigError(f"batch_size: expected at least 1 image, got {batch_size}")
     if batch_size % world_size:
         raise ConfigError(f"batch_size {batch_size} must be a multiple of the {world_size} processes")
     size = min(batch_size, num_images // world_size * world_size)

@@ -25,6 +25,8 @@ from torch import Tensor
 
 from weakseg.data.base import Dataset
 from weakseg.data.transforms import Augmentation, augment_image
+from weakseg.errors import ConfigError
+from weakseg.spelling import require_option
 
 PartnerMode = Literal["fresh", "pooled"]
 
@@ -74,11 +76,14 @@ class PartnerSource:
     Args:
         dataset: The images partners are drawn from.
         augmentation: Random changes of a partner.
-        batch_size: Partners per batch.
+        batch_size: Partners per batch; 0 adapts every image alone.
         iterations: Batches per adapted image.
         mode: `fresh` or `pooled`.
         seed: Seed of all draws.
         threads: Threads that decode ahead of time, at least 1.
+
+    Raises:
+        ConfigError: If there is no such mode, or a number is below its least.
     """
 
     def __init__(
@@ -92,6 +97,12 @@ class PartnerSource:
         seed: int,
         threads: int,
     ) -> None:
+        require_option(mode, ("fresh", "pooled"), what="mode of partners")
+        if batch_size < 0 or min(iterations, threads) < 1:
+            raise ConfigError(
+                "partners: expected a batch_size of at least 0, iterations and threads of at least 1, "
+                f"got {batch_size}, {iterations} and {threads}"
+            )
         self.dataset = dataset
         self.augmentation = augmentation
         self.batch_size = batch_size

@@ -90,6 +90,7 @@ def _name_images(folder: Path, relative_paths: list[Path], others: Counter[str])
         else:
             paths[name] = folder / path
     for suffix, count in sorted(others.items()):
-        message = f"{count} files end in {suffix}, which is not read; convert them to JPEG or PNG"
+        what = "1 file ends" if count == 1 else f"{count} files end"
+        message = f"{what} in {suffix}, which is not read; convert {'it' if count == 1 else 'them'} to JPEG or PNG"
         problems.append(Problem("warning", "other-format", str(folder), message))
     return FoundImages(dict(sorted(paths.items())), tuple(problems))

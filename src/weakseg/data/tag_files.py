@@ -20,6 +20,7 @@ NO_CLASS_FOLDER = "_none"
 
 _HEADER = ("image", "tags")
 _SEPARATOR = ";"
+_COLUMN_SEPARATORS = (",", ";")  # Excel writes ';' wherever the comma is the decimal sign
 _UNKNOWN_MARK = "?"
 _MASK_PROBLEMS = ("bad-outline", "no-outlines", "no-size")
 """Findings about a COCO file that do not matter where no masks are drawn from it."""
@@ -59,6 +60,9 @@ class TagTable:
 
 def read_tags(path: Path) -> TagTable:
     """Read a tag file by its suffix, `.csv` or `.json`.
+
+    The columns of a table are separated by what stands in its header, `image,tags` or `image;tags`; by `;`, every
+    column after the first holds tags. Cells without a name in the header may only be empty.
 
     Raises:
         DataError: If it has another suffix or cannot be read.
@@ -102,32 +106,48 @@ def normalise_name(name: str) -> str:
 
 
 def _read_csv(path: Path) -> TagTable:
-    reader = csv.reader(io.StringIO(read_text(path), newline=""))
+    text = read_text(path)
+    column_separator = next((mark for mark in _COLUMN_SEPARATORS if mark in text.partition("\n")[0]), ",")
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=column_separator)
     entries: dict[str, ImageTags] = {}
     problems: list[Problem] = []
     try:
-        header = [name.strip().lower() for name in next(reader, [])]
-        if tuple(header) != _HEADER:
+        header = _without_empty_end(next(reader, []))
+        if tuple(name.lower() for name in header) != _HEADER:
             raise DataError(
-                f"{path}, line 1: expected the header '{','.join(_HEADER)}', got '{','.join(header)}'; columns are "
-                f"separated by ',' and tags by '{_SEPARATOR}'"
+                f"{path}, line 1: expected the header '{column_separator.join(_HEADER)}', got "
+                f"'{column_separator.join(header)}'; write it as the first line"
             )
-        for row in reader:
+        for fields in reader:
             where = f"{path.name}, line {reader.line_num}"
-            if not any(field.strip() for field in row):
+            filled = _without_empty_end(fields)
+            if not filled:
                 continue
-            if len(row) != len(_HEADER) or not row[0].strip():
-                message = f"expected 'image,tag{_SEPARATOR}tag', got {len(row)} fields: {','.join(row)[:60]}; left out"
+            too_many = column_separator != _SEPARATOR and len(filled) > len(_HEADER)
+            if len(fields) < len(_HEADER) or too_many or not filled[0]:
+                message = (
+                    f"expected 'image{column_separator}tag{_SEPARATOR}tag', got {len(fields)} "
+                    f"field{'s' if len(fields) > 1 else ''}: {column_separator.join(fields)[:60]}; left out"
+                )
                 problems.append(Problem("warning", "bad-row", where, message))
-            elif normalise_name(row[0]) in entries:
-                problems.append(Problem("warning", "same-id", where, f"another row for '{row[0]}'; the first is used"))
+            elif (image := normalise_name(fields[0])) in entries:
+                problems.append(Problem("warning", "same-id", where, f"another row for '{image}'; the first is used"))
             else:
-                entries[normalise_name(row[0])] = _parse_tags(row[1])
+                entries[image] = _parse_tags(_SEPARATOR.join(fields[1:]))
     except csv.Error as error:
         raise DataError(f"{path}, line {reader.line_num}: not a CSV file ({error})") from error
     names = sorted({name for tags in entries.values() for name in tags.present | tags.unknown})
     problems.extend(_similar_names(names, path))
+    problems.extend(_unparted_names(names, path))
     return TagTable(path.name, tuple(names), entries, tuple(problems))
+
+
+def _without_empty_end(row: list[str]) -> list[str]:
+    """Trim cells, and drop empty ones at the end: spreadsheets pad rows to the widest."""
+    cells = [cell.strip() for cell in row]
+    while cells and not cells[-1]:
+        cells.pop()
+    return cells
 
 
 def _parse_tags(cell: str) -> ImageTags:
@@ -142,6 +162,15 @@ def _similar_names(names: Iterable[str], path: Path) -> list[Problem]:
     groups = [[name for name in names if name.casefold() == folded] for folded, n in spellings.items() if n > 1]
     message = "these are different classes, since they are spelled differently; use one spelling if that is not meant"
     return [Problem("warning", "similar-tags", path.name, f"{', '.join(group)}: {message}") for group in groups]
+
+
+def _unparted_names(names: Iterable[str], path: Path) -> list[Problem]:
+    """Find names such as `cat, dog` whose parts occur elsewhere, where `cat;dog` is probably meant."""
+    parts = {name: {part.strip() for part in name.split(",")} for name in names}
+    uses = Counter(part for found in parts.values() for part in found)
+    doubtful = [name for name, found in parts.items() if len(found) > 1 and any(uses[part] > 1 for part in found)]
+    message = f"this is one tag, since tags are separated by '{_SEPARATOR}'; write '{_SEPARATOR}' if several are meant"
+    return [Problem("warning", "comma-in-tag", path.name, f"'{name}': {message}") for name in doubtful]
 
 
 def _read_json(path: Path) -> TagTable:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from weakseg.errors import ShapeError
+from weakseg.errors import ConfigError, ShapeError
 from weakseg.ops.images import normalise, resize_image
 from weakseg.types import IGNORE_LABEL
 
@@ -29,12 +29,24 @@ class Augmentation:
         flip: Whether to mirror left-right with probability one half.
         colour: Contrast factor within 1 +- colour and a tint per channel within +- colour (in units of the
             normalised image). 0 for none, as the released codes have it.
+
+    Raises:
+        ConfigError: If a length is below 1 px, the range is not one, or the colour is negative.
     """
 
     long_side_px: tuple[int, int]
     crop_px: int
     flip: bool
     colour: float
+
+    def __post_init__(self) -> None:
+        low, high = self.long_side_px
+        if not 1 <= low <= high:
+            raise ConfigError(f"long_side_px: expected 1 <= smallest <= largest, got {low} and {high}")
+        if self.crop_px < 1:
+            raise ConfigError(f"crop_px: expected at least 1 px, got {self.crop_px}")
+        if not self.colour >= 0:
+            raise ConfigError(f"colour: expected 0 or more, got {self.colour}")
 
 
 def make_rng(seed: int, epoch: int, index: int) -> np.random.Generator:

@@ -1,4 +1,4 @@
-"""The pieces of an adaptation: what it pushes up, the layers that learn, and how they get their values back."""
+"""The pieces of an adaptation: what it pushes up, the layers that learn and get their values back, the partners."""
 
 from __future__ import annotations
 
@@ -8,10 +8,13 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Literal
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
+from weakseg.errors import ShapeError
 from weakseg.models.classifier import Classifier
 from weakseg.models.modes import evaluating
 from weakseg.ops.pooling import AverageOver, gap, gndrp
@@ -19,6 +22,9 @@ from weakseg.train.optim import build_sgd, poly_factor
 
 Pooling = Literal["gndrp", "gap"]
 """How score maps become logits while a classifier is adapted."""
+
+PartnerBatch = tuple[Tensor | NDArray[np.floating], Tensor | NDArray[np.generic]]
+"""Normalised images (B, 3, S, S) and their tags (B, C)."""
 
 HEAD_MULTIPLIER = 10.0
 """The 1x1 convolution learns this many times faster than the layers below it, as released."""
@@ -185,6 +191,38 @@ def borrowed(classifier: Classifier) -> Iterator[None]:
                 parameter.copy_(value)
                 parameter.grad = gradient
                 parameter.requires_grad_(required)
+
+
+def next_partners(batches: Iterator[PartnerBatch], iteration: int, *, num_classes: int) -> tuple[Tensor, Tensor]:
+    """Return the next batch, checked, as tensors on the device they lie on.
+
+    Args:
+        batches: The partners.
+        iteration: Number of those taken before, for the message.
+        num_classes: C.
+
+    Raises:
+        ShapeError: If there is none, or it is not images (B, 3, S, S) float and tags (B, C) of 0 and 1.
+    """
+    batch = next(batches, None)
+    if batch is None:
+        raise ShapeError(f"expected a batch of partners for every iteration, but they ended after {iteration}")
+    images, tags = torch.as_tensor(batch[0]), torch.as_tensor(batch[1])
+    if images.ndim != 4 or images.shape[1] != 3 or tags.shape != (len(images), num_classes):
+        raise ShapeError(
+            f"expected partners (B, 3, S, S) and their tags (B, {num_classes}), got {tuple(images.shape)} "
+            f"and {tuple(tags.shape)} in iteration {iteration + 1}"
+        )
+    if not images.is_floating_point():
+        raise ShapeError(
+            f"expected normalised float images of partners, got {images.dtype} in iteration {iteration + 1}; see "
+            "`weakseg.ops.images.normalise`"
+        )
+    if not bool(((tags == 0) | (tags == 1)).all()):
+        raise ShapeError(
+            f"tags of partners are 0 or 1, got values {torch.unique(tags)[:5].tolist()} in iteration {iteration + 1}"
+        )
+    return images, tags
 
 
 def _layers_above_trunk(classifier: Classifier) -> list[nn.Parameter]:

@@ -55,9 +55,7 @@ def score_maps(
     sizes_hw = [scaled_size_hw(size_hw, scale) for scale in scales]
     device = classifier.classifier.weight.device
     if not keys:
-        stride = classifier.stride
-        empty = tuple(torch.zeros(0, math.ceil(h / stride), math.ceil(w / stride), device=device) for h, w in sizes_hw)
-        return ScoreMaps(keys=keys, scales=empty, size_hw=size_hw)
+        return zero_maps(keys, size_hw, scales=scales, stride_px=classifier.stride, device=device)
     maps = []
     with torch.no_grad(), evaluating(classifier):
         for scaled_hw in sizes_hw:
@@ -76,6 +74,31 @@ def merge_flip_pair(scores: Tensor) -> Tensor:
     """Rectify the score maps (2, C, h, w) of a `flip_pair`, flip the second back and add them: (C, h, w)."""
     rectified = scores.relu()
     return rectified[0] + rectified[1].flip(-1)
+
+
+def zero_maps(
+    keys: tuple[int, ...],
+    size_hw: tuple[int, int],
+    *,
+    scales: Sequence[float],
+    stride_px: int,
+    device: torch.device,
+) -> ScoreMaps:
+    """Return maps of zeros, of the sizes that a network of some stride scores an image at.
+
+    Args:
+        keys: Class indices of the maps, ascending.
+        size_hw: (height, width) of the image in pixels.
+        scales: Factors the image is resized by.
+        stride_px: Pixels of the resized image per pixel of a map, of which the last may be cut off.
+        device: Where to make them.
+    """
+    sizes_hw = [scaled_size_hw(size_hw, scale) for scale in scales]
+    zeros = tuple(
+        torch.zeros(len(keys), math.ceil(height / stride_px), math.ceil(width / stride_px), device=device)
+        for height, width in sizes_hw
+    )
+    return ScoreMaps(keys=keys, scales=zeros, size_hw=size_hw)
 
 
 def tagged_classes(tags: NDArray[np.generic] | Tensor, *, num_classes: int) -> tuple[int, ...]:

@@ -19,9 +19,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from weakseg.errors import ConfigError, ShapeError
-from weakseg.localize.adaptation import Adapter, Goal, Pooling, borrowed
-from weakseg.localize.cam import CAM_SCALES, flip_pair, merge_flip_pair, tagged_classes
+from weakseg.errors import ConfigError
+from weakseg.localize.adaptation import Adapter, Goal, PartnerBatch, Pooling, borrowed, next_partners
+from weakseg.localize.cam import CAM_SCALES, flip_pair, merge_flip_pair, tagged_classes, zero_maps
 from weakseg.models.classifier import Classifier
 from weakseg.ops.images import normalise, require_image, resize_image, scaled_size_hw
 from weakseg.spelling import require_option
@@ -32,9 +32,6 @@ Variant = Literal["released", "paper"]
 
 StopReason = Literal["completed", "logit", "area", "diverged"]
 """Why an adaptation ended."""
-
-PartnerBatch = tuple[Tensor | NDArray[np.floating], Tensor | NDArray[np.generic]]
-"""Normalised images (B, 3, S, S) and their tags (B, C)."""
 
 AREA_SCALE = 1.0
 """The scale at which covered positions are counted. It is run first."""
@@ -155,7 +152,9 @@ def adapt(
     )
     size_hw = (image.shape[0], image.shape[1])
     keys = tagged_classes(tags, num_classes=classifier.num_classes)
-    record = _Record(_empty_maps(classifier, keys, size_hw, scales), after_iteration)
+    device = classifier.classifier.weight.device
+    empty = zero_maps(keys, size_hw, scales=scales, stride_px=classifier.stride, device=device)
+    record = _Record(empty, after_iteration)
     if not keys:
         return record.result("completed")
     with borrowed(classifier):
@@ -262,7 +261,7 @@ def _iterate(
         if not all(bool(part.isfinite().all()) for part in maps.values()):
             return "diverged"
         record.add_maps(maps)
-        images, tags = _next_batch(batches, iteration, num_classes=adapter.num_classes)
+        images, tags = next_partners(batches, iteration, num_classes=adapter.num_classes)
         partners = adapter.push_partners(images, tags, learning=learning)
         target_loss, loss = float(target), -float(target + partners)
         if not math.isfinite(loss):
@@ -276,32 +275,6 @@ def _iterate(
     return "completed"
 
 
-def _next_batch(batches: Iterator[PartnerBatch], iteration: int, *, num_classes: int) -> tuple[Tensor, Tensor]:
-    """Return the next batch, checked, as tensors on the device they lie on."""
-    batch = next(batches, None)
-    if batch is None:
-        raise ShapeError(f"expected a batch of partners for every iteration, but they ended after {iteration}")
-    images, tags = torch.as_tensor(batch[0]), torch.as_tensor(batch[1])
-    if images.ndim != 4 or images.shape[1] != 3 or tags.shape != (len(images), num_classes):
-        raise ShapeError(
-            f"expected partners (B, 3, S, S) and their tags (B, {num_classes}), got {tuple(images.shape)} "
-            f"and {tuple(tags.shape)} in iteration {iteration + 1}"
-        )
-    return images, tags
-
-
 def _view_pair(image: NDArray[np.uint8], scale: float) -> Tensor:
     """Return an image at a scale, normalised, and its mirror image (2, 3, H', W')."""
     return flip_pair(normalise(resize_image(image, scaled_size_hw((image.shape[0], image.shape[1]), scale))))
-
-
-def _empty_maps(
-    classifier: Classifier, keys: tuple[int, ...], size_hw: tuple[int, int], scales: Sequence[float]
-) -> ScoreMaps:
-    """Return maps of zeros, of the sizes the classifier scores at."""
-    stride, device = classifier.stride, classifier.classifier.weight.device
-    sizes_hw = [scaled_size_hw(size_hw, scale) for scale in scales]
-    zeros = tuple(
-        torch.zeros(len(keys), math.ceil(h / stride), math.ceil(w / stride), device=device) for h, w in sizes_hw
-    )
-    return ScoreMaps(keys=keys, scales=zeros, size_hw=size_hw)

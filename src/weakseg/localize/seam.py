@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -11,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from weakseg.errors import ShapeError
-from weakseg.localize.cam import flip_pair, merge_flip_pair, tagged_classes
+from weakseg.localize.cam import flip_pair, merge_flip_pair, tagged_classes, zero_maps
 from weakseg.models.modes import evaluating
 from weakseg.models.seam import SEAM
 from weakseg.ops.images import normalise, require_image, resize_image, scaled_size_hw
@@ -52,14 +51,12 @@ def refined_score_maps(
         raise ShapeError("score maps need at least one scale, got none")
     size_hw = (image.shape[0], image.shape[1])
     device = seam.classifier.weight.device
+    if not keys:
+        return zero_maps(keys, size_hw, scales=scales, stride_px=seam.stride, device=device)
     labels = [key + 1 for key in keys]
     maps = []
     with torch.no_grad(), evaluating(seam):
-        for height, width in (scaled_size_hw(size_hw, scale) for scale in scales):
-            if not keys:
-                grid_hw = (math.ceil(height / seam.stride), math.ceil(width / seam.stride))
-                maps.append(torch.zeros(0, *grid_hw, device=device))
-                continue
-            _, refined = seam.strided_maps(flip_pair(normalise(resize_image(image, (height, width))).to(device)))
+        for scaled_hw in (scaled_size_hw(size_hw, scale) for scale in scales):
+            _, refined = seam.strided_maps(flip_pair(normalise(resize_image(image, scaled_hw)).to(device)))
             maps.append(merge_flip_pair(refined[:, labels]).float())
     return ScoreMaps(keys=keys, scales=tuple(maps), size_hw=size_hw)

@@ -8,6 +8,19 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
+from weakseg.errors import ShapeError
+
+IMAGE_CHANNELS = 3
+
+
+def require_images(x: Tensor) -> None:
+    """Raise a `ShapeError` unless `x` is a batch (N, 3, H, W) of float images with at least a pixel; N may be 0."""
+    if x.ndim != 4 or x.shape[1] != IMAGE_CHANNELS or 0 in x.shape[2:] or not x.is_floating_point():
+        raise ShapeError(
+            f"expected normalised images (N, 3, H, W) float of at least 1 x 1 px, got {x.dtype} {tuple(x.shape)}; "
+            "weakseg.ops.images.normalise makes one"
+        )
+
 
 class Backbone(nn.Module, ABC):
     """A network in two parts: a trunk, which may stay frozen, and a tail, which always learns.
@@ -77,7 +90,11 @@ class NetworkOnBackbone(nn.Module):
 
         Returns:
             Features (N, D, h', w'); without gradient history when the trunk is frozen.
+
+        Raises:
+            ShapeError: If the images are not that.
         """
+        require_images(x)
         if self.freeze_trunk:
             with torch.no_grad():
                 return self.backbone.trunk(x)

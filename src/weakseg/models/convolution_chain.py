@@ -9,8 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from weakseg.errors import ShapeError
-from weakseg.models.backbone import Backbone
-from weakseg.models.resnet import IMAGE_CHANNELS
+from weakseg.models.backbone import IMAGE_CHANNELS, Backbone
 
 KERNEL_PX = 3
 

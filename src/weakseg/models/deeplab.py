@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from weakseg.errors import ConfigError
 from weakseg.files import JsonValue
+from weakseg.models.backbone import require_images
 from weakseg.models.resnet import BACKBONE_NAMES, CaffeBottleneck, ResNet, build_backbone
 from weakseg.models.segmenter import SegmentationNetwork
 
@@ -112,7 +113,11 @@ class Segmenter(SegmentationNetwork):
 
         Returns:
             Logits (N, L, h, w) at the stride, of scale 1 first and then of the further scales in their order.
+
+        Raises:
+            ShapeError: If the images are not (N, 3, H, W) float.
         """
+        require_images(x)
         sizes_hw = [_scale_size((x.shape[2], x.shape[3]), scale) for scale in self.multi_scale]
         views = [x, *(nn.functional.interpolate(x, size_hw, mode="bilinear") for size_hw in sizes_hw)]
         return tuple(self.aspp(self.backbone(view)) for view in views)
@@ -193,7 +198,7 @@ def _scale_size(size_hw: tuple[int, int], scale: float) -> tuple[int, int]:
 def _upsample(maps: Tensor, size_hw: tuple[int, int]) -> Tensor:
     """Resize maps (N, L, h, w) bilinearly (`align_corners=False`).
 
-    As two matrix products, since `interpolate` has no deterministic gradient on a GPU.
+    As two matrix products: on a GPU `interpolate` has a deterministic gradient only as indexing, which is slow.
     """
     rows, columns = (
         nn.functional.interpolate(torch.eye(old, device=maps.device, dtype=maps.dtype)[None], new, mode="linear")[0]

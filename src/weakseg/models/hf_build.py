@@ -17,11 +17,11 @@ from weakseg.models.hf_source import (
     InputFormat,
     NetworkSource,
     first_line,
-    has_weights,
     import_transformers,
     quiet_transformers,
     read_config,
     read_input_format,
+    require_weights,
 )
 from weakseg.models.randomness import seeded_draws
 
@@ -181,14 +181,13 @@ def _build(config: NetworkConfig, *, where: str) -> nn.Module:
 
 def _load_pretrained(config: NetworkConfig, source: NetworkSource) -> tuple[nn.Module, set[str]]:
     """Build a network with the weights that came with it; also return the names of those that did not."""
-    if source.folder is None or not has_weights(source):
-        raise ArtifactError(f"{source.origin}: there are no weights beside {source.config.name}")
+    folder = require_weights(source)
     transformers = import_transformers()
     try:
         with quiet_transformers():
             network: nn.Module
             network, found = transformers.AutoModelForSemanticSegmentation.from_pretrained(
-                str(source.folder),
+                str(folder),
                 config=config,
                 dtype=torch.float32,
                 ignore_mismatched_sizes=True,
@@ -197,12 +196,12 @@ def _load_pretrained(config: NetworkConfig, source: NetworkSource) -> tuple[nn.M
                 weights_only=True,
             )
     except Exception as error:  # unpickling, safetensors, and the network's own code
-        raise ArtifactError(f"{source.folder}: cannot load its weights ({first_line(error)})") from error
+        raise ArtifactError(f"{folder}: cannot load its weights ({first_line(error)})") from error
     fresh = {*found["missing_keys"], *(name for name, *_ in found["mismatched_keys"])}
     backbone = find_backbone(network)
     below = [f"{backbone}.{name}" for name, _ in network.get_submodule(backbone).named_parameters()]
     if fresh.issuperset(below):
-        raise ArtifactError(f"{source.folder}: its weights are another network's; none of {abridge(below)} is there")
+        raise ArtifactError(f"{folder}: its weights are another network's; none of {abridge(below)} is there")
     return network, fresh
 
 

@@ -17,6 +17,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from weakseg.errors import ConfigError
 from weakseg.files import JsonValue
+from weakseg.models.backbone import require_images
 from weakseg.models.checkpoints import fit_state
 from weakseg.models.hf_source import InputFormat, first_line
 from weakseg.models.modes import evaluating
@@ -33,6 +34,9 @@ PROBE_HW = (64, 160)
 """Size of the image passed through a network to learn how it behaves. On patches of 14 pixels, which drop what is left
 over and stretch the rest, the two sides give different strides."""
 
+_ONE_VALUE = "Expected more than 1 value per channel"
+"""How torch begins its complaint of a batch norm that is to learn from a single number."""
+
 
 @dataclass(frozen=True)
 class Geometry:
@@ -41,14 +45,18 @@ class Geometry:
     Args:
         square: Whether it takes squares alone.
         stride: Ratio of the input's size to the logits'.
+        least_px: Smallest height and width it takes.
     """
 
     square: bool
     stride: int
+    least_px: int = SIZE_MULTIPLE_PX
 
     def pad(self, size_hw: tuple[int, int]) -> tuple[int, int]:
         """Return the smallest size the network takes that an image of another size fits into."""
         height, width = (_divide_up(side, SIZE_MULTIPLE_PX) * SIZE_MULTIPLE_PX for side in size_hw)
+        if self.least_px > SIZE_MULTIPLE_PX:  # an ONNX file need not hold a comparison that is always true
+            height, width = max(height, self.least_px), max(width, self.least_px)
         return (max(height, width),) * 2 if self.square else (height, width)
 
 
@@ -121,13 +129,27 @@ class HFSegmenter(SegmentationNetwork):
 
         The image is padded at the right and bottom by its own last column and row to a size the network takes; logits
         of what was added are cut off.
+
+        Raises:
+            ConfigError: If it is in training mode, gets a single image, and has a batch norm behind a pooling over
+                whole images, which then has but one value to learn from.
         """
+        require_images(x)
         height, width = x.shape[2:]
         padded_hw = self._geometry.pad((height, width))
         if self._input_format != InputFormat():
             x = (x.flip(1) if self._input_format.bgr else x) * self.scale + self.shift
         x = nn.functional.pad(x, (0, padded_hw[1] - width, 0, padded_hw[0] - height), mode="replicate")
-        logits: Tensor = self.network(pixel_values=x).logits
+        try:
+            logits: Tensor = self.network(pixel_values=x).logits
+        except ValueError as error:
+            if _ONE_VALUE not in str(error):
+                raise
+            raise ConfigError(
+                f"segmenter.batch_size: {type(self.network).__name__} has a batch norm behind a pooling over whole "
+                f"images, so each process must see two images at once or more, got {len(x)}; raise it, lower "
+                "segmenter.accumulate, or start fewer processes"
+            ) from error
         return logits[:, :, : _divide_up(height, self.stride), : _divide_up(width, self.stride)]
 
     def backbone_parameters(self) -> list[nn.Parameter]:
@@ -159,13 +181,14 @@ class HFSegmenter(SegmentationNetwork):
 
 
 def probe_geometry(network: nn.Module, *, num_labels: int) -> Geometry:
-    """Pass small images through a network to learn its stride, and whether it takes squares alone.
+    """Pass small images through a network to learn its stride, its least size, and whether it takes squares alone.
 
     Raises:
         ConfigError: If it takes neither images of any size nor squares of any size, or returns no logits of pixels.
     """
     try:
-        return Geometry(square=False, stride=_measure_stride(network, num_labels, PROBE_HW))
+        stride = _measure_stride(network, num_labels, PROBE_HW)
+        return Geometry(square=False, stride=stride, least_px=_find_least(network, num_labels, stride))
     except Exception as error:  # whatever a network's code raises on a size it was not made for
         problem = error
     try:
@@ -173,11 +196,24 @@ def probe_geometry(network: nn.Module, *, num_labels: int) -> Geometry:
     except Exception:  # the first error tells more
         strides = set()
     if len(strides) == 1:
-        return Geometry(square=True, stride=strides.pop())
+        stride = strides.pop()
+        return Geometry(square=True, stride=stride, least_px=_find_least(network, num_labels, stride))
     raise ConfigError(
         f"segmenter.name: {type(network).__name__} with this configuration cannot label images of any size (on "
         f"{PROBE_HW[0]} x {PROBE_HW[1]} pixels: {first_line(problem)}); choose another network, see docs/hf.md"
     ) from problem
+
+
+def _find_least(network: nn.Module, num_labels: int, stride: int) -> int:
+    """Return the least height and width of an image that a network labels as it labels larger ones.
+
+    MobileViTV2 parts the deepest features, at stride 32, into patches of 2 x 2 and has none to part below 64 pixels.
+    """
+    side = SIZE_MULTIPLE_PX
+    try:
+        return side if _measure_stride(network, num_labels, (side, side)) == stride else PROBE_HW[0]
+    except Exception:  # whatever a network's code raises on too small an image
+        return PROBE_HW[0]
 
 
 def _measure_stride(network: nn.Module, num_labels: int, size_hw: tuple[int, int]) -> int:

@@ -126,6 +126,17 @@ def has_weights(source: NetworkSource) -> bool:
     return source.folder is not None and any((source.folder / name).is_file() for name in names)
 
 
+def require_weights(source: NetworkSource) -> Path:
+    """Return the folder of the weights that came with a configuration.
+
+    Raises:
+        ArtifactError: If none did.
+    """
+    if source.folder is None or not has_weights(source):
+        raise ArtifactError(f"{source.origin}: there are no weights beside {source.config.name}")
+    return source.folder
+
+
 def read_config(source: NetworkSource) -> dict[str, JsonValue]:
     """Read a configuration as plain values.
 

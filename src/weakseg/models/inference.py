@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from weakseg.errors import ShapeError
 from weakseg.models.modes import evaluating
 from weakseg.models.segmenter import SegmentationNetwork
 from weakseg.ops.crf import DenseCRF
@@ -74,6 +75,7 @@ def predict_labels(
         (H, W) uint8, 0 background, c+1 class c; the smaller label where two are equally likely.
 
     Raises:
+        ShapeError: If the image is not (H, W, 3) uint8, there is no scale, or the network's probabilities are NaN.
         ConfigError: If a setting of the CRF is out of range.
     """
     base = limit_side(image, max_side_px)
@@ -103,6 +105,9 @@ def predict_probabilities(
 
     Returns:
         (L, H, W) float32 in 0..1 that sum to 1 over the labels.
+
+    Raises:
+        ShapeError: If the image is not (H, W, 3) uint8, or there is no scale.
     """
     views = probabilities_of_views(segmenter, limit_side(image, max_side_px), scales=scales, flip=flip)
     return mean_view(views, (image.shape[0], image.shape[1])).cpu().numpy()
@@ -122,7 +127,11 @@ def probabilities_of_views(
 
     Returns:
         (L, h, w) float32 per scale, at the network's stride and on its device.
+
+    Raises:
+        ShapeError: If the image is not (H, W, 3) uint8, or there is no scale.
     """
+    require_scales(scales)
     device = next(segmenter.parameters()).device
     views: list[Tensor] = []
     with evaluating(segmenter):
@@ -135,6 +144,12 @@ def probabilities_of_views(
                 probabilities = (probabilities + mirrored) / 2
             views.append(probabilities)
     return views
+
+
+def require_scales(scales: Sequence[float]) -> None:
+    """Raise a `ShapeError` if there is no scale to look at an image at."""
+    if len(scales) == 0:
+        raise ShapeError("scales: an image is looked at at one scale or more, got none")
 
 
 def label_views(
@@ -162,12 +177,16 @@ def label_views(
         The labels, the smaller one where two are equally likely.
 
     Raises:
+        ShapeError: If no label is allowed or one that the views lack, or a probability is NaN.
         ConfigError: If a setting of the CRF is out of range.
     """
     labels = sorted(set(range(len(views[0])) if allowed is None else allowed))
+    if not labels or labels[0] < 0 or labels[-1] >= len(views[0]):
+        raise ShapeError(f"allowed: expected one or more of the labels 0..{len(views[0]) - 1}, got {labels}")
     if crf is None:
         return most_probable(views if allowed is None else [view[labels] for view in views], labels, size_hw)
     highest = torch.stack([view.flatten(1).amax(dim=1) for view in views]).mean(dim=0)
+    _refuse_nan(highest)  # it is above no limit: such labels would seem unlikely
     kept = [label for label in labels if highest[label] >= CRF_MIN_PROBABILITY] or labels
     probabilities = mean_view([view[kept] for view in views], (image.shape[0], image.shape[1]))
     energies = probabilities.clamp_(min=MIN_ENERGY_PROBABILITY).log_().neg_().cpu().numpy()
@@ -181,7 +200,7 @@ def mean_view(views: Sequence[Tensor], size_hw: tuple[int, int]) -> Tensor:
     total = torch.zeros(len(views[0]), *size_hw, device=views[0].device)
     for view in views:
         total += _upsample(view, size_hw)
-    return total / len(views)
+    return total.div_(len(views))
 
 
 def most_probable(maps: Sequence[Tensor], labels: Sequence[int], size_hw: tuple[int, int]) -> LabelledPixels:
@@ -197,6 +216,9 @@ def most_probable(maps: Sequence[Tensor], labels: Sequence[int], size_hw: tuple[
 
     Returns:
         The labels, the first of equal ones, and as confidence their mean, clamped to 0..1.
+
+    Raises:
+        ShapeError: If a map holds NaN.
     """
     device = maps[0].device
     best = torch.full(size_hw, -torch.inf, device=device)
@@ -207,8 +229,14 @@ def most_probable(maps: Sequence[Tensor], labels: Sequence[int], size_hw: tuple[
             total += _upsample(view[place][None], size_hw)[0]
         chosen.masked_fill_(total > best, label)
         torch.maximum(best, total, out=best)
+    _refuse_nan(best)  # `maximum` carries NaN along
     best /= len(maps)
     return LabelledPixels(chosen.cpu().numpy(), best.clamp_(0, 1).cpu().numpy())
+
+
+def _refuse_nan(probabilities: Tensor) -> None:
+    if bool(probabilities.isnan().any()):
+        raise ShapeError("the network's probabilities hold NaN; did its training diverge?")
 
 
 def _upsample(maps: Tensor, size_hw: tuple[int, int]) -> Tensor:

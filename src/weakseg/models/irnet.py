@@ -15,8 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from weakseg.errors import ShapeError
+from weakseg.models.backbone import IMAGE_CHANNELS, require_images
 from weakseg.models.irnet_branches import IRN_STRIDE, DisplacementBranch, EdgeBranch, StageForm
-from weakseg.models.resnet import BACKBONE_NAMES, IMAGE_CHANNELS, BasicBlock, Bottleneck, ResNet, build_backbone
+from weakseg.models.resnet import BACKBONE_NAMES, BasicBlock, Bottleneck, ResNet, build_backbone
 
 IRNET_NAMES: tuple[str, ...] = BACKBONE_NAMES
 """Names `build_irnet` knows."""
@@ -88,7 +89,11 @@ class IRNet(nn.Module):
         Returns:
             Edge logits (N, h, w), whose sigmoid is the chance of an edge; and displacements (N, 2, h, w) as (dy, dx) in
             cells. h = ceil(H / 4), w = ceil(W / 4).
+
+        Raises:
+            ShapeError: If the images are not (N, 3, H, W) float.
         """
+        require_images(x)
         with torch.no_grad():
             stages = self._run_stages(x)
         return self.edge(stages), self.displacement(stages)
@@ -105,8 +110,9 @@ class IRNet(nn.Module):
             Edge logits (N, h, w) and displacements (N, 2, h, w); h = ceil(H / 4), w = ceil(W / 4), however padded.
 
         Raises:
-            ShapeError: If `crop_size` is below 1.
+            ShapeError: If the images are not that, or `crop_size` is below 1.
         """
+        require_images(images)
         if crop_size is not None and crop_size < 1:
             raise ShapeError(f"crop_size is a number of pixels above 0, or None for no padding, got {crop_size}")
         height, width = images.shape[2:]

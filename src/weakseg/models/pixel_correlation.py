@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from weakseg.models.resnet import IMAGE_CHANNELS
+from weakseg.models.backbone import IMAGE_CHANNELS
 from weakseg.ops.equivariance import compete, normalise_maps
 
 PAIRS_AT_ONCE = 2**25

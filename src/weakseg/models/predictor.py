@@ -18,8 +18,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from weakseg.errors import ShapeError
-from weakseg.models.inference import CRFSettings, LabelledPixels, label_views
+from weakseg.errors import ConfigError, ShapeError
+from weakseg.models.inference import CRFSettings, LabelledPixels, label_views, require_scales
 from weakseg.models.modes import evaluating
 from weakseg.models.segmenter import SegmentationNetwork
 from weakseg.models.tiling import Span, Tiling, cut_axis
@@ -108,8 +108,15 @@ def predict_views(
         up. Each pixel's probabilities add up to 1.
 
     Raises:
-        ShapeError: If an image is none, sizes differ, or the network's logits are of another size than it promises.
+        ShapeError: If an image is none, sizes differ, there is no scale, or the network's logits are of another size
+            than it promises.
+        ConfigError: If `batch` is below 1.
     """
+    require_scales(views.scales)
+    if batch < 1:
+        raise ConfigError(f"batch: expected 1 or more, got {batch}")
+    if not images:
+        return []
     sizes_hw = {image.shape[:2] for image in images}
     if len(sizes_hw) > 1:
         raise ShapeError(f"expected images of one size, got {sorted(sizes_hw)}")
@@ -147,6 +154,10 @@ def choose_labels(
 
     Returns:
         The labels, the smaller one where two are equally likely.
+
+    Raises:
+        ShapeError: If no label is allowed or one that there is not, or a probability is NaN.
+        ConfigError: If a setting of the CRF is out of range.
     """
     base = limit_side(image, views.max_side_px)
     return label_views(maps, base, (image.shape[0], image.shape[1]), crf=views.crf, allowed=allowed)

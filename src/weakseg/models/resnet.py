@@ -15,10 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from weakseg.errors import ConfigError, ShapeError
-from weakseg.models.backbone import Backbone
+from weakseg.models.backbone import IMAGE_CHANNELS, Backbone
 from weakseg.spelling import require_option
 
-IMAGE_CHANNELS = 3
 NUM_LAYERS = 4
 
 
@@ -71,9 +70,9 @@ class BasicBlock(nn.Module):
 
     def __init__(self, in_channels: int, width: int, *, stride: int, dilation: int, norm: type[nn.BatchNorm2d]) -> None:
         super().__init__()
-        self.conv1 = _conv3x3(in_channels, width, stride=stride, dilation=dilation)
+        self.conv1 = conv3x3(in_channels, width, stride=stride, dilation=dilation)
         self.bn1 = norm(width)
-        self.conv2 = _conv3x3(width, width, stride=1, dilation=dilation)
+        self.conv2 = conv3x3(width, width, stride=1, dilation=dilation)
         self.bn2 = norm(width)
         self.relu = nn.ReLU(inplace=True)
         self.downsample = _shortcut(in_channels, width, stride=stride, norm=norm)
@@ -103,7 +102,7 @@ class Bottleneck(nn.Module):
         out_channels = width * self.expansion
         self.conv1 = nn.Conv2d(in_channels, width, 1, bias=False)
         self.bn1 = norm(width)
-        self.conv2 = _conv3x3(width, width, stride=stride, dilation=dilation)
+        self.conv2 = conv3x3(width, width, stride=stride, dilation=dilation)
         self.bn2 = norm(width)
         self.conv3 = nn.Conv2d(width, out_channels, 1, bias=False)
         self.bn3 = norm(out_channels)
@@ -288,7 +287,8 @@ def build_backbone(
     )
 
 
-def _conv3x3(in_channels: int, out_channels: int, *, stride: int, dilation: int) -> nn.Conv2d:
+def conv3x3(in_channels: int, out_channels: int, *, stride: int, dilation: int) -> nn.Conv2d:
+    """Return a 3x3 convolution without bias that keeps the size at stride 1, whatever the dilation."""
     return nn.Conv2d(in_channels, out_channels, 3, stride, padding=dilation, dilation=dilation, bias=False)
 
 

@@ -13,8 +13,8 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from weakseg.models.backbone import Backbone
-from weakseg.models.resnet import IMAGE_CHANNELS, FixedBatchNorm2d
+from weakseg.models.backbone import IMAGE_CHANNELS, Backbone
+from weakseg.models.resnet import FixedBatchNorm2d, conv3x3
 from weakseg.spelling import require_option
 
 RESNET38_STRIDE = 8
@@ -72,9 +72,9 @@ class PlainUnit(nn.Module):
     ) -> None:
         super().__init__()
         self.bn_branch2a = norm(in_channels)
-        self.conv_branch2a = _conv3x3(in_channels, inner, stride=stride, dilation=dilations[0])
+        self.conv_branch2a = conv3x3(in_channels, inner, stride=stride, dilation=dilations[0])
         self.bn_branch2b1 = norm(inner)
-        self.conv_branch2b1 = _conv3x3(inner, out_channels, stride=1, dilation=dilations[1])
+        self.conv_branch2b1 = conv3x3(inner, out_channels, stride=1, dilation=dilations[1])
         self.conv_branch1 = _shortcut(in_channels, out_channels, stride=stride)
 
     def activate(self, x: Tensor) -> Tensor:
@@ -118,7 +118,7 @@ class BottleneckUnit(nn.Module):
         self.bn_branch2a = norm(in_channels)
         self.conv_branch2a = nn.Conv2d(in_channels, first, 1, bias=False)
         self.bn_branch2b1 = norm(first)
-        self.conv_branch2b1 = _conv3x3(first, second, stride=1, dilation=dilation)
+        self.conv_branch2b1 = conv3x3(first, second, stride=1, dilation=dilation)
         self.bn_branch2b2 = norm(second)
         self.dropout = nn.Dropout2d(dropout)
         self.conv_branch2b2 = nn.Conv2d(second, last, 1, bias=False)
@@ -192,7 +192,7 @@ class ResNet38(Backbone):
     ) -> None:
         super().__init__()
         norm = FixedBatchNorm2d if fixed_norm else nn.BatchNorm2d
-        self.conv1a = _conv3x3(IMAGE_CHANNELS, form.stem, stride=1, dilation=1)
+        self.conv1a = conv3x3(IMAGE_CHANNELS, form.stem, stride=1, dilation=1)
         channels = form.stem
         names: list[tuple[str, ...]] = []
         for stage, depth in zip((2, 3, 4, 5), form.depths, strict=True):
@@ -294,10 +294,6 @@ def build_resnet38(name: str, *, fixed_norm: bool = False, generator: torch.Gene
 def _unit_names(stage: int, depth: int) -> tuple[str, ...]:
     """Return the official names of a stage's units: `b4`, `b4_1`, `b4_2`, ..."""
     return tuple(f"b{stage}" if index == 0 else f"b{stage}_{index}" for index in range(depth))
-
-
-def _conv3x3(in_channels: int, out_channels: int, *, stride: int, dilation: int) -> nn.Conv2d:
-    return nn.Conv2d(in_channels, out_channels, 3, stride, padding=dilation, dilation=dilation, bias=False)
 
 
 def _shortcut(in_channels: int, out_channels: int, *, stride: int) -> nn.Conv2d | None:

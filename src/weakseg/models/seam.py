@@ -5,10 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from weakseg.errors import ShapeError
 from weakseg.models.classifier import Classifier
 from weakseg.models.pixel_correlation import RELEASED_WIDTHS, CorrelationWidths, PixelCorrelation
-from weakseg.models.resnet import IMAGE_CHANNELS
 from weakseg.models.resnet38 import RESNET38_NAMES, ResNet38, build_resnet38
 
 SEAM_NAMES: tuple[str, ...] = RESNET38_NAMES
@@ -70,9 +68,9 @@ class SEAM(Classifier):
             nothing (see `background_weight`); that of the refined maps comes from 1 - the strongest class.
 
         Raises:
-            ShapeError: If the images are not (N, 3, H, W).
+            ShapeError: If the images are not (N, 3, H, W) float.
         """
-        scores, refined = self.strided_maps(x)
+        scores, refined = self.strided_maps(x)  # refuses what is no batch of images
         size_hw = (x.shape[2], x.shape[3])
         enlarged = [
             nn.functional.interpolate(maps, size_hw, mode="bilinear", align_corners=True) for maps in (scores, refined)
@@ -90,10 +88,8 @@ class SEAM(Classifier):
             the raw ones are `head(trunk(x))`. No gradient leads from the refined maps back to the scores.
 
         Raises:
-            ShapeError: If the images are not (N, 3, H, W).
+            ShapeError: If the images are not (N, 3, H, W) float.
         """
-        if x.ndim != 4 or x.shape[1] != IMAGE_CHANNELS:
-            raise ShapeError(f"expected normalised images (N, 3, H, W), got {tuple(x.shape)}")
         levels = self.backbone.levels(self.trunk(x))
         features = self.backbone.dropout(levels.conv6)
         scores = self.classifier(features)

@@ -45,6 +45,9 @@ class SegmentationNetwork(nn.Module, ABC):
 
         Returns:
             Logits (N, L, ceil(H / stride), ceil(W / stride)) float32.
+
+        Raises:
+            ShapeError: If the images are not (N, 3, H, W) float.
         """
 
     @abstractmethod

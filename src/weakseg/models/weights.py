@@ -56,6 +56,7 @@ WEAKSEG_HEADS: tuple[str, ...] = (
 )
 """Prefixes of what our own networks have beside a backbone."""
 
+_RELEASED_STEMS = ("stage1.", "backbone.0.", "resnet50.")  # three names of the same tensors
 _CLASSIFIER_WEIGHT = "classifier.weight"
 _MXNET_SUFFIX = ".params"
 
@@ -133,18 +134,44 @@ def load_backbone(
     """
     if source == "none":
         return LoadedWeights(origin="none", loaded=(), ignored=())
-    if source == "imagenet":
-        path = _download_imagenet(name, cache_dir)
-    else:
-        path = Path(source)
-        if not path.is_file():
-            raise ArtifactError(f"weights '{source}': expected 'imagenet', 'none' or a checkpoint file; no such file")
+    path = find_weights(source, name, cache_dir=cache_dir)
     if path.suffix == _MXNET_SUFFIX:
         state, ignored = rename_mxnet_resnet38(read_mxnet_params(path), where=str(path))
     else:
-        state, ignored = _split_backbone(read_checkpoint(path, trust_pickle=trust_pickle))
+        tensors = read_checkpoint(path, trust_pickle=trust_pickle)
+        _refuse_released(tensors, path)
+        state, ignored = _split_backbone(tensors)
     fit_state(backbone, state, where=f"{path} as {name}")
     return LoadedWeights(origin=str(path), loaded=tuple(state), ignored=ignored)
+
+
+def find_weights(source: str, name: str, *, cache_dir: Path | None = None) -> Path:
+    """Return the file that a backbone's weights are read from; ImageNet's are downloaded unless they are there.
+
+    Args:
+        source: As for `load_backbone`, but not `none`.
+        name: The backbone's name.
+        cache_dir: As for `load_backbone`.
+
+    Raises:
+        ConfigError: If there are no ImageNet weights for this backbone.
+        ArtifactError: If there is no such file, the download fails or what was downloaded is damaged.
+    """
+    if source == "imagenet":
+        return _download_imagenet(name, cache_dir)
+    path = Path(source)
+    if not path.is_file():
+        raise ArtifactError(f"weights '{source}': expected 'imagenet', 'none' or a checkpoint file; no such file")
+    return path
+
+
+def _refuse_released(tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Raise an `ArtifactError` for a checkpoint of IRN or RIB, whose parts are named otherwise (`stage1.0.weight`)."""
+    if any(name.startswith(_RELEASED_STEMS) for name in tensors):
+        raise ArtifactError(
+            f"{path}: a whole network of the released IRN or RIB code, expected a backbone in torchvision's layout or "
+            "a file of weakseg; weakseg.models.weights.load_official reads it from Python, a run trains its own"
+        )
 
 
 def _split_backbone(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], tuple[str, ...]]:

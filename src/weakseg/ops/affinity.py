@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from weakseg.errors import ConfigError, ShapeError
+from weakseg.ops.kinds import require_tensor
 from weakseg.ops.paths import Offset, SourceGrid, list_offsets, other_ends, path_minima
 from weakseg.types import IGNORE_LABEL
 
@@ -89,6 +90,7 @@ def path_affinity(edge: Tensor, *, radius: int) -> Tensor:
         ShapeError: If the edges are not (N, H, W) float, or too small for the radius.
         ConfigError: If the radius is below 1.
     """
+    require_tensor(edge, "edge")
     if edge.ndim != 3 or not edge.is_floating_point():
         raise ShapeError(f"expected float edges (N, H, W), got {edge.dtype} {tuple(edge.shape)}")
     # 1 - max(e) and min(1 - e) are the same numbers: rounding keeps the order.
@@ -109,6 +111,7 @@ def feature_affinity(features: Tensor, *, radius: int) -> Tensor:
         ShapeError: If the features are not (N, D, H, W) float, or too small for the radius.
         ConfigError: If the radius is below 1.
     """
+    require_tensor(features, "features")
     if features.ndim != 4 or not features.is_floating_point() or features.shape[1] == 0:
         raise ShapeError(f"expected float features (N, D, H, W), got {features.dtype} {tuple(features.shape)}")
     offsets = list_offsets(radius)
@@ -137,7 +140,7 @@ def affinity_displacement_losses(
     Args:
         edge: (N, H, W) float in 0..1. Nothing is computed in less than float32.
         displacement: (N, 2, H, W) float of (dy, dx) in pixels of the map.
-        labels: (N, H, W) integer: 0 background, 1..num_labels-1 classes, 255 ignored.
+        labels: (N, H, W) integer, not int8, which holds no 255: 0 background, 1..num_labels-1 classes, 255 ignored.
         radius: Pairs are closer than this, in px; 10 as released.
         num_labels: Number of labels, background included, 1..255. It only serves to check `labels`.
 
@@ -212,6 +215,8 @@ def _check_loss_inputs(edge: Tensor, displacement: Tensor, labels: Tensor, *, ra
         raise ConfigError(f"radius: expected at least 2 px, so that there are pairs, got {radius}")
     if not 1 <= num_labels <= IGNORE_LABEL:
         raise ConfigError(f"num_labels: expected 1 to {IGNORE_LABEL}, background included, got {num_labels}")
+    for value, what in ((edge, "edge"), (displacement, "displacement"), (labels, "labels")):
+        require_tensor(value, what)
     shape = tuple(edge.shape)
     if len(shape) != 3 or displacement.shape != (shape[0], 2, *shape[1:]) or labels.shape != shape:
         raise ShapeError(
@@ -220,8 +225,8 @@ def _check_loss_inputs(edge: Tensor, displacement: Tensor, labels: Tensor, *, ra
         )
     if not displacement.is_floating_point():
         raise ShapeError(f"expected float displacements, got {displacement.dtype}")
-    if labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool:
-        raise ShapeError(f"expected integer labels, got {labels.dtype}")
+    if labels.is_floating_point() or labels.is_complex() or labels.dtype in (torch.bool, torch.int8):
+        raise ShapeError(f"expected integer labels of a type that holds {IGNORE_LABEL}, got {labels.dtype}")
     wrong = (labels != IGNORE_LABEL) & ((labels < 0) | (labels >= num_labels))
     if bool(wrong.any()):
         found = sorted(set(labels[wrong].tolist()))

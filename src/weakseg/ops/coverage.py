@@ -96,6 +96,8 @@ class CoverageSweep:
         for name, array in (("truth", truth), ("parts", parts)):
             if array is not None and array.shape != value.shape:
                 raise ShapeError(f"maps {maps.shape} and {name} {array.shape} must agree in height and width")
+            if array is not None and not np.issubdtype(array.dtype, np.integer):
+                raise ShapeError(f"{name}: expected integer labels, got {array.dtype}")
         exceeded = np.searchsorted(self.thresholds.astype(value.dtype), value, side="left")
         size = self.thresholds.size + 1
         has_class = (truth != 0) & (truth != IGNORE_LABEL)

@@ -15,8 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from weakseg.errors import ConfigError, ShapeError
-from weakseg.ops.compiled import Team, compiled
+from weakseg.ops.compiled import Team
 from weakseg.ops.images import require_image
+from weakseg.ops.kinds import require_array
+from weakseg.ops.label_lanes import pack_labels, softmax, unpack_labels
 from weakseg.ops.lattice import LANES, Lattice
 from weakseg.types import MAX_CLASSES
 
@@ -89,8 +91,8 @@ class DenseCRF:
             (L, H, W) float32 in 0..1 that sum to 1 over the labels; 1 everywhere for a single label.
 
         Raises:
-            ShapeError: If the energies are not such an array of the image's size, hold NaN or minus infinity, or rule
-                out every label of a pixel.
+            ShapeError: If the energies are not such an array of the image's size, hold NaN or minus infinity, rule out
+                every label of a pixel, or a pixel's lowest one is beyond float32.
             ConfigError: If the number of iterations is negative.
         """
         self._require_energies(unary)
@@ -99,11 +101,11 @@ class DenseCRF:
         num_labels = len(unary)
         if num_labels == 1:
             return np.ones(unary.shape, np.float32)
-        evidence = _pack(unary)
+        evidence = pack_labels(unary)
         scores, marginals = evidence.copy(), np.empty_like(evidence)
         buffers = [lattice.make_buffers() for lattice, _ in self._kernels]
         with Team(self._num_threads) as team:
-            team.run(partial(_softmax, scores, marginals), evidence.shape[1])
+            team.run(partial(softmax, scores, marginals), evidence.shape[1])
             for _ in range(iterations):
                 np.copyto(scores, evidence)
                 # Potts: a label costs its pixel the others' share of the neighbourhood, which is, to a constant per
@@ -112,8 +114,8 @@ class DenseCRF:
                 for (lattice, weight), buffer in zip(self._kernels, buffers, strict=True):
                     for values, result in zip(marginals, scores, strict=True):
                         lattice.add_filtered(values, weight, result, buffers=buffer, team=team)
-                team.run(partial(_softmax, scores, marginals), evidence.shape[1])
-        return _unpack(marginals, num_labels, self.size_hw)
+                team.run(partial(softmax, scores, marginals), evidence.shape[1])
+        return unpack_labels(marginals, num_labels, self.size_hw)
 
     def refine(
         self,
@@ -134,6 +136,7 @@ class DenseCRF:
         return refined
 
     def _require_energies(self, unary: NDArray[np.floating]) -> None:
+        require_array(unary, "energies")
         if (
             unary.ndim != 3
             or unary.shape[1:] != self.size_hw
@@ -144,10 +147,11 @@ class DenseCRF:
                 f"expected float energies (L, {self.size_hw[0]}, {self.size_hw[1]}), the image's size, of 1 to "
                 f"{MAX_CLASSES + 1} labels, got {unary.dtype} {unary.shape}"
             )
-        if not np.isfinite(unary.min(axis=0)).all():  # `min` carries NaN along
+        # `min` carries NaN along, for which the comparison is false.
+        if not (np.abs(unary.min(axis=0)) <= np.finfo(np.float32).max).all():
             raise ShapeError(
-                "energies must not be NaN or minus infinity, nor infinite for every label of a pixel; a probability "
-                "has the energy -log p"
+                "energies must not be NaN or minus infinity, nor infinite for every label of a pixel, and must fit "
+                "float32; a probability has the energy -log p"
             )
 
 
@@ -267,62 +271,9 @@ def _features(image: NDArray[np.uint8], sxy: float, srgb: float | None = None) -
     return features.reshape(len(features), -1)
 
 
-def _pack(unary: NDArray[np.floating]) -> Float32Array:
-    """Turn energies (L, H, W) into scores (G, N, 4), minus infinity where there is no label."""
-    num_labels = len(unary)
-    scores = np.full((-(-num_labels // LANES), unary[0].size, LANES), -np.inf, np.float32)
-    for label, plane in enumerate(unary):
-        np.negative(plane.reshape(-1), out=scores[label // LANES, :, label % LANES], casting="same_kind")
-    return scores
-
-
-def _unpack(marginals: Float32Array, num_labels: int, size_hw: tuple[int, int]) -> Float32Array:
-    """Turn marginals (G, N, 4) into (L, H, W)."""
-    planes = np.empty((num_labels, marginals.shape[1]), np.float32)
-    for label, plane in enumerate(planes):
-        plane[:] = marginals[label // LANES, :, label % LANES]
-    return planes.reshape(num_labels, *size_hw)
-
-
-def _softmax(scores: Float32Array, result: Float32Array, first: int, last: int) -> None:
-    """Turn scores (G, N, 4) into probabilities that sum to 1 over the first and last axis."""
-    _lower_to_zero(scores, result, first, last)
-    part = result[:, first:last]
-    np.exp(part, out=part)  # NumPy's is vectorised, numba's is not, and both release the lock
-    _divide_by_sum(result, first, last)
-
-
-@compiled
-def _lower_to_zero(scores: Float32Array, result: Float32Array, first: int, last: int) -> None:
-    """Subtract from every point's scores (G, N, 4) the largest."""
-    for point in range(first, last):
-        largest = np.float32(-np.inf)
-        for group in range(len(scores)):
-            for lane in range(LANES):
-                largest = max(largest, scores[group, point, lane])
-        for group in range(len(scores)):
-            for lane in range(LANES):
-                result[group, point, lane] = scores[group, point, lane] - largest
-
-
-@compiled
-def _divide_by_sum(values: Float32Array, first: int, last: int) -> None:
-    """Divide every point's values (G, N, 4) by their sum."""
-    for point in range(first, last):
-        total = np.float32(0)
-        for group in range(len(values)):
-            for lane in range(LANES):
-                total += values[group, point, lane]
-        factor = np.float32(1) / total
-        for group in range(len(values)):
-            for lane in range(LANES):
-                values[group, point, lane] *= factor
-
-
 def _require_kernel(kernel: tuple[float, ...], *, names: tuple[str, ...], what: str) -> None:
-    widths, weight = kernel[:-1], kernel[-1]
-    numbers_fit = all(math.isfinite(number) for number in kernel) and weight >= 0
-    if len(kernel) != len(names) or not numbers_fit or any(width < MIN_WIDTH for width in widths):
+    fits = len(kernel) == len(names) and all(math.isfinite(number) for number in kernel)
+    if not fits or kernel[-1] < 0 or min(kernel[:-1]) < MIN_WIDTH:
         raise ConfigError(
             f"{what}: expected ({', '.join(names)}) with widths of at least {MIN_WIDTH} and a weight of 0 or more, "
             f"got {tuple(kernel)}"
@@ -332,8 +283,11 @@ def _require_kernel(kernel: tuple[float, ...], *, names: tuple[str, ...], what: 
 def _require_labels(labels: NDArray[np.integer], num_labels: int, size_hw: tuple[int, ...]) -> None:
     if not 1 <= num_labels <= MAX_CLASSES + 1:
         raise ShapeError(f"expected 1 to {MAX_CLASSES + 1} labels with the background, got {num_labels}")
+    require_array(labels, "labels")
     if labels.ndim != 2 or labels.shape != size_hw or not np.issubdtype(labels.dtype, np.integer):
         raise ShapeError(f"expected whole labels {size_hw}, the image's size, got {labels.dtype} {labels.shape}")
+    if labels.size == 0:
+        raise ShapeError(f"expected labels of at least 1 x 1 px, got {labels.shape}")
     if labels.min() < 0 or labels.max() >= num_labels:
         bad = np.unique(labels[(labels < 0) | (labels >= num_labels)])[:5].tolist()
         raise ShapeError(f"expected labels 0..{num_labels - 1}, got {bad}; the CRF knows no ignored pixels")

@@ -6,6 +6,8 @@ network alike.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -13,6 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 from weakseg.errors import ShapeError
+from weakseg.ops.kinds import require_array
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 """Mean of ImageNet's red, green and blue values in 0..1."""
@@ -23,6 +26,7 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 def require_image(image: NDArray[np.uint8]) -> None:
     """Raise a `ShapeError` unless `image` is a non-empty (H, W, 3) uint8 array."""
+    require_array(image, "image")
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or image.size == 0:
         raise ShapeError(f"expected a non-empty (H, W, 3) uint8 RGB image, got {image.dtype} {image.shape}")
 
@@ -48,9 +52,13 @@ def normalise(image: NDArray[np.uint8]) -> Tensor:
 
 
 def scaled_size_hw(size_hw: tuple[int, int], scale: float) -> tuple[int, int]:
-    """Return the size of an image after scaling: rounded half to even as the released codes round it, at least 1."""
-    if not scale > 0:
-        raise ShapeError(f"an image is scaled by a factor above 0, got {scale}")
+    """Return the size of an image after scaling: rounded half to even as the released codes round it, at least 1.
+
+    Raises:
+        ShapeError: If the factor is not a finite number above 0.
+    """
+    if not 0 < scale < math.inf:  # false for NaN
+        raise ShapeError(f"an image is scaled by a finite factor above 0, got {scale}")
     height, width = size_hw
     return max(1, round(height * scale)), max(1, round(width * scale))
 

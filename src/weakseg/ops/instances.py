@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from weakseg.errors import ConfigError, ShapeError
+from weakseg.ops.kinds import require_array
 from weakseg.ops.maps import FloatArray
 from weakseg.types import MAX_CLASSES
 
@@ -178,6 +179,7 @@ def cluster_centroids(
         ConfigError: If the threshold is not positive.
     """
     _require_displacement(displacement)
+    require_array(centroids, "centroids")
     if centroids.shape != displacement.shape or not np.issubdtype(centroids.dtype, np.integer):
         raise ShapeError(f"expected integer centroids {displacement.shape}, got {centroids.dtype} {centroids.shape}")
     if not threshold > 0:
@@ -208,6 +210,7 @@ def _interpolate(field: Float32Array, position: Float32Array) -> Float32Array:
 
 
 def _require_displacement(displacement: FloatArray) -> None:
+    require_array(displacement, "displacement")
     if displacement.ndim != 3 or displacement.shape[0] != 2 or displacement.size == 0:
         raise ShapeError(f"expected a displacement field (2, H, W) with a pixel, got {displacement.shape}")
     if not np.issubdtype(displacement.dtype, np.floating):

@@ -23,11 +23,13 @@ def multilabel_soft_margin(logits: Tensor, tags: Tensor, known: Tensor) -> Tenso
         none is left it is 0 with a gradient of 0.
 
     Raises:
-        ShapeError: If the three are not of one shape (N, C), or `known` is not bool.
+        ShapeError: If the three are not of one shape (N, C), the logits not float, or `known` not bool.
     """
     if logits.ndim != 2 or tags.shape != logits.shape or known.shape != logits.shape:
         shapes = f"{tuple(logits.shape)}, {tuple(tags.shape)} and {tuple(known.shape)}"
         raise ShapeError(f"expected logits, tags and known of one shape (N, C), got {shapes}")
+    if not logits.is_floating_point():
+        raise ShapeError(f"expected float logits, got {logits.dtype}")
     if known.dtype != torch.bool:
         raise ShapeError(f"expected known as bool, got {known.dtype}")
     # -log p of the tag, where p(1) = sigmoid(logit) and p(0) = sigmoid(-logit): precise where p is close to 1.

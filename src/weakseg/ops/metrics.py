@@ -1,4 +1,4 @@
-"""Scores against the truth: confusion matrix, threshold sweep, average precision.
+"""Scores of label maps and of seeds against the truth: confusion matrix and threshold sweep.
 
 Label maps hold 0 for the background, c + 1 for class c and 255 for void. One global count over all images, not an
 average of per-image scores. A score that is 0 / 0 is NaN and left out of means.
@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from weakseg.errors import ShapeError
+from weakseg.ops.kinds import require_array
 from weakseg.ops.maps import FloatArray, strongest_label
 from weakseg.types import IGNORE_LABEL, MAX_CLASSES
 
@@ -79,10 +80,10 @@ class ConfusionMatrix:
         Raises:
             ShapeError: If the shapes differ, a dtype is not integer, or a label is neither 0..L-1 nor 255.
         """
-        if prediction.shape != truth.shape:
-            raise ShapeError(f"prediction {prediction.shape} and truth {truth.shape} differ in shape")
         _require_labels(prediction, self.num_labels, what="prediction")
         _require_labels(truth, self.num_labels, what="truth")
+        if prediction.shape != truth.shape:
+            raise ShapeError(f"prediction {prediction.shape} and truth {truth.shape} differ in shape")
         counted = truth != IGNORE_LABEL
         answer = prediction[counted].astype(np.int64)
         answer[answer == IGNORE_LABEL] = self.num_labels
@@ -165,7 +166,7 @@ class ThresholdSweep:
         thresholds: Background thresholds, strictly ascending, in the unit of the maps.
 
     Raises:
-        ShapeError: If `num_labels` is not in 1..255, or the thresholds are empty or do not ascend.
+        ShapeError: If `num_labels` is not in 1..255, or the thresholds are empty, not finite or do not ascend.
     """
 
     def __init__(self, num_labels: int, thresholds: Sequence[float] | FloatArray) -> None:
@@ -174,6 +175,8 @@ class ThresholdSweep:
         self.thresholds: Float64Array = np.array(thresholds, np.float64)
         if self.thresholds.ndim != 1 or not self.thresholds.size or not (np.diff(self.thresholds) > 0).all():
             raise ShapeError(f"thresholds: expected one or more, strictly ascending, got {self.thresholds}")
+        if not np.isfinite(self.thresholds).all():
+            raise ShapeError(f"thresholds: expected finite values, got {self.thresholds}")
         self.images = 0
         self._support: Int64Array = np.zeros(num_labels, np.int64)
         # Pixels by number of thresholds exceeded, strongest label, and outcome.
@@ -234,44 +237,6 @@ class ThresholdSweep:
         )
 
 
-def average_precision(scores: FloatArray, tags: NDArray[np.generic], known: NDArray[np.bool_]) -> Float64Array:
-    """Compute the average precision of each class: the mean of the precision at the score of each positive image.
-
-    The precision at a score counts every image that scores at least as high, so equal scores share one value and the
-    order of the images does not matter. This is scikit-learn's definition, not VOC's 11-point one.
-
-    Args:
-        scores: (N, C) float, larger means more likely; logits or probabilities, without NaN.
-        tags: (N, C) of 0 and 1.
-        known: (N, C) bool; images whose tag is unknown are left out, class by class.
-
-    Returns:
-        (C,) float64 in 0..1; NaN for a class without a positive image.
-
-    Raises:
-        ShapeError: If the three are not of one shape (N, C), or a score is NaN.
-    """
-    if scores.ndim != 2 or tags.shape != scores.shape or known.shape != scores.shape:
-        shapes = f"{scores.shape}, {tags.shape} and {known.shape}"
-        raise ShapeError(f"expected scores, tags and known of one shape (N, C), got {shapes}")
-    if np.isnan(scores).any():
-        raise ShapeError("scores hold NaN; did training diverge?")
-    result = np.full(scores.shape[1], np.nan)
-    for index in range(scores.shape[1]):
-        ranked = np.sort(scores[known[:, index], index])
-        positive = np.sort(scores[known[:, index] & (tags[:, index] != 0), index])
-        if positive.size:
-            at_least = ranked.size - np.searchsorted(ranked, positive, side="left")
-            hits = positive.size - np.searchsorted(positive, positive, side="left")
-            result[index] = (hits / at_least).mean()
-    return result
-
-
-def mean_average_precision(scores: FloatArray, tags: NDArray[np.generic], known: NDArray[np.bool_]) -> float:
-    """Average `average_precision` over the classes that have a positive image; NaN if none has."""
-    return float(_mean_defined(average_precision(scores, tags, known)))
-
-
 def _ratio(part: Int64Array | np.int64, whole: Int64Array | np.int64) -> Float64Array:
     """Divide counts; 0 / 0 is NaN, and nothing else has a zero denominator here."""
     with np.errstate(invalid="ignore"):
@@ -292,6 +257,7 @@ def _require_num_labels(num_labels: int) -> None:
 
 
 def _require_labels(labels: LabelArray, num_labels: int, *, what: str) -> None:
+    require_array(labels, what)
     if not np.issubdtype(labels.dtype, np.integer):
         raise ShapeError(f"{what}: expected integer labels, got {labels.dtype}")
     valid = ((labels >= 0) & (labels < num_labels)) | (labels == IGNORE_LABEL)

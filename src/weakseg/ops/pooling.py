@@ -6,12 +6,14 @@ image shows is judged by the positions that speak least for it, so that a gradie
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import torch
 from torch import Tensor
 
-from weakseg.errors import ShapeError
+from weakseg.errors import ConfigError, ShapeError
+from weakseg.ops.kinds import require_tensor
 from weakseg.spelling import require_option
 
 AverageOver = Literal["all", "kept"]
@@ -51,7 +53,8 @@ def gndrp(
 
     A position counts where `score / max(score) < threshold`, the maximum being that of the image's map of that class.
     Which positions count is a constant to the gradient: it reaches the counted positions and nothing else. A map
-    whose maximum is negative has ratios of 1 and more, so that nothing counts: its logit is 0 and gets no gradient.
+    whose maximum is negative has ratios of 1 and more, so that nothing counts: its logit is 0 and gets no gradient. One
+    whose maximum is 0 counts whole.
 
     Args:
         scores: (N, C, h, w) float, neither rectified nor normalised. Not modified.
@@ -68,12 +71,15 @@ def gndrp(
 
     Raises:
         ShapeError: If the scores are not (N, C, h, w) float or the tags not (N, C).
-        ConfigError: If `average_over` is neither of the two.
+        ConfigError: If `average_over` is neither of the two, or the threshold is NaN.
     """
     _require_maps(scores)
+    require_tensor(tags, "tags")
     if tags.shape != scores.shape[:2]:
         raise ShapeError(f"expected tags of shape {tuple(scores.shape[:2])}, one per map, got {tuple(tags.shape)}")
     require_option(average_over, ("all", "kept"), what="average_over")
+    if math.isnan(threshold):
+        raise ConfigError("threshold: expected a share of the maximum such as 0.4, got nan")
     if _positions(scores) == 0:
         return gap(scores)
     with torch.no_grad():
@@ -95,5 +101,6 @@ def _positions(scores: Tensor) -> int:
 
 
 def _require_maps(scores: Tensor) -> None:
+    require_tensor(scores, "score maps")
     if scores.ndim != 4 or not scores.is_floating_point():
         raise ShapeError(f"expected float score maps (N, C, h, w), got {scores.dtype} {tuple(scores.shape)}")

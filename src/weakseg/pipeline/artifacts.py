@@ -1,4 +1,4 @@
-"""The files of a run folder: where each lives, and how it is written and read. Nothing here is a pickle.
+"""How the files of a run folder are written and read; `RunFolder` says where each lives. Nothing here is a pickle.
 
 Every writer is atomic (`weakseg.files`), so that a file that exists is a file that is complete, and deterministic: the
 same run gives the same bytes.
@@ -10,7 +10,6 @@ import io
 import json
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -20,190 +19,30 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from weakseg.data.masks import PngMasks, encode_mask
+from weakseg.data.masks import encode_mask
 from weakseg.errors import ArtifactError, ShapeError
 from weakseg.files import JsonValue, write_bytes
+from weakseg.pipeline.run_folder import NetworkFolder, RunFolder
 from weakseg.train.loop import TrainState
 from weakseg.types import ScoreMaps
 
+__all__ = [
+    "METADATA_KEY",
+    "NetworkFolder",
+    "RunFolder",
+    "load_info",
+    "load_seed",
+    "load_state",
+    "load_stop_reason",
+    "load_tensors",
+    "save_mask",
+    "save_seed",
+    "save_state",
+    "save_tensors",
+]
+
 METADATA_KEY = "weakseg"
 """Entry of a safetensors header that holds our JSON."""
-
-
-@dataclass(frozen=True)
-class RunFolder:
-    """The layout of one run.
-
-    Args:
-        root: The folder; may not exist yet.
-    """
-
-    root: Path
-
-    @property
-    def recipe(self) -> Path:
-        """The resolved configuration, YAML."""
-        return self.root / "recipe.yaml"
-
-    @property
-    def state(self) -> Path:
-        """State, fingerprint, versions and timings of each stage, JSON."""
-        return self.root / "run.json"
-
-    @property
-    def image_index(self) -> Path:
-        """What is known about each image file, JSON; a cache."""
-        return self.root / "images.json"
-
-    @property
-    def generated_data(self) -> Path:
-        """The generated data set, when the recipe has one and gives no other place."""
-        return self.root / "data"
-
-    @property
-    def seeds(self) -> Path:
-        """Folder of score maps, `<id>.npz`."""
-        return self.root / "seeds"
-
-    @property
-    def adaptations(self) -> Path:
-        """Folder of the comparison of CAM with RIB, `<updates>/<id>.npz`: score maps of some images during RIB."""
-        return self.root / "adaptations"
-
-    @property
-    def labels(self) -> Path:
-        """Folder of the confident labels that a refiner learns from, `<id>.png`."""
-        return self.root / "labels"
-
-    @property
-    def instances(self) -> Path:
-        """Folder of instances, `<id>.npz`."""
-        return self.root / "instances"
-
-    @property
-    def detections(self) -> Path:
-        """Folder of the instances of each split as COCO's detection results, `<split>.json`."""
-        return self.root / "detections"
-
-    @property
-    def saliency_index(self) -> Path:
-        """What is known about each saliency map, JSON; a cache."""
-        return self.root / "saliency.json"
-
-    @property
-    def confidence_maps(self) -> Path:
-        """Folder of how sure the pseudo masks are, `<id>.png`, 8-bit grey, 255 for sure."""
-        return self.root / "confidence"
-
-    @property
-    def threshold(self) -> Path:
-        """The background threshold that `auto` has chosen, and every candidate's score, JSON."""
-        return self.root / "threshold.json"
-
-    @property
-    def masks(self) -> Path:
-        """Folder of pseudo masks, `<id>.png`."""
-        return self.root / "masks"
-
-    @property
-    def predictions(self) -> Path:
-        """Folder of the segmenter's masks of the validation split, `<id>.png`."""
-        return self.root / "predictions"
-
-    @property
-    def metrics(self) -> Path:
-        """All numbers, JSON."""
-        return self.root / "metrics.json"
-
-    @property
-    def image_scores(self) -> Path:
-        """IoU of every evaluated image, CSV."""
-        return self.root / "image_scores.csv"
-
-    @property
-    def report(self) -> Path:
-        """The report, one HTML file."""
-        return self.root / "report.html"
-
-    def network(self, kind: str) -> NetworkFolder:
-        """Files of the network `classifier`, `refiner` or `segmenter`."""
-        return NetworkFolder(self.root / kind)
-
-    def seed(self, sample_id: str) -> Path:
-        """Seed file of one image."""
-        return self.seeds / f"{sample_id}.npz"
-
-    def adaptation(self, updates: int, sample_id: str) -> Path:
-        """Seed file of one image whose adaptation saw so many updates; 0 is CAM."""
-        return self.adaptations / str(updates) / f"{sample_id}.npz"
-
-    def label(self, sample_id: str) -> Path:
-        """Confident labels of one image."""
-        return self.labels / f"{sample_id}.png"
-
-    def instance(self, sample_id: str) -> Path:
-        """Instances of one image."""
-        return self.instances / f"{sample_id}.npz"
-
-    def detection(self, split: str) -> Path:
-        """All instances of one split as COCO's detection results."""
-        return self.detections / f"{split}.json"
-
-    def confidence_map(self, sample_id: str) -> Path:
-        """How sure the pseudo mask of one image is."""
-        return self.confidence_maps / f"{sample_id}.png"
-
-    def mask(self, sample_id: str) -> Path:
-        """Pseudo mask of one image."""
-        return self.masks / f"{sample_id}.png"
-
-    def prediction(self, sample_id: str) -> Path:
-        """The segmenter's mask of one image."""
-        return self.predictions / f"{sample_id}.png"
-
-    def ablated(self, key: str, sample_id: str) -> Path:
-        """Segmenter's mask of one validation image when it is predicted with less than the recipe says."""
-        return self.root / "ablation" / key / f"{sample_id}.png"
-
-    def mask_reader(self) -> PngMasks:
-        """Reader of the pseudo masks."""
-        return PngMasks((self.masks,))
-
-
-@dataclass(frozen=True)
-class NetworkFolder:
-    """Files of one trained network.
-
-    Args:
-        root: The folder.
-    """
-
-    root: Path
-
-    @property
-    def model(self) -> Path:
-        """Final weights, safetensors; complete training only."""
-        return self.root / "model.safetensors"
-
-    @property
-    def checkpoint(self) -> Path:
-        """State after the last finished epoch, safetensors; gone once the training is complete."""
-        return self.root / "checkpoint.safetensors"
-
-    @property
-    def donors(self) -> Path:
-        """How many objects of each class were found for pasting, JSON; only with context decoupling."""
-        return self.root / "donors.json"
-
-    @property
-    def pasted_sheet(self) -> Path:
-        """Some images with pasted objects, PNG; only with context decoupling."""
-        return self.root / "pasted.png"
-
-    @property
-    def history(self) -> Path:
-        """One record per epoch, JSON."""
-        return self.root / "history.json"
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], info: Mapping[str, JsonValue]) -> None:

@@ -85,17 +85,12 @@ def open_pasting(context: Context) -> Pasting | None:
     of classes without an object.
 
     Raises:
-        ArtifactError: If the named folder is no run with masks.
-        DataError: If its masks belong to other images.
+        ArtifactError: See `find_donor_source`.
+        DataError: If a mask cannot be read or is of another size than its image.
     """
-    config = context.config.classifier.cda
-    if config.masks is None:
+    config, source = context.config.classifier.cda, find_donor_source(context)
+    if source is None:
         return None
-    source = RunFolder(Path(config.masks))
-    if not source.masks.is_dir():
-        raise ArtifactError(
-            f"classifier.cda.masks: expected a run folder with masks/, got {source.root}; run the stage 'refine' there"
-        )
     with show_progress("cutting out donors") as tick:
         donors = mine_donors(
             context.train,
@@ -106,16 +101,34 @@ def open_pasting(context: Context) -> Pasting | None:
             threads=max(1, context.config.runtime.workers),
             tick=tick,
         )
-    if donors.images_without_mask == len(context.train):
-        raise ArtifactError(
-            f"classifier.cda.masks: {source.masks} has no mask of any image of {context.train.split}; choose a run on "
-            "this data set"
-        )
     _warn_of_missing(donors)
     settings = PasteSettings(angle_degrees=config.angle_degrees, side_share=config.side_share, blur_px=config.blur_px)
     if rank() == 0:
         _write_findings(context, donors, settings)
     return Pasting(donors, settings, config.compat)
+
+
+def find_donor_source(context: Context) -> RunFolder | None:
+    """Return the run whose masks objects are cut out by, or None if the recipe names none.
+
+    Raises:
+        ArtifactError: If the named folder is no run with masks, or they are of other images.
+    """
+    masks = context.config.classifier.cda.masks
+    if masks is None:
+        return None
+    source = RunFolder(Path(masks))
+    if not source.masks.is_dir():
+        raise ArtifactError(
+            f"classifier.cda.masks: expected a run folder with masks/, got {source.root}; make that run first, up to "
+            "the stage 'refine' (cda_irn_voc takes the masks of the recipe irn_voc), or name another"
+        )
+    if not any(source.mask(sample.id).is_file() for sample in context.train):
+        raise ArtifactError(
+            f"classifier.cda.masks: {source.masks} has no mask of any image of {context.train.split}; choose a run on "
+            "this data set"
+        )
+    return source
 
 
 def name_donor_source(context: Context) -> dict[str, JsonValue]:

@@ -12,12 +12,10 @@ from numpy.typing import NDArray
 
 from weakseg.errors import ConfigError
 from weakseg.ops.crf import DenseCRF
-from weakseg.ops.images import normalise
-from weakseg.pipeline.networks import load_irnet
 from weakseg.pipeline.runner import Context
-from weakseg.pipeline.seeds import REFINER, SeededImage
+from weakseg.pipeline.seeds import SeededImage
+from weakseg.pipeline.walking import open_walker
 from weakseg.refine.crf import refine_mask
-from weakseg.refine.irn import walked_maps
 from weakseg.refine.threshold.cuts import Cuts, cut_maps, strongest_score
 
 Cutter = Callable[[SeededImage, Sequence[float]], NDArray[np.uint8]]
@@ -76,20 +74,10 @@ def _open_crf(context: Context) -> Cutter:
 
 
 def _open_irn(context: Context) -> Cutter:
-    config = context.config.refine.irn
-    irnet, _ = load_irnet(context.folder.network(REFINER).model, context.device)
+    walker = open_walker(context)
 
     def cut(item: SeededImage, thresholds: Sequence[float]) -> NDArray[np.uint8]:
-        edge, _ = irnet.infer(normalise(item.image), crop_size=config.pad_px)
-        walked = walked_maps(
-            item.seed.strided(irnet.stride).to(edge.device),
-            edge,
-            image_size_hw=item.seed.size_hw,
-            radius=config.walk_radius,
-            beta=config.walk_beta,
-            doublings=config.walk_doublings,
-            seed_power=config.seed_power,
-        )
+        walked = walker.walk(item, walker.find_edges(item), size_hw=item.seed.size_hw)
         return cut_maps(walked.cpu().numpy(), item.seed.keys, thresholds)
 
     return cut

@@ -79,7 +79,7 @@ def prepare(config: RunConfig, folder: RunFolder) -> Context:
         )
     facts = index_images([sample for dataset in datasets for sample in dataset], folder.image_index)
     train = _leave_out(train, facts, need_tags=True)
-    val = None if val is None else _leave_out(val, facts, need_tags=False)
+    val = None if val is None else _leave_out(val, facts, need_tags=False, told=train.problems)
     if not train.samples:
         raise DataError(f"{train.name} {train.split}: no readable image with known tags is left; run 'weakseg check'")
     if val is not None and not val.samples:
@@ -209,7 +209,10 @@ def _read_cache(path: Path) -> dict[Path, FileFacts]:
         return {}  # only a cache: a missing or damaged one is made anew
 
 
-def _leave_out(dataset: Dataset, facts: dict[Path, FileFacts], *, need_tags: bool) -> Dataset:
+def _leave_out(
+    dataset: Dataset, facts: dict[Path, FileFacts], *, need_tags: bool, told: Sequence[Problem] = ()
+) -> Dataset:
+    """Return the data set without what cannot be used; names that, and its problems but for those `told` before."""
     problems = list(dataset.problems)
     kept = []
     for sample in dataset:
@@ -218,7 +221,7 @@ def _leave_out(dataset: Dataset, facts: dict[Path, FileFacts], *, need_tags: boo
             problems.append(Problem("warning", "unreadable", sample.id, f"{sample.image_path}: {problem}; left out"))
         elif not need_tags or sample.known.any():
             kept.append(sample)
-    _log_problems(dataset, problems)
+    _log_problems(dataset, [problem for problem in problems if problem not in told])
     return replace(dataset, samples=tuple(kept), problems=tuple(problems))
 
 

@@ -8,12 +8,10 @@ from pathlib import Path
 from weakseg.config.schema import RunConfig
 from weakseg.data.base import Dataset
 from weakseg.data.masks import PngMasks
-from weakseg.ops.images import normalise
 from weakseg.pipeline.artifacts import save_mask
 from weakseg.pipeline.images import first_missing
 from weakseg.pipeline.networks import (
     describe_network,
-    load_irnet,
     make_augmentation,
     make_hooks,
     make_plan,
@@ -25,10 +23,9 @@ from weakseg.pipeline.runner import Context
 from weakseg.pipeline.runtime import show_progress
 from weakseg.pipeline.seeds import REFINER, iterate_seeds, require_training_seeds, resize_labels
 from weakseg.pipeline.threshold import settle_threshold
+from weakseg.pipeline.walking import open_walker
 from weakseg.refine.confidence import confident_labels
 from weakseg.refine.instance_files import save_instances
-from weakseg.refine.instances import find_instances
-from weakseg.refine.irn import walked_maps
 from weakseg.refine.soft_labels import score_threshold, soften
 from weakseg.train.distributed import wait_for_all
 from weakseg.train.irn import train_irn
@@ -97,7 +94,7 @@ def train_refiner(context: Context) -> None:
 def walk_seeds(context: Context, datasets: Sequence[Dataset]) -> None:
     """Spread every seed up to the edges -> `masks/`, and `instances/` if the recipe wants them."""
     config, threshold = context.config.refine.irn, settle_threshold(context)
-    irnet, _ = load_irnet(context.folder.network(REFINER).model, context.device)
+    walker = open_walker(context)
 
     def last_file(sample_id: str) -> Path:
         # Instances are written before the mask; where they are gone, the mask is made again as well.
@@ -105,31 +102,10 @@ def walk_seeds(context: Context, datasets: Sequence[Dataset]) -> None:
         return first_missing([*instances, *pseudo_mask_files(context, sample_id)])
 
     for item in iterate_seeds(context, datasets, last_file, label="refining"):
-        edge, displacement = irnet.infer(normalise(item.image), crop_size=config.pad_px)
-        maps = item.seed.strided(irnet.stride).to(edge.device)
+        edges = walker.find_edges(item)
         if config.instances:
-            found = find_instances(
-                maps,
-                item.seed.keys,
-                edge,
-                displacement,
-                size_hw=item.seed.size_hw,
-                stride_px=irnet.stride,
-                power=config.seed_power,
-                background_threshold=config.instance_threshold,
-                radius=config.walk_radius,
-                beta=config.walk_beta,
-                doublings=config.walk_doublings,
-            )
+            found = walker.find_instances(item, edges)
             save_instances(context.folder.instance(item.sample.id), found.resized(item.size_hw))
-        walked = walked_maps(
-            maps,
-            edge,
-            image_size_hw=item.size_hw,
-            radius=config.walk_radius,
-            beta=config.walk_beta,
-            doublings=config.walk_doublings,
-            seed_power=config.seed_power,
-        )
+        walked = walker.walk(item, edges, size_hw=item.size_hw)
         scores = score_threshold(walked.cpu().numpy(), background_threshold=threshold)
         write_pseudo_mask(context, item.sample, soften(scores, item.seed.keys), item.size_hw)

@@ -11,6 +11,7 @@ from PIL import Image
 from weakseg.data.base import MaskReader
 from weakseg.data.grey import encode_grey
 from weakseg.data.sure_masks import SureMasks
+from weakseg.errors import ConfigError
 from weakseg.files import write_bytes
 from weakseg.pipeline.artifacts import save_mask
 from weakseg.pipeline.images import first_missing
@@ -58,6 +59,12 @@ def pseudo_mask_files(context: Context, sample_id: str) -> list[Path]:
 def unfinished_file(context: Context, sample_id: str) -> Path:
     """Name the first of these files that is missing; the mask if none is."""
     return first_missing(pseudo_mask_files(context, sample_id))
+
+
+def require_training_masks(context: Context) -> None:
+    """Raise a `ConfigError` if the recipe makes no masks of the images that the segmenter learns from."""
+    if "train" not in context.config.localize.splits:
+        raise ConfigError("localize.splits: the segmenter trains on the masks of 'train'; add it and run 'localize'")
 
 
 def training_masks(context: Context) -> MaskReader:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
 from weakseg.data.base import Dataset
+from weakseg.data.masks import read_mask
+from weakseg.errors import DataError
 from weakseg.pipeline.artifacts import load_seed
 from weakseg.pipeline.irn import makes_instances, refine_by_irn
 from weakseg.pipeline.psa import refine_by_psa
@@ -17,8 +20,11 @@ from weakseg.pipeline.saliency import announce_saliency
 from weakseg.pipeline.seeds import REFINER, iterate_seeds
 from weakseg.pipeline.threshold import announce_choice, settle_threshold
 from weakseg.refine.crf import crf_marginals
+from weakseg.refine.masks import shows_class
 from weakseg.refine.soft_labels import score_threshold, soften
-from weakseg.train.distributed import rank, world_size
+from weakseg.train.distributed import rank, wait_for_all, world_size
+
+logger = logging.getLogger("weakseg")
 
 
 def refine_seeds(context: Context, datasets: Sequence[Dataset]) -> None:
@@ -26,6 +32,28 @@ def refine_seeds(context: Context, datasets: Sequence[Dataset]) -> None:
     announce_saliency(context, datasets)
     announce_choice(context)
     METHODS[context.config.refine.method](context, datasets)
+    wait_for_all()
+    if rank() == 0:
+        _warn_of_empty_masks(context, datasets)
+
+
+def _warn_of_empty_masks(context: Context, datasets: Sequence[Dataset]) -> None:
+    """Say it if no mask shows any class, before a segmenter learns nothing from them; stops at the first that does."""
+    tagged = [context.folder.mask(sample.id) for dataset in datasets for sample in dataset if sample.keys]
+    if tagged and not any(_may_show_class(path) for path in tagged):
+        logger.warning(
+            "refine: no class is in any mask of the %d tagged images; the seeds are empty, or lower than the "
+            "background: train the classifier longer or from ImageNet weights, or lower refine.background_threshold "
+            "(with psa, raise refine.psa.walk_alpha)",
+            len(tagged),
+        )
+
+
+def _may_show_class(path: Path) -> bool:
+    try:
+        return shows_class(read_mask(path))
+    except DataError:  # named by the stage that learns from it
+        return True
 
 
 def refined_files(context: Context, datasets: Sequence[Dataset]) -> list[Path]:

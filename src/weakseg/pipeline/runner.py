@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Protocol
 
 import torch
 
@@ -51,6 +52,20 @@ class Context:
     digests: Mapping[str, str]
 
 
+class Requirement(Protocol):
+    """Looks for what a stage needs besides the run folder and the images."""
+
+    def __call__(self, context: Context, /, *, afresh: bool) -> None:
+        """Raise a `WeaksegError` if something is not there; write nothing into the run but caches.
+
+        Args:
+            context: The run.
+            afresh: Whether the stage begins without files of its own, since there are none or they are to be removed.
+                Otherwise it goes on with what it finds.
+        """
+        ...
+
+
 @dataclass(frozen=True)
 class Stage:
     """One stage of the chain.
@@ -66,6 +81,8 @@ class Stage:
             None stands for `outputs`.
         inputs: Names what the result depends on besides settings, images and earlier stages, such as another run's
             files; these parts join the fingerprint.
+        require: Looks for what it needs from elsewhere, such as weights; asked if the stage has work to do, before
+            anything of the run is written or removed.
         derived: Whether it only summarises other stages' files. It is then done again when a setting changes, since
             nothing is lost; other stages stop and ask for `--redo`.
     """
@@ -78,6 +95,7 @@ class Stage:
     run: Callable[[Context], str]
     files: Callable[[Context], Iterable[Path]] | None = None
     inputs: Callable[[Context], Mapping[str, JsonValue]] | None = None
+    require: Requirement | None = None
     derived: bool = False
 
 
@@ -96,6 +114,7 @@ def run_stages(context: Context, stages: Sequence[Stage], *, only: str | None = 
         ConfigError: If a stage was made with other settings, a name is unknown, or `redo` removes what `only` needs.
         ArtifactError: If a needed stage is missing or out of date, or there are files that no stage is known to have
             written.
+        WeaksegError: If a stage that has work to do lacks what it needs, see `Stage.require`.
     """
     names = [stage.name for stage in stages]
     for name in (only, redo):
@@ -114,6 +133,9 @@ def run_stages(context: Context, stages: Sequence[Stage], *, only: str | None = 
         _require_own_files(context, stage, records)
     if only is not None:
         _require_finished_needs(context, stages, only, kept, planned)
+    for stage in chosen:
+        if stage.require is not None and not _is_done(context, stage, kept.get(stage.name), planned[stage.name]):
+            stage.require(context, afresh=stage.name not in kept)
 
     records = _remove_results(context.folder, [stage for stage in stages if stage.name in removed], records)
     if rank() == 0:
@@ -152,16 +174,18 @@ def _run_stage(context: Context, stage: Stage, records: Mapping[str, StageRecord
         logger.info("%s: again, since %s", stage.name, describe_changes(old.parts, planned.parts))
         records = _remove_results(context.folder, [stage], records)
         old = None
-    finished = old is not None and old.finished
-    if old is not None and finished and _has_all_files(context, stage):
+    if old is not None and _is_done(context, stage, old, planned):
         logger.info("%s: finished before (%s)", stage.name, old.summary or "no summary")
         return old
     wait_for_all()  # every process has read the state before rank 0 changes it
     spent_s = 0.0 if old is None else old.time_s
     if rank() == 0:
         write_records(context.folder, {**records, stage.name: replace(planned, time_s=spent_s)})
-    how = "some of its files are gone, making them again" if finished else "going on where it was interrupted"
-    logger.info("%s: %s", stage.name, "started" if old is None else how)
+    if old is None:
+        how = "started"
+    else:
+        how = "some of its files are gone, making them again" if old.finished else "going on where it was interrupted"
+    logger.info("%s: %s", stage.name, how)
     _remove_partial_files(context.folder, stage)
     wait_for_all()
     started_s = time.monotonic()
@@ -224,6 +248,13 @@ def _require_finished_needs(
             f"stage '{only}' {problem} in {context.folder.root}; "
             f"run 'weakseg {stage.name} {context.folder.root}' first, or 'weakseg run' for the whole chain"
         )
+
+
+def _is_done(context: Context, stage: Stage, record: StageRecord | None, planned: StageRecord) -> bool:
+    """Say whether a stage has nothing to do: it is finished, what the configuration asks for, and all there."""
+    if record is None or not record.finished or record.fingerprint != planned.fingerprint:
+        return False
+    return _has_all_files(context, stage)
 
 
 def _has_all_files(context: Context, stage: Stage) -> bool:

@@ -37,7 +37,7 @@ def choose_device(name: str) -> torch.device:
     """Turn `auto`, `cpu`, `cuda` or `cuda:1` into a device; under `torchrun` each process takes the GPU of its rank.
 
     Raises:
-        ConfigError: If the device is unknown or not there.
+        ConfigError: If the device is unknown or not there, or several processes of this machine are to share one GPU.
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
@@ -45,6 +45,11 @@ def choose_device(name: str) -> torch.device:
         raise ConfigError(f"runtime.device: expected auto, cpu, cuda or cuda:N, got '{name}'")
     device = torch.device(f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if name == "cuda" else name)
     if device.type == "cuda":
+        sharing = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+        if name != "cuda" and sharing > 1:  # NCCL refuses two processes on one GPU
+            raise ConfigError(
+                f"runtime.device: '{name}' is one GPU for {sharing} processes; use cuda, which gives each its own"
+            )
         if not torch.cuda.is_available():
             raise ConfigError(f"runtime.device: '{name}' asked for, but torch sees no CUDA GPU; use auto or cpu")
         if device.index >= torch.cuda.device_count():

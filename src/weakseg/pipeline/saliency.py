@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from weakseg.config.schema import SaliencyConfig
 from weakseg.data.base import Dataset
 from weakseg.data.grey import decode_grey, read_grey
 from weakseg.errors import DataError, ShapeError
@@ -36,43 +37,69 @@ FINGERPRINT_KEY = "saliency maps"
 def name_saliency_maps(context: Context) -> dict[str, JsonValue]:
     """Digest the contents of all maps for the fingerprint, since other maps give other masks.
 
-    Maps whose folder is gone by now count as those that were used, once all masks are made.
+    Maps whose folder is gone by now count as those that were used, once all masks are made; `require_saliency` stops
+    those who would make them again.
 
     Raises:
-        DataError: If the folder is not there and masks are still to be made with it.
+        DataError: If the folder is not there and masks have never been made with it.
     """
-    folder = context.config.refine.saliency.folder
-    if folder is None:
+    config = context.config.refine.saliency
+    if config.folder is None:
         return {}
-    if not Path(folder).is_dir():
-        own = read_records(context.folder).get("refine")
-        if own is None or not own.finished:
-            raise DataError(f"refine.saliency.folder: there is no folder {folder}; name the one that holds <id>.png")
+    own = read_records(context.folder).get("refine")
+    if own is not None and own.finished and not Path(config.folder).is_dir():
         return {FINGERPRINT_KEY: own.parts.get(FINGERPRINT_KEY)}
+    require_saliency_folder(config)
     digest = hashlib.blake2b(digest_size=DIGEST_BYTES)
     for sample_id, facts in _index_maps(context, seeded_datasets(context)).items():
         digest.update(json.dumps((sample_id, facts.digest)).encode())
     return {FINGERPRINT_KEY: digest.hexdigest()}
 
 
+def require_saliency_folder(config: SaliencyConfig) -> Path | None:
+    """Return the folder of the maps, or None if the recipe has none; raises a `DataError` if it is not there."""
+    if config.folder is None:
+        return None
+    if not Path(config.folder).is_dir():
+        raise DataError(f"refine.saliency.folder: there is no folder {config.folder}; name the one that holds <id>.png")
+    return Path(config.folder)
+
+
+def require_saliency(context: Context, datasets: Sequence[Dataset]) -> dict[str, str | None]:
+    """Look for the maps that masks are to be corrected by.
+
+    Args:
+        context: The run.
+        datasets: The images that get masks.
+
+    Returns:
+        Why the map of an image cannot be used, or None, by image id; empty if the recipe has no saliency.
+
+    Raises:
+        DataError: If there is no such folder, or not a single map can be used.
+    """
+    if require_saliency_folder(context.config.refine.saliency) is None:
+        return {}
+    problems = {sample_id: facts.problem for sample_id, facts in _index_maps(context, datasets).items()}
+    if problems and None not in problems.values():
+        first, problem = next(iter(problems.items()))
+        raise DataError(
+            f"refine.saliency.folder: none of {len(problems)} images has a saliency map that can be used; the first is "
+            f"{_map_path(context, first)}: {problem}"
+        )
+    return problems
+
+
 def announce_saliency(context: Context, datasets: Sequence[Dataset]) -> None:
     """Name the images that have no map, or one that cannot be used, before the first mask is made.
 
     Raises:
-        DataError: If not a single map can be used.
+        DataError: See `require_saliency`.
     """
-    if context.config.refine.saliency.folder is None:
-        return
-    maps = _index_maps(context, datasets)
-    unusable = {sample_id: facts.problem for sample_id, facts in maps.items() if facts.problem is not None}
-    if maps and len(unusable) == len(maps):
-        first, problem = next(iter(unusable.items()))
-        raise DataError(
-            f"refine.saliency.folder: none of {len(maps)} images has a saliency map that can be used; the first is "
-            f"{_map_path(context, first)}: {problem}"
-        )
+    maps = require_saliency(context, datasets)
     if rank() != 0:
         return
+    unusable = {sample_id: problem for sample_id, problem in maps.items() if problem is not None}
     missing = [sample_id for sample_id in unusable if not _map_path(context, sample_id).is_file()]
     if missing:
         logger.warning(

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 
+from weakseg.config.paths import WEIGHTS
 from weakseg.config.schema import SegmenterConfig
 from weakseg.config.segmenters import hf_name
 from weakseg.errors import ArtifactError
@@ -16,8 +17,9 @@ from weakseg.models.deeplab import build_segmenter
 from weakseg.models.deeplab_weights import load_segmenter_checkpoint
 from weakseg.models.hf_build import build_hf_segmenter, explain_version, rebuild_hf_segmenter
 from weakseg.models.hf_segmenter import HFSegmenter
-from weakseg.models.hf_source import NetworkSource, find_source, import_transformers, is_local
+from weakseg.models.hf_source import NetworkSource, find_source, require_weights
 from weakseg.models.segmenter import SegmentationNetwork
+from weakseg.models.weights import find_weights
 from weakseg.pipeline.artifacts import NetworkFolder, load_info, load_tensors
 from weakseg.pipeline.networks import WEIGHTS_FROM, load_network, start_backbone
 from weakseg.pipeline.runtime import make_generator
@@ -38,21 +40,31 @@ SEGMENTER = "segmenter"
 """Kind that the weights file of a segmenter gives itself."""
 
 
-def require_segmenter(config: SegmenterConfig) -> None:
+def require_segmenter(config: SegmenterConfig, *, goes_on: bool = False) -> None:
     """Raise at the beginning of a run what would stop it hours later, when its segmenter is built.
 
+    What comes from the network is downloaded here, into caches.
+
+    Args:
+        config: What is to be built.
+        goes_on: Whether the training goes on from a checkpoint, so that the weights it began with are not needed.
+
     Raises:
-        ArtifactError: If the network or its weights are to come from a folder or file that is not there.
+        ConfigError: If there are no ImageNet weights for the backbone, or the network's name cannot be one.
+        ArtifactError: If the network or its weights are to come from a folder, file or address that is not there.
         MissingExtra: If the network is one of `transformers` and that is not installed.
     """
-    if config.weights not in (*NAMED_WEIGHTS, PRETRAINED) and not Path(config.weights).is_file():
+    if not goes_on and config.weights not in WEIGHTS and not Path(config.weights).is_file():
         raise ArtifactError(f"segmenter.weights: there is no file {config.weights}")
     found = hf_name(config.name)
     if found is None:
+        if not goes_on and config.weights == "imagenet":
+            find_weights(config.weights, config.name)
         return
-    import_transformers()
-    if is_local(found):
-        find_source(found, with_weights=False)
+    pretrained = config.weights == PRETRAINED and not goes_on
+    source = find_source(found, with_weights=pretrained)
+    if pretrained:
+        require_weights(source)
 
 
 def start_segmenter(

@@ -13,7 +13,7 @@ from itertools import chain
 from pathlib import Path
 
 from weakseg.data.base import Dataset
-from weakseg.errors import ConfigError
+from weakseg.files import JsonValue
 from weakseg.models.classifier import Classifier
 from weakseg.ops.images import limit_side
 from weakseg.pipeline.artifacts import save_seed
@@ -30,13 +30,14 @@ from weakseg.pipeline.networks import (
     save_network,
     start_classifier,
 )
-from weakseg.pipeline.pseudo_masks import training_masks
+from weakseg.pipeline.pseudo_masks import require_training_masks, training_masks
 from weakseg.pipeline.refiners import refine_seeds, refined_files
+from weakseg.pipeline.requirements import require_for_classify, require_for_refine, require_for_segment
 from weakseg.pipeline.runner import Context, Stage
 from weakseg.pipeline.runtime import show_progress
 from weakseg.pipeline.saliency import name_saliency_maps
 from weakseg.pipeline.segmenters import describe_segmenter, start_segmenter
-from weakseg.pipeline.threshold import mask_threshold
+from weakseg.pipeline.threshold import mask_threshold, name_choice_rule
 from weakseg.train.distributed import wait_for_all
 from weakseg.train.segment import train_segmenter
 
@@ -122,8 +123,7 @@ def segment(context: Context) -> str:
     """Train the segmentation network: images and masks -> `segmenter/`."""
     config, runtime = context.config.segmenter, context.config.runtime
     classes = context.train.classes
-    if "train" not in context.config.localize.splits:
-        raise ConfigError("localize.splits: the segmenter trains on the masks of 'train'; add it and run 'localize'")
+    require_training_masks(context)
     folder, classifier = context.folder.network("segmenter"), context.folder.network("classifier")
     segmenter, weights_from = start_segmenter(config, classes, folder, classifier=classifier, seed=runtime.seed)
     segmenter.to(context.device)
@@ -166,6 +166,10 @@ def _refine_files(context: Context) -> list[Path]:
     return refined_files(context, seeded_datasets(context))
 
 
+def _name_refine_inputs(context: Context) -> dict[str, JsonValue]:
+    return name_saliency_maps(context) | name_choice_rule(context)
+
+
 STAGES = (
     Stage(
         name="classify",
@@ -176,6 +180,7 @@ STAGES = (
         run=classify,
         files=_network_files("classifier"),
         inputs=name_donor_source,
+        require=require_for_classify,
     ),
     Stage(
         name="localize",
@@ -194,7 +199,8 @@ STAGES = (
         outputs=("labels", "refiner", "threshold.json", "masks", "confidence", "instances"),
         run=refine,
         files=_refine_files,
-        inputs=name_saliency_maps,
+        inputs=_name_refine_inputs,
+        require=require_for_refine,
     ),
     Stage(
         name="segment",
@@ -204,6 +210,7 @@ STAGES = (
         outputs=("segmenter",),
         run=segment,
         files=_network_files("segmenter"),
+        require=require_for_segment,
     ),
 )
 """From tags to a segmentation network; `weakseg.tasks` adds the evaluation and the report."""

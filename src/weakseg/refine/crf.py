@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from weakseg.errors import ShapeError
 from weakseg.ops.crf import BILATERAL, CERTAINTY, GAUSSIAN, ITERATIONS, DenseCRF, label_energies
@@ -37,7 +38,8 @@ def crf_mask(
         certainty: Probability of the label that the seed gives, see `weakseg.ops.crf.refine_labels`.
         gaussian: (standard deviation in px, weight) of the kernel on positions.
         bilateral: (standard deviation in px, standard deviation in levels, weight) of the kernel on colours as well.
-        iterations: Number of mean-field updates; with 0 the mask is `seed_to_mask`'s.
+        iterations: Number of mean-field updates; with 0, and a certainty above 1 / (K + 1), the mask is
+            `seed_to_mask`'s.
         num_threads: Threads, None for as many as torch uses.
 
     Returns:
@@ -132,11 +134,11 @@ def _number_labels(keys: Sequence[int]) -> tuple[NDArray[np.uint8], NDArray[np.u
     return labels, index
 
 
-def require_maps_of_image(maps: FloatArray, image: NDArray[np.uint8]) -> None:
+def require_maps_of_image(maps: FloatArray | Tensor, image: NDArray[np.uint8]) -> None:
     """Raise a `ShapeError` unless `image` is (H, W, 3) uint8 and `maps` (K, H, W)."""
     require_image(image)
-    if maps.ndim != 3 or maps.shape[1:] != image.shape[:2]:
+    if maps.ndim != 3 or tuple(maps.shape[1:]) != image.shape[:2]:
         raise ShapeError(
-            f"expected maps (K, {image.shape[0]}, {image.shape[1]}) of the image's size, got {maps.shape}; a seed has "
-            "that size as `ScoreMaps.full()`"
+            f"expected maps (K, {image.shape[0]}, {image.shape[1]}) of the image's size, got {tuple(maps.shape)}; a "
+            "seed has that size as `ScoreMaps.full()`"
         )

@@ -21,6 +21,9 @@ from weakseg.ops.instances import Instances, cluster_centroids, find_centroids
 from weakseg.ops.walk import random_walk
 from weakseg.types import MAX_CLASSES
 
+Region = tuple[slice, slice]
+"""Rows and columns of an image."""
+
 
 def find_instances(
     maps: Tensor,
@@ -72,7 +75,7 @@ def find_instances(
     _require_fit(maps, keys, edge, displacement, size_hw=size_hw, stride_px=stride_px)
     _require_range("background_threshold", background_threshold)
     _require_range("min_area_share", min_area_share)
-    if not power > 0:
+    if not 0 < power < math.inf:
         raise ConfigError(f"power: expected a number above 0, got {power}")
     field = displacement.detach().cpu().float().numpy()
     parts = cluster_centroids(find_centroids(field, iterations=iterations), field, threshold=centroid_threshold)
@@ -141,20 +144,34 @@ def _detect(
         return Instances.none((value.shape[0], value.shape[1]))
     share = value / largest
     owner = np.where(share > np.float32(background_threshold), owner, -1)
-    masks, classes, scores = [], [], []
-    for number in np.unique(owner[owner >= 0]):
-        pieces, _ = ndimage.label(owner == number)
-        for piece, area in enumerate(np.bincount(pieces.ravel())[1:], start=1):
+    outlines: list[tuple[Region, NDArray[np.bool_]]] = []
+    classes, scores = [], []
+    # Within boxes, since a map owns a small part of a large image, and a piece a small part of that.
+    for number, box in enumerate(ndimage.find_objects(owner + 1)):
+        if box is None:
+            continue
+        pieces, _ = ndimage.label(owner[box] == number)
+        areas = np.bincount(pieces.ravel())[1:]
+        for piece, (part, area) in enumerate(zip(ndimage.find_objects(pieces), areas, strict=True), start=1):
             is_fragment = area < min_area_px
             if is_fragment and not keep_fragments:
                 continue
-            mask = pieces == piece
-            masks.append(mask)
+            mask = pieces[part] == piece
+            outlines.append((_place(part, within=box), mask))
             classes.append(keys[number])
-            scores.append(0.0 if is_fragment else share[mask].max())
-    if not masks:
-        return Instances.none((value.shape[0], value.shape[1]))
-    return Instances(np.stack(masks), np.array(classes, np.int64), np.array(scores, np.float32))
+            scores.append(0.0 if is_fragment else share[box][part][mask].max())
+    masks = np.zeros((len(outlines), *value.shape), np.bool_)
+    for whole, (region, mask) in zip(masks, outlines, strict=True):
+        whole[region] = mask
+    return Instances(masks, np.array(classes, np.int64), np.array(scores, np.float32))
+
+
+def _place(part: Region, *, within: Region) -> Region:
+    """Return the region of an image that a part of one of its regions is."""
+    rows, columns = (
+        slice(outer.start + own.start, outer.start + own.stop) for outer, own in zip(within, part, strict=True)
+    )
+    return rows, columns
 
 
 def _require_fit(
@@ -181,8 +198,9 @@ def _require_fit(
         )
     if len(keys) != maps.shape[0] or len(set(keys)) != len(keys) or any(not 0 <= key < MAX_CLASSES for key in keys):
         raise ShapeError(f"expected {maps.shape[0]} distinct class indices below {MAX_CLASSES}, got {list(keys)}")
-    if not bool((maps.isfinite() & (maps >= 0)).all()):
-        raise ShapeError("expected maps in 0..1, but a value is negative or not finite")
+    if not bool(((maps >= 0) & (maps <= 1)).all()):  # false for NaN
+        found = "NaN" if bool(maps.isnan().any()) else f"{float(maps.min()):.3g}..{float(maps.max()):.3g}"
+        raise ShapeError(f"expected seed maps in 0..1, got {found}; delete the image's seed and localize it again")
 
 
 def _require_range(name: str, value: float) -> None:

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from weakseg.errors import ShapeError
+from weakseg.errors import ConfigError, ShapeError
 from weakseg.models.irnet_branches import IRN_STRIDE
 from weakseg.ops.walk import random_walk
 from weakseg.refine.masks import seed_to_mask
@@ -90,7 +90,7 @@ def walked_maps(
         radius: Steps are shorter than this many cells.
         beta: Power of the affinities.
         doublings: The walk has 2^doublings steps.
-        seed_power: Power of the maps before the walk; more than 1 trusts strong evidence more.
+        seed_power: Power of the maps before the walk, above 0; more than 1 trusts strong evidence more.
 
     Returns:
         (K, H, W) float32 in 0..1 on the device of `edge`; the largest value is 1, unless the seed is 0 everywhere.
@@ -98,9 +98,11 @@ def walked_maps(
     Raises:
         ShapeError: If maps or edge have another shape or dtype or values outside 0..1, NaN included, or if they do
             not fit each other or the image.
-        ConfigError: If an option of the walk is outside its range.
+        ConfigError: If the power or an option of the walk is outside its range.
     """
     _require_inputs(maps, edge, image_size_hw)
+    if not 0 < seed_power < math.inf:
+        raise ConfigError(f"seed_power: expected a power above 0, got {seed_power}")
     if maps.shape[0] == 0:
         return torch.zeros(0, *image_size_hw, device=edge.device)
     seed = maps.to(device=edge.device, dtype=torch.float32) ** seed_power

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from weakseg.errors import ConfigError
 from weakseg.ops.maps import FloatArray, strongest_label
+from weakseg.types import IGNORE_LABEL
 
 
 def seed_to_mask(maps: FloatArray, keys: Sequence[int], *, background_threshold: float) -> NDArray[np.uint8]:
@@ -26,7 +28,15 @@ def seed_to_mask(maps: FloatArray, keys: Sequence[int], *, background_threshold:
 
     Raises:
         ShapeError: If the maps are not (K, H, W) floats without NaN, or the keys do not fit.
+        ConfigError: If the threshold is not within 0..1.
     """
+    if not 0 <= background_threshold <= 1:
+        raise ConfigError(f"background_threshold: expected a value within 0..1, got {background_threshold}")
     value, label = strongest_label(maps, keys)
     label[value <= value.dtype.type(background_threshold)] = 0
     return label
+
+
+def shows_class(labels: NDArray[np.uint8]) -> bool:
+    """Say whether any pixel of a label map (H, W) uint8 is of a class: neither background (0) nor void (255)."""
+    return bool(((labels != 0) & (labels != IGNORE_LABEL)).any())

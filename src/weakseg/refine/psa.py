@@ -190,7 +190,7 @@ def psa_scores(
         ConfigError: If an option is outside its range.
     """
     if image is not None:
-        require_maps_of_image(maps.cpu().numpy(), image)
+        require_maps_of_image(maps, image)
     scores = walked_scores(maps, keys, features, alpha=alpha, radius=radius, beta=beta, doublings=doublings)
     if image is None or not len(keys):
         return scores.cpu().numpy()

@@ -27,6 +27,7 @@ from PIL import Image
 from weakseg.data.grey import GREY_MAX
 from weakseg.errors import ConfigError, ShapeError
 from weakseg.refine.soft_labels import SoftMask
+from weakseg.spelling import require_option
 from weakseg.types import IGNORE_LABEL
 
 Outside = Literal["ignore", "background"]
@@ -92,8 +93,9 @@ def apply_saliency(
 
     Raises:
         ShapeError: If the map is not uint8 of the mask's size.
-        ConfigError: If the threshold is not within 0..1.
+        ConfigError: If the threshold is not within 0..1, or there is no such `outside`.
     """
+    require_option(outside, ("ignore", "background"), what="outside")
     if saliency.dtype != np.uint8 or saliency.shape != mask.labels.shape:
         raise ShapeError(
             f"expected saliency {mask.labels.shape} uint8, the mask's size, got {saliency.shape} {saliency.dtype}; "

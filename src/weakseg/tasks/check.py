@@ -23,6 +23,7 @@ __all__ = ["CheckReport", "SplitReport", "check_dataset", "render_check"]
 
 _MAX_THREADS = 8
 _THREAD_NAME = "weakseg-check"
+_RARE_FROM = 10  # in fewer images than these every class is rare
 _SEVERITIES = ("error", "warning", "note")
 
 
@@ -147,6 +148,9 @@ def _judge_training(dataset: Dataset, report: SplitReport, problems: Sequence[Pr
         if shown == 0:
             message = f"no readable image of {where} shows '{name}'; it cannot be learnt"
             found.append(Problem(severity, "no-positives", name, message))
+        if shown == 1 and report.num_readable >= _RARE_FROM:
+            message = f"a single readable image of {where} shows '{name}'; that image is learnt, not the class"
+            found.append(Problem("warning", "one-positive", name, message))
         if absent == 0:
             message = (
                 f"no readable image of {where} is known not to show '{name}', so that nothing tells what it is not; "

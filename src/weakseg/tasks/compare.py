@@ -10,7 +10,8 @@ from weakseg.pipeline.artifacts import load_seed
 from weakseg.pipeline.comparison import choose_compared, compared_iterations
 from weakseg.pipeline.images import seeded_datasets
 from weakseg.pipeline.runner import Context
-from weakseg.tasks.scores import ComparedSeeds, make_curve
+from weakseg.tasks.scores import ComparedSeeds
+from weakseg.tasks.scoring import make_curve
 from weakseg.tasks.truth import read_truth
 
 

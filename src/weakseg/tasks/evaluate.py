@@ -16,10 +16,12 @@ from weakseg.ops.metrics import ConfusionMatrix, ThresholdSweep
 from weakseg.pipeline.artifacts import RunFolder, load_info, load_seed, save_mask
 from weakseg.pipeline.images import first_missing, iterate_pending, seeded_datasets
 from weakseg.pipeline.networks import WEIGHTS_FROM, load_history
+from weakseg.pipeline.requirements import require_for_evaluate
 from weakseg.pipeline.runner import Context, Stage
 from weakseg.pipeline.runtime import show_progress
 from weakseg.pipeline.segmenters import load_segmenter
 from weakseg.pipeline.threshold import mask_threshold
+from weakseg.refine.masks import shows_class
 from weakseg.tasks.ablation import mask_files, predict_steps, prediction_steps, score_ablation
 from weakseg.tasks.compare import score_comparison
 from weakseg.tasks.detections import detection_files, score_instances, write_instance_results
@@ -28,13 +30,11 @@ from weakseg.tasks.scores import (
     Curve,
     Metrics,
     Score,
-    make_curve,
     number,
     percent,
     save_metrics,
-    score_confusion,
-    score_sweep,
 )
+from weakseg.tasks.scoring import make_curve, score_confusion, score_sweep
 from weakseg.tasks.truth import read_truth
 from weakseg.train.distributed import rank, wait_for_all
 from weakseg.types import Sample
@@ -165,14 +165,20 @@ def _score_predictions(
     context: Context, val: Dataset, rows: dict[str, dict[str, str]], notes: list[str], faults: set[str]
 ) -> list[Score]:
     confusion = ConfusionMatrix(val.classes.num_labels)
+    found_any = False
     for sample in val:
         row = rows.setdefault(sample.id, _row(val, sample))
         prediction = read_mask(context.folder.prediction(sample.id))
+        found_any = found_any or shows_class(prediction)
         truth = read_truth(val, sample, prediction.shape, faults)
         if truth is None:
             continue
         confusion.update(prediction, truth)
         row["segmenter_iou"] = _image_iou(prediction, truth, val.classes.num_labels)
+    if not found_any:
+        notes.append(
+            f"{val.split}: the segmenter takes all {len(val)} images for background; look at the masks of train"
+        )
     if confusion.images == 0:
         notes.append(f"{val.split}: no truth masks, so the segmenter is not scored")
         return []
@@ -232,11 +238,12 @@ def _written_files(context: Context) -> list[Path]:
 
 EVALUATE = Stage(
     name="evaluate",
-    version=2,
+    version=3,
     settings=("evaluate", "data.max_side_px"),
     needs=("classify", "localize", "refine", "segment"),
     outputs=("predictions", "ablation", "metrics.json", "image_scores.csv", "detections"),
     run=evaluate,
     files=_written_files,
+    require=require_for_evaluate,
     derived=True,
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -92,7 +93,7 @@ def _export_onnx(run: RunFolder, config: RunConfig, out: Path | None) -> Exporte
     difference = export_onnx(network, target, info)
     notes = (
         f"checked by onnxruntime: logits differ from the network's by at most {difference:.1g} of the largest",
-        f"weakseg predict --model {target} IMAGES",
+        f"weakseg predict --model {shlex.quote(str(target))} IMAGES",
     )
     return ExportedModel("onnx", target, len(classes), notes)
 
@@ -111,7 +112,7 @@ def _export_bundle(run: RunFolder, config: RunConfig, out: Path | None) -> Expor
         folder.finish()
     notes = (
         "README.md in it is the model card: say there under which licence you hand it over",
-        f"weakseg predict {target} IMAGES",
+        f"weakseg predict {shlex.quote(str(target))} IMAGES",
     )
     return ExportedModel("bundle", target, len(classes), notes)
 

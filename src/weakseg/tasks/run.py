@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
+from weakseg.config.paths import absolute_paths
 from weakseg.config.schema import RunConfig
-from weakseg.config.segmenters import absolute_name
 from weakseg.pipeline.artifacts import RunFolder
 from weakseg.pipeline.inputs import prepare
 from weakseg.pipeline.runner import run_stages
 from weakseg.pipeline.runtime import choose_device, joined_processes, make_deterministic
-from weakseg.pipeline.segmenters import require_segmenter
 from weakseg.pipeline.stages import STAGES
 from weakseg.spelling import require_option
 from weakseg.tasks.evaluate import EVALUATE
@@ -40,25 +38,7 @@ def run_recipe(config: RunConfig, out: Path, *, only: str | None = None, redo: s
         if name is not None:
             require_option(name, [stage.name for stage in CHAIN], what="stage")  # before the data are looked at
     folder = RunFolder(out)
-    if only in (None, "segment") and not folder.network("segmenter").model.is_file():
-        require_segmenter(config.segmenter)
     make_deterministic()
     with joined_processes(choose_device(config.runtime.device)):
         run_stages(prepare(absolute_paths(config), folder), CHAIN, only=only, redo=redo)
     return folder
-
-
-def absolute_paths(config: RunConfig) -> RunConfig:
-    """Return the configuration with its paths made absolute, so that a run can be taken up from anywhere."""
-    data, cda, saliency = config.data, config.classifier.cda, config.refine.saliency
-    return replace(
-        config,
-        data=replace(data, root=_absolute(data.root), tags=_absolute(data.tags)),
-        classifier=replace(config.classifier, cda=replace(cda, masks=_absolute(cda.masks))),
-        refine=replace(config.refine, saliency=replace(saliency, folder=_absolute(saliency.folder))),
-        segmenter=replace(config.segmenter, name=absolute_name(config.segmenter.name)),
-    )
-
-
-def _absolute(path: str | None) -> str | None:
-    return None if path is None else str(Path(path).expanduser().absolute())

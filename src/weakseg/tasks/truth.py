@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import logging
 
 import numpy as np
@@ -9,9 +11,28 @@ from numpy.typing import NDArray
 
 from weakseg.data.base import Dataset
 from weakseg.errors import DataError
+from weakseg.pipeline.records import DIGEST_BYTES
 from weakseg.types import IGNORE_LABEL, Sample
 
 logger = logging.getLogger("weakseg")
+
+
+def digest_truth(dataset: Dataset) -> str:
+    """Digest the truth masks of a split, each by its image, size and labels; one that cannot be read counts as missing.
+
+    Truth does not influence any result of a run, so that no fingerprint covers it; scores depend on it.
+    """
+    digest = hashlib.blake2b(digest_size=DIGEST_BYTES)
+    for sample in dataset:
+        try:
+            truth = dataset.load_mask(sample)
+        except DataError:  # named when it is to be scored
+            truth = None
+        size_hw = None if truth is None else truth.shape
+        digest.update(json.dumps((sample.id, size_hw)).encode())
+        if truth is not None:
+            digest.update(truth.tobytes())
+    return digest.hexdigest()
 
 
 def read_truth(

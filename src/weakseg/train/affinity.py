@@ -76,8 +76,7 @@ def train_affinity(
 
     Raises:
         ConfigError: If crops are too small for the radius.
-        DataError: If an image has no labels, or labels of another size.
-        ShapeError: If a label is neither one of the data set's nor 255.
+        DataError: If an image has no labels, labels of another size, or one that is neither the data set's nor 255.
         TrainingDiverged: If the loss is not finite.
     """
     cells = math.ceil(augmentation.crop_px / network.stride)

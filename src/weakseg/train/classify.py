@@ -13,7 +13,7 @@ from weakseg.models.classifier import Classifier
 from weakseg.models.modes import evaluating
 from weakseg.ops.images import limit_side, normalise
 from weakseg.ops.losses import multilabel_soft_margin
-from weakseg.ops.metrics import mean_average_precision
+from weakseg.ops.ranking import mean_average_precision
 from weakseg.train.cda import Pasting, train_on_tags
 from weakseg.train.distributed import rank, sum_over_ranks, world_size
 from weakseg.train.loop import EpochRecord

@@ -61,8 +61,7 @@ def train_irn(
 
     Raises:
         ConfigError: If crops are too small for the radius.
-        DataError: If an image has no labels, or labels of another size.
-        ShapeError: If a label is neither one of the data set's nor 255.
+        DataError: If an image has no labels, labels of another size, or one that is neither the data set's nor 255.
         TrainingDiverged: If the loss is not finite.
     """
     _require_room(augmentation.crop_px, radius=radius, stride=irnet.stride)

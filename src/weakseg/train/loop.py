@@ -186,7 +186,7 @@ def capture(model: nn.Module, optimizer: Optimizer, schedule: LambdaLR, history:
 
 
 def restore(state: TrainState, model: nn.Module, optimizer: Optimizer, schedule: LambdaLR) -> list[EpochRecord]:
-    """Put a state back into model, optimiser and schedule and return the history until then.
+    """Put a copy of a state back into model, optimiser and schedule and return the history until then.
 
     Optimiser and schedule must have been built with the settings of the interrupted training: only what changes while
     it runs is in a state.
@@ -222,7 +222,7 @@ def _read_buffers(tensors: Mapping[str, Tensor], optimizer: Optimizer) -> dict[i
         expected = () if key == ADAM_STEP else tuple(parameters[int(index)].shape)
         if value.shape != expected:
             raise ValueError(f"{OPTIMIZER_PREFIX}{name} should have shape {expected}, has {tuple(value.shape)}")
-        buffers.setdefault(int(index), {})[key] = value
+        buffers.setdefault(int(index), {})[key] = value.clone()  # on the CPU the optimiser would write into the state
     return buffers
 
 

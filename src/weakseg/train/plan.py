@@ -10,6 +10,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from weakseg.data.loaders import Batch, CropSet, EpochOfCrops, load_crops
+from weakseg.errors import ConfigError
 from weakseg.models.affinitynet import AffinityNet
 from weakseg.models.classifier import Classifier
 from weakseg.models.deeplab import EveryScale
@@ -37,6 +38,9 @@ class TrainingPlan:
         workers: Processes that decode and augment; changes no result.
         accumulate: In how many parts each process passes its share of a batch through the network, see `fit`.
         optimizer: `sgd` or `adamw`.
+
+    Raises:
+        ConfigError: If one of the numbers of epochs, images and parts is below 1.
     """
 
     epochs: int
@@ -51,6 +55,11 @@ class TrainingPlan:
     workers: int
     accumulate: int = 1
     optimizer: OptimizerName = "sgd"
+
+    def __post_init__(self) -> None:
+        for name, value in (("epochs", self.epochs), ("batch_size", self.batch_size), ("accumulate", self.accumulate)):
+            if value < 1:
+                raise ConfigError(f"{name}: expected at least 1, got {value}")
 
 
 @dataclass(frozen=True, eq=False)

@@ -54,6 +54,8 @@ def train_segmenter(
 
     Raises:
         ConfigError: If there is no such balance.
+        DataError: If an image has no mask, one of another size, or one with a label that is none of the data set's.
+        TrainingDiverged: If the loss is not finite.
     """
     require_option(balance, ("none", "foreground_background"), what="segmenter.balance")
     crops = CropSet(train, augmentation, seed=seed, masks=masks)

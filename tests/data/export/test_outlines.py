@@ -50,6 +50,15 @@ def test_separate_parts_are_joined_where_they_are_nearest() -> None:
     assert corners == [[0, 0], [2, 0], [2, 2], [5, 2], *around, [5, 2], [0, 2]]
 
 
+@pytest.mark.parametrize("parts", [2, 3, 7, 8, 21])
+def test_of_many_parts_each_is_joined_to_its_neighbour(parts: int) -> None:
+    """Pixels in a row, ten apart: around each four steps, and nine there and back between two."""
+    mask = np.zeros((3, 10 * parts), bool)
+    mask[1, ::10] = True
+    corners = trace_polygon(mask)
+    assert np.abs(np.roll(corners, -1, axis=0) - corners).sum() == 4 * parts + 18 * (parts - 1)
+
+
 def test_all_lines_are_parallel_to_the_axes_and_no_corner_is_idle() -> None:
     mask = np.random.default_rng(0).random((20, 31)) < 0.6
     corners = trace_polygon(mask)

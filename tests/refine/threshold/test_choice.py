@@ -11,21 +11,40 @@ from weakseg.refine.threshold.colour import colour_information
 NAN = float("nan")
 
 
-def test_the_largest_average_wins() -> None:
-    choice = choose_threshold(np.array([[0.0, 3.0, 1.0], [1.0, 0.0, 1.5]]), (0.1, 0.2, 0.3))
-    assert choice.threshold == 0.2
-    assert choice.curve == (0.5, 1.5, 1.25)
+def test_the_largest_average_wins_where_every_image_agrees() -> None:
+    choice = choose_threshold(np.array([[0.0, 3.0, 1.0], [1.0, 4.0, 2.0]]), (0.2, 0.3, 0.4))
+    assert (choice.threshold, choice.best) == (0.3, 0.3)
+    assert choice.curve == (0.5, 3.5, 1.5)
     assert (choice.images, choice.is_clear) == (2, True)
 
 
-def test_the_lowest_of_equals_is_taken() -> None:
-    assert choose_threshold(np.array([[0.0, 2.0, 2.0]]), (0.1, 0.2, 0.3)).threshold == 0.2
+def test_what_is_about_as_good_as_the_best_gives_way_to_the_usual_threshold() -> None:
+    choice = choose_threshold(np.array([[0.5, 1.0], [1.4, 1.0]]), (0.15, 0.3))
+    assert (choice.threshold, choice.best) == (0.15, 0.3), "0.95 is 5 % below 1"
+    choice = choose_threshold(np.array([[0.5, 1.0], [1.3, 1.0]]), (0.15, 0.3))
+    assert (choice.threshold, choice.best) == (0.3, 0.3), "0.9 is 10 % below 1"
+
+
+def test_evidence_against_the_usual_threshold_leads_no_further_than_it_reaches() -> None:
+    choice = choose_threshold(np.array([[0.0, 1.0, 5.6, 6.0]]), (0.15, 0.2, 0.3, 0.5))
+    assert (choice.threshold, choice.best) == (0.3, 0.5)
+    choice = choose_threshold(np.array([[6.0, 5.6, 1.0, 5.9]]), (0.02, 0.03, 0.15, 0.5))
+    assert (choice.threshold, choice.best) == (0.5, 0.02), "as near as 3.3 times, where 0.03 is 5 times lower"
+
+
+def test_of_equals_the_one_of_nearest_ratio_to_the_usual_is_taken() -> None:
+    rows = np.array([[0.0, 2.0, 2.0], [0.0, 3.0, 3.0]])
+    assert choose_threshold(rows, (0.1, 0.2, 0.3)).threshold == 0.2
+    assert choose_threshold(rows, (0.02, 0.03, 0.1)).threshold == 0.1
 
 
 def test_what_is_undefined_is_left_out() -> None:
     choice = choose_threshold(np.array([[NAN, 1.0, 2.0], [NAN, 3.0, NAN]]), (0.1, 0.2, 0.3))
     assert choice.curve == (None, 2.0, 2.0)
     assert not choice.is_clear, "both candidates that are defined are equal"
+    # 0.15 is undefined and cannot be taken; 0.2 is far worse.
+    choice = choose_threshold(np.array([[NAN, 1.0, 2.0], [NAN, 1.5, 2.5], [NAN, NAN, 9.0]]), (0.15, 0.2, 0.3))
+    assert choice.threshold == 0.3
 
 
 @pytest.mark.parametrize(
@@ -53,15 +72,23 @@ def test_the_candidates_ascend_and_hold_the_usual_one() -> None:
 
 
 @given(arrays(np.float64, st.tuples(st.integers(1, 6), st.just(4)), elements=st.integers(-1000, 1000).map(float)))
-def test_the_choice_is_a_candidate_and_keeps_under_order_and_scale(scores: np.ndarray) -> None:
-    candidates = (0.1, 0.2, 0.3, 0.4)
+def test_the_choice_lies_between_the_best_and_the_usual_threshold(scores: np.ndarray) -> None:
+    candidates = (0.05, 0.1, 0.15, 0.4)
     choice = choose_threshold(scores, candidates)
-    assert choice.threshold in candidates
-    assert choose_threshold(scores[::-1], candidates).threshold == choice.threshold
-    assert choose_threshold(4 * scores, candidates).threshold == choice.threshold
+    assert {choice.threshold, choice.best} <= set(candidates)
+    assert abs(np.log(choice.threshold / USUAL)) <= abs(np.log(choice.best / USUAL))
+    averages = scores.mean(axis=0)
     if choice.is_clear:
-        best = scores.mean(axis=0)[candidates.index(choice.threshold)]
-        assert best == pytest.approx(scores.mean(axis=0).max())
+        assert averages[candidates.index(choice.best)] == pytest.approx(averages.max())
+    else:
+        assert choice.threshold == choice.best == USUAL
+
+
+@given(arrays(np.float64, (5, 4), elements=st.integers(-1000, 1000).map(float)), st.sampled_from((2, 4, 8)))
+def test_the_unit_of_the_statistic_does_not_matter(scores: np.ndarray, factor: int) -> None:
+    candidates = (0.05, 0.1, 0.15, 0.4)
+    choice, scaled = choose_threshold(scores, candidates), choose_threshold(factor * scores, candidates)
+    assert (scaled.threshold, scaled.best) == (choice.threshold, choice.best)
 
 
 def test_a_wrong_number_of_columns_is_named() -> None:

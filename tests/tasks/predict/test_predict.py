@@ -368,7 +368,19 @@ def test_options_out_of_range_are_named(option: str, value: int) -> None:
 
 def test_a_run_that_is_not_finished_says_how_to_finish_it(tmp_path: Path) -> None:
     photo = write_photo(tmp_path / "a.jpg")
+    (tmp_path / "recipe.yaml").touch()
     with pytest.raises(ArtifactError, match=f"{tmp_path} has no trained segmenter; finish the run with 'weakseg run"):
+        predict(tmp_path, [photo], tmp_path / "out")
+
+
+def test_a_folder_that_is_no_model_is_named_with_the_bundle_in_it(tmp_path: Path) -> None:
+    """Unpacking a zip often makes a folder around the bundle's."""
+    photo = write_photo(tmp_path / "a.jpg")
+    with pytest.raises(ArtifactError, match=rf"{tmp_path} is no model: .* got a folder without recipe\.yaml$"):
+        predict(tmp_path, [photo], tmp_path / "out")
+    (tmp_path / "animals").mkdir()
+    (tmp_path / "animals" / "bundle.json").touch()
+    with pytest.raises(ArtifactError, match=f"; did you mean {tmp_path / 'animals'}"):
         predict(tmp_path, [photo], tmp_path / "out")
 
 

@@ -85,6 +85,14 @@ def test_a_chance_above_1_is_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "run").exists()
 
 
-def test_a_negative_seed_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="--seeds"):
-        make_study(tmp_path / "run", seeds=(-1,))
+@pytest.mark.parametrize("seeds", [(-1,), (0, 0)])
+def test_a_seed_that_is_negative_or_given_twice_is_refused(tmp_path: Path, seeds: tuple[int, ...]) -> None:
+    with pytest.raises(UsageError, match=r"--seeds: .* without repeats, got (-1|0 0)"):
+        make_study(tmp_path / "run", seeds=seeds)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_chance_given_twice_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"--values: expected every value once, got 0\.3 twice"):
+        make_study(tmp_path / "run", values=(0.3, 0.6, 0.3))
+    assert not (tmp_path / "run").exists()

@@ -13,9 +13,10 @@ from tests.tasks.study.study_sizes import TINY_STUDY
 from tests.tiny import with_settings
 from weakseg.config.load import build_config, read_recipe
 from weakseg.config.schema import RunConfig
-from weakseg.errors import ConfigError, DataError, UsageError
+from weakseg.errors import ConfigError, DataError, UsageError, WeaksegError
 from weakseg.pipeline.runner import Context, Stage, run_stages
-from weakseg.tasks.study.methods import choose_thresholds, study_methods
+from weakseg.tasks.study.choices import choose_thresholds
+from weakseg.tasks.study.methods import study_methods
 from weakseg.tasks.study.study import Study, StudyRequest
 
 CONFIG = build_config(read_recipe("methods_critters"), TINY_STUDY)
@@ -147,8 +148,12 @@ def test_the_methods_of_the_recipe_are_no_settings_of_the_study(
     [
         ({"methods": ("cma",)}, "--methods: expected some of cam, rib, seam, cda, got 'cma'"),
         ({"masks": ("none",)}, "--masks: expected some of crf, psa, irn, got 'none'"),
-        ({"seeds": ()}, "--seeds: expected at least one"),
-        ({"seeds": (0, -1)}, r"--seeds: expected at least one, each 0 or more, got \[0, -1\]"),
+        ({"seeds": ()}, "--seeds: expected one or more whole numbers .* got none"),
+        ({"seeds": (0, -1)}, "--seeds: expected one or more whole numbers from 0 on without repeats, got 0 -1"),
+        ({"seeds": (0, 1, 0)}, "--seeds: .* without repeats, got 0 1 0"),
+        ({"methods": ("cam", "cam")}, "--methods: expected every value once, got cam twice"),
+        ({"masks": ("crf", "psa", "crf")}, "--masks: expected every value once, got crf twice"),
+        ({"thresholds": (0.1, 0.1)}, "--thresholds: expected every value once, got 0.1 twice"),
         ({"thresholds": (1.5,)}, "--thresholds: expected values within 0..1, got 1.5"),
         ({"split": "test"}, "--split: expected one of train, val, got 'test'"),
     ],
@@ -185,6 +190,34 @@ def test_data_without_truth_are_refused_before_any_training(tmp_path: Path) -> N
     with pytest.raises(DataError, match=r"folder train: no tagged image has a truth mask .* data set with masks"):
         make_study(tmp_path / "run", config=photos)
     assert not list((tmp_path / "run").rglob("classifier"))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ((("data.root", "nowhere"),), r"data\.root: there is no folder .*nowhere"),
+        ((("classifier.weights", "gone.pth"),), r"^classifier\.weights: .*gone\.pth.* no such file"),
+        ((("refine.psa.weights", "gone.pth"),), r"^refine\.psa\.weights: .*gone\.pth.* no such file"),
+        ((("refine.saliency.folder", "gone"),), r"^refine\.saliency\.folder: there is no folder .*gone"),
+    ],
+)
+def test_redo_removes_nothing_when_something_the_study_needs_has_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: tuple[tuple[str, object], ...], message: str
+) -> None:
+    def stop(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("weakseg.tasks.study.methods.SeedRuns", stop)
+    make_photos(tmp_path / "photos", count=6)
+    photos = with_settings(CONFIG, ("data.name", "folder"), ("data.root", str(tmp_path / "photos")))
+    with pytest.raises(KeyboardInterrupt):
+        make_study(tmp_path / "run", config=photos, masks=())
+    result = tmp_path / "run" / "studies" / "methods" / "results" / "seed-0" / "result"
+    result.parent.mkdir(parents=True)
+    result.touch()
+    with pytest.raises(WeaksegError, match=message):
+        make_study(tmp_path / "run", config=with_settings(photos, *settings), masks=(), redo=True)
+    assert result.exists()
 
 
 def test_the_recipes_threshold_is_always_among_those_of_the_crf() -> None:

@@ -33,12 +33,30 @@ def test_a_value_changes_its_setting_and_the_method_and_nothing_else() -> None:
     assert configs == {"0.55": expected}
 
 
-def test_values_are_sorted_as_numbers_and_counted_once() -> None:
-    assert list(resolve_values(CONFIG, SWEEPS["margin"], ["1000", "20", "1e3", "300.0"])) == ["20", "300", "1000"]
+def test_values_are_sorted_as_numbers() -> None:
+    assert list(resolve_values(CONFIG, SWEEPS["margin"], ["1000", "20", "300.0"])) == ["20", "300", "1000"]
 
 
 def test_words_stay_in_the_order_given() -> None:
-    assert list(resolve_values(CONFIG, SWEEPS["pooling"], ["gap", "gndrp", "gap"])) == ["gap", "gndrp"]
+    assert list(resolve_values(CONFIG, SWEEPS["pooling"], ["gap", "gndrp"])) == ["gap", "gndrp"]
+
+
+@pytest.mark.parametrize(
+    ("name", "words", "shown"),
+    [
+        ("margin", ["1000", "20", "1e3"], "1000"),
+        ("threshold", ["0.3", "0.30000000000000004"], "0.3"),
+        ("pooling", ["gap", "gndrp", "gap"], "gap"),
+    ],
+)
+def test_a_value_given_twice_is_refused(name: str, words: list[str], shown: str) -> None:
+    with pytest.raises(UsageError, match=f"^--values: expected every value once, got {shown} twice$"):
+        resolve_values(CONFIG, SWEEPS[name], words)
+
+
+def test_usual_values_that_coincide_are_one() -> None:
+    still = with_settings(CONFIG, ("localize.rib.learning_rate", 0.0))
+    assert list(resolve_values(still, SWEEPS["lr"], ())) == ["0"]
 
 
 @pytest.mark.parametrize(

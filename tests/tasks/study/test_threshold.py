@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from tests.photos import TINY, TINY_CRITTERS
 from tests.tiny import with_settings
@@ -23,6 +25,7 @@ from weakseg.refine.threshold.choice import CANDIDATES, ThresholdChoice
 from weakseg.tasks.run import run_recipe
 from weakseg.tasks.study.study import Study, StudyRequest
 from weakseg.tasks.study.threshold import study_threshold
+from weakseg.tasks.study.threshold_passes import _count_labels
 from weakseg.tasks.study.threshold_table import Findings, make_details, make_table
 
 NAMES = ["oracle", "fixed", "colour", "typicality", "stability", "refinement", "spread", "log spread", "masking"]
@@ -107,6 +110,24 @@ def test_what_is_there_is_not_computed_again(
 
 
 @pytest.mark.slow
+def test_an_image_whose_truth_has_changed_is_scored_anew(
+    study: Study, run: Path, config: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = Path(shutil.copytree(run, tmp_path / "copy"))
+    scored = sorted(path.stem for path in (copy / "studies" / "threshold-crf" / "results" / "scored").iterdir())
+    mask = next((copy / "data").rglob(f"SegmentationClass/{scored[0]}.png"))
+    Image.fromarray(np.zeros_like(read_mask(mask))).save(mask)
+    counted = []
+    monkeypatch.setattr(
+        "weakseg.tasks.study.threshold_passes._count_labels", lambda *args: counted.append(0) or _count_labels(*args)
+    )
+    changed = make_study(config, copy, None)
+    assert len(counted) == len(CANDIDATES), "one image, at every threshold"
+    assert changed.table.rows != study.table.rows
+    assert changed.table.rows == make_study(config, copy, "anew").table.rows
+
+
+@pytest.mark.slow
 def test_another_setting_is_refused(study: Study, run: Path, config: RunConfig) -> None:
     changed = with_settings(config, ("refine.crf.certainty", 0.8))
     with pytest.raises(ConfigError, match=r"refine\.crf\.certainty was 0\.7, is 0\.8; add --redo"):
@@ -161,13 +182,13 @@ def test_a_recipe_is_no_run(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_the_table_measures_from_oracle_and_fixed() -> None:
-    choice = ThresholdChoice(0.2, (0.1, 0.2), (None, 0.5), 7, is_clear=True)
+    choice = ThresholdChoice(0.2, 0.3, (0.1, 0.2, 0.3), (None, 0.5, 0.6), 7, is_clear=True)
     found = Findings("crf", "val", 9, (0.1, 0.15, 0.2), np.array([0.5, 0.3, 0.45]), {"colour": choice}, 0.15, 7)
     rows = {row[0]: row[1:] for row in make_table(found).rows}
     assert rows == {
-        "oracle": (0.1, 0.5, 0, 0.2),
-        "fixed": (0.15, 0.3, 0.2, 0),
-        "colour": (0.2, 0.45, 0.05, 0.15),
+        "oracle": (0.1, 0.5, 0, 0.2, None),
+        "fixed": (0.15, 0.3, 0.2, 0, None),
+        "colour": (0.2, 0.45, 0.05, 0.15, 0.3),
     }
     assert make_details(found).rows == ((0.1, 0.5, None), (0.15, 0.3, None), (0.2, 0.45, 0.5))
     unclear = make_table(replace(found, choices={"colour": replace(choice, is_clear=False)}))

@@ -146,11 +146,19 @@ def _join_holes(rings: _Rings, line: _Line, size_hw: tuple[int, ...]) -> None:
 def _join_parts(rings: _Rings, line: _Line) -> None:
     """Join every part to the nearest corner of those before it."""
     outer = [own for own, is_hole in zip(_list_members(rings), rings.is_hole, strict=True) if not is_hole]
-    for place in range(1, len(outer)):
-        before = np.concatenate(outer[:place])
-        distances, nearest = cKDTree(rings.corners[before]).query(rings.corners[outer[place]])
-        closest = int(np.argmin(distances))
-        line.bridge(int(before[nearest[closest]]), int(outer[place][closest]))
+    # One tree of all parts before would be built anew for each part. Trees of sizes that fall by half or more are few,
+    # and a corner is put into a new one only as often as its tree doubles (Bentley and Saxe, 1980).
+    trees: list[tuple[NDArray[np.int64], cKDTree]] = []
+    for own in outer:
+        if trees:
+            found = [(before, *tree.query(rings.corners[own])) for before, tree in trees]
+            before, distances, nearest = min(found, key=lambda entry: float(entry[1].min()))
+            closest = int(np.argmin(distances))
+            line.bridge(int(before[nearest[closest]]), int(own[closest]))
+        members = own
+        while trees and len(trees[-1][0]) <= 2 * len(members):
+            members = np.concatenate([trees.pop()[0], members])
+        trees.append((members, cKDTree(rings.corners[members])))
 
 
 def _list_members(rings: _Rings) -> list[NDArray[np.int64]]:

@@ -102,6 +102,13 @@ def find_segmenter(model: Path) -> Path:
             )
         return model
     weights = RunFolder(model).network("segmenter").model
+    if not weights.is_file() and not RunFolder(model).recipe.is_file():
+        inner = [place.parent for place in sorted(model.glob(f"*/{BUNDLE_FILE}"))]
+        hint = f"; did you mean {inner[0]}?" if inner else ""  # a zip unpacked into a folder of its own
+        raise ArtifactError(
+            f"{model} is no model: expected a run folder or a bundle, got a folder without "
+            f"{RunFolder(model).recipe.name}{hint}"
+        )
     if not weights.is_file():
         raise ArtifactError(f"{model} has no trained segmenter; finish the run with 'weakseg run {model}'")
     return weights

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Literal
 
 from weakseg.errors import UsageError
 from weakseg.files import JsonValue
 from weakseg.ops.gradient_ratio import HIGH_GRADIENT
+from weakseg.tasks.study.choices import choose_seeds
 
 Activation = Literal["sigmoid", "softmax"]
 """The final activation a classifier is trained with: the two twins."""
@@ -59,7 +59,7 @@ class BottleneckSettings:
 
     def check(self) -> None:
         """Raise a `UsageError` that names the option unless every value can be."""
-        _check_seeds(self.seeds)
+        choose_seeds(self.seeds)
         for option, value, least in (
             ("images", self.images, 2),
             ("adapted", self.adapted, 1),
@@ -82,9 +82,3 @@ class BottleneckSettings:
         entries: dict[str, JsonValue] = {**asdict(self), "widths": list(WIDTHS), "strides": list(STRIDES)}
         del entries["seeds"]
         return entries
-
-
-def _check_seeds(seeds: Sequence[int]) -> None:
-    if not seeds or any(seed < 0 for seed in seeds) or len(set(seeds)) < len(seeds):
-        shown = " ".join(map(str, seeds)) or "none"
-        raise UsageError(f"--seeds: expected one or more whole numbers from 0 on without repeats, got {shown}")

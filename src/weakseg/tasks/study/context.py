@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from weakseg.config.paths import absolute_paths
 from weakseg.config.schema import RunConfig
 from weakseg.data.base import Dataset
 from weakseg.errors import ArtifactError, ConfigError, UsageError
@@ -20,19 +21,14 @@ from weakseg.pipeline.inputs import open_splits
 from weakseg.pipeline.networks import load_classifier
 from weakseg.pipeline.runner import Context
 from weakseg.pipeline.runtime import choose_device, joined_processes, make_deterministic
-from weakseg.tasks.run import absolute_paths
 from weakseg.tasks.scores import number
+from weakseg.tasks.study.choices import choose_seeds, choose_thresholds, require_distinct, require_split
 from weakseg.tasks.study.context_figure import SIZE_IN, draw_context
 from weakseg.tasks.study.context_table import METHOD_NAMES, make_table
 from weakseg.tasks.study.method_runs import SeedRuns, configure_method, restrict_config, with_seed
 from weakseg.tasks.study.method_scores import classifier_map, score_file, score_seeds
-from weakseg.tasks.study.methods import (
-    choose_seeds,
-    choose_thresholds,
-    measure_crf,
-    plan_study,
-    require_split,
-)
+from weakseg.tasks.study.method_sources import require_sources
+from weakseg.tasks.study.methods import measure_crf, plan_study
 from weakseg.tasks.study.spread import Measured
 from weakseg.tasks.study.study import Study, StudyRequest, begin_study, find_study_folder, finish_study
 from weakseg.train.classify import measure_map
@@ -74,7 +70,7 @@ def study_context(
         Files and table.
 
     Raises:
-        UsageError: If a value, a threshold, the split or the name cannot be, or there is no seed.
+        UsageError: If a value, a seed, a threshold, the split or the name cannot be, or one is given twice.
         ConfigError: If the recipe cannot be, or the study was made with other settings.
     """
     if config.data.name != "critters":
@@ -82,13 +78,15 @@ def study_context(
     for value in values:
         if not 0 <= value <= 1:
             raise UsageError(f"--values: {SETTING} is a chance within 0..1, got {value:g}")
+    require_distinct("--values", values)
     seeds = choose_seeds(seeds)
     require_split(config, split)
     folder = find_study_folder(request, default_name="context")
     config = restrict_config(absolute_paths(config), split=split)
     candidates = choose_thresholds(config, thresholds)
     configure_method(config, "cda")
-    chances = sorted(set(values or USUAL_VALUES))
+    require_sources(config, ["crf"])
+    chances = sorted(values or USUAL_VALUES)
     plan = plan_study("context", VERSION, config, request.command, split=split, seed=seeds[0], varied=(SETTING,))
     make_deterministic()
     with joined_processes(choose_device(config.runtime.device)):
@@ -114,7 +112,7 @@ def _measure(runs: SeedRuns, thresholds: Sequence[float], *, split: str) -> Meas
     found: dict[str, float | None] = {}
     for name in METHOD_NAMES:
         context = runs.seeds(name)
-        seeds = score_seeds(context, split=split)
+        seeds = score_seeds(context, split=split, truth_digest=runs.digest_truth(split))
         crf = measure_crf(runs, name, thresholds, split=split)
         own = {
             "map": classifier_map(context),

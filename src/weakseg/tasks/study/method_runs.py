@@ -12,7 +12,7 @@ one seed share their data; a run shares the finished stages of another from whic
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -26,6 +26,7 @@ from weakseg.pipeline.runner import Context, run_stages
 from weakseg.pipeline.sharing import share_stages
 from weakseg.pipeline.stages import STAGES
 from weakseg.pipeline.threshold import require_number
+from weakseg.tasks.truth import digest_truth
 
 CLASSIFY, LOCALIZE = STAGES[:2]
 
@@ -127,16 +128,6 @@ def configure_method(config: RunConfig, name: str) -> RunConfig:
     return METHODS[name].configure(config)
 
 
-def require_backbone(config: RunConfig, refinements: Sequence[str]) -> None:
-    """Raise a `ConfigError` if AffinityNet is to stand on a classifier of another kind than its own."""
-    psa, name = config.refine.psa, config.classifier.name
-    if "psa" in refinements and psa.weights == "classifier" and psa.name != name:
-        raise ConfigError(
-            f"refine.psa.name: expected the classifiers' own, {name}, since refine.psa.weights is 'classifier', got "
-            f"{psa.name}; leave psa out of --masks, or change one of the two"
-        )
-
-
 def with_seed(config: RunConfig, seed: int) -> RunConfig:
     """Return the recipe with a seed, of the networks and of the generated images alike."""
     critters = replace(config.data.critters, seed=seed)
@@ -180,6 +171,15 @@ class SeedRuns:
             config = replace(config, data=replace(config.data, root=str(data)))
         self.context = prepare(config, RunFolder(root))
         self._seeded: dict[str, Context] = {}
+        self._truth_digests: dict[str, str] = {}
+
+    def digest_truth(self, split: str) -> str:
+        """Digest the truth masks of the split `train` or `val`; once, since there may be many."""
+        if split not in self._truth_digests:
+            dataset = self.context.train if split == "train" else self.context.val
+            assert dataset is not None, "see `require_truth`"
+            self._truth_digests[split] = digest_truth(dataset)
+        return self._truth_digests[split]
 
     def seeds(self, name: str) -> Context:
         """Train a method's classifier and compute its seeds, or return the run that has them."""

@@ -1,11 +1,13 @@
 """Scoring the runs of a study of methods: mIoU of seeds and masks against the truth, and how its threshold was chosen.
 
-A score is kept beside what was scored, as `score-<what>.json`, so that a study that goes on does not count twice.
+A score is kept beside what was scored, as `score-<what>.json`, so that a study that goes on does not count twice. It
+knows by which truth it was made: where truth masks have changed since, it is made anew.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,21 +18,25 @@ from weakseg.data.base import Dataset
 from weakseg.data.masks import read_mask
 from weakseg.errors import ArtifactError, DataError
 from weakseg.files import write_json
-from weakseg.ops.images import normalise
 from weakseg.ops.maps import FloatArray
 from weakseg.ops.metrics import ConfusionMatrix, ThresholdSweep
 from weakseg.pipeline.artifacts import load_seed
 from weakseg.pipeline.images import seeded_datasets
-from weakseg.pipeline.networks import load_history, load_irnet
+from weakseg.pipeline.networks import load_history
 from weakseg.pipeline.runner import Context
-from weakseg.pipeline.seeds import REFINER, pair_with_seed
+from weakseg.pipeline.seeds import pair_with_seed
 from weakseg.pipeline.threshold import mask_threshold
-from weakseg.refine.irn import walked_maps
+from weakseg.pipeline.walking import open_walker
 from weakseg.tasks.scores import ThresholdChoice, number
 from weakseg.tasks.study.rib_passes import choose_images
 from weakseg.tasks.truth import read_truth
 from weakseg.train.distributed import rank, wait_for_all
 from weakseg.types import Sample
+
+logger = logging.getLogger("weakseg")
+
+TRUTH_KEY = "truth"
+"""Entry of a kept score: digest of the truth masks it was made by."""
 
 
 @dataclass(frozen=True)
@@ -50,19 +56,25 @@ class MethodScore:
     images: int
 
 
-def score_seeds(context: Context, *, split: str) -> MethodScore:
-    """Score seeds at the background threshold that is best on these very images."""
+def score_seeds(context: Context, *, split: str, truth_digest: str) -> MethodScore:
+    """Score seeds at the background threshold that is best on these very images.
+
+    Args:
+        context: The run.
+        split: `train` or `val`.
+        truth_digest: Of the truth of these images, see `weakseg.tasks.truth.digest_truth`.
+    """
 
     def maps() -> Iterator[tuple[Sample, FloatArray, tuple[int, ...]]]:
         for sample in scored_split(context, split):
             seed = load_seed(context.folder.seed(sample.id))
             yield sample, seed.full().numpy(), seed.keys
 
-    return _keep_score(context, "seeds", lambda: _sweep(context, split, maps()))
+    return _keep_score(context, "seeds", truth_digest, lambda: _sweep(context, split, maps()))
 
 
-def score_masks(context: Context, *, split: str) -> MethodScore:
-    """Score masks as they are, at their own background threshold if they have one."""
+def score_masks(context: Context, *, split: str, truth_digest: str) -> MethodScore:
+    """Score masks as they are, at their own background threshold if they have one; see `score_seeds`."""
 
     def score() -> MethodScore:
         dataset = scored_split(context, split)
@@ -77,33 +89,23 @@ def score_masks(context: Context, *, split: str) -> MethodScore:
         value = None if threshold is None else threshold.value
         return MethodScore(number(counts.result().mean_iou), value, choice, counts.images)
 
-    return _keep_score(context, "masks", score)
+    return _keep_score(context, "masks", truth_digest, score)
 
 
-def score_walked(context: Context, *, split: str) -> MethodScore:
-    """Score IRN's masks at the background threshold that is best on these very images.
+def score_walked(context: Context, *, split: str, truth_digest: str) -> MethodScore:
+    """Score IRN's masks at the background threshold that is best on these very images; see `score_seeds`.
 
     The threshold comes after the walk, so that one walk, the stage's, shows all of them.
     """
 
     def maps() -> Iterator[tuple[Sample, FloatArray, tuple[int, ...]]]:
-        irn, dataset = context.config.refine.irn, scored_split(context, split)
-        irnet, _ = load_irnet(context.folder.network(REFINER).model, context.device)
+        dataset, walker = scored_split(context, split), open_walker(context)
         for sample in dataset:
             item = pair_with_seed(context, sample, dataset.load_image(sample))
-            edge, _ = irnet.infer(normalise(item.image), crop_size=irn.pad_px)
-            walked = walked_maps(
-                item.seed.strided(irnet.stride).to(edge.device),
-                edge,
-                image_size_hw=item.size_hw,
-                radius=irn.walk_radius,
-                beta=irn.walk_beta,
-                doublings=irn.walk_doublings,
-                seed_power=irn.seed_power,
-            )
+            walked = walker.walk(item, walker.find_edges(item), size_hw=item.size_hw)
             yield sample, walked.cpu().numpy(), item.seed.keys
 
-    return _keep_score(context, "walked", lambda: _sweep(context, split, maps()))
+    return _keep_score(context, "walked", truth_digest, lambda: _sweep(context, split, maps()))
 
 
 def require_truth(context: Context, *, split: str) -> None:
@@ -139,16 +141,30 @@ def _sweep(context: Context, split: str, maps: Iterable[tuple[Sample, FloatArray
     return MethodScore(number(best.best_mean_iou), number(best.best_threshold), "oracle", sweep.images)
 
 
-def _keep_score(context: Context, subject: str, compute: Callable[[], MethodScore]) -> MethodScore:
+def _keep_score(context: Context, subject: str, truth_digest: str, compute: Callable[[], MethodScore]) -> MethodScore:
     """Return the score that is there, or compute it on rank 0 and keep it."""
     path = score_file(context, subject)
-    if rank() == 0 and not path.is_file():
-        write_json(path, asdict(compute()))
+    if rank() == 0 and _is_outdated(path, truth_digest):
+        write_json(path, {**asdict(compute()), TRUTH_KEY: truth_digest})
     wait_for_all()
     try:
-        return MethodScore(**json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError) as error:
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        return MethodScore(**{key: value for key, value in kept.items() if key != TRUTH_KEY})
+    except (OSError, ValueError, TypeError, AttributeError) as error:
         raise ArtifactError(f"{path} is missing or damaged ({error}); delete it and start the study again") from None
+
+
+def _is_outdated(path: Path, truth_digest: str) -> bool:
+    """Say whether a score is yet to be made or was made by other truth; a damaged one is left to those who read it."""
+    if not path.is_file():
+        return True
+    try:
+        made_by = json.loads(path.read_text(encoding="utf-8")).get(TRUTH_KEY)
+    except (OSError, ValueError, AttributeError):
+        return False
+    if made_by != truth_digest:
+        logger.info("%s: scored again, since truth masks have changed", path)
+    return bool(made_by != truth_digest)
 
 
 def score_file(context: Context, subject: str) -> Path:

@@ -7,15 +7,14 @@ out.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from weakseg.config.load import to_plain
+from weakseg.config.paths import absolute_paths
 from weakseg.config.schema import RunConfig
-from weakseg.errors import ConfigError, UsageError
 from weakseg.files import JsonValue
 from weakseg.pipeline.runtime import choose_device, joined_processes, make_deterministic
-from weakseg.pipeline.threshold import require_number
-from weakseg.tasks.run import absolute_paths
+from weakseg.tasks.study.choices import choose_names, choose_seeds, choose_thresholds, require_split
 from weakseg.tasks.study.method_runs import (
     METHODS,
     REFINEMENTS,
@@ -23,7 +22,6 @@ from weakseg.tasks.study.method_runs import (
     SeedRuns,
     configure_method,
     count_updates,
-    require_backbone,
     restrict_config,
     stage_seconds,
     with_seed,
@@ -36,6 +34,7 @@ from weakseg.tasks.study.method_scores import (
     score_seeds,
     score_walked,
 )
+from weakseg.tasks.study.method_sources import require_backbone, require_sources
 from weakseg.tasks.study.methods_figure import SIZE_IN, draw_methods
 from weakseg.tasks.study.methods_table import make_table
 from weakseg.tasks.study.spread import Measured
@@ -50,11 +49,6 @@ from weakseg.tasks.study.study import (
 )
 
 logger = logging.getLogger("weakseg")
-
-SPLITS = ("train", "val")
-
-THRESHOLD_FACTORS = (0.5, 1.0, 2.0)
-"""The usual background thresholds of the CRF, as multiples of the recipe's."""
 
 VERSION = 1
 """Raised when the results change for the same settings."""
@@ -88,9 +82,11 @@ def study_methods(
         Files and table.
 
     Raises:
-        UsageError: If a method, a refinement, a threshold, the split or the name cannot be, or there is no seed.
+        UsageError: If a method, a refinement, a seed, a threshold, the split or the name cannot be, or one is given
+            twice.
         ConfigError: If the recipe cannot be, or the study was made with other settings.
-        DataError: If no tagged image of the split has a truth mask.
+        ArtifactError: If weights to begin with are not there.
+        DataError: If the data cannot be read, or no tagged image of the split has a truth mask.
     """
     chosen = choose_names("--methods", methods, METHODS)
     refinements = choose_names("--masks", masks, REFINEMENTS)
@@ -102,6 +98,7 @@ def study_methods(
     for name in chosen:
         configure_method(config, name)  # what is wrong is found before hours of training
     require_backbone(config, refinements)
+    require_sources(config, refinements)
     plan = plan_study("methods", VERSION, config, request.command, split=split, seed=seeds[0])
     make_deterministic()
     with joined_processes(choose_device(config.runtime.device)):
@@ -132,8 +129,8 @@ def measure_method(
     Returns:
         By the names that `weakseg.tasks.study.methods_table` gives to measures.
     """
-    context = runs.seeds(name)
-    seeds = score_seeds(context, split=split)
+    context, truth_digest = runs.seeds(name), runs.digest_truth(split)
+    seeds = score_seeds(context, split=split, truth_digest=truth_digest)
     found: dict[str, float | None] = {
         "images": seeds.images,
         "updates": count_updates(context),
@@ -146,12 +143,15 @@ def measure_method(
         found |= measure_crf(runs, name, thresholds, split=split)
     if "psa" in refinements:
         psa = runs.masks(name, Refinement("psa"))
-        found |= {"psa": score_masks(psa, split=split).mean_iou, "psa_s": stage_seconds(psa, "refine")}
+        found |= {
+            "psa": score_masks(psa, split=split, truth_digest=truth_digest).mean_iou,
+            "psa_s": stage_seconds(psa, "refine"),
+        }
     if "irn" in refinements:
         irn = runs.masks(name, Refinement("irn"))
         found |= {
-            **_score("irn", score_walked(irn, split=split)),
-            "irn_fixed": score_masks(irn, split=split).mean_iou,
+            **_score("irn", score_walked(irn, split=split, truth_digest=truth_digest)),
+            "irn_fixed": score_masks(irn, split=split, truth_digest=truth_digest).mean_iou,
             "irn_s": stage_seconds(irn, "refine"),
         }
     return found
@@ -167,7 +167,11 @@ def measure_crf(runs: SeedRuns, name: str, thresholds: Sequence[float], *, split
         split: The images that are scored.
     """
     contexts = {threshold: runs.masks(name, Refinement("crf", threshold)) for threshold in thresholds}
-    scores = {threshold: score_masks(context, split=split) for threshold, context in contexts.items()}
+    truth_digest = runs.digest_truth(split)
+    scores = {
+        threshold: score_masks(context, split=split, truth_digest=truth_digest)
+        for threshold, context in contexts.items()
+    }
     own = runs.donor_refinement().threshold
     assert own is not None, "a CRF has a threshold"
     best = max(scores, key=lambda threshold: (scores[threshold].mean_iou or 0.0, -threshold))
@@ -176,53 +180,6 @@ def measure_crf(runs: SeedRuns, name: str, thresholds: Sequence[float], *, split
         "crf_fixed": scores[own].mean_iou,
         "crf_s": stage_seconds(contexts[own], "refine"),
     }
-
-
-def choose_names(option: str, words: Sequence[str], known: Sequence[str] | Mapping[str, object]) -> tuple[str, ...]:
-    """Return the names that were asked for in their usual order, all when none was.
-
-    Raises:
-        UsageError: If one is unknown.
-    """
-    for word in words:
-        if word not in known:
-            raise UsageError(f"{option}: expected some of {', '.join(known)}, got '{word}'")
-    return tuple(name for name in known if not words or name in words)
-
-
-def choose_seeds(seeds: Sequence[int]) -> tuple[int, ...]:
-    """Return the seeds ascending, without repeats.
-
-    Raises:
-        UsageError: If there is none or one is negative.
-    """
-    if not seeds or min(seeds) < 0:
-        raise UsageError(f"--seeds: expected at least one, each 0 or more, got {list(seeds)}")
-    return tuple(sorted(set(seeds)))
-
-
-def choose_thresholds(config: RunConfig, thresholds: Sequence[float]) -> tuple[float, ...]:
-    """Return the background thresholds of the CRF ascending, the recipe's among them.
-
-    Raises:
-        UsageError: If one is outside 0..1.
-        ConfigError: If the recipe's is `auto`.
-    """
-    own = require_number(config.refine)
-    wanted = thresholds or tuple(factor * own for factor in THRESHOLD_FACTORS if factor * own <= 1)
-    for threshold in wanted:
-        if not 0 <= threshold <= 1:
-            raise UsageError(f"--thresholds: expected values within 0..1, got {threshold:g}")
-    return tuple(sorted({*wanted, own}))
-
-
-def require_split(config: RunConfig, split: str) -> None:
-    """Raise a `UsageError` for an unknown split, a `ConfigError` for one that the recipe lacks."""
-    if split not in SPLITS:
-        raise UsageError(f"--split: expected one of {', '.join(SPLITS)}, got '{split}'")
-    data = config.data
-    if split == "val" and (data.val is None or (data.name == "critters" and data.critters.val_images == 0)):
-        raise ConfigError("--split val: the recipe has no validation split; set data.val, or use --split train")
 
 
 def plan_study(

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from weakseg.config.load import to_plain
+from weakseg.config.paths import absolute_paths
 from weakseg.config.schema import RunConfig
 from weakseg.data.base import Dataset
 from weakseg.errors import ConfigError, DataError, UsageError
@@ -19,7 +20,7 @@ from weakseg.pipeline.inputs import prepare
 from weakseg.pipeline.networks import load_classifier
 from weakseg.pipeline.runner import Context
 from weakseg.pipeline.runtime import choose_device, joined_processes, make_deterministic
-from weakseg.tasks.run import absolute_paths
+from weakseg.tasks.study.choices import SPLITS
 from weakseg.tasks.study.rib_figure import SIZE_IN, draw_rib
 from weakseg.tasks.study.rib_passes import Pass, choose_images, run_pass
 from weakseg.tasks.study.rib_table import CAM, Row, make_table
@@ -36,8 +37,6 @@ from weakseg.tasks.study.study import (
 )
 from weakseg.tasks.study.trained_run import ensure_classifier
 from weakseg.train.distributed import wait_for_all
-
-SPLITS = ("train", "val")
 
 VERSION = 1
 """Raised when the results change for the same settings."""

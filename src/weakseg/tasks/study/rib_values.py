@@ -9,6 +9,7 @@ from weakseg.config.ranges import check_ranges
 from weakseg.config.schema import RIBConfig, RunConfig
 from weakseg.errors import ConfigError, UsageError
 from weakseg.localize.adaptation import Pooling
+from weakseg.tasks.study.choices import require_distinct
 
 POOLINGS: tuple[Pooling, ...] = ("gndrp", "gap")
 
@@ -125,25 +126,33 @@ def resolve_values(config: RunConfig, sweep: Sweep, words: Sequence[str]) -> dic
         words: The values as typed; the usual ones when there are none.
 
     Returns:
-        By the value as the table shows it, numbers ascending, without repeats. The localisation method is `rib`.
+        By the value as the table shows it, numbers ascending. The localisation method is `rib`.
 
     Raises:
+        UsageError: If a value is given twice.
         ConfigError: If a value does not parse or is out of range; names the setting.
     """
     rib = config.localize.rib
     found: dict[float | str, RunConfig] = {}
     for word in words or sweep.usual(rib):
         changed = _with_value(config, sweep, word)
-        found[sweep.read(changed.localize.rib)] = changed
+        value = sweep.read(changed.localize.rib)
+        if words:
+            require_distinct("--values", [*map(_show, found), _show(value)])
+        found[value] = changed
     if sweep.name == "K" and (too_long := [str(value) for value in found if float(value) > rib.iterations]):
         raise ConfigError(
             f"--values: expected K up to localize.rib.iterations, which is {rib.iterations}, since one adaptation "
             f"shows all shorter ones; got {', '.join(too_long)}; raise it with --localize.rib.iterations"
         )
     numbers = sorted(value for value in found if not isinstance(value, str))
-    # With 12 digits, values that differ get files of different names; rounding errors (3 * 0.1) do not show.
-    shown = [(f"{value:.12g}", found[value]) for value in numbers]
-    return dict(shown + [(value, changed) for value, changed in found.items() if isinstance(value, str)])
+    ordered: list[float | str] = [*numbers, *(value for value in found if isinstance(value, str))]
+    return {_show(value): found[value] for value in ordered}
+
+
+def _show(value: float | str) -> str:
+    """Return a value as table and files name it: with 12 digits, rounding errors (3 * 0.1) do not show."""
+    return value if isinstance(value, str) else f"{value:.12g}"
 
 
 def _with_value(config: RunConfig, sweep: Sweep, word: str) -> RunConfig:

@@ -7,6 +7,7 @@ Statistics look at tagged training images alone; the truth of a split then says 
 from __future__ import annotations
 
 from weakseg.config.load import to_plain
+from weakseg.config.paths import absolute_paths
 from weakseg.config.schema import RunConfig
 from weakseg.data.base import Dataset
 from weakseg.errors import ArtifactError, DataError, UsageError
@@ -22,7 +23,6 @@ from weakseg.pipeline.runtime import choose_device, joined_processes, make_deter
 from weakseg.pipeline.seeds import require_training_seeds
 from weakseg.pipeline.threshold import choose_judges
 from weakseg.refine.threshold.choice import CANDIDATES, USUAL, choose_threshold
-from weakseg.tasks.run import absolute_paths
 from weakseg.tasks.study.study import (
     Study,
     StudyPlan,
@@ -35,6 +35,7 @@ from weakseg.tasks.study.study import (
 from weakseg.tasks.study.threshold_figure import SIZE_IN, draw_threshold
 from weakseg.tasks.study.threshold_passes import (
     count_images,
+    drop_outdated,
     judge_images,
     load_judgements,
     load_scores,
@@ -43,14 +44,15 @@ from weakseg.tasks.study.threshold_passes import (
 from weakseg.tasks.study.threshold_table import Findings, make_details, make_table
 from weakseg.train.distributed import wait_for_all
 
-VERSION = 1
+VERSION = 2
 """Raised when the results change for the same settings."""
 
 
 def study_threshold(config: RunConfig, request: StudyRequest, *, images: int, split: str) -> Study:
     """Let every statistic choose the background threshold of a run's masks, and score what it takes.
 
-    What an interrupted study, or one of fewer images, has computed is used again.
+    What an interrupted study, or one of fewer images, has computed is used again, but for images whose truth mask has
+    changed since.
 
     Args:
         config: The run's recipe; its section `refine` says for which refinement.
@@ -86,15 +88,16 @@ def study_threshold(config: RunConfig, request: StudyRequest, *, images: int, sp
             raise DataError(
                 f"{judged.name} {judged.split}: thresholds are chosen on tagged images, but no image has a tag"
             )
-        begin_study(folder, plan, redo=request.redo)
         cutter = open_cutter(context)
         classifier, _ = load_classifier(context.folder.network("classifier").model, context.device)
+        begin_study(folder, plan, redo=request.redo)
         fixed = config.refine.background_threshold
         fixed = USUAL if isinstance(fixed, str) else fixed
         thresholds = tuple(sorted({*CANDIDATES, fixed}))
         statistics = open_statistics(classifier)
         judge_images(context, judged, cutter, statistics, CANDIDATES, folder.results / "judged")
         faults: set[str] = set()
+        drop_outdated(scored, folder.results / "scored")
         count_images(context, scored, cutter, thresholds, folder.results / "scored", faults=faults)
         wait_for_all()  # the table is made of what all processes have written
         mean_iou, counted = load_scores(scored, folder.results / "scored")

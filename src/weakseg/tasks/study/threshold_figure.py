@@ -41,7 +41,8 @@ def draw_threshold(figure: Figure, found: Findings) -> None:
         width = 2.2 if name == CHOSEN else 1.0
         statistics.plot(places, scaled, color=colour, linewidth=width, label=name)
         if choice.is_clear:
-            statistics.plot([choice.threshold], [1.0], color=colour, marker="o", markersize=4)
+            at = places.index(choice.threshold)
+            statistics.plot(places[at], scaled[at], color=colour, marker="o", markersize=4)
     statistics.set_ylabel("average, lowest 0 to highest 1")
     for axes in (truth, statistics):
         _tidy(axes, found)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from weakseg.data.base import Dataset
 from weakseg.errors import ArtifactError
-from weakseg.files import write_json
+from weakseg.files import JsonValue, write_json
 from weakseg.models.classifier import Classifier
 from weakseg.ops.metrics import ConfusionMatrix
 from weakseg.pipeline.cutters import Cutter, cut_image
@@ -28,7 +28,8 @@ from weakseg.refine.threshold.colour import score_colours
 from weakseg.refine.threshold.cuts import Statistic
 from weakseg.refine.threshold.masking import score_confidence
 from weakseg.refine.threshold.spread import score_log_spread, score_spread
-from weakseg.tasks.truth import read_truth
+from weakseg.tasks.truth import digest_truth, read_truth
+from weakseg.train.distributed import rank, wait_for_all
 
 CHOSEN = "colour"
 """The statistic that `auto` goes by."""
@@ -82,6 +83,20 @@ def load_judgements(chosen: Dataset, name: str, folder: Path) -> NDArray[np.floa
     return np.stack([_read(_file(folder, sample.id), name) for sample in chosen])
 
 
+def drop_outdated(dataset: Dataset, folder: Path) -> None:
+    """Remove the counts of images whose truth mask is another one by now; all processes wait until rank 0 has.
+
+    Raises:
+        ArtifactError: If a file is damaged.
+    """
+    if rank() == 0:
+        for sample in dataset:
+            path = _file(folder, sample.id)
+            if path.exists() and _entry(path, "truth") != digest_truth(dataset.keep([sample.id])):
+                path.unlink()
+    wait_for_all()
+
+
 def count_images(
     context: Context, dataset: Dataset, cutter: Cutter, thresholds: Sequence[float], folder: Path, *, faults: set[str]
 ) -> None:
@@ -104,7 +119,14 @@ def count_images(
             item = pair_with_seed(context, sample, image)
             for row, mask in zip(counts, cutter(item, thresholds), strict=True):
                 row[:] = _count_labels(resize_labels(mask, item.size_hw), truth, num_labels)
-        write_json(output(sample.id), {"images": int(truth is not None), "counts": counts.tolist()})
+        write_json(
+            output(sample.id),
+            {
+                "images": int(truth is not None),
+                "counts": counts.tolist(),
+                "truth": digest_truth(dataset.keep([sample.id])),
+            },
+        )
 
 
 def load_scores(dataset: Dataset, folder: Path) -> tuple[NDArray[np.float64], int]:
@@ -135,7 +157,12 @@ def _file(folder: Path, sample_id: str) -> Path:
 
 
 def _read(path: Path, name: str) -> NDArray[np.float64]:
+    return np.array(_entry(path, name), np.float64)  # None becomes NaN
+
+
+def _entry(path: Path, name: str) -> JsonValue:
     try:
-        return np.array(json.loads(path.read_text(encoding="utf-8"))[name], np.float64)  # None becomes NaN
+        entry: JsonValue = json.loads(path.read_text(encoding="utf-8"))[name]
+        return entry
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ArtifactError(f"{path} is missing or damaged ({error}); delete it and start the study again") from None

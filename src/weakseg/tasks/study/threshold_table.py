@@ -55,12 +55,14 @@ def make_table(found: Findings) -> Table:
     taken = {ORACLE: found.oracle, FIXED: found.fixed}
     taken |= {name: choice.threshold for name, choice in found.choices.items()}
     best, fixed = found.score(found.oracle), found.score(found.fixed)
+    largest = {name: choice.best for name, choice in found.choices.items()}
     unclear = [name for name, choice in found.choices.items() if not choice.is_clear]
     notes = [
         f"oracle: the best of {len(found.thresholds)} thresholds against the truth of these very images; fixed: that "
         "of the recipe, or of the schema where the recipe says auto; all others are label-free, chosen on "
         f"{found.judged} tagged training images",
-        "below oracle and above fixed are in points of mean IoU",
+        "below oracle and above fixed are in points of mean IoU; largest at: where the statistic's average is largest, "
+        "while the chosen threshold is the nearest to the usual one of those about as good",
     ]
     if unclear:
         notes.append(f"cannot tell the candidates apart, so that the usual one is taken: {', '.join(unclear)}")
@@ -73,9 +75,10 @@ def make_table(found: Findings) -> Table:
             Column("mean_iou", "mIoU %", percent=True),
             Column("below_oracle", "below oracle", percent=True),
             Column("above_fixed", "above fixed", percent=True),
+            Column("largest_at", "largest at", digits=2),
         ),
         rows=tuple(
-            (name, threshold, *(number(value) for value in (score, best - score, score - fixed)))
+            (name, threshold, *(number(value) for value in (score, best - score, score - fixed)), largest.get(name))
             for name, threshold, score in ((name, value, found.score(value)) for name, value in taken.items())
         ),
         notes=tuple(notes),

@@ -1,0 +1,85 @@
+"""Which settings name files or folders, and making those absolute, so that a run can be taken up from anywhere.
+
+Once a path is absolute in a run's recipe, it means the same file whatever the working folder.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import TypeVar
+
+from weakseg.config.schema import DataConfig, RunConfig
+from weakseg.config.segmenters import absolute_name
+
+Section = TypeVar("Section")
+
+WEIGHTS = ("imagenet", "none", "auto", "classifier", "pretrained")
+"""What a setting `weights` may say instead of a path; not every network knows all of them."""
+
+PATHS: dict[str, tuple[str, ...]] = {
+    "data.root": (),
+    "classifier.cda.masks": (),
+    "classifier.weights": WEIGHTS,
+    "refine.irn.weights": WEIGHTS,
+    "refine.psa.weights": WEIGHTS,
+    "refine.saliency.folder": (),
+    "segmenter.weights": WEIGHTS,
+}
+"""Settings that are paths unless they are null or one of these words."""
+
+PERHAPS_PATHS = ("data.tags", "data.train", "data.val", "segmenter.name")
+"""Settings that may hold a path and are looked at one by one: below the working folder or the data, or behind `hf:`."""
+
+
+def absolute_paths(config: RunConfig) -> RunConfig:
+    """Return a configuration in which every path is absolute; relative ones are taken from the working folder."""
+    for setting, words in PATHS.items():
+        value = _get(config, setting)
+        if value is not None and value not in words:
+            config = _with(config, setting, _absolute(value))
+    config = _with(config, "segmenter.name", absolute_name(config.segmenter.name))
+    return dataclasses.replace(config, data=_with_data_files(config.data))
+
+
+def _with_data_files(data: DataConfig) -> DataConfig:
+    """Return the settings of the data with their list and tag files absolute."""
+    splits = (data.train, data.val)
+    train, val = (split if split is None or not _looks_like_path(split) else _find(split, data) for split in splits)
+    assert train is not None, "always given"
+    return dataclasses.replace(data, train=train, val=val, tags=None if data.tags is None else _find(data.tags, data))
+
+
+def _looks_like_path(split: str) -> bool:
+    """Say whether a split is written as a list file is: with a suffix or a folder. Names of splits have neither."""
+    return Path(split).suffix != "" or len(Path(split).parts) > 1
+
+
+def _find(file: str, data: DataConfig) -> str:
+    """Return the absolute path of a file, as the readers look for it: in the working folder, then below the root.
+
+    What is in neither stays as it is, for the reader to complain of.
+    """
+    places = [Path(file).expanduser()] if data.root is None else [Path(file).expanduser(), Path(data.root) / file]
+    return next((str(path.absolute()) for path in places if path.is_file()), file)
+
+
+def _absolute(path: str) -> str:
+    return str(Path(path).expanduser().absolute())
+
+
+def _get(config: RunConfig, setting: str) -> str | None:
+    value: object = config
+    for name in setting.split("."):
+        value = getattr(value, name)
+    assert value is None or isinstance(value, str), f"{setting} is no text"
+    return value
+
+
+def _with(section: Section, setting: str, value: str) -> Section:
+    """Return a section with one setting below it replaced."""
+    assert dataclasses.is_dataclass(section)
+    assert not isinstance(section, type)
+    name, _, rest = setting.partition(".")
+    changed = _with(getattr(section, name), rest, value) if rest else value
+    return dataclasses.replace(section, **{name: changed})

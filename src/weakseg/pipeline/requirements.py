@@ -1,0 +1,103 @@
+"""What the stages need from outside their run folder, looked for before anything of a run is written or removed.
+
+A stage that is finished needs none of it, and a training that goes on from a checkpoint does not need the weights it
+began with. Weights from the network are downloaded here, into the usual caches.
+"""
+
+from __future__ import annotations
+
+from weakseg.config.segmenters import hf_name
+from weakseg.errors import ArtifactError, ConfigError
+from weakseg.models.hf_source import import_transformers
+from weakseg.models.weights import find_weights
+from weakseg.pipeline.artifacts import NetworkFolder
+from weakseg.pipeline.classifiers import find_donor_source
+from weakseg.pipeline.images import seeded_datasets
+from weakseg.pipeline.pseudo_masks import require_training_masks
+from weakseg.pipeline.runner import Context
+from weakseg.pipeline.saliency import require_saliency
+from weakseg.pipeline.seeds import REFINER, require_training_seeds
+from weakseg.pipeline.segmenters import require_segmenter
+
+NOT_FROM_ELSEWHERE = ("none", "auto", "classifier")
+"""Weights that are random, that may be missing, or that the run makes itself."""
+
+
+def require_for_classify(context: Context, /, *, afresh: bool) -> None:
+    """Look for the classifier's first weights, and for the masks that objects are cut out by.
+
+    Raises:
+        ConfigError: If there are no ImageNet weights for the backbone.
+        ArtifactError: If weights or masks are not there.
+    """
+    config = context.config.classifier
+    if not _goes_on(context.folder.network("classifier"), afresh=afresh):
+        require_weights("classifier", config.weights, config.name)
+    find_donor_source(context)
+
+
+def require_for_refine(context: Context, /, *, afresh: bool) -> None:
+    """Look for saliency maps, for seeds to learn from, and for the first weights of the network that learns from them.
+
+    Raises:
+        ConfigError: If there are no ImageNet weights for the backbone, or the recipe makes no seeds to learn from.
+        ArtifactError: If weights are not there.
+        DataError: If there are no saliency maps that can be used.
+    """
+    refine = context.config.refine
+    require_saliency(context, seeded_datasets(context))
+    if refine.method not in ("irn", "psa"):
+        return
+    require_training_seeds(context, "IRN" if refine.method == "irn" else "AffinityNet")
+    folder = context.folder.network(REFINER)
+    if afresh or not (folder.model.is_file() or folder.checkpoint.is_file()):
+        network = refine.irn if refine.method == "irn" else refine.psa
+        require_weights(f"refine.{refine.method}", network.weights, network.name)
+
+
+def require_for_segment(context: Context, /, *, afresh: bool) -> None:
+    """Look for masks to learn from, for the network and for its first weights.
+
+    Raises:
+        ConfigError: If there are no ImageNet weights for the backbone, or the recipe makes no masks to learn from.
+        ArtifactError: If the network or its weights are not there.
+        MissingExtra: If the network is one of `transformers` and that is not installed.
+    """
+    require_training_masks(context)
+    goes_on = _goes_on(context.folder.network("segmenter"), afresh=afresh)
+    require_segmenter(context.config.segmenter, goes_on=goes_on)
+
+
+def require_for_evaluate(context: Context, /, *, afresh: bool) -> None:
+    """Look for what the trained segmenter runs on.
+
+    Raises:
+        MissingExtra: If the network is one of `transformers` and that is not installed.
+    """
+    if hf_name(context.config.segmenter.name) is not None:
+        import_transformers()
+
+
+def require_weights(section: str, source: str, name: str) -> None:
+    """Look for the first weights of a network on a backbone.
+
+    Args:
+        section: Its section of the recipe, for messages.
+        source: Its setting `weights`.
+        name: Its backbone.
+
+    Raises:
+        ConfigError: If there are no ImageNet weights for the backbone.
+        ArtifactError: If there is no such file, or it cannot be downloaded.
+    """
+    if source in NOT_FROM_ELSEWHERE:
+        return
+    try:
+        find_weights(source, name)
+    except (ArtifactError, ConfigError) as error:
+        raise type(error)(f"{section}.weights: {error}") from error
+
+
+def _goes_on(folder: NetworkFolder, *, afresh: bool) -> bool:
+    """Say whether a training goes on from a checkpoint."""
+    return not afresh and folder.checkpoint.is_file()
