@@ -29,8 +29,8 @@ ASPP_RATES = (1, 3, 6)
 NOISE_PX = 64
 """The image is smooth noise: one random colour in so many pixels."""
 
-MEBIBYTE = 1024
-"""`ru_maxrss` counts in KiB on Linux."""
+MEBIBYTE = 1024**2 if sys.platform == "darwin" else 1024
+"""In the units of `ru_maxrss`: bytes on macOS, KiB on Linux."""
 
 ROUNDING_SHARE = 1e-4
 """Share of the pixels at which two labels may be so close that rounding decides."""

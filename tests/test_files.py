@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from weakseg.errors import ArtifactError
-from weakseg.files import atomic_open, write_bytes, write_json, write_text
+from weakseg.files import absolute_path, atomic_open, write_bytes, write_json, write_text
 
 
 def test_a_file_appears_only_once_it_is_whole(tmp_path: Path) -> None:
@@ -76,3 +76,17 @@ def test_json_without_nan_or_infinity(value: float, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="Out of range float values are not JSON compliant"):
         write_json(tmp_path / "file.json", {"loss": value})
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_absolute_path_takes_the_steps_up_from_the_working_folder_and_no_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = tmp_path / "a" / "b"
+    here.mkdir(parents=True)
+    monkeypatch.chdir(here)
+    assert str(absolute_path("../../photos")) == f"{tmp_path}/photos"
+    assert str(absolute_path("..")) == f"{tmp_path}/a"
+    assert str(absolute_path("link/../w.pth")) == f"{here}/link/../w.pth", "link may point anywhere"
+    assert str(absolute_path("/a/../b")) == "/a/../b"
+    assert str(absolute_path("../" * 50 + "etc")) == "/etc", "the root is its own parent"
+    assert absolute_path("~/w.pth") == Path.home() / "w.pth"

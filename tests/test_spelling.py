@@ -3,11 +3,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from weakseg.errors import ConfigError
-from weakseg.spelling import MAX_LISTED, nearest, require_option
+from weakseg.spelling import MAX_LISTED, closest, nearest, require_option
 
 
 def test_a_close_name_is_suggested() -> None:
     assert nearest("refin", ["classify", "refine", "segment"]) == "did you mean 'refine'?"
+
+
+def test_case_does_not_count_but_the_name_itself_comes_first() -> None:
+    assert closest("IMAGENET", ["none", "imagenet"]) == "imagenet"
+    assert closest("cat", ["Cat", "cat", "CAT"]) == "cat"
+    assert closest("photos", ["none", "imagenet"]) is None
 
 
 def test_names_are_listed_in_order_when_none_is_close() -> None:

@@ -15,6 +15,20 @@ JsonValue = None | bool | int | float | str | Sequence["JsonValue"] | Mapping[st
 """What JSON can hold; annotates documents instead of `Any`. Decoded ones hold `list` and `dict`."""
 
 
+def absolute_path(path: str | Path) -> Path:
+    """Return a path that means the same from any working folder; `~` is the home folder.
+
+    Steps up from the working folder are taken, others stay: `link/..` is the parent of what the link points to.
+    """
+    place = Path(path).expanduser()
+    if place.is_absolute():
+        return place
+    folder, parts = Path.cwd(), place.parts  # a working folder has no links in its name
+    while parts and parts[0] == "..":
+        folder, parts = folder.parent, parts[1:]
+    return folder.joinpath(*parts)
+
+
 @contextmanager
 def atomic_open(path: Path) -> Iterator[BinaryIO]:
     """Open a binary file that appears at `path` only once the block has ended without an error.

@@ -14,12 +14,22 @@ MAX_LISTED = 12
 def nearest(name: str, valid: Iterable[str]) -> str:
     """Return a hint that names the closest valid spelling, or lists the valid names when none is close."""
     options = sorted(valid)
-    close = difflib.get_close_matches(name, options, n=1)
-    if close:
-        return f"did you mean '{close[0]}'?"
+    close = closest(name, options)
+    if close is not None:
+        return f"did you mean '{close}'?"
     if len(options) > MAX_LISTED:
         options = [*options[:MAX_LISTED], f"... ({len(options)} in all)"]
     return f"valid: {', '.join(options)}"
+
+
+def closest(name: str, valid: Iterable[str]) -> str | None:
+    """Return the valid name that is spelt most like `name`, whatever its case; None if none is close."""
+    options = list(valid)
+    if name in options:
+        return name
+    plain = {option.casefold(): option for option in options}
+    close = difflib.get_close_matches(name.casefold(), plain, n=1)
+    return plain[close[0]] if close else None
 
 
 def require_option(value: str, valid: Iterable[str], *, what: str) -> None:

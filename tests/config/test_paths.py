@@ -8,6 +8,7 @@ import pytest
 from weakseg.config.load import build_config
 from weakseg.config.paths import PATHS, PERHAPS_PATHS, WEIGHTS, absolute_paths
 from weakseg.config.schema import RunConfig
+from weakseg.errors import ConfigError
 
 NO_PATHS = ("report.title", "runtime.device")
 """Free text that is no path."""
@@ -55,6 +56,51 @@ def test_words_stay_even_beside_a_file_of_that_name(words: tuple[str, str], here
     assert absolute_paths(config) == dataclasses.replace(
         config, data=dataclasses.replace(config.data, root=str(here / "data"))
     )
+
+
+@pytest.mark.parametrize(("typed", "meant"), [("Imagenet", "imagenet"), ("NONE", "none"), ("imagnet", "imagenet")])
+def test_a_misspelt_word_is_named_before_it_becomes_a_path(typed: str, meant: str, here: Path) -> None:
+    config = build_config({}, (f"--classifier.weights={typed}",))
+    expected = rf"^classifier\.weights: there is no file '{typed}'; did you mean '{meant}'\?$"
+    with pytest.raises(ConfigError, match=expected):
+        absolute_paths(config)
+    (here / typed).touch()
+    assert absolute_paths(config).classifier.weights == f"{here}/{typed}"
+
+
+@pytest.mark.parametrize(
+    ("setting", "word", "expected"),
+    [
+        ("classifier.weights", "classifier", "imagenet, none, auto or a path, got classifier"),
+        ("classifier.weights", "pretrained", "imagenet, none, auto or a path, got pretrained"),
+        ("refine.irn.weights", "pretrained", "imagenet, none, auto, classifier or a path, got pretrained"),
+        ("refine.psa.weights", "pretrained", "imagenet, none, auto, classifier or a path, got pretrained"),
+    ],
+)
+def test_a_word_of_other_networks_is_refused(setting: str, word: str, expected: str) -> None:
+    with pytest.raises(ConfigError, match=rf"^{setting}: expected {expected}, which other networks know$"):
+        build_config({}, (f"--{setting}={word}",))
+
+
+@pytest.mark.parametrize("typed", ["imagenet.pth", "./imagenetx", "photos"])
+def test_what_cannot_be_a_word_is_a_path_though_there_is_no_file(typed: str, here: Path) -> None:
+    config = absolute_paths(build_config({}, (f"--classifier.weights={typed}",)))
+    assert config.classifier.weights == str(here / typed)
+
+
+def test_a_folder_beside_the_working_folder_is_named_without_dots(here: Path) -> None:
+    (here.parent / "lists").mkdir()
+    (here.parent / "lists" / "mine.txt").touch()
+    words = (
+        "--data.name=folder",
+        "--data.root=../photos",
+        "--data.train=../lists/mine.txt",
+        "--segmenter.weights=none",
+    )
+    config = absolute_paths(build_config({}, (*words, "--segmenter.name=hf:../nets/a.json")))
+    assert config.data.root == f"{here.parent}/photos"
+    assert config.data.train == f"{here.parent}/lists/mine.txt"
+    assert config.segmenter.name == f"hf:{here.parent}/nets/a.json"
 
 
 def test_a_home_folder_is_spelled_out(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:

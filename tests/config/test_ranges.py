@@ -63,3 +63,30 @@ def test_crops_too_small_for_pairs_are_refused_before_any_stage_runs(method: str
     expected = rf"refine\.{method}\.augment\.crop_px: .* expected at least {smallest_px}, got {smallest_px - 1}"
     with pytest.raises(ConfigError, match=expected):
         build_config({}, ("--refine.method", method, random_start, f"{crop}={smallest_px - 1}"))
+
+
+@pytest.mark.parametrize("section", ["refine.crf", "refine.psa", "evaluate.crf"])
+@pytest.mark.parametrize(
+    ("kernel", "value", "expected"),
+    [
+        ("gaussian", "[0,3]", "at least 0.01, got 0"),
+        ("gaussian", "[3,-1]", "at least 0, got -1"),
+        ("bilateral", "[50,0.001,10]", "at least 0.01, got 0.001"),
+        ("bilateral", "[50,5,-2]", "at least 0, got -2"),
+    ],
+)
+def test_kernels_that_the_crf_does_not_take_are_refused_before_any_stage_runs(
+    section: str, kernel: str, value: str, expected: str
+) -> None:
+    with pytest.raises(ConfigError, match=rf"^{section}\.{kernel}: expected a value {expected}$"):
+        build_config({}, (f"--{section}.{kernel}={value}",))
+
+
+def test_a_weight_of_nothing_switches_a_kernel_off() -> None:
+    config = build_config({}, ("--refine.crf.gaussian=[0.01,0]", "--refine.crf.bilateral=[1,1,0]"))
+    assert (config.refine.crf.gaussian, config.refine.crf.bilateral) == ((0.01, 0), (1, 1, 0))
+
+
+def test_infinity_is_refused_since_no_record_can_hold_it() -> None:
+    with pytest.raises(ConfigError, match=r"^localize\.rib\.logit_stop: expected a finite number, got inf; 1e9 is"):
+        build_config({"localize": {"rib": {"logit_stop": float("inf")}}})

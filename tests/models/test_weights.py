@@ -478,9 +478,9 @@ def test_resnet38_kinds_name_what_is_amiss() -> None:
         load_official({"fc8.weight": torch.zeros(20, 4096, 1, 1)}, "resnet38_aff")
 
 
-def test_a_released_network_is_no_start_for_a_backbone_and_the_message_says_what_reads_it(
+def test_a_released_network_is_no_start_for_a_backbone_and_the_message_says_what_takes_it(
     tmp_path: Path, numbered: dict[str, Tensor]
 ) -> None:
     torch.save(numbered, tmp_path / "res50_cam.pth")
-    with pytest.raises(ArtifactError, match=r"released IRN or RIB code, expected a backbone .*load_official reads it"):
+    with pytest.raises(ArtifactError, match=r"released IRN or RIB code, expected a backbone .* classifier\.released"):
         load_backbone(build_backbone("resnet50"), str(tmp_path / "res50_cam.pth"), "resnet50")

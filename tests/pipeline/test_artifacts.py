@@ -16,6 +16,7 @@ from weakseg.pipeline.artifacts import (
     load_info,
     load_seed,
     load_state,
+    load_stop_reason,
     load_tensors,
     save_mask,
     save_seed,
@@ -149,6 +150,14 @@ def test_a_damaged_seed_is_named_with_what_to_do(damage: Callable[[Path], None],
     damage(path)
     with pytest.raises(ArtifactError, match=rf"seed {path} is damaged \(.*\); delete it and run 'localize' again"):
         load_seed(path)
+
+
+@pytest.mark.parametrize("damage", [cut, save_array, Path.touch, lambda path: path.write_bytes(b"no zip"), str])
+def test_a_stop_reason_that_cannot_be_read_names_its_seed(damage: Callable[[Path], None], tmp_path: Path) -> None:
+    path = tmp_path / "a.npz"
+    damage(path)
+    with pytest.raises(ArtifactError, match=rf"seed {path} is missing or damaged \(.*\); run 'localize' again"):
+        load_stop_reason(path)
 
 
 def test_a_seed_file_with_nan_is_refused(tmp_path: Path) -> None:

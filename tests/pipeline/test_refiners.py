@@ -10,6 +10,7 @@ from tests.tiny import SIZE_HW, make_dataset, with_settings
 from weakseg.data.base import Dataset
 from weakseg.data.masks import read_mask
 from weakseg.errors import ConfigError
+from weakseg.files import write_bytes
 from weakseg.ops.images import limit_side, normalise
 from weakseg.pipeline import refiners
 from weakseg.pipeline.artifacts import RunFolder, load_info, load_seed, save_mask, save_seed
@@ -164,6 +165,16 @@ def test_what_is_gone_is_made_again_and_the_rest_is_left(
     monkeypatch.setattr("weakseg.pipeline.pseudo_masks.save_mask", save_and_tell)
     refine_seeds(context, seeded_datasets(context))
     assert sorted(written) == ["labels/train_2.png", "masks/train_1.png", "masks/val_0.png"]
+    assert contents(tmp_path) == before
+
+
+def test_a_network_is_trained_again_when_its_history_is_gone(irn: Context, tmp_path: Path) -> None:
+    context = replace(irn, folder=RunFolder(tmp_path))
+    for name, content in contents(irn.folder.root).items():
+        write_bytes(tmp_path / name, content)
+    before = contents(tmp_path)
+    context.folder.network("refiner").history.unlink()
+    refine_seeds(context, seeded_datasets(context))
     assert contents(tmp_path) == before
 
 

@@ -402,11 +402,21 @@ def test_a_comparison_goes_on_where_it_was_interrupted(done: Context, tmp_path: 
     localize(context)
     before = contents(context.folder.adaptations)
     context.folder.adaptation(4, "val_1").unlink()  # the last of an image's files to be written
+    context.folder.adaptation(0, "val_1").unlink()
     kept = context.folder.adaptation(4, "val_0")
     kept.write_bytes(b"kept")
     localize(context)
     after = contents(context.folder.adaptations)
     assert after == {**before, kept.relative_to(context.folder.adaptations).as_posix(): b"kept"}
+
+
+def test_any_map_of_a_comparison_that_is_gone_is_made_again(done: Context, tmp_path: Path) -> None:
+    context = with_classifier(done, tmp_path, *RIB)
+    localize(context)
+    before = contents(context.folder.adaptations)
+    context.folder.adaptation(0, "val_0").unlink()  # not the last to be written
+    localize(context)
+    assert contents(context.folder.adaptations) == before
 
 
 def test_the_comparison_belongs_to_the_stage(done: Context, tmp_path: Path) -> None:

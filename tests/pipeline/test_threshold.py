@@ -12,17 +12,15 @@ from weakseg.config.ranges import check_ranges
 from weakseg.data.base import Dataset
 from weakseg.data.masks import read_mask
 from weakseg.errors import ArtifactError, ConfigError
-from weakseg.pipeline import refiners
 from weakseg.pipeline import threshold as subject
 from weakseg.pipeline.artifacts import RunFolder, save_seed
 from weakseg.pipeline.cutters import cut_image, open_cutter
-from weakseg.pipeline.refiners import refine_seeds, refined_files
+from weakseg.pipeline.refiners import refined_files
 from weakseg.pipeline.runner import Context, run_stages
 from weakseg.pipeline.seeds import pair_with_seed
 from weakseg.pipeline.stages import STAGES, classify, refine
 from weakseg.pipeline.threshold import (
     MaskThreshold,
-    announce_choice,
     draw_tagged,
     load_choice,
     mask_threshold,
@@ -193,27 +191,6 @@ def test_without_a_tagged_image_every_mask_is_background(
     )
     assert told.count(warning) == 1
     assert not any(read_mask(context.folder.mask(sample.id)).any() for sample in untagged)
-
-
-def test_irn_is_warned_of_once_and_before_it_is_trained(
-    tmp_path: Path, splits: tuple[Dataset, Dataset], told: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    warning = (
-        "refine.background_threshold: with refine.method irn, 'auto' was 3.9 points of mIoU below the best threshold "
-        "in the one run measured (docs/threshold.md); a number such as 0.25 is safer"
-    )
-    for method, number in (("irn", 0.25), ("crf", "auto"), ("none", "auto"), ("psa", "auto")):
-        announce_choice(
-            make_context(tmp_path, splits, ("refine.method", method), ("refine.background_threshold", number))
-        )
-    assert told == []
-    context = make_context(tmp_path, splits, AUTO, ("refine.method", "irn"))
-    monkeypatch.setitem(refiners.METHODS, "irn", lambda *arguments: told.append("trained"))
-    refine_seeds(context, [context.train])
-    assert told == [warning, "trained"]
-    context.folder.threshold.write_text("{}")
-    refine_seeds(context, [context.train])
-    assert told == [warning, "trained", "trained"], "the choice is made already"
 
 
 def test_only_masks_that_auto_cut_depend_on_its_rule(

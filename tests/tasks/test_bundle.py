@@ -19,10 +19,10 @@ from weakseg.pipeline.records import StageRecord, write_records
 from weakseg.tasks.bundle import strip_config, strip_path, strip_paths, strip_text
 from weakseg.tasks.export import export_run
 from weakseg.tasks.export_model import ExportedModel, export_model
-from weakseg.tasks.model_card import THRESHOLD_CHOICES
 from weakseg.tasks.predict.opened import open_model
 from weakseg.tasks.predict.predict import predict_files
 from weakseg.tasks.scores import ClassifierScore, Metrics, Score, load_metrics, save_metrics
+from weakseg.tasks.threshold_choices import THRESHOLD_CHOICES
 
 FILES = ["README.md", "bundle.json", "classes.txt", "metrics.json", "recipe.yaml", "segmenter/model.safetensors"]
 
@@ -215,6 +215,17 @@ def test_a_zip_that_is_no_bundle_is_named(tmp_path: Path) -> None:
     with pytest.raises(ArtifactError, match=r"b\.zip: expected a bundle .* but it lacks bundle\.json"):
         open_model(tmp_path / "b.zip", device="cpu")
     assert not (tmp_path.parent / "bundle.json").exists()
+
+
+def test_a_zip_that_was_packed_anew_and_damaged_is_named(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("x/bundle.json", "{}" * 1000)
+    content = bytearray((tmp_path / "a.zip").read_bytes())
+    start = content.index(b"x/bundle.json") + len("x/bundle.json")
+    content[start : start + 8] = b"\xff" * 8
+    (tmp_path / "a.zip").write_bytes(content)
+    with pytest.raises(ArtifactError, match=r"a\.zip: not a readable zip file \(.*\); copy it again"):
+        open_model(tmp_path / "a.zip", device="cpu")
 
 
 @pytest.mark.parametrize("option", ["what", "split", "images"])

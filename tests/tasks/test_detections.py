@@ -234,3 +234,13 @@ def test_no_instances_at_all_are_an_empty_list(context: Context) -> None:
     assert write(context) == [[], []]
     (train, val), _ = score(context)
     assert (train.mean_ap50, val.mean_ap50) == (0.0, 0.0)
+
+
+def test_list_files_of_one_name_get_a_file_each(context: Context) -> None:
+    assert context.val is not None
+    same = replace(
+        context, train=replace(context.train, split="/a/mine.txt"), val=replace(context.val, split="/b/mine.txt")
+    )
+    write_instance_results(same)
+    assert [path.name for path in detection_files(same)] == ["mine.json", "mine-2.json"]
+    assert [len(json.loads(path.read_text())) for path in detection_files(same)] == [1, 3]

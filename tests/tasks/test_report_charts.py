@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from tests.tasks.made_run import make_run
@@ -22,6 +23,16 @@ def test_threshold_chart_names_its_split_its_images_and_both_thresholds(tmp_path
     assert "at 0.3, the best of all tried on this truth (oracle)" in chart.caption
     assert "The masks made from them at 0.25 (fixed)" in chart.caption
     assert chart.keys[-2:] == (Key("oracle, 0.3", "dot"), Key("fixed, 0.25", "rule"))
+
+
+def test_a_threshold_that_the_run_has_chosen_is_marked_too(tmp_path: Path) -> None:
+    metrics = load_metrics(make_run(tmp_path).folder.metrics)
+    chosen = (
+        replace(score, threshold_choice="label-free") if score.subject == "masks" else score for score in metrics.scores
+    )
+    chart = build_threshold_charts(replace(metrics, scores=tuple(chosen)))[1]
+    assert "The masks made from them at 0.25 (label-free)" in chart.caption
+    assert chart.keys[-1] == Key("label-free, 0.25", "rule")
 
 
 def test_the_lowest_of_equally_good_thresholds_is_marked() -> None:

@@ -7,9 +7,9 @@ import matplotlib
 from weakseg.tasks.report_figures import Line, draw_epochs, draw_thresholds
 
 
-def draw_curve(key: str, *, fixed: float | None = 0.25) -> str:
+def draw_curve(key: str, *, chosen: float | None = 0.25) -> str:
     lines = [Line("main", (0.2, 0.6, None)), Line("second", (None, None, None), dashed=True)]
-    return draw_thresholds((0.0, 0.5, 0.9), lines, best=1, fixed=fixed, key=key, label="IoU <1> & more")
+    return draw_thresholds((0.0, 0.5, 0.9), lines, best=1, chosen=chosen, key=key, label="IoU <1> & more")
 
 
 def test_drawing_leaves_matplotlibs_global_settings_alone() -> None:
@@ -47,7 +47,7 @@ def test_charts_of_one_page_share_no_ids() -> None:
 
 
 def test_fixed_threshold_adds_a_line() -> None:
-    with_line, without = (ElementTree.fromstring(draw_curve("a", fixed=fixed)) for fixed in (0.25, None))
+    with_line, without = (ElementTree.fromstring(draw_curve("a", chosen=chosen)) for chosen in (0.25, None))
     assert len(list(with_line.iter("path"))) == len(list(without.iter("path"))) + 1
 
 

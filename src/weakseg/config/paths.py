@@ -11,33 +11,63 @@ from typing import TypeVar
 
 from weakseg.config.schema import DataConfig, RunConfig
 from weakseg.config.segmenters import absolute_name
+from weakseg.errors import ConfigError
+from weakseg.files import absolute_path
+from weakseg.spelling import closest
 
 Section = TypeVar("Section")
 
 WEIGHTS = ("imagenet", "none", "auto", "classifier", "pretrained")
 """What a setting `weights` may say instead of a path; not every network knows all of them."""
 
+_OF_BACKBONES = WEIGHTS[:3]
+
 PATHS: dict[str, tuple[str, ...]] = {
     "data.root": (),
     "classifier.cda.masks": (),
+    "classifier.released": (),
     "classifier.weights": WEIGHTS,
+    "refine.irn.released": (),
     "refine.irn.weights": WEIGHTS,
+    "refine.psa.released": (),
     "refine.psa.weights": WEIGHTS,
     "refine.saliency.folder": (),
     "segmenter.weights": WEIGHTS,
 }
 """Settings that are paths unless they are null or one of these words."""
 
+_KNOWN_WORDS = {
+    "classifier.weights": _OF_BACKBONES,
+    "refine.irn.weights": (*_OF_BACKBONES, "classifier"),
+    "refine.psa.weights": (*_OF_BACKBONES, "classifier"),
+}
+"""Which of these words a network knows; `weakseg.config.segmenters` knows those of segmenters."""
+
 PERHAPS_PATHS = ("data.tags", "data.train", "data.val", "segmenter.name")
 """Settings that may hold a path and are looked at one by one: below the working folder or the data, or behind `hf:`."""
 
 
+def check_weights(config: RunConfig) -> None:
+    """Raise a `ConfigError` if weights are called by a word that is for other networks."""
+    for setting, words in _KNOWN_WORDS.items():
+        value = _get(config, setting)
+        if value in WEIGHTS and value not in words:
+            raise ConfigError(
+                f"{setting}: expected {', '.join(words)} or a path, got {value}, which other networks know"
+            )
+
+
 def absolute_paths(config: RunConfig) -> RunConfig:
-    """Return a configuration in which every path is absolute; relative ones are taken from the working folder."""
+    """Return a configuration in which every path is absolute; relative ones are taken from the working folder.
+
+    Raises:
+        ConfigError: If a path is that of no file, but nearly one of the words that may stand in its place.
+    """
     for setting, words in PATHS.items():
         value = _get(config, setting)
         if value is not None and value not in words:
-            config = _with(config, setting, _absolute(value))
+            _refuse_misspelt(setting, value, words)
+            config = _with(config, setting, str(absolute_path(value)))
     config = _with(config, "segmenter.name", absolute_name(config.segmenter.name))
     return dataclasses.replace(config, data=_with_data_files(config.data))
 
@@ -61,11 +91,15 @@ def _find(file: str, data: DataConfig) -> str:
     What is in neither stays as it is, for the reader to complain of.
     """
     places = [Path(file).expanduser()] if data.root is None else [Path(file).expanduser(), Path(data.root) / file]
-    return next((str(path.absolute()) for path in places if path.is_file()), file)
+    return next((str(absolute_path(path)) for path in places if path.is_file()), file)
 
 
-def _absolute(path: str) -> str:
-    return str(Path(path).expanduser().absolute())
+def _refuse_misspelt(setting: str, value: str, words: tuple[str, ...]) -> None:
+    """Name the word that was meant, before an absolute path hides what was written."""
+    is_plain = Path(value).name == value and Path(value).suffix == ""
+    meant = closest(value, words) if is_plain and not Path(value).exists() else None
+    if meant is not None:
+        raise ConfigError(f"{setting}: there is no file '{value}'; did you mean '{meant}'?")
 
 
 def _get(config: RunConfig, setting: str) -> str | None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import get_args, get_type_hints
 
+from weakseg.config.paths import check_weights
+from weakseg.config.released import check_released, released_refiner
 from weakseg.config.schema import PSAConfig, RefineConfig, RunConfig
 from weakseg.config.segmenters import check_segmenter
 from weakseg.errors import ConfigError
@@ -36,10 +39,15 @@ SHARE = Range(0, 1)
 COUNT = Range(1)
 NOT_NEGATIVE = Range(0)
 SIDE_PX = Range(16, 16384)
+_WIDTH = Range(0.01)
+GAUSSIAN = (_WIDTH, NOT_NEGATIVE)
+"""Width and weight of the CRF's kernel on positions; `weakseg.ops.crf` takes no narrower one."""
+BILATERAL = (_WIDTH, _WIDTH, NOT_NEGATIVE)
+"""Widths and weight of the CRF's kernel on positions and colours."""
 MIN_CRITTER_PX = 48
 """Smaller animals have no recognisable head."""
 
-RANGES: dict[str, Range] = {
+RANGES: dict[str, Range | tuple[Range, ...]] = {
     "data.val_fraction": SHARE,
     "data.max_side_px": SIDE_PX,
     "data.critters.images": COUNT,
@@ -72,8 +80,8 @@ RANGES: dict[str, Range] = {
     "localize.rib.partner_augment.crop_px": SIDE_PX,
     "localize.rib.partner_augment.colour": SHARE,
     "refine.background_threshold": SHARE,
-    "refine.crf.gaussian": NOT_NEGATIVE,
-    "refine.crf.bilateral": NOT_NEGATIVE,
+    "refine.crf.gaussian": GAUSSIAN,
+    "refine.crf.bilateral": BILATERAL,
     "refine.crf.certainty": SHARE,
     "refine.crf.iterations": NOT_NEGATIVE,
     "refine.irn.foreground": SHARE,
@@ -91,8 +99,8 @@ RANGES: dict[str, Range] = {
     "refine.psa.radius": Range(2, 64),
     "refine.psa.walk_beta": Range(0.01),
     "refine.psa.walk_doublings": Range(0, 20),
-    "refine.psa.gaussian": NOT_NEGATIVE,
-    "refine.psa.bilateral": NOT_NEGATIVE,
+    "refine.psa.gaussian": GAUSSIAN,
+    "refine.psa.bilateral": BILATERAL,
     "refine.psa.crf_iterations": NOT_NEGATIVE,
     "refine.saliency.threshold": SHARE,
     "segmenter.aspp_rates": COUNT,
@@ -100,8 +108,8 @@ RANGES: dict[str, Range] = {
     "segmenter.accumulate": COUNT,
     "segmenter.ignore_below": SHARE,
     "evaluate.scales": Range(0.05, 8),
-    "evaluate.crf.gaussian": NOT_NEGATIVE,
-    "evaluate.crf.bilateral": NOT_NEGATIVE,
+    "evaluate.crf.gaussian": GAUSSIAN,
+    "evaluate.crf.bilateral": BILATERAL,
     "evaluate.crf.iterations": NOT_NEGATIVE,
     "evaluate.threshold_steps": Range(2, 10_000),
     "report.gallery_images": NOT_NEGATIVE,
@@ -126,6 +134,7 @@ RANGES: dict[str, Range] = {
         }.items()
     },
 }
+"""The bounds of a setting; in a list those of all its entries, or of each."""
 
 PAIRS = (
     *(
@@ -155,8 +164,10 @@ def check_ranges(config: RunConfig) -> None:
     """Raise a `ConfigError` that names the first setting out of its range, or settings that contradict each other."""
     _check_bounds(config)
     _check_pairs(config)
+    check_weights(config)
     check_segmenter(config.segmenter)
     _check_classifier(config)
+    check_released(config.classifier, config.refine)
     _check_seeds(config)
     _check_backbones(config)
     _check_refine(config.refine)
@@ -170,12 +181,14 @@ def _check_bounds(config: RunConfig) -> None:
         items = value if isinstance(value, tuple) else (value,)
         if isinstance(value, tuple) and not value and path not in MAY_BE_EMPTY:
             raise ConfigError(f"{path}: expected at least one value, got an empty list")
-        for item in items:
+        for item, own in zip(items, bounds if isinstance(bounds, tuple) else len(items) * (bounds,), strict=True):
             if item is None or item == AUTO:
                 continue
             assert isinstance(item, int | float), f"{path} is no number"
-            if not bounds.holds(item):
-                raise ConfigError(f"{path}: expected a value {bounds}, got {item:g}")
+            if not own.holds(item):
+                raise ConfigError(f"{path}: expected a value {own}, got {item:g}")
+            if math.isinf(item):  # a run's records are JSON, which has no infinity
+                raise ConfigError(f"{path}: expected a finite number, got {item:g}; 1e9 is as good as without a limit")
 
 
 def _check_pairs(config: RunConfig) -> None:
@@ -216,8 +229,9 @@ def _check_seeds(config: RunConfig) -> None:
 def _check_backbones(config: RunConfig) -> None:
     """Check that `weights: classifier` has the classifier's own backbone to go into."""
     refine = config.refine
+    trained = () if released_refiner(refine) is not None else (f"refine.{refine.method}",)
     for path, network in (("refine.irn", refine.irn), ("refine.psa", refine.psa), ("segmenter", config.segmenter)):
-        used = path in ("segmenter", f"refine.{refine.method}")
+        used = path in ("segmenter", *trained)
         if used and network.weights == "classifier" and network.name != config.classifier.name:
             raise ConfigError(
                 f"{path}.weights: 'classifier' needs the classifier's backbone, but {path}.name is "
@@ -240,7 +254,7 @@ def _check_refine(refine: RefineConfig) -> None:
 
 def _check_crops(refine: RefineConfig) -> None:
     """Check that the crops a refinement learns from hold a pair, before the stages before it run for hours."""
-    if refine.method not in _CELL_PX:
+    if refine.method not in _CELL_PX or released_refiner(refine) is not None:
         return
     network = refine.irn if refine.method == "irn" else refine.psa
     cells, cell_px = 2 * network.radius - 1, _CELL_PX[refine.method]

@@ -11,6 +11,7 @@ from typing import get_args
 from weakseg.config.sections.segmenter import SegmenterConfig
 from weakseg.config.sections.training import BackboneName
 from weakseg.errors import ConfigError
+from weakseg.files import absolute_path
 
 HF_PREFIX = "hf:"
 """What the name of a network of `transformers` begins with."""
@@ -32,7 +33,7 @@ def absolute_name(name: str) -> str:
     found = hf_name(name)
     if not found or not (found.endswith(".json") or found[0] in "./~" or Path(found).expanduser().exists()):
         return name
-    return f"{HF_PREFIX}{Path(found).expanduser().absolute()}"
+    return f"{HF_PREFIX}{absolute_path(found)}"
 
 
 def check_segmenter(config: SegmenterConfig) -> None:

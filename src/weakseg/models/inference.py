@@ -13,7 +13,6 @@ from torch import Tensor
 from weakseg.errors import ShapeError
 from weakseg.models.modes import evaluating
 from weakseg.models.segmenter import SegmentationNetwork
-from weakseg.ops.crf import DenseCRF
 from weakseg.ops.images import limit_side, normalise, resize_image, scaled_size_hw
 
 CRF_MIN_PROBABILITY = 0.01
@@ -185,6 +184,8 @@ def label_views(
         raise ShapeError(f"allowed: expected one or more of the labels 0..{len(views[0]) - 1}, got {labels}")
     if crf is None:
         return most_probable(views if allowed is None else [view[labels] for view in views], labels, size_hw)
+    from weakseg.ops.crf import DenseCRF  # imports numba, which takes a second
+
     highest = torch.stack([view.flatten(1).amax(dim=1) for view in views]).mean(dim=0)
     _refuse_nan(highest)  # it is above no limit: such labels would seem unlikely
     kept = [label for label in labels if highest[label] >= CRF_MIN_PROBABILITY] or labels

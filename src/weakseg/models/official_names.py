@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import torch
 from torch import Tensor
@@ -14,6 +14,17 @@ from weakseg.models.checkpoints import abridge
 _RESNET_PARTS = ("conv1", "bn1", "layer1", "layer2", "layer3", "layer4")
 _RESNET38_PARTS = ("conv1a", "b2", "b3", "b4", "b5", "b6", "b7", "bn7")
 _MERGES = ("merge_late", "merge_all")
+
+RESNET_STEMS: tuple[str, ...] = ("stage1.", "backbone.0.", "resnet50.")
+"""How the released IRN and RIB codes call the first layers of a ResNet: three names of the same tensors."""
+
+_MARKS: dict[str, tuple[tuple[str, ...], ...]] = {
+    "resnet50_irn": (RESNET_STEMS, ("fc_edge1.", "edge_layers.0.")),
+    "resnet50_cam": (RESNET_STEMS, ("classifier.", "newly_added.0.")),
+    "resnet38_aff": (("bn7.",), ("f8_5.",), ("f9.",)),
+    "resnet38_seam": (("bn7.",), ("fc8.",), ("f9.",)),
+    "resnet38_cls": (("bn7.",), ("fc8.",)),
+}  # one prefix of each group tells the kind; what comes first counts
 
 _MXNET_UNIT = re.compile(
     r"(?P<layer>res|bn)(?P<stage>[2-7])(?:a|b(?P<index>\d+))_(?P<branch>branch[0-9a-z]+)_(?P<value>[a-z_]+)"
@@ -87,6 +98,15 @@ def resnet38_aff_prefixes() -> dict[str, str]:
     """Return our prefixes for AffinityNet."""
     head = {"f8_3.": "reduce_conv4.", "f8_4.": "reduce_conv5.", "f8_5.": "reduce_conv6.", "f9.": "mix."}
     return resnet38_prefixes() | head
+
+
+def recognise_kind(names: Iterable[str]) -> str | None:
+    """Return the kind of official checkpoint that parameter names are of, or None; they need not be complete."""
+    listed = tuple(names)
+    for kind, groups in _MARKS.items():
+        if all(any(name.startswith(prefixes) for name in listed) for prefixes in groups):
+            return kind
+    return None
 
 
 def merge_aliases(tensors: Mapping[str, Tensor], prefixes: Mapping[str, str], *, where: str) -> dict[str, Tensor]:

@@ -27,6 +27,7 @@ from weakseg.models.classifier import Classifier, build_classifier
 from weakseg.models.irnet import build_irnet
 from weakseg.models.mxnet_params import read_mxnet_params
 from weakseg.models.official_names import (
+    RESNET_STEMS,
     cam_prefixes,
     irn_prefixes,
     merge_aliases,
@@ -56,7 +57,6 @@ WEAKSEG_HEADS: tuple[str, ...] = (
 )
 """Prefixes of what our own networks have beside a backbone."""
 
-_RELEASED_STEMS = ("stage1.", "backbone.0.", "resnet50.")  # three names of the same tensors
 _CLASSIFIER_WEIGHT = "classifier.weight"
 _MXNET_SUFFIX = ".params"
 
@@ -167,10 +167,10 @@ def find_weights(source: str, name: str, *, cache_dir: Path | None = None) -> Pa
 
 def _refuse_released(tensors: Mapping[str, Tensor], path: Path) -> None:
     """Raise an `ArtifactError` for a checkpoint of IRN or RIB, whose parts are named otherwise (`stage1.0.weight`)."""
-    if any(name.startswith(_RELEASED_STEMS) for name in tensors):
+    if any(name.startswith(RESNET_STEMS) for name in tensors):
         raise ArtifactError(
             f"{path}: a whole network of the released IRN or RIB code, expected a backbone in torchvision's layout or "
-            "a file of weakseg; weakseg.models.weights.load_official reads it from Python, a run trains its own"
+            "a file of weakseg; a run takes it, as it is, for classifier.released or refine.irn.released"
         )
 
 

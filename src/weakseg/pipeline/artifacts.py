@@ -144,9 +144,16 @@ def load_seed(path: Path) -> ScoreMaps:
 
 
 def load_stop_reason(path: Path) -> str | None:
-    """Read why the adaptation behind a seed ended; None where there was none."""
-    with np.load(path, allow_pickle=False) as file:
-        return str(file["stopped_by"]) if "stopped_by" in file.files else None
+    """Read why the adaptation behind a seed ended; None where there was none.
+
+    Raises:
+        ArtifactError: If the file is missing or damaged.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return str(file["stopped_by"]) if "stopped_by" in file.files else None
+    except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        raise ArtifactError(f"seed {path} is missing or damaged ({error}); run 'localize' again") from None
 
 
 def _all_finite(maps: ScoreMaps) -> bool:

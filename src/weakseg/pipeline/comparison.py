@@ -42,8 +42,12 @@ def choose_compared(config: LocalizeConfig, datasets: Sequence[Dataset]) -> Data
 
 def comparison_files(context: Context, compared: Dataset | None) -> list[Path]:
     """Name every file the comparison consists of."""
-    numbers = compared_iterations(context.config.localize)
-    return [context.folder.adaptation(number, sample.id) for sample in compared or () for number in numbers]
+    return [path for sample in compared or () for path in trace_files(context, sample.id)]
+
+
+def trace_files(context: Context, sample_id: str) -> list[Path]:
+    """Name what `save_trace` writes for an image, in this order."""
+    return [context.folder.adaptation(number, sample_id) for number in compared_iterations(context.config.localize)]
 
 
 def save_trace(context: Context, sample_id: str, localized: Localized, size_hw: tuple[int, int]) -> None:
@@ -58,8 +62,9 @@ def save_trace(context: Context, sample_id: str, localized: Localized, size_hw: 
         size_hw: Size of the original image, at which maps are rebuilt.
     """
     states: tuple[ScoreMaps, ...] = localized.trace or (localized.maps,)  # an image can diverge at once
-    for number in compared_iterations(context.config.localize):
+    numbers = compared_iterations(context.config.localize)
+    for number, path in zip(numbers, trace_files(context, sample_id), strict=True):
         # The sum after n iterations holds the map from before the first update and those after n updates; the last
         # update of an adaptation gives no map.
         maps = states[min(number, len(states) - 1)]
-        save_seed(context.folder.adaptation(number, sample_id), replace(maps, size_hw=size_hw))
+        save_seed(path, replace(maps, size_hw=size_hw))

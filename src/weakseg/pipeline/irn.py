@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from weakseg.config.released import released_refiner
 from weakseg.config.schema import RunConfig
 from weakseg.data.base import Dataset
 from weakseg.data.masks import PngMasks
@@ -19,6 +20,7 @@ from weakseg.pipeline.networks import (
     start_irnet,
 )
 from weakseg.pipeline.pseudo_masks import pseudo_mask_files, write_pseudo_mask
+from weakseg.pipeline.released import adopt_refiner
 from weakseg.pipeline.runner import Context
 from weakseg.pipeline.runtime import show_progress
 from weakseg.pipeline.seeds import REFINER, iterate_seeds, require_training_seeds, resize_labels
@@ -37,11 +39,18 @@ def makes_instances(config: RunConfig) -> bool:
 
 
 def refine_by_irn(context: Context, datasets: Sequence[Dataset]) -> None:
-    """Make confident labels of the training images, train IRNet on them, and spread all seeds up to its edges."""
-    require_training_seeds(context, "IRN")
-    write_confident_labels(context)
-    wait_for_all()
-    train_refiner(context)
+    """Make confident labels of the training images, train IRNet on them, and spread all seeds up to its edges.
+
+    A released IRNet takes the place of labels and training.
+    """
+    released = released_refiner(context.config.refine)
+    if released is None:
+        require_training_seeds(context, "IRN")
+        write_confident_labels(context)
+        wait_for_all()
+        train_refiner(context)
+    else:
+        adopt_refiner(context, released)
     wait_for_all()
     walk_seeds(context, datasets)
 
@@ -69,7 +78,7 @@ def train_refiner(context: Context) -> None:
     """Train IRNet on the confident labels -> `refiner/`; a finished one is left as it is."""
     config, runtime = context.config.refine.irn, context.config.runtime
     folder = context.folder.network(REFINER)
-    if folder.model.is_file():
+    if folder.model.is_file() and folder.history.is_file():
         return
     classifier = context.folder.network("classifier")
     irnet, weights_from = start_irnet(config, folder, classifier=classifier, seed=runtime.seed)

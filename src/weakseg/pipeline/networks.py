@@ -40,6 +40,9 @@ Network = TypeVar("Network", AffinityNet, Classifier, IRNet, SegmentationNetwork
 WEIGHTS_FROM = "weights_from"
 """Entry of a network file's information: where the weights came from that its training began with."""
 
+RELEASED = "released"
+"""Entry of the same: what a network was made of that no run has trained; see `weakseg.pipeline.released`."""
+
 
 def start_classifier(
     config: ClassifierConfig, classes: ClassSet, folder: NetworkFolder, *, seed: int
@@ -199,7 +202,7 @@ def save_network(
 
 
 def load_history(folder: NetworkFolder) -> tuple[EpochRecord, ...]:
-    """Read the record of every epoch of a finished training.
+    """Read the record of every epoch of a finished training; there is none of a network that was released.
 
     Raises:
         ArtifactError: If the file is missing or damaged.
@@ -207,7 +210,7 @@ def load_history(folder: NetworkFolder) -> tuple[EpochRecord, ...]:
     path = folder.history
     try:
         records = json.loads(path.read_text(encoding="utf-8"))
-        if not records:
+        if not records and not (folder.model.is_file() and RELEASED in load_info(folder.model)):
             raise ValueError("no epoch")
         return tuple(EpochRecord.from_json(record) for record in records)
     except FileNotFoundError:

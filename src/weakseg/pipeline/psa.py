@@ -7,6 +7,7 @@ from functools import partial
 
 import torch
 
+from weakseg.config.released import released_refiner
 from weakseg.data.base import Dataset
 from weakseg.data.masks import PngMasks
 from weakseg.ops.images import normalise
@@ -21,6 +22,7 @@ from weakseg.pipeline.networks import (
     start_affinitynet,
 )
 from weakseg.pipeline.pseudo_masks import unfinished_file, write_pseudo_mask
+from weakseg.pipeline.released import adopt_refiner
 from weakseg.pipeline.runner import Context
 from weakseg.pipeline.runtime import show_progress
 from weakseg.pipeline.seeds import REFINER, iterate_seeds, require_training_seeds, resize_labels
@@ -31,11 +33,18 @@ from weakseg.train.distributed import wait_for_all
 
 
 def refine_by_psa(context: Context, datasets: Sequence[Dataset]) -> None:
-    """Find sure labels of the training images, train AffinityNet on them, and let all seeds walk along affinities."""
-    require_training_seeds(context, "AffinityNet")
-    write_affinity_labels(context)
-    wait_for_all()
-    train_affinitynet(context)
+    """Find sure labels of the training images, train AffinityNet on them, and let all seeds walk along affinities.
+
+    A released AffinityNet takes the place of labels and training.
+    """
+    released = released_refiner(context.config.refine)
+    if released is None:
+        require_training_seeds(context, "AffinityNet")
+        write_affinity_labels(context)
+        wait_for_all()
+        train_affinitynet(context)
+    else:
+        adopt_refiner(context, released)
     wait_for_all()
     walk_along_affinities(context, datasets)
 
@@ -61,7 +70,7 @@ def train_affinitynet(context: Context) -> None:
     """Train AffinityNet on the sure labels -> `refiner/`; a finished one is left as it is."""
     config, runtime = context.config.refine.psa, context.config.runtime
     folder = context.folder.network(REFINER)
-    if folder.model.is_file():
+    if folder.model.is_file() and folder.history.is_file():
         return
     classifier = context.folder.network("classifier")
     network, weights_from = start_affinitynet(config, folder, classifier=classifier, seed=runtime.seed)

@@ -19,6 +19,9 @@ from weakseg.pipeline.artifacts import RunFolder
 DIGEST_BYTES = 12
 """Length of fingerprints and digests; 24 hexadecimal digits."""
 
+CONTENTS = "contents of "
+"""How the parts of a fingerprint begin that are digests of files; a setting's name follows."""
+
 
 @dataclass(frozen=True)
 class StageRecord:
@@ -90,6 +93,6 @@ def describe_changes(old: Mapping[str, JsonValue], new: Mapping[str, JsonValue])
     changes = []
     for key in sorted(old.keys() | new.keys()):
         if old.get(key) != new.get(key):
-            hidden = key.startswith(("images and tags", "result of", "saliency maps"))
+            hidden = key.startswith(("images and tags", "result of", "saliency maps", CONTENTS))
             changes.append(f"{key} changed" if hidden else f"{key} was {old.get(key)}, is {new.get(key)}")
     return "; ".join(changes)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
+from weakseg.config.released import released_refiner
 from weakseg.data.base import Dataset
 from weakseg.data.masks import read_mask
 from weakseg.errors import DataError
@@ -18,7 +19,7 @@ from weakseg.pipeline.runner import Context
 from weakseg.pipeline.runtime import show_progress
 from weakseg.pipeline.saliency import announce_saliency
 from weakseg.pipeline.seeds import REFINER, iterate_seeds
-from weakseg.pipeline.threshold import announce_choice, settle_threshold
+from weakseg.pipeline.threshold import settle_threshold
 from weakseg.refine.crf import crf_marginals
 from weakseg.refine.masks import shows_class
 from weakseg.refine.soft_labels import score_threshold, soften
@@ -30,7 +31,6 @@ logger = logging.getLogger("weakseg")
 def refine_seeds(context: Context, datasets: Sequence[Dataset]) -> None:
     """Write the mask of every image that lacks one, by the recipe's method."""
     announce_saliency(context, datasets)
-    announce_choice(context)
     METHODS[context.config.refine.method](context, datasets)
     wait_for_all()
     if rank() == 0:
@@ -62,7 +62,9 @@ def refined_files(context: Context, datasets: Sequence[Dataset]) -> list[Path]:
     files = [path for sample_id in ids for path in pseudo_mask_files(context, sample_id)]
     if context.config.refine.method in ("irn", "psa"):
         network = context.folder.network(REFINER)
-        files += [network.model, network.history, *(context.folder.label(sample.id) for sample in context.train)]
+        files += [network.model, network.history]
+        if released_refiner(context.config.refine) is None:
+            files += [context.folder.label(sample.id) for sample in context.train]
     if context.config.refine.method != "psa" and context.config.refine.background_threshold == "auto":
         files.append(context.folder.threshold)
     if makes_instances(context.config):

@@ -6,6 +6,7 @@ began with. Weights from the network are downloaded here, into the usual caches.
 
 from __future__ import annotations
 
+from weakseg.config.released import released_classifier, released_refiner
 from weakseg.config.segmenters import hf_name
 from weakseg.errors import ArtifactError, ConfigError
 from weakseg.models.hf_source import import_transformers
@@ -14,6 +15,7 @@ from weakseg.pipeline.artifacts import NetworkFolder
 from weakseg.pipeline.classifiers import find_donor_source
 from weakseg.pipeline.images import seeded_datasets
 from weakseg.pipeline.pseudo_masks import require_training_masks
+from weakseg.pipeline.released import require_released
 from weakseg.pipeline.runner import Context
 from weakseg.pipeline.saliency import require_saliency
 from weakseg.pipeline.seeds import REFINER, require_training_seeds
@@ -24,13 +26,17 @@ NOT_FROM_ELSEWHERE = ("none", "auto", "classifier")
 
 
 def require_for_classify(context: Context, /, *, afresh: bool) -> None:
-    """Look for the classifier's first weights, and for the masks that objects are cut out by.
+    """Look for the released classifier, or for the first weights and the masks that objects are cut out by.
 
     Raises:
         ConfigError: If there are no ImageNet weights for the backbone.
-        ArtifactError: If weights or masks are not there.
+        ArtifactError: If weights or masks are not there, or the released checkpoint is not what it should be.
     """
     config = context.config.classifier
+    released = released_classifier(config)
+    if released is not None:
+        require_released(released, context.train)
+        return
     if not _goes_on(context.folder.network("classifier"), afresh=afresh):
         require_weights("classifier", config.weights, config.name)
     find_donor_source(context)
@@ -39,17 +45,23 @@ def require_for_classify(context: Context, /, *, afresh: bool) -> None:
 def require_for_refine(context: Context, /, *, afresh: bool) -> None:
     """Look for saliency maps, for seeds to learn from, and for the first weights of the network that learns from them.
 
+    A released network learns from nothing.
+
     Raises:
         ConfigError: If there are no ImageNet weights for the backbone, or the recipe makes no seeds to learn from.
-        ArtifactError: If weights are not there.
+        ArtifactError: If weights are not there, or the released checkpoint is not what it should be.
         DataError: If there are no saliency maps that can be used.
     """
     refine = context.config.refine
     require_saliency(context, seeded_datasets(context))
     if refine.method not in ("irn", "psa"):
         return
+    folder, released = context.folder.network(REFINER), released_refiner(refine)
+    if released is not None:
+        if afresh or not folder.model.is_file():
+            require_released(released, context.train)
+        return
     require_training_seeds(context, "IRN" if refine.method == "irn" else "AffinityNet")
-    folder = context.folder.network(REFINER)
     if afresh or not (folder.model.is_file() or folder.checkpoint.is_file()):
         network = refine.irn if refine.method == "irn" else refine.psa
         require_weights(f"refine.{refine.method}", network.weights, network.name)

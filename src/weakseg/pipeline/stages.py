@@ -12,14 +12,15 @@ from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 
+from weakseg.config.released import released_classifier, released_refiner
 from weakseg.data.base import Dataset
 from weakseg.files import JsonValue
 from weakseg.models.classifier import Classifier
 from weakseg.ops.images import limit_side
 from weakseg.pipeline.artifacts import save_seed
 from weakseg.pipeline.classifiers import fit_classifier, name_donor_source, open_pasting
-from weakseg.pipeline.comparison import choose_compared, comparison_files, save_trace
-from weakseg.pipeline.images import iterate_pending, seeded_datasets
+from weakseg.pipeline.comparison import choose_compared, comparison_files, save_trace, trace_files
+from weakseg.pipeline.images import first_missing, iterate_pending, seeded_datasets
 from weakseg.pipeline.localizers import count_stops, describe_stops, open_localizer, open_rib
 from weakseg.pipeline.networks import (
     describe_network,
@@ -32,6 +33,7 @@ from weakseg.pipeline.networks import (
 )
 from weakseg.pipeline.pseudo_masks import require_training_masks, training_masks
 from weakseg.pipeline.refiners import refine_seeds, refined_files
+from weakseg.pipeline.released import adopt_classifier, name_released_classifier, name_released_refiner
 from weakseg.pipeline.requirements import require_for_classify, require_for_refine, require_for_segment
 from weakseg.pipeline.runner import Context, Stage
 from weakseg.pipeline.runtime import show_progress
@@ -43,8 +45,11 @@ from weakseg.train.segment import train_segmenter
 
 
 def classify(context: Context) -> str:
-    """Train the classifier: images and tags -> `classifier/`."""
+    """Train the classifier, or take a released one: images and tags -> `classifier/`."""
     config, runtime = context.config.classifier, context.config.runtime
+    released = released_classifier(config)
+    if released is not None:
+        return adopt_classifier(context, released)
     classes = context.train.classes
     folder = context.folder.network("classifier")
     classifier, weights_from = start_classifier(config, classes, folder, seed=runtime.seed)
@@ -99,7 +104,7 @@ def compare(context: Context, classifier: Classifier, datasets: Sequence[Dataset
         return ""
 
     def output(sample_id: str) -> Path:
-        return context.folder.adaptation(context.config.localize.rib.iterations, sample_id)  # written last
+        return first_missing(trace_files(context, sample_id))
 
     with open_rib(context, classifier) as localizer:
         for sample, image in iterate_pending(context, [compared], output, label="comparing CAM with RIB"):
@@ -114,6 +119,7 @@ def refine(context: Context) -> str:
     config, datasets = context.config.refine, seeded_datasets(context)
     refine_seeds(context, datasets)
     how = "" if config.method == "none" else f" by {config.method.upper()}"
+    how += "" if released_refiner(config) is None else " with a released network"
     threshold = mask_threshold(context)
     chosen = "" if threshold is None else f", background threshold {threshold}"
     return f"masks of {sum(map(len, datasets))} images{how}{chosen}"
@@ -167,7 +173,11 @@ def _refine_files(context: Context) -> list[Path]:
 
 
 def _name_refine_inputs(context: Context) -> dict[str, JsonValue]:
-    return name_saliency_maps(context) | name_choice_rule(context)
+    return name_saliency_maps(context) | name_choice_rule(context) | name_released_refiner(context)
+
+
+def _name_classify_inputs(context: Context) -> dict[str, JsonValue]:
+    return name_donor_source(context) | name_released_classifier(context)
 
 
 STAGES = (
@@ -179,7 +189,8 @@ STAGES = (
         outputs=("classifier",),
         run=classify,
         files=_network_files("classifier"),
-        inputs=name_donor_source,
+        inputs=_name_classify_inputs,
+        added=("classifier.released",),
         require=require_for_classify,
     ),
     Stage(
@@ -200,6 +211,7 @@ STAGES = (
         run=refine,
         files=_refine_files,
         inputs=_name_refine_inputs,
+        added=("refine.irn.released", "refine.psa.released"),
         require=require_for_refine,
     ),
     Stage(

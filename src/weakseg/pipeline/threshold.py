@@ -36,10 +36,6 @@ MAX_IMAGES = 200
 MAX_PIXELS = 16_000_000
 """Fewer do once they hold so many pixels together: 200 of 282 x 282, 82 of 512 x 384."""
 
-IRN_THRESHOLD = 0.25
-"""What to give IRN instead of `auto`: the released setting for VOC."""
-
-
 RULE_VERSION = 2
 """Raised when `auto` chooses otherwise on the same seeds. 1 took the best candidate; 2 takes, among those about as
 good, the nearest to the usual one."""
@@ -86,17 +82,6 @@ def require_number(config: RefineConfig) -> float:
             "refine.background_threshold: expected a number, since values around it are compared, got auto"
         )
     return config.background_threshold
-
-
-def announce_choice(context: Context) -> None:
-    """Warn, before hours go into IRNet, that `auto` has served IRN badly; silent where there is a choice already."""
-    config = context.config.refine
-    if config.method == "irn" and config.background_threshold == "auto" and not context.folder.threshold.exists():
-        logger.warning(
-            "refine.background_threshold: with refine.method irn, 'auto' was 3.9 points of mIoU below the best "
-            "threshold in the one run measured (docs/threshold.md); a number such as %g is safer",
-            IRN_THRESHOLD,
-        )
 
 
 def name_choice_rule(context: Context) -> dict[str, JsonValue]:

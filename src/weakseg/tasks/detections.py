@@ -116,10 +116,15 @@ def write_instance_results(context: Context) -> None:
 
 
 def detection_files(context: Context) -> list[Path]:
-    """Name the file of each split that has instances; none if the recipe asks for none."""
+    """Name the file of each split that has instances; none if the recipe asks for none.
+
+    List files of one name, in different folders, are told apart: `mine.json`, `mine-2.json`.
+    """
     if not makes_instances(context.config):
         return []
-    return [context.folder.detection(Path(dataset.split).stem) for dataset in seeded_datasets(context)]
+    stems = [Path(dataset.split).stem for dataset in seeded_datasets(context)]
+    names = (f"{stem}-{at + 1}" if stem in stems[:at] else stem for at, stem in enumerate(stems))
+    return [context.folder.detection(name) for name in names]
 
 
 def _count_instances(

@@ -15,7 +15,8 @@ from weakseg.files import write_text
 from weakseg.ops.metrics import ConfusionMatrix, ThresholdSweep
 from weakseg.pipeline.artifacts import RunFolder, load_info, load_seed, save_mask
 from weakseg.pipeline.images import first_missing, iterate_pending, seeded_datasets
-from weakseg.pipeline.networks import WEIGHTS_FROM, load_history
+from weakseg.pipeline.networks import WEIGHTS_FROM
+from weakseg.pipeline.released import read_map, read_origin
 from weakseg.pipeline.requirements import require_for_evaluate
 from weakseg.pipeline.runner import Context, Stage
 from weakseg.pipeline.runtime import show_progress
@@ -196,12 +197,13 @@ def _score_predictions(
 
 def _classifier_score(context: Context) -> ClassifierScore:
     folder = context.folder.network("classifier")
-    reached = load_history(folder)[-1].metrics.get("map")
+    reached, origin = read_map(folder), read_origin(folder)
     return ClassifierScore(
         split=None if context.val is None else context.val.split,
         images=0 if context.val is None else len(context.val),
         mean_average_precision=None if reached is None else number(reached),
         weights_from=str(load_info(folder.model).get(WEIGHTS_FROM)),
+        released_sha256=None if origin is None else origin.sha256,
     )
 
 

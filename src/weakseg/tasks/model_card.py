@@ -8,16 +8,9 @@ from dataclasses import dataclass
 from weakseg.config.schema import RunConfig
 from weakseg.files import JsonValue
 from weakseg.pipeline.records import StageRecord
-from weakseg.tasks.scores import Metrics, ThresholdChoice, percent
+from weakseg.tasks.scores import Metrics, percent
+from weakseg.tasks.threshold_choices import THRESHOLD_CHOICES
 from weakseg.types import ClassSet
-
-THRESHOLD_CHOICES: dict[ThresholdChoice, str] = {
-    "oracle": "the best one for the truth masks of that very split, which nobody has who needs masks: an upper bound",
-    "fixed": "set in the recipe before the run; where it came from is for its author to say",
-    "label-free": "chosen by the run itself without looking at any truth mask",
-    "none": "there is none: a pixel gets the most probable label",
-}
-"""What each way to choose a background threshold means."""
 
 _STAGES = ("classify", "localize", "refine", "segment")
 
@@ -146,10 +139,11 @@ def _describe_measures(metrics: Metrics | None) -> str:
         lines.append("No truth masks: neither masks nor network have been scored.")
     classifier = metrics.classifier
     if classifier.mean_average_precision is not None:
+        released = "" if classifier.released_sha256 is None else f"; it is a {classifier.describe_origin()}"
         lines += [
             "",
             f"Classifier of the tags: mean average precision {percent(classifier.mean_average_precision)} % on "
-            f"{classifier.split}, {classifier.images} images.",
+            f"{classifier.split}, {classifier.images} images{released}.",
         ]
     lines += [line for note in metrics.notes for line in ("", f"Note: {note}.")]
     return "\n".join(lines)

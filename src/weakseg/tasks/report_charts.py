@@ -60,7 +60,7 @@ def build_comparison_chart(cam: ComparedSeeds, rib: ComparedSeeds) -> Chart:
         cam.curve.thresholds,
         [Line("main", rib.curve.mean_iou), Line("third", cam.curve.mean_iou, dashed=True)],
         best=rib.curve.best_index,
-        fixed=None,
+        chosen=None,
         key="comparison",
         label=f"Mean IoU of CAM and RIB in per cent over the background threshold. {caption}",
     )
@@ -70,10 +70,12 @@ def build_comparison_chart(cam: ComparedSeeds, rib: ComparedSeeds) -> Chart:
 
 
 def build_training_charts(folder: RunFolder, metrics: Metrics) -> tuple[Chart, ...]:
-    """Draw loss, mean average precision and learning rate of both networks from their histories."""
+    """Draw loss, mean average precision and learning rate of both networks from their histories, if they have any."""
     charts: list[Chart] = []
     for kind in ("classifier", "segmenter"):
         epochs = load_history(folder.network(kind))
+        if not epochs:  # released, not trained here
+            continue
         charts.append(_loss_chart(kind, epochs))
         if any(_precision(epoch) is not None for epoch in epochs):
             score = metrics.classifier
@@ -85,7 +87,7 @@ def build_training_charts(folder: RunFolder, metrics: Metrics) -> tuple[Chart, .
 def _threshold_chart(metrics: Metrics, curve: Curve, key: str) -> Chart:
     best = curve.best_index
     masks = metrics.find("masks", curve.split)
-    fixed = masks.threshold if masks is not None and masks.threshold_choice == "fixed" else None
+    chosen = None if masks is None else masks.threshold
     keys = [Key("mean IoU", "main"), Key("foreground precision", "second"), Key("foreground recall", "third")]
     caption = "No threshold has a defined mean IoU."
     if best is not None:
@@ -94,9 +96,10 @@ def _threshold_chart(metrics: Metrics, curve: Curve, key: str) -> Chart:
             "the best of all tried on this truth (oracle)."
         )
         keys.append(Key(f"oracle, {curve.thresholds[best]:g}", "dot"))
-    if masks is not None and fixed is not None:
-        caption += f" The masks made from them at {fixed:g} (fixed) reach {percent(masks.mean_iou)}."
-        keys.append(Key(f"fixed, {fixed:g}", "rule"))
+    if masks is not None and chosen is not None:
+        how = masks.threshold_choice
+        caption += f" The masks made from them at {chosen:g} ({how}) reach {percent(masks.mean_iou)}."
+        keys.append(Key(f"{how}, {chosen:g}", "rule"))
     svg = draw_thresholds(
         curve.thresholds,
         [
@@ -105,7 +108,7 @@ def _threshold_chart(metrics: Metrics, curve: Curve, key: str) -> Chart:
             Line("third", curve.recall, dashed=True),
         ],
         best=best,
-        fixed=fixed,
+        chosen=chosen,
         key=key,
         label=f"Mean IoU, precision and recall in per cent over the background threshold. {caption}",
     )

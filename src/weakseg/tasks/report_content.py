@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from weakseg.config.load import to_yaml
+from weakseg.config.released import released_refiner
 from weakseg.config.schema import ClassifierConfig, RunConfig, SegmenterConfig
 from weakseg.config.segmenters import hf_name
 from weakseg.data.base import Dataset, Problem
@@ -14,7 +15,9 @@ from weakseg.ops.color import heat
 from weakseg.pipeline.artifacts import RunFolder, load_tensors
 from weakseg.pipeline.images import seeded_datasets
 from weakseg.pipeline.irn import makes_instances
+from weakseg.pipeline.released import read_origin
 from weakseg.pipeline.runner import Context
+from weakseg.pipeline.seeds import REFINER
 from weakseg.pipeline.threshold import mask_threshold
 from weakseg.tasks.gallery import build_gallery
 from weakseg.tasks.report_ablation import build_ablation
@@ -34,7 +37,8 @@ from weakseg.tasks.report_view import (
     Report,
     ScoreRow,
 )
-from weakseg.tasks.scores import Metrics, Score, Subject, ThresholdChoice, percent
+from weakseg.tasks.scores import ClassifierScore, Metrics, Score, Subject, percent
+from weakseg.tasks.threshold_choices import THRESHOLD_CHOICES
 
 MAX_EXAMPLES = 3
 """Problems of one kind that are quoted; the rest is counted."""
@@ -43,16 +47,6 @@ HEAT_STOPS = 9
 """Colours that the gallery's scale of the heat map is drawn with."""
 
 _SUBJECTS: dict[Subject, str] = {"seeds": "Seeds", "masks": "Masks", "segmenter": "Segmenter"}
-
-_CHOICES: dict[ThresholdChoice, str] = {
-    "fixed": "set in the recipe, without looking at any truth mask",
-    "oracle": (
-        "the best of all thresholds tried, as the truth masks of that very split say: "
-        "not a result one would get without truth"
-    ),
-    "label-free": "chosen from the data without truth masks",
-    "none": "there is none: the background competes with the classes, in a network or in the walk of AffinityNet",
-}
 
 _SEVERITIES = ("error", "warning", "note")
 
@@ -78,7 +72,7 @@ def build_report(context: Context, metrics: Metrics) -> Report:
         cards=_build_cards(metrics),
         facts=_build_facts(context, metrics),
         scores=tuple(_score_row(score) for score in metrics.scores),
-        choices=tuple(Fact(choice, text) for choice, text in _CHOICES.items() if choice in used),
+        choices=tuple(Fact(choice, text) for choice, text in THRESHOLD_CHOICES.items() if choice in used),
         notes=metrics.notes,
         class_groups=tuple(_class_group(group) for group in class_groups),
         class_rows=tuple(_class_row(k, swatch, class_groups) for k, swatch in enumerate(legend)),
@@ -143,6 +137,7 @@ def _build_cards(metrics: Metrics) -> tuple[Card, ...]:
     if classifier.split is not None:
         value = percent(classifier.mean_average_precision)
         detail = f"{classifier.split}, {_count(classifier.images, 'image')}, tags as truth"
+        detail += "" if classifier.released_sha256 is None else ", released, not trained here"
         cards.append(Card("Classifier, mAP", value, detail, "classifier"))
     return tuple(cards)
 
@@ -155,14 +150,13 @@ def _build_facts(context: Context, metrics: Metrics) -> tuple[Fact, ...]:
     return (
         Fact("Training split", _describe_split(context.train)),
         Fact("Validation split", "none" if context.val is None else _describe_split(context.val)),
-        Fact(
-            "Classifier", _describe_training(config.classifier, config.classifier.name, metrics.classifier.weights_from)
-        ),
+        Fact("Classifier", _describe_classifier(config.classifier, metrics.classifier)),
         Fact("Seeds", f"{config.localize.method.upper()} at scales {scales}, on {seeded}"),
         Fact(
             "Masks",
             f"refinement {config.refine.method}, "
-            + ("no background threshold" if threshold is None else f"background threshold {threshold}"),
+            + ("no background threshold" if threshold is None else f"background threshold {threshold}")
+            + _describe_released_refiner(context),
         ),
         *([_instance_fact(config)] if makes_instances(config) else []),
         Fact(
@@ -194,6 +188,18 @@ def _describe_training(config: ClassifierConfig | SegmenterConfig, network: str,
         "classifier": "the weights of this run's classifier",
     }.get(weights_from, weights_from)
     return f"{network}, started from {start}, {_count(config.epochs, 'epoch')}, batches of {config.batch_size}"
+
+
+def _describe_classifier(config: ClassifierConfig, score: ClassifierScore) -> str:
+    if score.released_sha256 is not None:
+        return f"{config.name}, {score.describe_origin()}"
+    return _describe_training(config, config.name, score.weights_from)
+
+
+def _describe_released_refiner(context: Context) -> str:
+    if released_refiner(context.config.refine) is None:
+        return ""
+    return f", network: {read_origin(context.folder.network(REFINER))}"
 
 
 def _name_network(config: SegmenterConfig) -> str:

@@ -56,7 +56,7 @@ class Line:
 
 
 def draw_thresholds(
-    thresholds: Sequence[float], lines: Sequence[Line], *, best: int | None, fixed: float | None, key: str, label: str
+    thresholds: Sequence[float], lines: Sequence[Line], *, best: int | None, chosen: float | None, key: str, label: str
 ) -> str:
     """Draw percentages over the background threshold.
 
@@ -64,7 +64,7 @@ def draw_thresholds(
         thresholds: Positions 0..1 of the values.
         lines: Curves of fractions 0..1; the first is the one `best` lies on.
         best: Index of the threshold to mark with a dot, or None.
-        fixed: Threshold to mark with a vertical line, or None.
+        chosen: Threshold to mark with a vertical line, or None.
         key: Letters, digits and `-`; differs between the charts of a page.
         label: What the chart shows, for readers who do not see it.
 
@@ -75,8 +75,8 @@ def draw_thresholds(
     def fill(axes: Axes) -> None:
         for line in lines:
             _plot(axes, thresholds, line, percent=True)
-        if fixed is not None:
-            axes.axvline(fixed, color=_INK, linewidth=1.2, linestyle=(0, (2, 2)))
+        if chosen is not None:
+            axes.axvline(chosen, color=_INK, linewidth=1.2, linestyle=(0, (2, 2)))
         if best is not None:
             top = lines[0].values[best]
             if top is not None:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from weakseg.errors import ArtifactError
 from weakseg.files import JsonValue, write_json
+from weakseg.pipeline.released import describe_released
 
 ThresholdChoice = Literal["fixed", "oracle", "label-free", "none"]
 """`oracle`: swept against the truth of that very split. `none`: there is no threshold, as for a segmenter's argmax."""
@@ -193,13 +194,21 @@ class ClassifierScore:
         split: Name of the split.
         images: Number of images.
         mean_average_precision: 0..1, or None without any positive.
-        weights_from: Where its initial weights came from.
+        weights_from: Where its initial weights came from; the file of one that was released.
+        released_sha256: Digest of the released checkpoint it was made of; None if this run has trained it.
     """
 
     split: str | None
     images: int
     mean_average_precision: float | None
     weights_from: str
+    released_sha256: str | None = None
+
+    def describe_origin(self) -> str:
+        """Say where the classifier comes from."""
+        if self.released_sha256 is not None:
+            return describe_released(self.weights_from, self.released_sha256)
+        return f"started from {self.weights_from} weights"
 
 
 @dataclass(frozen=True)

@@ -45,7 +45,7 @@ def print_summary(folder: RunFolder) -> None:
     if classifier.mean_average_precision is not None:
         console.print(
             f"classifier: mAP {percent(classifier.mean_average_precision)} on {classifier.split}, "
-            f"{classifier.images} images, started from {classifier.weights_from} weights"
+            f"{classifier.images} images, {classifier.describe_origin()}"
         )
     for note in metrics.notes:
         console.print(f"note: {note}")

@@ -1,4 +1,5 @@
 import json
+import os
 from pathlib import Path
 from shutil import copy
 
@@ -17,12 +18,13 @@ from weakseg.data.masks import read_mask
 from weakseg.errors import ArtifactError, ConfigError, DataError, UsageError
 from weakseg.files import write_text
 from weakseg.models.inference import predict_labels, predict_probabilities
+from weakseg.models.predictor import Views
 from weakseg.models.tiling import Tiling
 from weakseg.ops.color import overlay
 from weakseg.pipeline.artifacts import RunFolder
 from weakseg.pipeline.networks import describe_network, save_network
 from weakseg.tasks.predict import predict as predicting
-from weakseg.tasks.predict.opened import find_segmenter, find_settings, open_model
+from weakseg.tasks.predict.opened import find_segmenter, find_settings, open_model, views_of
 from weakseg.tasks.predict.predict import Predicted, PredictOptions, predict_files
 from weakseg.tasks.predict.summary import read_summary
 
@@ -371,6 +373,19 @@ def test_a_run_that_is_not_finished_says_how_to_finish_it(tmp_path: Path) -> Non
     (tmp_path / "recipe.yaml").touch()
     with pytest.raises(ArtifactError, match=f"{tmp_path} has no trained segmenter; finish the run with 'weakseg run"):
         predict(tmp_path, [photo], tmp_path / "out")
+
+
+@pytest.mark.parametrize("place", [".", "segmenter"])
+def test_weights_are_used_as_their_run_uses_them_from_any_working_folder(
+    place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = make_model(tmp_path / "run")
+    monkeypatch.chdir(folder.root / place)
+    weights = Path(os.path.relpath(folder.network("segmenter").model))
+    assert views_of(find_settings(weights)) == views_of(RECIPE)
+    copy(weights, folder.root / "copy.safetensors")
+    monkeypatch.chdir(folder.root)
+    assert views_of(find_settings(Path("copy.safetensors"))) == Views(), "elsewhere than in its run"
 
 
 def test_a_folder_that_is_no_model_is_named_with_the_bundle_in_it(tmp_path: Path) -> None:

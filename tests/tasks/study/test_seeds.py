@@ -290,6 +290,12 @@ def test_critters_opened_as_voc_keep_their_parts(tmp_path: Path, data: Path) -> 
     assert table.column("recall_head") == (1.0,)
 
 
+def test_adaptations_of_a_run_without_validation_split_are_those_of_train(tmp_path: Path, data: Path) -> None:
+    config = with_settings(make_config(data), ("data.val", None), ("localize.compared_images", 2))
+    with pytest.raises(UsageError, match="--split val: the adaptations are of 'train', the last split"):
+        make_study([make_run(tmp_path / "run", data, paint_truth, config=config)], subject="adaptations", split="val")
+
+
 def test_adaptations_are_compared_within_one_run(tmp_path: Path, data: Path) -> None:
     config = with_settings(make_config(data), ("localize.compared_images", 3), ("localize.rib.iterations", 3))
     run = make_run(tmp_path / "run", data, paint_truth, config=config)

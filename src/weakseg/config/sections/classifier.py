@@ -61,6 +61,9 @@ class ClassifierConfig:
         name: Backbone. `resnet38` is that of AffinityNet and SEAM.
         weights: `imagenet`, `none`, a path to a checkpoint (torchvision's layout, or weakseg's safetensors), or
             `auto`: `imagenet` where they can be had, else `none` with a warning.
+        released: A released checkpoint, already trained, that takes the place of the training: IRN's or RIB's
+            (`resnet50`), PSA's (`resnet38`) or SEAM's (`resnet38` with `seam`). `weights` and all settings of the
+            training are then without effect. Null trains a classifier.
         freeze_trunk: Train only the layers above the trunk, with the trunk's output detached, as IRN does.
         fixed_norm: Keep batch norm on its running statistics while training, as IRN does.
         epochs: Passes over the training split.
@@ -74,6 +77,7 @@ class ClassifierConfig:
     method: Literal["plain", "seam"] = "plain"
     name: ClassifierName = "resnet50"
     weights: str = "imagenet"
+    released: str | None = None
     freeze_trunk: bool = True
     fixed_norm: bool = True
     epochs: int = 5

@@ -34,6 +34,8 @@ class IRNConfig:
         background: Seeds below this, after the CRF, are confident background (RIB 0.17).
         name: Backbone.
         weights: As for the classifier; or `classifier`: the backbone of the run's own classifier. It stays fixed.
+        released: A released checkpoint of IRN's or RIB's IRNet that takes the place of the training: no confident
+            labels are made, and the settings of the training are without effect. Null trains an IRNet.
         epochs: Passes over the training split.
         batch_size: Images per step over all processes together.
         augment: Random changes of the training images; confident labels follow.
@@ -53,6 +55,7 @@ class IRNConfig:
     background: float = 0.05
     name: BackboneName = "resnet50"
     weights: str = "imagenet"
+    released: str | None = None
     epochs: int = 3
     batch_size: int = 32
     augment: AugmentConfig = field(default_factory=AugmentConfig)
@@ -78,6 +81,8 @@ class PSAConfig:
         walk_alpha: The power in the walk.
         name: Backbone.
         weights: As for the classifier; or `classifier`: the backbone of the run's own classifier. It learns, too.
+        released: A released checkpoint of PSA's or SEAM's AffinityNet that takes the place of the training: no sure
+            labels are made, and the settings of the training are without effect. Null trains an AffinityNet.
         freeze_trunk: Train only the layers above the backbone's trunk.
         fixed_norm: Keep batch norm on its running statistics while training.
         epochs: Passes over the training split.
@@ -98,6 +103,7 @@ class PSAConfig:
     walk_alpha: float = 16.0
     name: Literal["critter38", "resnet38"] = "resnet38"
     weights: str = "classifier"
+    released: str | None = None
     freeze_trunk: bool = True
     fixed_norm: bool = True
     epochs: int = 8

@@ -116,7 +116,7 @@ def find_segmenter(model: Path) -> Path:
 
 def find_settings(model: Path) -> RunConfig:
     """Return the recipe of a run folder or bundle, or of the one a weights file lies in; the defaults without any."""
-    for folder in (model, model.parent.parent):
+    for folder in (model, model.absolute().parent.parent):
         recipe = RunFolder(folder).recipe
         if recipe.is_file():
             return build_config(read_recipe(str(recipe)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
@@ -39,7 +40,7 @@ def unzipped_bundle(path: Path) -> Iterator[Path]:
                         target.parent.mkdir(parents=True, exist_ok=True)
                         target.write_bytes(archive.read(name))
                         wanted.discard(place)
-        except (zipfile.BadZipFile, OSError) as error:
+        except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, OSError) as error:  # RuntimeError: encrypted
             raise ArtifactError(f"{path}: not a readable zip file ({error}); copy it again") from None
         if wanted:
             raise ArtifactError(f"{path}: expected a bundle that 'weakseg export' wrote, but it lacks {min(wanted)}")

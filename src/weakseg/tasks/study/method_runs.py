@@ -142,8 +142,19 @@ def restrict_config(config: RunConfig, *, split: str) -> RunConfig:
         split: The split to score; seeds of `train` are needed in any case.
 
     Raises:
-        ConfigError: If the recipe gives a place for generated data, of which a study needs several.
+        ConfigError: If the recipe gives a place for generated data, of which a study needs several, or released
+            networks, which know nothing of a study's methods, seeds and budgets.
     """
+    for setting, file in (
+        ("classifier", config.classifier.released),
+        ("refine.irn", config.refine.irn.released),
+        ("refine.psa", config.refine.psa.released),
+    ):
+        if file is not None:
+            raise ConfigError(
+                f"{setting}.released: a study of methods trains its networks, all with the same budget; leave it out, "
+                f"got {file}"
+            )
     if config.data.name == "critters" and config.data.root is not None:
         raise ConfigError(
             f"data.root: a study draws critters for every seed in its own folder; leave it out, got {config.data.root}"

@@ -177,9 +177,9 @@ def _choose_adapted(context: Context, role: str | None) -> tuple[Dataset, str]:
         raise ArtifactError(
             f"{context.folder.root} has kept no adaptations; set localize.compared_images and run 'weakseg localize'"
         )
-    own = context.config.localize.splits[-1]
+    own = "train" if compared.split == context.train.split else "val"
     if role not in (None, own):
-        raise UsageError(f"--split {role}: the adaptations are of '{own}', the last of localize.splits")
+        raise UsageError(f"--split {role}: the adaptations are of '{own}', the last split of localize.splits there is")
     return compared, own
 
 

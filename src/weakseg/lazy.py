@@ -1,0 +1,30 @@
+"""Modules of a package as its attributes, imported when they are first looked at.
+
+`import weakseg` thus costs nothing, and `weakseg.ops.pooling.gndrp` works after it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+from importlib.util import find_spec
+from types import ModuleType
+
+
+def open_modules(package: str) -> Callable[[str], ModuleType]:
+    """Make a package's `__getattr__` (PEP 562): the module of that name below it.
+
+    Args:
+        package: The package's `__name__`.
+
+    Returns:
+        A function that imports and returns a module of the package, and raises `AttributeError` if there is none.
+    """
+
+    def find(name: str) -> ModuleType:
+        full = f"{package}.{name}"
+        if name.startswith("_") or find_spec(full) is None:
+            raise AttributeError(f"module '{package}' has no attribute '{name}'")
+        return import_module(full)
+
+    return find

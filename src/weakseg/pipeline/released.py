@@ -1,0 +1,275 @@
+"""Released checkpoints in the place of trainings: found, checked, and written as the networks of a run.
+
+What comes after a network finds the files that it finds after a training; `history.json` is an empty list. The weights
+file says which checkpoint it was made of.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import math
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from weakseg.config.released import KINDS, ReleasedNetwork, released_classifier, released_refiner
+from weakseg.config.schema import ClassifierConfig, IRNConfig, PSAConfig
+from weakseg.data.base import Dataset
+from weakseg.data.voc import VOC_CLASSES
+from weakseg.errors import ArtifactError
+from weakseg.files import JsonValue
+from weakseg.models.affinitynet import AffinityNet
+from weakseg.models.checkpoints import read_checkpoint
+from weakseg.models.classifier import Classifier
+from weakseg.models.irnet import IRNet
+from weakseg.models.official_names import recognise_kind
+from weakseg.models.weights import load_official
+from weakseg.pipeline.artifacts import NetworkFolder, load_info
+from weakseg.pipeline.networks import RELEASED, describe_network, load_history, save_network
+from weakseg.pipeline.records import CONTENTS, read_records
+from weakseg.pipeline.runner import Context
+from weakseg.pipeline.seeds import REFINER
+from weakseg.train.classify import measure_map
+from weakseg.train.distributed import rank
+
+logger = logging.getLogger("weakseg")
+
+DIGITS = 12
+"""How many digits of a SHA-256 tell files apart in a sentence."""
+
+_TAKEN_BY = {
+    kind: f"classifier.released with classifier.method '{method}' on {name}"
+    if section == "classifier"
+    else f"{section}.{method}.released"
+    for (section, method, name), kind in KINDS.items()
+}
+_MXNET_SUFFIX = ".params"
+
+
+@dataclass(frozen=True)
+class Origin:
+    """The released checkpoint that a network of a run was made of.
+
+    Args:
+        file: Its path then.
+        sha256: SHA-256 of its bytes, hexadecimal.
+        kind: What it is, see `weakseg.models.weights.load_official`.
+        mean_average_precision: That of a classifier on the validation split, 0..1; None if undefined, or for others.
+    """
+
+    file: str
+    sha256: str
+    kind: str
+    mean_average_precision: float | None = None
+
+    def __str__(self) -> str:
+        return describe_released(self.file, self.sha256)
+
+
+def describe_released(file: str, sha256: str) -> str:
+    """Say of a network which released checkpoint it is."""
+    return f"released checkpoint {Path(file).name} (SHA-256 {sha256[:DIGITS]}...), not trained here"
+
+
+def read_origin(folder: NetworkFolder) -> Origin | None:
+    """Return the released checkpoint that a network was made of, or None for one that was trained.
+
+    Raises:
+        ArtifactError: If the weights file is missing or damaged.
+    """
+    entry = load_info(folder.model).get(RELEASED)
+    if entry is None:
+        return None
+    try:
+        assert isinstance(entry, dict)
+        return Origin(**entry)
+    except (AssertionError, TypeError) as error:
+        raise ArtifactError(f"{folder.model}: damaged, it says of its origin {entry!r}; make it again") from error
+
+
+def read_map(folder: NetworkFolder) -> float | None:
+    """Return the mean average precision of a run's classifier on the validation split, 0..1, as it is used.
+
+    Returns:
+        That after the last epoch, or of the released checkpoint; None without a validation split, None or NaN if no
+        image of it shows a class.
+
+    Raises:
+        ArtifactError: If a file of the classifier is missing or damaged.
+    """
+    origin = read_origin(folder)
+    return load_history(folder)[-1].metrics.get("map") if origin is None else origin.mean_average_precision
+
+
+def name_released_classifier(context: Context) -> dict[str, JsonValue]:
+    """Digest the released classifier for the fingerprint; see `name_released_refiner`."""
+    return _name_contents(context, released_classifier(context.config.classifier), stage="classify")
+
+
+def name_released_refiner(context: Context) -> dict[str, JsonValue]:
+    """Digest the released IRNet or AffinityNet for the fingerprint, since another file gives other masks.
+
+    A file that is gone by now counts as the one that was used; `require_released` stops those who would read it again.
+
+    Raises:
+        ArtifactError: If the file is there but cannot be read.
+    """
+    return _name_contents(context, released_refiner(context.config.refine), stage="refine")
+
+
+def require_released(released: ReleasedNetwork, train: Dataset) -> None:
+    """Look for a released checkpoint, and into it.
+
+    Raises:
+        ArtifactError: See `load_released`.
+    """
+    load_released(released, train)
+
+
+def load_released(released: ReleasedNetwork, train: Dataset) -> AffinityNet | Classifier | IRNet:
+    """Rebuild the network of a released checkpoint.
+
+    Args:
+        released: What the recipe names.
+        train: The training split, whose classes a classifier must score.
+
+    Returns:
+        The network on the CPU, see `load_official`.
+
+    Raises:
+        ArtifactError: If the file is missing, cannot be read, is of another kind or knows another number of classes.
+    """
+    path = Path(released.file)
+    if not path.is_file():
+        raise ArtifactError(
+            f"{released.setting}: there is no file {path}; name a released checkpoint of kind {released.kind}, or set "
+            "it to null to train a network"
+        )
+    try:
+        network = load_official(path, released.kind)
+    except ArtifactError as error:
+        raise ArtifactError(f"{released.setting}: {_explain(released, str(error))}") from error
+    assert isinstance(network, AffinityNet | Classifier | IRNet)
+    if isinstance(network, Classifier) and network.num_classes != len(train.classes):
+        raise ArtifactError(
+            f"{released.setting}: {path} tells {network.num_classes} classes apart, but the data set {train.name} has "
+            f"{len(train.classes)}; those released for VOC tell 20, those for COCO 80"
+        )
+    return network
+
+
+def adopt_classifier(context: Context, released: ReleasedNetwork) -> str:
+    """Take a released classifier for the run's and measure its mean average precision: checkpoint -> `classifier/`.
+
+    Returns:
+        The stage's summary.
+
+    Raises:
+        ArtifactError: See `load_released`.
+    """
+    classifier = load_released(released, context.train)
+    assert isinstance(classifier, Classifier)
+    _tell_order(released, context.train)
+    classifier.to(context.device)
+    reached = math.nan
+    if context.val is not None:
+        workers, max_side_px = context.config.runtime.workers, context.config.data.max_side_px
+        reached = measure_map(classifier, context.val, workers=workers, max_side_px=max_side_px)
+    origin = _find_origin(released, None if math.isnan(reached) else reached)
+    _save(context, "classifier", context.config.classifier, classifier, origin)
+    if context.val is None or math.isnan(reached):
+        return str(origin)
+    return f"{origin}, mAP {100 * reached:.1f} on {context.val.split}, {len(context.val)} images"
+
+
+def adopt_refiner(context: Context, released: ReleasedNetwork) -> None:
+    """Take a released IRNet or AffinityNet for the run's -> `refiner/`; one that is there is left as it is.
+
+    Raises:
+        ArtifactError: See `load_released`.
+    """
+    if context.folder.network(REFINER).model.is_file():
+        return
+    network, origin = load_released(released, context.train), _find_origin(released)
+    logger.info("refine: %s", origin)
+    refine = context.config.refine
+    _save(context, REFINER, refine.irn if refine.method == "irn" else refine.psa, network, origin)
+
+
+def _save(
+    context: Context,
+    kind: str,
+    config: ClassifierConfig | IRNConfig | PSAConfig,
+    network: AffinityNet | Classifier | IRNet,
+    origin: Origin,
+) -> None:
+    info = describe_network(config, context.train.classes, kind=kind, weights_from=origin.file)
+    save_network(context.folder.network(kind), network, {**info, RELEASED: asdict(origin)}, ())
+
+
+def _tell_order(released: ReleasedNetwork, train: Dataset) -> None:
+    """Say which class is which output, since the checkpoint does not know; warn where that is unlikely."""
+    if rank() != 0:
+        return
+    names = tuple(train.classes)
+    logger.info(
+        "classify: the %d outputs of %s are taken for the classes in this order: %s",
+        len(names),
+        released.file,
+        ", ".join(names),
+    )
+    if len(names) == len(VOC_CLASSES) and names != VOC_CLASSES:
+        logger.warning(
+            "%s: checkpoints of 20 classes are mostly of VOC, whose outputs are %s to %s in alphabetical order; the "
+            "classes of %s are others, so seeds may be of wrong classes (a low mAP tells)",
+            released.setting,
+            VOC_CLASSES[0],
+            VOC_CLASSES[-1],
+            train.name,
+        )
+
+
+def _name_contents(context: Context, released: ReleasedNetwork | None, *, stage: str) -> dict[str, JsonValue]:
+    if released is None:
+        return {}
+    key = f"{CONTENTS}{released.setting}"
+    if Path(released.file).is_file():
+        return {key: _digest(released)}
+    own = read_records(context.folder).get(stage)
+    return {key: None if own is None else own.parts.get(key)}
+
+
+def _find_origin(released: ReleasedNetwork, mean_average_precision: float | None = None) -> Origin:
+    return Origin(released.file, _digest(released), released.kind, mean_average_precision)
+
+
+def _digest(released: ReleasedNetwork) -> str:
+    """Return the SHA-256 of a checkpoint's bytes, hexadecimal."""
+    try:
+        with Path(released.file).open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise ArtifactError(
+            f"{released.setting}: {released.file} cannot be read ({error.strerror or error}); name another file"
+        ) from error
+
+
+def _explain(released: ReleasedNetwork, problem: str) -> str:
+    """Reword why a file is not the checkpoint it should be, where its names tell what it is."""
+    try:
+        names = tuple(read_checkpoint(Path(released.file)))
+    except ArtifactError:
+        names = ()
+    found = recognise_kind(names)
+    if found is not None and found != released.kind:
+        what = f"a checkpoint of kind {found}, which is for {_TAKEN_BY[found]}"
+    elif found is None and (Path(released.file).suffix == _MXNET_SUFFIX or any(map(_is_first_layer, names))):
+        what = "a backbone alone or a network of weakseg, which a training can start from (weights), but none released"
+    else:
+        return problem
+    return f"{released.file}: {what}; expected a checkpoint of kind {released.kind}, as {released.asked_by} asks for"
+
+
+def _is_first_layer(name: str) -> bool:
+    """Say whether a name is that of the first convolution of a backbone in torchvision's, PSA's or our layout."""
+    return name.removeprefix("backbone.") in ("conv1.weight", "conv1a.weight")

@@ -1,0 +1,393 @@
+import hashlib
+import json
+import logging
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from tests.data.layouts import write_mask, write_voc
+from tests.golden_weights import fill_state_dict, load_layout
+from tests.photos import TINY, TINY_IRN, TINY_PSA, TINY_RIB
+from tests.pipeline.test_refiners import write_seeds
+from tests.pipeline.test_stages import contents, make_context
+from tests.tiny import make_dataset
+from weakseg.cli import main
+from weakseg.data.base import Dataset
+from weakseg.data.images import read_image
+from weakseg.data.voc import VOC_CLASSES
+from weakseg.errors import ArtifactError, ConfigError
+from weakseg.localize.cam import score_maps
+from weakseg.models.irnet import IRNet
+from weakseg.models.weights import load_official
+from weakseg.pipeline.artifacts import load_info, load_seed
+from weakseg.pipeline.networks import load_classifier, load_history, load_irnet
+from weakseg.pipeline.refiners import refined_files
+from weakseg.pipeline.released import Origin, read_map, read_origin
+from weakseg.pipeline.runner import Context, plan_records, run_stages
+from weakseg.pipeline.stages import STAGES, classify
+from weakseg.tasks.scores import load_metrics
+
+CPU = torch.device("cpu")
+RESNET = ("classifier.name", "resnet50")
+
+
+def write_checkpoint(path: Path, kind: str, **changes: Tensor) -> Path:
+    """Write an official checkpoint of zeros, which take no room, under all its names."""
+    layout = load_layout(kind)
+    tensors = {name: torch.zeros(()).expand(tuple(shape)) for name, shape in layout.shapes.items()}
+    tensors |= {name.replace("__", "."): value for name, value in changes.items()}
+    torch.save(tensors | {alias: tensors[name] for alias, name in layout.aliases.items()}, path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def splits(tmp_path_factory: pytest.TempPathFactory) -> tuple[Dataset, Dataset]:
+    root = tmp_path_factory.mktemp("images")
+    train = make_dataset(root, ((0,), (7,), (7, 11), ()), names=VOC_CLASSES)
+    return train, make_dataset(root, ((0,), (19, 7)), split="val", names=VOC_CLASSES)
+
+
+@pytest.fixture(scope="module")
+def released(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A whole classifier of IRN and RIB, with weights that see something."""
+    path = tmp_path_factory.mktemp("released") / "res50_cam.pth"
+    weights = fill_state_dict(load_layout("resnet50_cam").shapes)
+    torch.save({name: torch.from_numpy(np.asarray(value)) for name, value in weights.items()}, path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def adopted(
+    tmp_path_factory: pytest.TempPathFactory, splits: tuple[Dataset, Dataset], released: Path
+) -> tuple[Context, str]:
+    """A run with the released classifier, and the summary of its stage; not to be changed."""
+    root = tmp_path_factory.mktemp("runs") / "adopted"
+    context = make_context(root, splits, RESNET, ("classifier.released", str(released)))
+    return context, classify(context)
+
+
+def test_the_classifier_is_the_released_one_and_says_so(adopted: tuple[Context, str], released: Path) -> None:
+    context, summary = adopted
+    folder = context.folder.network("classifier")
+    own, classes = load_classifier(folder.model, CPU)
+    theirs = load_official(released, "resnet50_cam").state_dict()
+    assert classes.names == VOC_CLASSES
+    assert all(torch.equal(value, theirs[name]) for name, value in own.state_dict().items())
+    sha256 = hashlib.sha256(released.read_bytes()).hexdigest()
+    info = load_info(folder.model)
+    assert (info["name"], info["method"], info["weights_from"]) == ("resnet50", "plain", str(released))
+    reached = read_map(folder)
+    assert read_origin(folder) == Origin(str(released), sha256, "resnet50_cam", reached)
+    assert reached is not None
+    assert summary == (
+        f"released checkpoint res50_cam.pth (SHA-256 {sha256[:12]}...), not trained here, mAP {100 * reached:.1f} on "
+        "val, 2 images"
+    )
+
+
+def test_its_history_has_no_epochs(adopted: tuple[Context, str]) -> None:
+    folder = adopted[0].folder.network("classifier")
+    assert json.loads(folder.history.read_text()) == []
+    assert load_history(folder) == ()
+    assert not folder.checkpoint.exists()
+
+
+def test_a_network_that_was_trained_has_no_released_origin(tmp_path: Path, splits: tuple[Dataset, Dataset]) -> None:
+    context = make_context(tmp_path, splits, ("classifier.epochs", 1))
+    classify(context)
+    folder = context.folder.network("classifier")
+    assert read_origin(folder) is None
+    assert read_map(folder) == pytest.approx(load_history(folder)[-1].metrics["map"])
+
+
+def test_without_a_validation_split_nothing_is_measured(tmp_path: Path, splits: tuple[Dataset, Dataset]) -> None:
+    path = write_checkpoint(tmp_path / "cam.pth", "resnet50_cam")
+    context = make_context(tmp_path / "run", (splits[0], None), RESNET, ("classifier.released", str(path)))
+    assert re.fullmatch(
+        r"released checkpoint cam\.pth \(SHA-256 [0-9a-f]{12}\.\.\.\), not trained here", classify(context)
+    )
+    assert read_map(context.folder.network("classifier")) is None
+
+
+def test_the_order_of_the_classes_is_told_and_doubted_where_it_is_not_that_of_voc(
+    tmp_path: Path, splits: tuple[Dataset, Dataset], caplog: pytest.LogCaptureFixture
+) -> None:
+    path = write_checkpoint(tmp_path / "cam.pth", "resnet50_cam")
+    setting = ("classifier.released", str(path))
+    with caplog.at_level(logging.INFO, logger="weakseg"):
+        classify(make_context(tmp_path / "voc", (splits[0], None), RESNET, setting))
+    assert f"the 20 outputs of {path} are taken for the classes in this order: aeroplane, bicycle, " in caplog.text
+    assert "WARNING" not in caplog.text
+    names = tuple(reversed(VOC_CLASSES))
+    other = make_dataset(tmp_path / "images", ((0,), (1,)), names=names)
+    with caplog.at_level(logging.INFO, logger="weakseg"):
+        classify(make_context(tmp_path / "other", (other, None), RESNET, setting))
+    assert "classifier.released: checkpoints of 20 classes are mostly of VOC" in caplog.text
+
+
+def test_a_damaged_origin_is_named(tmp_path: Path, adopted: tuple[Context, str]) -> None:
+    folder = adopted[0].folder.network("classifier")
+    copy = type(folder)(tmp_path)
+    for origin in ("yes", {"file": "a"}):
+        metadata = {"weakseg": json.dumps({"released": origin})}
+        safetensors.torch.save_file({"a": torch.zeros(1)}, copy.model, metadata=metadata)
+        with pytest.raises(ArtifactError, match=rf"{copy.model}: damaged, it says of its origin"):
+            read_origin(copy)
+
+
+WRONG = (
+    ("resnet50_irn", r"a checkpoint of kind resnet50_irn, which is for refine\.irn\.released; expected"),
+    (
+        "resnet38_cls",
+        r"a checkpoint of kind resnet38_cls, which is for classifier\.released with .* on resnet38; expected",
+    ),
+    ("resnet38_aff", r"a checkpoint of kind resnet38_aff, which is for refine\.psa\.released; expected"),
+)
+
+
+@pytest.mark.parametrize(("kind", "message"), WRONG)
+def test_a_checkpoint_of_another_kind_is_named_with_the_setting_that_takes_it(
+    kind: str, message: str, tmp_path: Path, splits: tuple[Dataset, Dataset]
+) -> None:
+    path = write_checkpoint(tmp_path / "a.pth", kind)
+    context = make_context(tmp_path / "run", splits, RESNET, ("classifier.released", str(path)))
+    with pytest.raises(ArtifactError, match=rf"^classifier\.released: {path}: {message}") as error:
+        run_stages(context, STAGES)
+    assert str(error.value).endswith("kind resnet50_cam, as classifier.method 'plain' on resnet50 asks for")
+    assert not context.folder.root.exists()
+
+
+@pytest.mark.parametrize("first", ["conv1.weight", "conv1a.weight", "backbone.conv1.weight"])
+def test_a_backbone_alone_is_told_from_a_trained_network(
+    first: str, tmp_path: Path, splits: tuple[Dataset, Dataset]
+) -> None:
+    torch.save({first: torch.zeros(64, 3, 7, 7), "fc.weight": torch.zeros(10, 64)}, tmp_path / "resnet50.pth")
+    context = make_context(tmp_path / "run", splits, RESNET, ("classifier.released", str(tmp_path / "resnet50.pth")))
+    with pytest.raises(
+        ArtifactError, match=r"a backbone alone or a network of weakseg, which a training can start from"
+    ):
+        run_stages(context, STAGES)
+
+
+def test_a_damaged_checkpoint_says_what_is_wrong(tmp_path: Path, splits: tuple[Dataset, Dataset]) -> None:
+    path = write_checkpoint(tmp_path / "a.pth", "resnet50_cam", resnet50__conv1__weight=torch.zeros(64, 3, 3, 3))
+    context = make_context(tmp_path / "run", splits, RESNET, ("classifier.released", str(path)))
+    with pytest.raises(ArtifactError, match=rf"^classifier\.released: {path}: 'backbone\.conv1\.weight' should have"):
+        run_stages(context, STAGES)
+    path.write_bytes(b"no checkpoint")
+    with pytest.raises(ArtifactError, match=rf"^classifier\.released: {path}: "):
+        run_stages(context, STAGES)
+
+
+@pytest.mark.parametrize("num_classes", [1, 3, 80])
+def test_another_number_of_classes_is_refused(
+    num_classes: int, tmp_path: Path, splits: tuple[Dataset, Dataset]
+) -> None:
+    weight = torch.zeros(1).expand(num_classes, 2048, 1, 1)
+    path = write_checkpoint(tmp_path / "a.pth", "resnet50_cam", classifier__weight=weight)
+    context = make_context(tmp_path / "run", splits, RESNET, ("classifier.released", str(path)))
+    message = rf"^classifier\.released: {path} tells {num_classes} classes apart, but the data set folder has 20; those"
+    with pytest.raises(ArtifactError, match=message):
+        run_stages(context, STAGES)
+    assert not context.folder.root.exists()
+
+
+def test_a_missing_file_is_named_before_anything_is_written(tmp_path: Path, splits: tuple[Dataset, Dataset]) -> None:
+    context = make_context(tmp_path / "run", splits, RESNET, ("classifier.released", str(tmp_path / "a.pth")))
+    with pytest.raises(ArtifactError, match=rf"^classifier\.released: there is no file {tmp_path}/a\.pth; name a"):
+        run_stages(context, STAGES)
+    assert not context.folder.root.exists()
+
+
+def test_a_refiner_of_the_wrong_kind_is_refused_before_the_first_stage(
+    tmp_path: Path, splits: tuple[Dataset, Dataset]
+) -> None:
+    path = write_checkpoint(tmp_path / "a.pth", "resnet50_cam")
+    context = make_context(tmp_path / "run", splits, ("refine.method", "irn"), ("refine.irn.released", str(path)))
+    message = rf"^refine\.irn\.released: {path}: a checkpoint of kind resnet50_cam, which is for classifier\.released"
+    with pytest.raises(ArtifactError, match=message):
+        run_stages(context, STAGES)
+    assert not context.folder.root.exists()
+
+
+def parts_of(context: Context, stage: str) -> dict[str, object]:
+    return dict(plan_records(context, STAGES)[stage].parts)
+
+
+def test_a_recipe_without_released_networks_has_the_fingerprint_it_always_had(
+    tmp_path: Path, splits: tuple[Dataset, Dataset]
+) -> None:
+    context = make_context(tmp_path, splits)
+    assert not [key for stage in ("classify", "refine") for key in parts_of(context, stage) if "released" in key]
+
+
+def test_path_and_contents_of_a_released_network_join_the_fingerprint(
+    tmp_path: Path, splits: tuple[Dataset, Dataset]
+) -> None:
+    (tmp_path / "a.pth").write_bytes(b"first")
+    settings = (RESNET, ("classifier.released", str(tmp_path / "a.pth")))
+    irn = (("refine.method", "irn"), ("refine.irn.released", str(tmp_path / "a.pth")))
+    context = make_context(tmp_path / "run", splits, *settings, *irn)
+    digest = hashlib.sha256(b"first").hexdigest()
+    for stage, setting in (("classify", "classifier.released"), ("refine", "refine.irn.released")):
+        parts = parts_of(context, stage)
+        assert (parts[setting], parts[f"contents of {setting}"]) == (str(tmp_path / "a.pth"), digest)
+    unused = make_context(tmp_path / "run", splits, *settings, irn[1], ("refine.method", "crf"))
+    assert "contents of refine.irn.released" not in parts_of(unused, "refine")
+
+
+@pytest.mark.parametrize("method", ["irn", "psa"])
+def test_with_a_released_refiner_no_labels_are_promised(
+    method: str, tmp_path: Path, splits: tuple[Dataset, Dataset]
+) -> None:
+    trained = make_context(tmp_path, splits, ("refine.method", method))
+    adopted = make_context(tmp_path, splits, ("refine.method", method), (f"refine.{method}.released", "a.pth"))
+    labels = {trained.folder.label(sample.id) for sample in splits[0]}
+    assert set(refined_files(trained, splits)) - set(refined_files(adopted, splits)) == labels
+
+
+def test_a_released_irnet_takes_the_place_of_labels_and_training(
+    tmp_path: Path, splits: tuple[Dataset, Dataset]
+) -> None:
+    path = write_checkpoint(tmp_path / "irn.pth", "resnet50_irn")
+    irn = (
+        ("refine.method", "irn"),
+        ("refine.irn.released", str(path)),
+        ("refine.irn.weights", "classifier"),
+        ("refine.irn.pad_px", 48),
+        ("refine.irn.walk_doublings", 2),
+    )
+    only_val = (*irn, ("localize.splits", ("val",)))  # nothing is learnt from seeds of train
+    context = make_context(tmp_path / "run", splits, *only_val)
+    write_seeds(context)
+    refine = next(stage for stage in STAGES if stage.name == "refine")
+    assert refine.require is not None
+    assert refine.files is not None
+    refine.require(context, afresh=True)
+    assert refine.run(context) == "masks of 2 images by IRN with a released network, background threshold 0.15 (fixed)"
+    assert all(file.is_file() for file in refine.files(context))
+    assert not context.folder.labels.exists()
+    folder = context.folder.network("refiner")
+    assert load_history(folder) == ()
+    assert load_info(folder.model)["kind"] == "refiner"
+    own, theirs = load_irnet(folder.model, CPU)[0], load_official(path, "resnet50_irn")
+    assert isinstance(theirs, IRNet)
+    assert all(torch.equal(value, theirs.state_dict()[name]) for name, value in own.state_dict().items())
+    path.unlink()
+    refine.require(context, afresh=False)  # it is in the run by now
+    with pytest.raises(ArtifactError, match=r"^refine\.irn\.released: there is no file"):
+        refine.require(context, afresh=True)
+
+
+SMALL = ("--segmenter.weights=none", "--classifier.name=resnet50")
+"""To follow `TINY`: the classifier keeps its backbone, and the segmenter starts without it."""
+
+
+def write_small_voc(root: Path) -> Path:
+    names = {f"2007_{n:06d}": (("cat",), ("dog",), ("cat", "dog"), ("person",))[n % 4] for n in range(6)}
+    voc = write_voc(root, names, train=list(names)[:4], val=list(names)[4:])
+    for n, name in enumerate(names):
+        labels = np.zeros((6, 9))
+        labels[2:, n : n + 3] = 8
+        write_mask(voc / "SegmentationClass" / f"{name}.png", labels)
+    return voc
+
+
+@pytest.mark.slow
+def test_the_command_line_gives_the_seeds_that_python_gives_and_needs_the_file_no_more(
+    tmp_path: Path, released: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    voc = write_small_voc(tmp_path / "VOC2012")
+    shutil.copy(released, "res50_cam.pth")
+    words = ("irn_voc", "--data.root=VOC2012", "--data.train=train", *TINY, *SMALL, "--classifier.epochs=3")
+    words = (*words, "--localize.splits=[train, val]", "--out=run")
+    assert main(["classify", *words, "--classifier.released=res50_cam.pth"]) == 0
+    recipe = (tmp_path / "run" / "recipe.yaml").read_text()
+    assert f"released: {tmp_path}/res50_cam.pth" in recipe
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    (tmp_path / "res50_cam.pth").unlink()
+    assert main(["localize", str(tmp_path / "run")]) == 0
+    classifier = load_official(released, "resnet50_cam")
+    seen = 0
+    for path in sorted((voc / "JPEGImages").iterdir()):
+        seed = load_seed(tmp_path / "run" / "seeds" / f"{path.stem}.npz")
+        tags = np.zeros(20, np.uint8)
+        tags[list(seed.keys)] = 1
+        expected = score_maps(classifier, read_image(path), tags, scales=(1.0, 0.5))
+        assert all(torch.equal(ours, theirs) for ours, theirs in zip(seed.scales, expected.scales, strict=True))
+        seen += sum(int((scale > 0).any()) for scale in seed.scales)
+    assert seen, "some map is not zero"
+    before = contents(tmp_path / "run")
+    assert main(["run", str(tmp_path / "run"), "--redo", "classify"]) != 0
+    assert "classifier.released: there is no file" in capsys.readouterr().err
+    write_checkpoint(tmp_path / "res50_cam.pth", "resnet50_cam")
+    assert main(["localize", str(tmp_path / "run")]) != 0
+    told = capsys.readouterr().err
+    assert "'classify' in" in told
+    assert "contents of classifier.released changed; add --redo classify" in told
+    assert contents(tmp_path / "run") == before
+
+
+@pytest.mark.slow
+def test_rib_and_irn_run_on_released_networks_to_the_report(
+    tmp_path: Path, released: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_small_voc(tmp_path / "VOC2012")
+    write_checkpoint(tmp_path / "res50_irn.pth", "resnet50_irn")
+    irn = (*TINY_IRN, "--refine.irn.name=resnet50", "--refine.irn.released=res50_irn.pth")
+    tiny = (*TINY, *SMALL, *TINY_RIB, *irn, "--segmenter.epochs=1", "--localize.compared_images=1")
+    words = ("rib_voc", "--data.root=VOC2012", "--data.train=train", *tiny, f"--classifier.released={released}")
+    assert main(["run", *words, "--out=run"]) == 0
+    sha256 = hashlib.sha256(released.read_bytes()).hexdigest()
+    said = f"released checkpoint res50_cam.pth (SHA-256 {sha256[:12]}...), not trained here"
+    assert said in " ".join(capsys.readouterr().out.split())
+    metrics = load_metrics(tmp_path / "run" / "metrics.json")
+    assert metrics.classifier.released_sha256 == sha256
+    assert metrics.classifier.mean_average_precision is not None
+    report = (tmp_path / "run" / "report.html").read_text()
+    assert f"resnet50, {said}" in report
+    assert "released checkpoint res50_irn.pth" in report
+    assert "tags as truth, released, not trained here" in report
+    assert "Classifier: loss" not in report
+    assert "Segmenter: loss" in report
+    assert not (tmp_path / "run" / "labels").exists()
+    assert main(["export", "run", "--to", "bundle", "--out", "bundle"]) == 0
+    assert f"it is a {said}" in (tmp_path / "bundle" / "README.md").read_text()
+    assert str(tmp_path) not in (tmp_path / "bundle" / "metrics.json").read_text()
+
+
+@pytest.mark.slow
+def test_seam_and_psa_run_on_released_networks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_small_voc(tmp_path / "VOC2012")
+    write_checkpoint(tmp_path / "resnet38_SEAM.pth", "resnet38_seam")
+    write_checkpoint(tmp_path / "resnet38_aff.pth", "resnet38_aff")
+    tiny = (*TINY, *TINY_PSA, "--refine.psa.name=resnet38", "--classifier.name=resnet38", "--segmenter.weights=none")
+    words = ("seam_voc", "--data.root=VOC2012", "--data.train=train", *tiny)
+    files = ("--classifier.released=resnet38_SEAM.pth", "--refine.psa.released=resnet38_aff.pth")
+    for verb in ("classify", "localize", "refine"):
+        assert main([verb, *words, *files, "--out=run"]) == 0
+    run = tmp_path / "run"
+    info = load_info(run / "classifier" / "model.safetensors")
+    assert (info["method"], info["released"]["kind"]) == ("seam", "resnet38_seam")
+    assert load_info(run / "refiner" / "model.safetensors")["released"]["kind"] == "resnet38_aff"
+    assert len(list((run / "masks").glob("*.png"))) == 4
+    assert not (run / "labels").exists()
+
+
+def test_studies_of_methods_refuse_released_networks() -> None:
+    from weakseg.config.load import build_config
+    from weakseg.tasks.study.method_runs import restrict_config
+
+    config = build_config({}, ("--data.name=folder", "--data.root=a", "--classifier.released=a.pth"))
+    with pytest.raises(ConfigError, match=r"^classifier\.released: a study of methods trains its networks"):
+        restrict_config(config, split="val")
