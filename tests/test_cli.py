@@ -1,3 +1,4 @@
+import shlex
 import subprocess
 import sys
 import time
@@ -61,7 +62,7 @@ def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
         (
             ["run", "demo", "--redo", "sgment"],
             1,
-            "stage: expected one of classify, evaluate, localize, refine, report, segment, got 'sgment'",
+            "--redo: expected one of classify, evaluate, localize, refine, report, segment, got 'sgment'",
         ),
         (["predict", "nowhere", "also-nowhere.jpg"], 1, "there is no file or folder also-nowhere.jpg"),
         (["check", "folder", "--data.root", "nowhere"], 1, "there is no folder"),
@@ -175,8 +176,11 @@ def test_print_config_shows_the_resolved_recipe_and_runs_nothing(
 
 
 def test_synth_writes_a_folder_that_check_accepts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    out = str(tmp_path / "critters")
+    out = str(tmp_path / "my critters")
     assert main(["synth", out, "--images", "12", "--val-images", "4", "--size", "64"]) == 0
-    assert "16 images" in capsys.readouterr().out
-    assert main(["check", "voc", "--data.root", out, "--data.train", "train"]) == 0
+    told = capsys.readouterr().out
+    assert "16 images" in told
+    program, *words = shlex.split(told.splitlines()[-1])
+    assert (program, words[0]) == ("weakseg", "check")
+    assert main(words) == 0, "the command it names"
     assert "avo" in capsys.readouterr().out

@@ -182,7 +182,8 @@ def resolve_recipe(parser: ArgumentParser, words: Sequence[str], *, recipe: str 
     set_recipe(parser, read_recipe(str(Path(name) / RECIPE_FILE) if in_run else name))
     arguments = parse_words(parser, words)
     assert arguments is not None
-    default_out = Path(name) if in_run else RUNS / Path(name).name.removesuffix(RECIPE_SUFFIXES[0])
+    path = Path(name)
+    default_out = path if in_run else RUNS / (path.stem if path.suffix in RECIPE_SUFFIXES else path.name)
     out = default_out if arguments.out is None else Path(arguments.out)
     names_run = in_run and out.resolve() == Path(name).resolve()
     return ResolvedRecipe(arguments, config_from(parser, arguments), out, names_run)

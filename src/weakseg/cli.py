@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 import logging
 import os
+import shlex
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -198,7 +199,7 @@ def _synth(words: Sequence[str]) -> int:
     )
     total = arguments.images + arguments.val_images
     print(f"{total} images in {arguments.out}, {written} of them drawn now; look at them with")
-    print(f"  weakseg check voc --data.root {arguments.out}")
+    print(f"  weakseg check voc --data.root {shlex.quote(arguments.out)} --data.train train")
     return EXIT_DONE
 
 
@@ -229,6 +230,7 @@ VERBS: dict[str, Verb] = {
     "study": Verb("measure what a setting does; a table, a CSV and a figure", _study),
     "predict": Verb("write masks of new images with a trained network", _run_command("predict")),
     "export": Verb("write a run's masks in another tool's format, or its network", _run_command("export")),
+    "convert": Verb("write a checkpoint's tensors as safetensors", _run_command("convert")),
     "check": Verb("look for problems in a data set before training", _check),
     "synth": Verb("write the generated data set as a VOC-layout folder", _synth),
 }

@@ -117,3 +117,27 @@ def test_a_file_that_is_no_recipe_is_named(tmp_path: Path) -> None:
     path.write_text("data: {name: [\n")
     with pytest.raises(ConfigError, match="not valid YAML"):
         read_recipe(str(path))
+
+
+@pytest.mark.parametrize(
+    ("text", "twice"),
+    [
+        ("classifier:\n  epochs: 3\n  epochs: 4\n", "'epochs' is given twice .* line 3, column 3"),
+        ("data:\n  root: a\nrefine: {}\ndata:\n  val: b\n", "'data' is given twice .* line 4, column 1"),
+    ],
+)
+def test_a_recipe_that_says_something_twice_is_refused(text: str, twice: str, tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text(text)
+    with pytest.raises(ConfigError, match=f"mine.yaml: not valid YAML: {twice}"):
+        read_recipe(str(tmp_path / "mine.yaml"))
+
+
+def test_names_may_come_again_in_another_section(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text("classifier:\n  epochs: 3\nsegmenter:\n  epochs: 3\n")
+    assert read_recipe(str(tmp_path / "mine.yaml")) == {"classifier": {"epochs": 3}, "segmenter": {"epochs": 3}}
+
+
+def test_a_recipe_in_another_encoding_is_named(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_bytes("data:\n  root: café\n".encode("latin-1"))
+    with pytest.raises(ConfigError, match=r"^recipe .*mine\.yaml: expected a text in UTF-8, got 'utf-8' codec"):
+        read_recipe(str(tmp_path / "mine.yaml"))

@@ -1,5 +1,7 @@
 """The released settings as DESIGN section 5 lists them, recipe by recipe."""
 
+from pathlib import Path
+
 import pytest
 
 from weakseg.arguments import parse_recipe_words
@@ -109,3 +111,18 @@ def test_the_small_twin_has_every_part() -> None:
     assert (config.segmenter.multi_scale, config.segmenter.accumulate) == ((0.75, 0.5), 2)
     assert config.segmenter.balance == "foreground_background"
     assert (config.evaluate.crf.enabled, config.evaluate.ablate) == (True, True)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "folder"), [("mine.yml", "mine"), ("my.first.yaml", "my.first"), ("demo", "demo"), ("a/b.yml", "b")]
+)
+def test_a_run_is_called_like_its_recipe(
+    recipe: str, folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a").mkdir()
+    if recipe != "demo":
+        (tmp_path / recipe).write_text("data:\n  name: critters\n")
+    request = parse_recipe_words("run", [recipe])
+    assert request is not None
+    assert request.out == Path("runs") / folder

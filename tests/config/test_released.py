@@ -2,8 +2,8 @@ import pytest
 
 from weakseg.config.load import build_config
 from weakseg.config.ranges import check_ranges
-from weakseg.config.released import KINDS, ReleasedNetwork, released_classifier, released_refiner
-from weakseg.config.schema import ClassifierConfig, IRNConfig, PSAConfig, RefineConfig, RunConfig
+from weakseg.config.released import KINDS
+from weakseg.config.schema import RunConfig
 from weakseg.errors import ConfigError
 from weakseg.models.weights import OFFICIAL_KINDS
 
@@ -12,32 +12,6 @@ DATA = ("--data.name=folder", "--data.root=photos")
 
 def test_every_official_kind_has_its_place() -> None:
     assert sorted(KINDS.values()) == sorted(OFFICIAL_KINDS)
-
-
-@pytest.mark.parametrize(
-    ("method", "name", "kind"),
-    [
-        ("plain", "resnet50", "resnet50_cam"),
-        ("plain", "resnet38", "resnet38_cls"),
-        ("seam", "resnet38", "resnet38_seam"),
-    ],
-)
-def test_method_and_backbone_say_which_classifier_is_meant(method: str, name: str, kind: str) -> None:
-    found = released_classifier(ClassifierConfig(method=method, name=name, released="a.pth"))
-    assert found == ReleasedNetwork(
-        setting="classifier.released", file="a.pth", kind=kind, asked_by=f"classifier.method '{method}' on {name}"
-    )
-    assert released_classifier(ClassifierConfig(method=method, name=name)) is None
-
-
-def test_the_method_says_which_refiner_is_meant() -> None:
-    irn, psa = IRNConfig(released="irn.pth"), PSAConfig(released="aff.pth")
-    by_irn = released_refiner(RefineConfig(method="irn", irn=irn, psa=psa))
-    by_psa = released_refiner(RefineConfig(method="psa", irn=irn, psa=psa))
-    assert by_irn == ReleasedNetwork("refine.irn.released", "irn.pth", "resnet50_irn", "refine.irn.name resnet50")
-    assert by_psa == ReleasedNetwork("refine.psa.released", "aff.pth", "resnet38_aff", "refine.psa.name resnet38")
-    assert released_refiner(RefineConfig(method="crf", irn=irn, psa=psa)) is None
-    assert released_refiner(RefineConfig(method="psa", irn=irn)) is None
 
 
 @pytest.mark.parametrize(
@@ -89,5 +63,5 @@ def test_settings_of_a_training_that_is_left_out_are_not_judged() -> None:
 
 def test_nothing_is_released_unless_it_is_named() -> None:
     config = RunConfig()
-    assert released_classifier(config.classifier) is None
+    assert config.classifier.released is None
     assert (config.refine.irn.released, config.refine.psa.released) == (None, None)

@@ -18,17 +18,25 @@ from tests.pipeline.test_refiners import write_seeds
 from tests.pipeline.test_stages import contents, make_context
 from tests.tiny import make_dataset
 from weakseg.cli import main
+from weakseg.config.schema import ClassifierConfig, IRNConfig, PSAConfig, RefineConfig
 from weakseg.data.base import Dataset
 from weakseg.data.images import read_image
 from weakseg.data.voc import VOC_CLASSES
-from weakseg.errors import ArtifactError, ConfigError
+from weakseg.errors import ArtifactError
 from weakseg.localize.cam import score_maps
 from weakseg.models.irnet import IRNet
 from weakseg.models.weights import load_official
 from weakseg.pipeline.artifacts import load_info, load_seed
 from weakseg.pipeline.networks import load_classifier, load_history, load_irnet
 from weakseg.pipeline.refiners import refined_files
-from weakseg.pipeline.released import Origin, read_map, read_origin
+from weakseg.pipeline.released import (
+    Origin,
+    ReleasedNetwork,
+    read_map,
+    read_origin,
+    released_classifier,
+    released_refiner,
+)
 from weakseg.pipeline.runner import Context, plan_records, run_stages
 from weakseg.pipeline.stages import STAGES, classify
 from weakseg.tasks.scores import load_metrics
@@ -44,6 +52,32 @@ def write_checkpoint(path: Path, kind: str, **changes: Tensor) -> Path:
     tensors |= {name.replace("__", "."): value for name, value in changes.items()}
     torch.save(tensors | {alias: tensors[name] for alias, name in layout.aliases.items()}, path)
     return path
+
+
+@pytest.mark.parametrize(
+    ("method", "name", "kind"),
+    [
+        ("plain", "resnet50", "resnet50_cam"),
+        ("plain", "resnet38", "resnet38_cls"),
+        ("seam", "resnet38", "resnet38_seam"),
+    ],
+)
+def test_method_and_backbone_say_which_classifier_is_meant(method: str, name: str, kind: str) -> None:
+    found = released_classifier(ClassifierConfig(method=method, name=name, released="a.pth"))
+    assert found == ReleasedNetwork(
+        setting="classifier.released", file="a.pth", kind=kind, asked_by=f"classifier.method '{method}' on {name}"
+    )
+    assert released_classifier(ClassifierConfig(method=method, name=name)) is None
+
+
+def test_the_method_says_which_refiner_is_meant() -> None:
+    irn, psa = IRNConfig(released="irn.pth"), PSAConfig(released="aff.pth")
+    by_irn = released_refiner(RefineConfig(method="irn", irn=irn, psa=psa))
+    by_psa = released_refiner(RefineConfig(method="psa", irn=irn, psa=psa))
+    assert by_irn == ReleasedNetwork("refine.irn.released", "irn.pth", "resnet50_irn", "refine.irn.name resnet50")
+    assert by_psa == ReleasedNetwork("refine.psa.released", "aff.pth", "resnet38_aff", "refine.psa.name resnet38")
+    assert released_refiner(RefineConfig(method="crf", irn=irn, psa=psa)) is None
+    assert released_refiner(RefineConfig(method="psa", irn=irn)) is None
 
 
 @pytest.fixture(scope="module")
@@ -169,9 +203,12 @@ def test_a_backbone_alone_is_told_from_a_trained_network(
 ) -> None:
     torch.save({first: torch.zeros(64, 3, 7, 7), "fc.weight": torch.zeros(10, 64)}, tmp_path / "resnet50.pth")
     context = make_context(tmp_path / "run", splits, RESNET, ("classifier.released", str(tmp_path / "resnet50.pth")))
-    with pytest.raises(
-        ArtifactError, match=r"a backbone alone or a network of weakseg, which a training can start from"
-    ):
+    message = r"^classifier\.released: .*: a backbone alone or a network of weakseg, which a training can start from"
+    with pytest.raises(ArtifactError, match=message):
+        run_stages(context, STAGES)
+    (tmp_path / "ilsvrc.params").write_bytes(b"weights of MXNet")
+    context = make_context(tmp_path / "run", splits, RESNET, ("classifier.released", str(tmp_path / "ilsvrc.params")))
+    with pytest.raises(ArtifactError, match=message):
         run_stages(context, STAGES)
 
 
@@ -382,12 +419,3 @@ def test_seam_and_psa_run_on_released_networks(tmp_path: Path, monkeypatch: pyte
     assert load_info(run / "refiner" / "model.safetensors")["released"]["kind"] == "resnet38_aff"
     assert len(list((run / "masks").glob("*.png"))) == 4
     assert not (run / "labels").exists()
-
-
-def test_studies_of_methods_refuse_released_networks() -> None:
-    from weakseg.config.load import build_config
-    from weakseg.tasks.study.method_runs import restrict_config
-
-    config = build_config({}, ("--data.name=folder", "--data.root=a", "--classifier.released=a.pth"))
-    with pytest.raises(ConfigError, match=r"^classifier\.released: a study of methods trains its networks"):
-        restrict_config(config, split="val")

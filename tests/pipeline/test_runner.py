@@ -307,7 +307,7 @@ def test_a_stage_whose_needs_are_missing_says_what_to_run(chain: Chain) -> None:
         chain.run(only="evaluate")
     assert str(raised.value) == (
         f"stage 'evaluate' needs the finished stage 'classify' in {chain.root}; "
-        f"run 'weakseg classify {chain.root}' first, or 'weakseg run' for the whole chain"
+        "run 'weakseg classify' with the same recipe and settings first, or 'weakseg run' for the whole chain"
     )
     assert not chain.root.exists()
     chain.run(only="classify")
@@ -344,7 +344,7 @@ def test_one_stage_does_not_accept_a_derived_need_that_is_out_of_date(chain: Cha
         chain.run(("evaluate.threshold_steps", 7), only="report")
     assert (
         "stage 'report' needs the stage 'evaluate', which is out of date (evaluate.threshold_steps was 100, is 7), in "
-        f"{chain.root}; run 'weakseg evaluate {chain.root}' first"
+        f"{chain.root}; run 'weakseg evaluate' with the same recipe and settings first"
     ) in str(raised.value)
     assert chain.run(("evaluate.threshold_steps", 7), only="evaluate") == ["evaluate"]
     assert chain.run(("evaluate.threshold_steps", 7), only="report") == ["report"]

@@ -10,13 +10,14 @@ import dataclasses
 import re
 import types
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from functools import cache
 from importlib import resources
 from pathlib import Path
 
 import yaml
 from jsonargparse import ArgumentError, ArgumentParser, Namespace
+from yaml.constructor import ConstructorError
 
 from weakseg.config.ranges import check_ranges
 from weakseg.config.schema import RunConfig
@@ -40,13 +41,16 @@ def read_recipe(name_or_path: str) -> dict[str, JsonValue]:
         name_or_path: Name of a built-in recipe, or path of a YAML file.
 
     Raises:
-        ConfigError: If there is no such recipe or it is not a YAML mapping.
+        ConfigError: If there is no such recipe, it cannot be read, is not a YAML mapping or says something twice.
     """
     if name_or_path.endswith(RECIPE_SUFFIXES):
         path = Path(name_or_path)
         if not path.is_file():
             raise ConfigError(f"recipe {path}: no such file")
-        text = path.read_text(encoding="utf-8")
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"recipe {path}: expected a text in UTF-8, got {error}") from None
     elif name_or_path in list_recipes():
         text = (resources.files("weakseg.config") / "recipes" / f"{name_or_path}.yaml").read_text(encoding="utf-8")
     else:
@@ -55,12 +59,24 @@ def read_recipe(name_or_path: str) -> dict[str, JsonValue]:
             f"{nearest(name_or_path, list_recipes())}"
         )
     try:
-        document = yaml.safe_load(text) or {}
+        document = yaml.load(text, _UniqueKeys) or {}  # a SafeLoader
     except yaml.YAMLError as error:
         raise ConfigError(f"recipe {name_or_path}: not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(document, dict):
         raise ConfigError(f"recipe {name_or_path}: expected sections such as 'data:', got {type(document).__name__}")
     return document
+
+
+class _UniqueKeys(yaml.SafeLoader):
+    """Refuses a section or setting that is given twice, of which YAML's loader silently takes the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, object]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.value in seen:
+                raise ConstructorError(None, None, f"'{key.value}' is given twice", key.start_mark)
+            seen.add(str(key.value))
+        return super().construct_mapping(node, deep)
 
 
 def add_config_arguments(parser: ArgumentParser) -> None:

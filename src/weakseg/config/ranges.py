@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import get_args, get_type_hints
 
 from weakseg.config.paths import check_weights
-from weakseg.config.released import check_released, released_refiner
+from weakseg.config.released import check_released, uses_released_refiner
 from weakseg.config.schema import PSAConfig, RefineConfig, RunConfig
 from weakseg.config.segmenters import check_segmenter
 from weakseg.errors import ConfigError
@@ -229,7 +229,7 @@ def _check_seeds(config: RunConfig) -> None:
 def _check_backbones(config: RunConfig) -> None:
     """Check that `weights: classifier` has the classifier's own backbone to go into."""
     refine = config.refine
-    trained = () if released_refiner(refine) is not None else (f"refine.{refine.method}",)
+    trained = () if uses_released_refiner(refine) else (f"refine.{refine.method}",)
     for path, network in (("refine.irn", refine.irn), ("refine.psa", refine.psa), ("segmenter", config.segmenter)):
         used = path in ("segmenter", *trained)
         if used and network.weights == "classifier" and network.name != config.classifier.name:
@@ -254,7 +254,7 @@ def _check_refine(refine: RefineConfig) -> None:
 
 def _check_crops(refine: RefineConfig) -> None:
     """Check that the crops a refinement learns from hold a pair, before the stages before it run for hours."""
-    if refine.method not in _CELL_PX or released_refiner(refine) is not None:
+    if refine.method not in _CELL_PX or uses_released_refiner(refine):
         return
     network = refine.irn if refine.method == "irn" else refine.psa
     cells, cell_px = 2 * network.radius - 1, _CELL_PX[refine.method]

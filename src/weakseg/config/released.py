@@ -1,8 +1,6 @@
-"""Which released checkpoint, already trained, a recipe names in the place of a training, and what contradicts it."""
+"""Which kinds of released checkpoints can take the place of a training, and what contradicts one a recipe names."""
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 from weakseg.config.sections.classifier import ClassifierConfig
 from weakseg.config.sections.refine import RefineConfig
@@ -18,66 +16,57 @@ KINDS: dict[tuple[str, str, str], str] = {
 """The kinds of checkpoints that `weakseg.models.weights.load_official` reads, by section, method and backbone."""
 
 
-@dataclass(frozen=True)
-class ReleasedNetwork:
-    """A released checkpoint that a recipe names.
+def classifier_kind(method: str, name: str) -> str:
+    """Return the kind of checkpoint that was released for a classifier.
 
     Args:
-        setting: The setting that names it.
-        file: Its path.
-        kind: What it must be, one of `KINDS`.
-        asked_by: The settings that ask for this kind, in words.
-    """
-
-    setting: str
-    file: str
-    kind: str
-    asked_by: str
-
-
-def released_classifier(config: ClassifierConfig) -> ReleasedNetwork | None:
-    """Return the checkpoint that takes the place of the classifier's training, or None.
+        method: Its `classifier.method`.
+        name: Its backbone.
 
     Raises:
-        ConfigError: If no checkpoint was released for the method and the backbone.
+        ConfigError: If there is none.
     """
-    if config.released is None:
-        return None
-    kind = KINDS.get(("classifier", config.method, config.name))
+    kind = KINDS.get(("classifier", method, name))
     if kind is None:
         raise ConfigError(
             "classifier.released: there are released checkpoints of resnet50 and resnet38 for classifier.method "
-            f"'plain', and of resnet38 for 'seam'; got classifier.name {config.name} with '{config.method}'"
+            f"'plain', and of resnet38 for 'seam'; got classifier.name {name} with '{method}'"
         )
-    asked_by = f"classifier.method '{config.method}' on {config.name}"
-    return ReleasedNetwork("classifier.released", config.released, kind, asked_by)
+    return kind
 
 
-def released_refiner(config: RefineConfig) -> ReleasedNetwork | None:
-    """Return the checkpoint that takes the place of the refinement's training, or None; `none` and `crf` train nothing.
+def refiner_kind(method: str, name: str) -> str:
+    """Return the kind of checkpoint that was released for the network of a refinement, `irn` or `psa`.
+
+    Args:
+        method: The `refine.method`.
+        name: The network's backbone.
 
     Raises:
-        ConfigError: If no checkpoint was released for the backbone.
+        ConfigError: If there is none.
     """
-    if config.method not in ("irn", "psa"):
-        return None
-    network = config.irn if config.method == "irn" else config.psa
-    if network.released is None:
-        return None
-    section = f"refine.{config.method}"
-    kind = KINDS.get(("refine", config.method, network.name))
+    kind = KINDS.get(("refine", method, name))
     if kind is None:
-        names = ", ".join(name for _, method, name in KINDS if method == config.method)
+        names = ", ".join(known for _, of_method, known in KINDS if of_method == method)
         raise ConfigError(
-            f"{section}.released: there are released checkpoints of {names} alone, got {section}.name {network.name}"
+            f"refine.{method}.released: released checkpoints are of {names} alone, got refine.{method}.name {name}"
         )
-    return ReleasedNetwork(f"{section}.released", network.released, kind, f"{section}.name {network.name}")
+    return kind
+
+
+def uses_released_refiner(refine: RefineConfig) -> bool:
+    """Say whether the recipe's refinement has a network that was released, so that it trains none."""
+    return {"irn": refine.irn.released, "psa": refine.psa.released}.get(refine.method) is not None
 
 
 def check_released(classifier: ClassifierConfig, refine: RefineConfig) -> None:
     """Raise a `ConfigError` if there is no such checkpoint, or a setting contradicts it."""
-    released_refiner(refine)
-    if released_classifier(classifier) is not None and classifier.cda.masks is not None:
+    if uses_released_refiner(refine):
+        refiner_kind(refine.method, refine.irn.name if refine.method == "irn" else refine.psa.name)
+    if classifier.released is None:
+        return
+    classifier_kind(classifier.method, classifier.name)
+    if classifier.cda.masks is not None:
         raise ConfigError(
             "classifier.cda.masks: a released classifier is not trained, so nothing is pasted into its images; set "
             "classifier.cda.masks to null (a checkpoint that was trained with CDA needs none), or classifier.released"

@@ -47,8 +47,8 @@ def read_checkpoint(path: Path, *, trust_pickle: bool = False) -> dict[str, Tens
         content = torch.load(path, map_location="cpu", weights_only=not trust_pickle)
     except pickle.UnpicklingError as error:
         raise ArtifactError(
-            f"{path}: damaged, or its pickle asks to run code ({_refused(error)}). If you know who made the file, "
-            "read it with --trust-pickle (trust_pickle=True), or save its state_dict() alone"
+            f"{path}: damaged, or its pickle asks to run code ({_refused(error)}). If you know who made the file, turn "
+            f"it into safetensors with 'weakseg convert {path} --trust-pickle' (in Python: trust_pickle=True)"
         ) from error
     except (RuntimeError, EOFError, OSError, ValueError, KeyError, ImportError, AttributeError) as error:
         raise ArtifactError(f"{path}: not a readable checkpoint ({_first_line(error)}); copy it again") from error

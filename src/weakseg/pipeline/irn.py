@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from weakseg.config.released import released_refiner
 from weakseg.config.schema import RunConfig
 from weakseg.data.base import Dataset
 from weakseg.data.masks import PngMasks
@@ -20,7 +19,7 @@ from weakseg.pipeline.networks import (
     start_irnet,
 )
 from weakseg.pipeline.pseudo_masks import pseudo_mask_files, write_pseudo_mask
-from weakseg.pipeline.released import adopt_refiner
+from weakseg.pipeline.released import adopt_refiner, released_refiner
 from weakseg.pipeline.runner import Context
 from weakseg.pipeline.runtime import show_progress
 from weakseg.pipeline.seeds import REFINER, iterate_seeds, require_training_seeds, resize_labels

@@ -7,7 +7,6 @@ from functools import partial
 
 import torch
 
-from weakseg.config.released import released_refiner
 from weakseg.data.base import Dataset
 from weakseg.data.masks import PngMasks
 from weakseg.ops.images import normalise
@@ -22,7 +21,7 @@ from weakseg.pipeline.networks import (
     start_affinitynet,
 )
 from weakseg.pipeline.pseudo_masks import unfinished_file, write_pseudo_mask
-from weakseg.pipeline.released import adopt_refiner
+from weakseg.pipeline.released import adopt_refiner, released_refiner
 from weakseg.pipeline.runner import Context
 from weakseg.pipeline.runtime import show_progress
 from weakseg.pipeline.seeds import REFINER, iterate_seeds, require_training_seeds, resize_labels

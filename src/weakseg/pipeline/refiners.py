@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
-from weakseg.config.released import released_refiner
 from weakseg.data.base import Dataset
 from weakseg.data.masks import read_mask
 from weakseg.errors import DataError
@@ -15,6 +14,7 @@ from weakseg.pipeline.artifacts import load_seed
 from weakseg.pipeline.irn import makes_instances, refine_by_irn
 from weakseg.pipeline.psa import refine_by_psa
 from weakseg.pipeline.pseudo_masks import pseudo_mask_files, unfinished_file, write_pseudo_mask
+from weakseg.pipeline.released import released_refiner
 from weakseg.pipeline.runner import Context
 from weakseg.pipeline.runtime import show_progress
 from weakseg.pipeline.saliency import announce_saliency

@@ -12,8 +12,8 @@ import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from weakseg.config.released import KINDS, ReleasedNetwork, released_classifier, released_refiner
-from weakseg.config.schema import ClassifierConfig, IRNConfig, PSAConfig
+from weakseg.config.released import KINDS, classifier_kind, refiner_kind
+from weakseg.config.schema import ClassifierConfig, IRNConfig, PSAConfig, RefineConfig
 from weakseg.data.base import Dataset
 from weakseg.data.voc import VOC_CLASSES
 from weakseg.errors import ArtifactError
@@ -47,6 +47,23 @@ _MXNET_SUFFIX = ".params"
 
 
 @dataclass(frozen=True)
+class ReleasedNetwork:
+    """A released checkpoint that a recipe names.
+
+    Args:
+        setting: The setting that names it.
+        file: Its path.
+        kind: What it must be, see `weakseg.models.weights.load_official`.
+        asked_by: The settings that ask for this kind, in words.
+    """
+
+    setting: str
+    file: str
+    kind: str
+    asked_by: str
+
+
+@dataclass(frozen=True)
 class Origin:
     """The released checkpoint that a network of a run was made of.
 
@@ -71,6 +88,26 @@ def describe_released(file: str, sha256: str) -> str:
     return f"released checkpoint {Path(file).name} (SHA-256 {sha256[:DIGITS]}...), not trained here"
 
 
+def released_classifier(config: ClassifierConfig) -> ReleasedNetwork | None:
+    """Return the checkpoint that takes the place of the classifier's training, or None."""
+    if config.released is None:
+        return None
+    kind = classifier_kind(config.method, config.name)
+    asked_by = f"classifier.method '{config.method}' on {config.name}"
+    return ReleasedNetwork("classifier.released", config.released, kind, asked_by)
+
+
+def released_refiner(config: RefineConfig) -> ReleasedNetwork | None:
+    """Return the checkpoint that takes the place of the refinement's training, or None; not all methods train."""
+    if config.method not in ("irn", "psa"):
+        return None
+    network, section = config.irn if config.method == "irn" else config.psa, f"refine.{config.method}"
+    if network.released is None:
+        return None
+    kind = refiner_kind(config.method, network.name)
+    return ReleasedNetwork(f"{section}.released", network.released, kind, f"{section}.name {network.name}")
+
+
 def read_origin(folder: NetworkFolder) -> Origin | None:
     """Return the released checkpoint that a network was made of, or None for one that was trained.
 
@@ -81,9 +118,8 @@ def read_origin(folder: NetworkFolder) -> Origin | None:
     if entry is None:
         return None
     try:
-        assert isinstance(entry, dict)
-        return Origin(**entry)
-    except (AssertionError, TypeError) as error:
+        return Origin(**entry)  # type: ignore[arg-type]
+    except TypeError as error:
         raise ArtifactError(f"{folder.model}: damaged, it says of its origin {entry!r}; make it again") from error
 
 

@@ -6,7 +6,6 @@ began with. Weights from the network are downloaded here, into the usual caches.
 
 from __future__ import annotations
 
-from weakseg.config.released import released_classifier, released_refiner
 from weakseg.config.segmenters import hf_name
 from weakseg.errors import ArtifactError, ConfigError
 from weakseg.models.hf_source import import_transformers
@@ -15,7 +14,7 @@ from weakseg.pipeline.artifacts import NetworkFolder
 from weakseg.pipeline.classifiers import find_donor_source
 from weakseg.pipeline.images import seeded_datasets
 from weakseg.pipeline.pseudo_masks import require_training_masks
-from weakseg.pipeline.released import require_released
+from weakseg.pipeline.released import released_classifier, released_refiner, require_released
 from weakseg.pipeline.runner import Context
 from weakseg.pipeline.saliency import require_saliency
 from weakseg.pipeline.seeds import REFINER, require_training_seeds
@@ -62,7 +61,8 @@ def require_for_refine(context: Context, /, *, afresh: bool) -> None:
             require_released(released, context.train)
         return
     require_training_seeds(context, "IRN" if refine.method == "irn" else "AffinityNet")
-    if afresh or not (folder.model.is_file() or folder.checkpoint.is_file()):
+    is_trained = folder.model.is_file() and folder.history.is_file()
+    if afresh or not (is_trained or folder.checkpoint.is_file()):
         network = refine.irn if refine.method == "irn" else refine.psa
         require_weights(f"refine.{refine.method}", network.weights, network.name)
 

@@ -252,7 +252,7 @@ def _require_finished_needs(
             continue
         raise ArtifactError(
             f"stage '{only}' {problem} in {context.folder.root}; "
-            f"run 'weakseg {stage.name} {context.folder.root}' first, or 'weakseg run' for the whole chain"
+            f"run 'weakseg {stage.name}' with the same recipe and settings first, or 'weakseg run' for the whole chain"
         )
 
 

@@ -12,7 +12,6 @@ from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 
-from weakseg.config.released import released_classifier, released_refiner
 from weakseg.data.base import Dataset
 from weakseg.files import JsonValue
 from weakseg.models.classifier import Classifier
@@ -33,7 +32,13 @@ from weakseg.pipeline.networks import (
 )
 from weakseg.pipeline.pseudo_masks import require_training_masks, training_masks
 from weakseg.pipeline.refiners import refine_seeds, refined_files
-from weakseg.pipeline.released import adopt_classifier, name_released_classifier, name_released_refiner
+from weakseg.pipeline.released import (
+    adopt_classifier,
+    name_released_classifier,
+    name_released_refiner,
+    released_classifier,
+    released_refiner,
+)
 from weakseg.pipeline.requirements import require_for_classify, require_for_refine, require_for_segment
 from weakseg.pipeline.runner import Context, Stage
 from weakseg.pipeline.runtime import show_progress

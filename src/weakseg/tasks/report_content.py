@@ -7,7 +7,6 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from weakseg.config.load import to_yaml
-from weakseg.config.released import released_refiner
 from weakseg.config.schema import ClassifierConfig, RunConfig, SegmenterConfig
 from weakseg.config.segmenters import hf_name
 from weakseg.data.base import Dataset, Problem
@@ -15,7 +14,7 @@ from weakseg.ops.color import heat
 from weakseg.pipeline.artifacts import RunFolder, load_tensors
 from weakseg.pipeline.images import seeded_datasets
 from weakseg.pipeline.irn import makes_instances
-from weakseg.pipeline.released import read_origin
+from weakseg.pipeline.released import read_origin, released_refiner
 from weakseg.pipeline.runner import Context
 from weakseg.pipeline.seeds import REFINER
 from weakseg.pipeline.threshold import mask_threshold

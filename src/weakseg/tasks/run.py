@@ -34,9 +34,9 @@ def run_recipe(config: RunConfig, out: Path, *, only: str | None = None, redo: s
     Raises:
         WeaksegError: See `weakseg.pipeline.inputs.prepare` and `weakseg.pipeline.runner.run_stages`.
     """
-    for name in (only, redo):
+    for name, what in ((only, "stage"), (redo, "--redo")):
         if name is not None:
-            require_option(name, [stage.name for stage in CHAIN], what="stage")  # before the data are looked at
+            require_option(name, [stage.name for stage in CHAIN], what=what)  # before the data are looked at
     folder = RunFolder(out)
     make_deterministic()
     with joined_processes(choose_device(config.runtime.device)):

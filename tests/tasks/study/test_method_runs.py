@@ -73,6 +73,12 @@ def test_critters_of_several_seeds_cannot_lie_in_one_place() -> None:
         restrict_config(with_settings(CONFIG, ("data.root", "there")), split="train")
 
 
+@pytest.mark.parametrize("section", ["classifier", "refine.irn", "refine.psa"])
+def test_a_study_of_methods_trains_its_networks_itself(section: str) -> None:
+    with pytest.raises(ConfigError, match=rf"^{section}\.released: a study of methods trains its .* got a\.pth$"):
+        restrict_config(with_settings(CONFIG, (f"{section}.released", "a.pth")), split="train")
+
+
 @pytest.mark.parametrize(
     ("refinement", "name"),
     [(Refinement("psa"), "psa"), (Refinement("crf", 0.1), "crf-0.1"), (Refinement("irn"), "irn")],
