@@ -316,6 +316,9 @@ def test_a_released_irnet_takes_the_place_of_labels_and_training(
     own, theirs = load_irnet(folder.model, CPU)[0], load_official(path, "resnet50_irn")
     assert isinstance(theirs, IRNet)
     assert all(torch.equal(value, theirs.state_dict()[name]) for name, value in own.state_dict().items())
+    folder.history.unlink()
+    refine.run(context)
+    assert folder.history.is_file(), "a file that is gone is made again"
     path.unlink()
     refine.require(context, afresh=False)  # it is in the run by now
     with pytest.raises(ArtifactError, match=r"^refine\.irn\.released: there is no file"):

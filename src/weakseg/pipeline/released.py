@@ -219,12 +219,13 @@ def adopt_classifier(context: Context, released: ReleasedNetwork) -> str:
 
 
 def adopt_refiner(context: Context, released: ReleasedNetwork) -> None:
-    """Take a released IRNet or AffinityNet for the run's -> `refiner/`; one that is there is left as it is.
+    """Take a released IRNet or AffinityNet for the run's -> `refiner/`; one that is there, whole, is left as it is.
 
     Raises:
         ArtifactError: See `load_released`.
     """
-    if context.folder.network(REFINER).model.is_file():
+    folder = context.folder.network(REFINER)
+    if folder.model.is_file() and folder.history.is_file():
         return
     network, origin = load_released(released, context.train), _find_origin(released)
     logger.info("refine: %s", origin)

@@ -56,12 +56,12 @@ def require_for_refine(context: Context, /, *, afresh: bool) -> None:
     if refine.method not in ("irn", "psa"):
         return
     folder, released = context.folder.network(REFINER), released_refiner(refine)
+    is_trained = folder.model.is_file() and folder.history.is_file()
     if released is not None:
-        if afresh or not folder.model.is_file():
+        if afresh or not is_trained:
             require_released(released, context.train)
         return
     require_training_seeds(context, "IRN" if refine.method == "irn" else "AffinityNet")
-    is_trained = folder.model.is_file() and folder.history.is_file()
     if afresh or not (is_trained or folder.checkpoint.is_file()):
         network = refine.irn if refine.method == "irn" else refine.psa
         require_weights(f"refine.{refine.method}", network.weights, network.name)
