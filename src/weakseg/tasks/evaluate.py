@@ -16,7 +16,7 @@ from weakseg.ops.metrics import ConfusionMatrix, ThresholdSweep
 from weakseg.pipeline.artifacts import RunFolder, load_info, load_seed, save_mask
 from weakseg.pipeline.images import first_missing, iterate_pending, seeded_datasets
 from weakseg.pipeline.networks import WEIGHTS_FROM
-from weakseg.pipeline.released import read_map, read_origin
+from weakseg.pipeline.origin import read_map, read_origin
 from weakseg.pipeline.requirements import require_for_evaluate
 from weakseg.pipeline.runner import Context, Stage
 from weakseg.pipeline.runtime import show_progress

@@ -14,7 +14,8 @@ from weakseg.ops.color import heat
 from weakseg.pipeline.artifacts import RunFolder, load_tensors
 from weakseg.pipeline.images import seeded_datasets
 from weakseg.pipeline.irn import makes_instances
-from weakseg.pipeline.released import read_origin, released_refiner
+from weakseg.pipeline.origin import read_origin
+from weakseg.pipeline.released import released_refiner
 from weakseg.pipeline.runner import Context
 from weakseg.pipeline.seeds import REFINER
 from weakseg.pipeline.threshold import mask_threshold

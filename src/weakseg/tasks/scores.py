@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from weakseg.errors import ArtifactError
 from weakseg.files import JsonValue, write_json
-from weakseg.pipeline.released import describe_released
+from weakseg.pipeline.origin import describe_released
 
 ThresholdChoice = Literal["fixed", "oracle", "label-free", "none"]
 """`oracle`: swept against the truth of that very split. `none`: there is no threshold, as for a segmenter's argmax."""
