@@ -27,6 +27,7 @@ def test_help_does_not_import_torch() -> None:
     assert time.perf_counter() - started_s < 5 * HELP_LIMIT_S
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("verb", sorted(VERBS))
 def test_every_verb_explains_itself(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([verb, "--help"]) == 0
@@ -38,6 +39,7 @@ def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == f"weakseg {__version__}\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [
@@ -162,6 +164,7 @@ def test_a_bug_of_ours_is_not_dressed_up_as_a_user_error(monkeypatch: pytest.Mon
         main(["demo"])
 
 
+@pytest.mark.slow
 def test_print_config_shows_the_resolved_recipe_and_runs_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

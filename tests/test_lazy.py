@@ -39,6 +39,7 @@ def test_importing_the_package_imports_nothing_heavy() -> None:
     assert told == "\n"
 
 
+@pytest.mark.slow
 def test_public_names_are_found_below_the_package() -> None:
     lines = "".join(f"assert callable(weakseg.{name})\n" for name in NAMES)
     run_python(f"import weakseg\n{lines}")

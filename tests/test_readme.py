@@ -110,6 +110,7 @@ def test_the_demo_that_make_starts_runs(tmp_path: Path, monkeypatch: pytest.Monk
     assert (tmp_path / "runs" / "demo" / "report.html").is_file()
 
 
+@pytest.mark.slow
 def test_the_python_of_the_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     write_released(Path("res50_cam.pth"))

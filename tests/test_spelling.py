@@ -36,6 +36,7 @@ def test_an_option_must_be_one_of_those_given() -> None:
         require_option("polly", (name for name in ("poly", "one_cycle")), what="optim.schedule")
 
 
+@pytest.mark.slow
 @given(st.sets(st.text(st.characters(categories=["Ll"]), min_size=3, max_size=12), min_size=1), st.data())
 def test_a_valid_name_is_its_own_nearest(names: set[str], data: st.DataObject) -> None:
     name = data.draw(st.sampled_from(sorted(names)))

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
 from types import ModuleType
@@ -23,8 +24,13 @@ def open_modules(package: str) -> Callable[[str], ModuleType]:
 
     def find(name: str) -> ModuleType:
         full = f"{package}.{name}"
-        if name.startswith("_") or find_spec(full) is None:
+        if name.startswith("_") or not _is_module(full):
             raise AttributeError(f"module '{package}' has no attribute '{name}'")
         return import_module(full)
 
     return find
+
+
+@cache
+def _is_module(full: str) -> bool:
+    return find_spec(full) is not None

@@ -7,6 +7,7 @@ from weakseg.config.schema import RunConfig
 from weakseg.errors import ConfigError
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", list_recipes())
 def test_every_recipe_resolves_and_survives_being_written_down(name: str, tmp_path: Path) -> None:
     config = build_config(read_recipe(name))
@@ -15,6 +16,7 @@ def test_every_recipe_resolves_and_survives_being_written_down(name: str, tmp_pa
     assert build_config(read_recipe(str(path))) == config
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", list_recipes())
 def test_every_recipe_trains_its_segmenter_on_masks_that_exist(name: str) -> None:
     assert "train" in build_config(read_recipe(name)).localize.splits
@@ -92,6 +94,7 @@ MISTAKES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("recipe", "overrides", "message"), MISTAKES)
 def test_a_mistake_is_one_line_with_path_expectation_and_hint(
     recipe: dict[str, object], overrides: tuple[str, ...], message: str

@@ -35,6 +35,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "here"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("setting", PATHS)
 def test_paths_become_absolute_whether_they_exist_or_not(setting: str, here: Path) -> None:
     config = absolute_paths(build_config({}, ("--data.name=folder", f"--{setting}=below/../file.pth")))

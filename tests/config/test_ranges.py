@@ -54,6 +54,7 @@ def test_a_walk_without_affinities_is_refused_before_any_stage_runs(method: str)
         build_config({}, (f"--refine.{method}.walk_beta=0",))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("method", "smallest_px"), [("irn", 73), ("psa", 65)])
 def test_crops_too_small_for_pairs_are_refused_before_any_stage_runs(method: str, smallest_px: int) -> None:
     """Radius 10 takes 19 cells of 4 px, radius 5 takes 9 cells of 8 px."""
@@ -65,6 +66,7 @@ def test_crops_too_small_for_pairs_are_refused_before_any_stage_runs(method: str
         build_config({}, ("--refine.method", method, random_start, f"{crop}={smallest_px - 1}"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("section", ["refine.crf", "refine.psa", "evaluate.crf"])
 @pytest.mark.parametrize(
     ("kernel", "value", "expected"),

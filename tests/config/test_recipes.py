@@ -8,6 +8,8 @@ from weakseg.arguments import parse_recipe_words
 from weakseg.config.load import list_recipes
 from weakseg.config.schema import RunConfig
 
+pytestmark = pytest.mark.slow
+
 DATA = ("voc", "critters")
 
 

@@ -48,6 +48,7 @@ MISTAKES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("words", "message"), MISTAKES)
 def test_a_mistake_is_one_line_that_says_what_goes_together(words: tuple[str, ...], message: str) -> None:
     with pytest.raises(ConfigError) as caught:

@@ -83,6 +83,7 @@ def test_sklearns_digits_are_enlarged_and_framed(monkeypatch: pytest.MonkeyPatch
     assert not found.pictures.any()
 
 
+@pytest.mark.slow
 def test_sklearns_own_digits_are_177_twos_and_174_eights_as_bright_and_as_high_as_mnists() -> None:
     found = load_sklearn_digits((2, 8))
     assert np.bincount(found.digits).tolist() == [0, 0, 177, 0, 0, 0, 0, 0, 174]
@@ -106,6 +107,7 @@ def test_without_sklearn_digits_are_printed_unless_it_was_asked_for(monkeypatch:
         open_digits("sklearn", digits=(2, 8))
 
 
+@pytest.mark.slow
 def test_printed_digits_are_always_the_same_and_no_two_are_alike() -> None:
     first, second = print_digits((2, 8)), open_digits("font", digits=(2, 8))
     np.testing.assert_array_equal(first.pictures, second.pictures)

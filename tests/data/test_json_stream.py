@@ -13,6 +13,7 @@ json_values = st.recursive(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None)
 @given(
     document=st.dictionaries(st.text(max_size=4), json_values, max_size=5),

@@ -16,6 +16,8 @@ from tests.device.network_cases import NETWORKS
 from tests.device.ops_cases import OPS
 from weakseg.models import deeplab, inference, predictor
 
+pytestmark = pytest.mark.slow
+
 CASES = {**OPS.cases, **NETWORKS.cases}
 
 

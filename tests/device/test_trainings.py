@@ -30,6 +30,8 @@ from weakseg.train.plan import TrainingHooks, TrainingPlan
 from weakseg.train.seam import train_seam
 from weakseg.train.segment import Balance, train_segmenter
 
+pytestmark = pytest.mark.slow
+
 SGD = make_plan(epochs=1, schedule="poly", learning_rate=0.01)
 ADAMW = replace(SGD, optimizer="adamw", learning_rate=1e-4)
 

@@ -79,6 +79,7 @@ def test_a_batch_of_no_images_has_no_logits() -> None:
     assert classifier(torch.zeros(0, 3, 8, 8)).shape == (0, 2)
 
 
+@pytest.mark.slow
 def test_score_maps_cover_the_image_at_the_stride_and_logits_are_their_mean(
     classifier: Classifier, images: torch.Tensor
 ) -> None:
@@ -104,6 +105,7 @@ def test_state_dict_holds_backbone_and_classifier_only(classifier: Classifier) -
     assert [name for name in names if name.startswith("classifier.")] == ["classifier.weight"]
 
 
+@pytest.mark.slow
 def test_frozen_trunk_gives_features_without_history_and_keeps_everything(
     classifier: Classifier, images: torch.Tensor
 ) -> None:
@@ -118,6 +120,7 @@ def test_frozen_trunk_gives_features_without_history_and_keeps_everything(
     classifier.zero_grad()
 
 
+@pytest.mark.slow
 def test_parameter_groups_are_disjoint_and_are_all_that_learns(classifier: Classifier, images: torch.Tensor) -> None:
     backbone, head = classifier.backbone_parameters(), classifier.head_parameters()
     assert {id(parameter) for parameter in backbone}.isdisjoint(id(parameter) for parameter in head)
@@ -135,6 +138,7 @@ def test_fixed_norm_makes_training_mode_score_like_evaluation(classifier: Classi
     assert torch.equal(trained, evaluated)
 
 
+@pytest.mark.slow
 def test_segmenter_labels_at_stride_8_and_upsamples_on_request(segmenter: Segmenter, images: torch.Tensor) -> None:
     with torch.no_grad():
         logits = segmenter(images)
@@ -145,6 +149,7 @@ def test_segmenter_labels_at_stride_8_and_upsamples_on_request(segmenter: Segmen
     assert logits.dtype == full.dtype == torch.float32
 
 
+@pytest.mark.slow
 def test_scales_inside_a_segmenter_change_neither_sizes_nor_what_learns(
     segmenter: Segmenter, images: torch.Tensor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -168,6 +173,7 @@ def test_every_parameter_of_a_segmenter_learns(segmenter: Segmenter, images: tor
     segmenter.zero_grad()
 
 
+@pytest.mark.slow
 def test_irnet_answers_at_stride_4_with_logits_and_raw_displacements(irnet: IRNet, images: torch.Tensor) -> None:
     with torch.no_grad():
         logits, displacement = irnet.eval()(images)

@@ -54,6 +54,7 @@ def test_parameter_counts_are_those_of_the_published_networks(name: str, paramet
     assert sum(parameter.numel() for parameter in backbone.parameters()) == parameters
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "dense", "stride", "channels"),
     [

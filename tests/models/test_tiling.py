@@ -22,6 +22,7 @@ tilings = st.integers(1, 8).flatmap(
 )
 
 
+@pytest.mark.slow
 @given(length_px=st.integers(1, 1500), tiling=tilings, stride=st.sampled_from([1, 4, 8, 16, 32]))
 @settings(max_examples=200, deadline=None)
 def test_tiles_cover_the_axis_overlap_enough_and_weigh_one_together(

@@ -52,6 +52,7 @@ def numbered(layout: Layout) -> dict[str, Tensor]:
     return {name: torch.tensor(float(i)).expand(shape) for i, (name, shape) in enumerate(layout.shapes.items())}
 
 
+@pytest.mark.slow
 def test_forward_pass_is_the_recorded_one(classifier: Classifier) -> None:
     golden = np.load(GOLDEN / "cam_forward.npz")
     image = torch.from_numpy(golden["image"])
@@ -63,6 +64,7 @@ def test_forward_pass_is_the_recorded_one(classifier: Classifier) -> None:
     np.testing.assert_allclose(logits, golden["logits"], rtol=FORWARD_RTOL)
 
 
+@pytest.mark.slow
 def test_multi_scale_maps_are_the_recorded_ones(classifier: Classifier) -> None:
     golden = np.load(GOLDEN / "cam_multiscale.npz")
     maps = score_maps(classifier, golden["image_rgb"], golden["label"])
@@ -80,6 +82,7 @@ def test_official_network_is_ready_to_infer_and_to_adapt(classifier: Classifier)
     classifier.eval()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("names", ["canonical", "stages", "backbone"])
 def test_any_one_set_of_names_is_enough(names: str, layout: Layout, numbered: dict[str, Tensor]) -> None:
     given = numbered
@@ -99,6 +102,7 @@ def test_number_of_classes_is_read_off_and_data_parallel_prefix_dropped(numbered
     assert network.num_classes == 80
 
 
+@pytest.mark.slow
 def test_files_load_like_mappings(tmp_path: Path, official: dict[str, NDArray[np.generic]]) -> None:
     tensors = {name: torch.from_numpy(value) for name, value in official.items()}
     torch.save(tensors, tmp_path / "a.pth")
@@ -174,6 +178,7 @@ def irn_numbered(irn_layout: Layout) -> dict[str, Tensor]:
     return {name: torch.tensor(float(i)).expand(shape) for i, (name, shape) in enumerate(irn_layout.shapes.items())}
 
 
+@pytest.mark.slow
 def test_edge_and_displacement_are_the_recorded_ones(irnet: IRNet) -> None:
     golden = np.load(GOLDEN / "irn_forward.npz")
     edge, displacement = irnet.infer(torch.from_numpy(golden["image"]), crop_size=int(golden["crop_size"]))
@@ -194,6 +199,7 @@ def test_official_irnet_is_ready_to_infer(irnet: IRNet) -> None:
     assert irnet.mean_displacement.abs().min() > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "prefixes",
     [
@@ -249,6 +255,7 @@ def test_a_checkpoint_of_the_other_kind_is_refused(
         load_official({"irn": irn_numbered, "cam": numbered}[read], kind)
 
 
+@pytest.mark.slow
 def test_irn_files_are_read_without_running_their_code(tmp_path: Path, irn_numbered: dict[str, Tensor]) -> None:
     torch.save({"state_dict": irn_numbered, "author": Path("x")}, tmp_path / "irn.pth")
     with pytest.raises(ArtifactError, match=r"asks to run code .* --trust-pickle"):
@@ -285,6 +292,7 @@ def serve(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], None]:
     return point_to
 
 
+@pytest.mark.slow
 def test_imagenet_weights_are_downloaded_once_and_reported(
     tmp_path: Path, torchvision_file: Path, serve: Callable[[Path], None]
 ) -> None:
@@ -464,6 +472,7 @@ def test_own_affinitynet_and_classifier_lend_their_backbones(tmp_path: Path) -> 
         assert {name.split(".")[0] for name in report.ignored} == heads
 
 
+@pytest.mark.slow
 def test_imagenet_weights_of_resnet38_are_the_users_to_bring() -> None:
     with torch.device("meta"):
         backbone = build_resnet38("resnet38")

@@ -40,6 +40,7 @@ def test_a_map_without_evidence_becomes_zero_with_a_finite_gradient(value: float
     assert not maps.grad.any()
 
 
+@pytest.mark.slow
 @given(st.integers(1, 80), st.integers(0, 1000), st.floats(0.5, 1e4))
 def test_normalised_maps_lie_in_0_to_1_and_forget_the_scale(num_classes: int, seed: int, factor: float) -> None:
     maps = draw(2, num_classes, *SIZE_HW, seed=seed)

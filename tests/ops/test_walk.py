@@ -133,6 +133,7 @@ def test_pixels_across_the_border_of_a_row_are_no_pairs() -> None:
     torch.testing.assert_close(walked, maps)
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=30)
 @given(st.integers(1, 9), st.integers(1, 9), st.integers(1, 6), st.integers(0, 9), st.integers(0, 99))
 def test_walked_maps_stay_within_their_range(height: int, width: int, radius: int, doublings: int, seed: int) -> None:
@@ -143,6 +144,7 @@ def test_walked_maps_stay_within_their_range(height: int, width: int, radius: in
     assert bool(((walked >= bounds[0]) & (walked <= bounds[1])).all())
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=20)
 @given(st.integers(1, 9), st.integers(1, 9), st.integers(0, 7))
 def test_one_more_doubling_is_two_walks(height: int, width: int, doublings: int) -> None:
@@ -167,6 +169,7 @@ def test_mirrored_input_gives_the_mirrored_walk() -> None:
         torch.testing.assert_close(mirrored, walked, atol=1e-6, rtol=0)
 
 
+@pytest.mark.slow
 def test_long_walk_of_a_large_map_keeps_float32_exact() -> None:
     # Adding products and not differences is off by 2e-4 here.
     maps, edge = draw(1, 24, 31), draw(24, 31, seed=1) ** 3
@@ -197,6 +200,7 @@ def test_radius_of_one_leaves_maps_in_place() -> None:
     torch.testing.assert_close(affinity_walk(maps, draw(2, 3, 4), radius=1), maps)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
 def test_any_float_gives_float32(dtype: torch.dtype) -> None:
     maps, edge = draw(2, 5, 9).to(dtype), draw(5, 9, seed=1).to(dtype)

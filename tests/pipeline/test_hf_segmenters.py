@@ -85,6 +85,7 @@ def test_a_trained_network_comes_back_from_its_file_alone(
         assert torch.equal(loaded(images), segmenter.eval()(images))
 
 
+@pytest.mark.slow
 def test_pretrained_weights_are_taken_and_what_is_fresh_is_told(
     pretrained: SegmenterConfig, folder: NetworkFolder, told: list[str]
 ) -> None:

@@ -84,6 +84,7 @@ def test_irn_is_as_sure_as_its_walked_maps(tmp_path: Path, splits: tuple[Dataset
         )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("final_crf", [False, True])
 def test_psa_is_as_sure_as_its_walked_scores_or_its_marginals(
     tmp_path: Path, splits: tuple[Dataset, Dataset], final_crf: bool

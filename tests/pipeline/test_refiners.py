@@ -242,6 +242,7 @@ PSA = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("final_crf", [False, True])
 def test_psa_masks_follow_from_seeds_and_affinities(
     tmp_path: Path, splits: tuple[Dataset, Dataset], final_crf: bool

@@ -35,6 +35,8 @@ from weakseg.pipeline.runner import Context, plan_records, run_stages
 from weakseg.pipeline.stages import STAGES, classify
 from weakseg.tasks.scores import load_metrics
 
+pytestmark = pytest.mark.slow
+
 CPU = torch.device("cpu")
 RESNET = ("classifier.name", "resnet50")
 
@@ -333,7 +335,6 @@ def write_small_voc(root: Path) -> Path:
     return voc
 
 
-@pytest.mark.slow
 def test_the_command_line_gives_the_seeds_that_python_gives_and_needs_the_file_no_more(
     tmp_path: Path, released: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -370,7 +371,6 @@ def test_the_command_line_gives_the_seeds_that_python_gives_and_needs_the_file_n
     assert contents(tmp_path / "run") == before
 
 
-@pytest.mark.slow
 def test_rib_and_irn_run_on_released_networks_to_the_report(
     tmp_path: Path, released: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -399,7 +399,6 @@ def test_rib_and_irn_run_on_released_networks_to_the_report(
     assert str(tmp_path) not in (tmp_path / "bundle" / "metrics.json").read_text()
 
 
-@pytest.mark.slow
 def test_seam_and_psa_run_on_released_networks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     write_small_voc(tmp_path / "VOC2012")

@@ -89,6 +89,7 @@ def test_the_masks_of_every_method_are_corrected(
     assert_corrected(plain, salient)
 
 
+@pytest.mark.slow
 def test_irns_masks_are_corrected_and_its_instances_left_as_they_are(
     tmp_path: Path, splits: tuple[Dataset, None], folder: Path
 ) -> None:

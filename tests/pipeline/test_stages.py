@@ -148,6 +148,7 @@ def test_the_classifier_is_trained_and_summed_up(
     assert load_classifier(folder.model, torch.device("cpu"))[1].names == ("cat", "dog", "fox")
 
 
+@pytest.mark.slow
 def test_the_seed_of_the_recipe_decides_weights_order_and_augmentation(
     tmp_path: Path, splits: tuple[Dataset, Dataset]
 ) -> None:

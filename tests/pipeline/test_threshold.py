@@ -76,6 +76,7 @@ def test_auto_refines_at_the_threshold_it_has_written_down(
         assert read_mask(context.folder.mask(sample.id)).tolist() == expected.tolist()
 
 
+@pytest.mark.slow
 def test_auto_serves_irn_too(tmp_path: Path, splits: tuple[Dataset, Dataset]) -> None:
     without_instances = [setting for setting in IRN if setting[0] != "refine.irn.instances"]
     context = make_seeded(tmp_path, splits, *without_instances)
@@ -193,6 +194,7 @@ def test_without_a_tagged_image_every_mask_is_background(
     assert not any(read_mask(context.folder.mask(sample.id)).any() for sample in untagged)
 
 
+@pytest.mark.slow
 def test_only_masks_that_auto_cut_depend_on_its_rule(
     tmp_path: Path, splits: tuple[Dataset, Dataset], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -206,6 +208,7 @@ def test_only_masks_that_auto_cut_depend_on_its_rule(
         run_stages(chosen, STAGES)
 
 
+@pytest.mark.slow
 def test_redo_chooses_anew_and_a_number_leaves_no_choice_behind(
     tmp_path: Path, splits: tuple[Dataset, Dataset]
 ) -> None:

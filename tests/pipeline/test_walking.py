@@ -30,6 +30,7 @@ def item() -> SeededImage:
     return SeededImage(sample, image, ScoreMaps((0, 2), (maps,), IMAGE_HW), ORIGINAL_HW)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size_hw", [IMAGE_HW, ORIGINAL_HW])
 def test_every_setting_of_the_walk_reaches_it(irnet: IRNet, item: SeededImage, size_hw: tuple[int, int]) -> None:
     edge, _ = irnet.infer(normalise(item.image), crop_size=64)

@@ -171,6 +171,7 @@ def test_the_grid_of_any_image_or_smaller_copy_fits(height: int, width: int, max
     assert walked_maps(torch.zeros(0, *grid_hw), torch.zeros(grid_hw), image_size_hw=(height, width)).shape[0] == 0
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(st.integers(0, 3), st.integers(1, 30), st.integers(1, 30), st.floats(0, 1), st.integers(0, 2**16))
 def test_masks_hold_the_images_own_labels_only(

@@ -21,6 +21,8 @@ from weakseg.tasks.report_ablation import AblationRow, build_ablation
 from weakseg.tasks.scores import AblationScore, ClassifierScore, Metrics, load_metrics, save_metrics
 from weakseg.tasks.summary import print_summary
 
+pytestmark = pytest.mark.slow
+
 CRF = SegmenterCRFConfig(enabled=True, gaussian=(2.0, 3.0), bilateral=(9.0, 30.0, 4.0), iterations=2)
 EVERYTHING = EvaluateConfig(scales=(1.0, 0.5), flip=True, crf=CRF, ablate=True)
 SETTINGS = CRFSettings((2.0, 3.0), (9.0, 30.0, 4.0), 2)

@@ -24,6 +24,8 @@ from weakseg.tasks.predict.predict import predict_files
 from weakseg.tasks.scores import ClassifierScore, Metrics, Score, load_metrics, save_metrics
 from weakseg.tasks.threshold_choices import THRESHOLD_CHOICES
 
+pytestmark = pytest.mark.slow
+
 FILES = ["README.md", "bundle.json", "classes.txt", "metrics.json", "recipe.yaml", "segmenter/model.safetensors"]
 
 SECRET = "/home/jane.doe/secret project"

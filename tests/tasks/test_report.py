@@ -14,6 +14,8 @@ from weakseg.pipeline.runner import Context
 from weakseg.tasks import report as report_module
 from weakseg.tasks.report import report
 
+pytestmark = pytest.mark.slow
+
 VOID_ELEMENTS = {"meta", "link", "img", "br", "hr", "input"}
 HOSTILE = """<script>alert('x')</script> & "cat\""""
 

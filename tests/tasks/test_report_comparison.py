@@ -15,6 +15,8 @@ from weakseg.tasks.report_comparison import build_comparison
 from weakseg.tasks.scores import load_metrics, save_metrics
 from weakseg.types import ScoreMaps
 
+pytestmark = pytest.mark.slow
+
 
 def make_compared_run(root: Path, *, truth: bool = True) -> Context:
     """A run whose two tagged validation images are compared: CAM finds the wide ring only, RIB the class."""

@@ -10,6 +10,8 @@ from weakseg.pipeline.runner import Context
 from weakseg.tasks.report import report
 from weakseg.tasks.report_donors import DonorRow, build_donor_section
 
+pytestmark = pytest.mark.slow
+
 
 def with_donors(root: Path) -> Context:
     context = make_run(root)

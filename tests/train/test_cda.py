@@ -168,6 +168,7 @@ def test_a_training_is_taken_up_where_it_stopped(compat: str, dataset: Dataset, 
     assert all_equal(weights_after(dataset, pasting, hooks=TrainingHooks(resume=states[0])), whole)
 
 
+@pytest.mark.slow
 def test_a_training_on_pairs_validates_and_learns(dataset: Dataset, donors: DonorPool) -> None:
     history = train_on_pairs(
         make_classifier(),

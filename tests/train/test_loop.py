@@ -109,6 +109,7 @@ def assert_equal_states(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) 
         assert torch.equal(value, other[name]), name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("optimizer", "momentum"), [("sgd", 0.0), ("sgd", 1e-4), ("sgd", 0.9), ("adamw", 0.0)])
 @pytest.mark.parametrize("name", ["poly", "one_cycle"])
 @pytest.mark.parametrize("done", [1, 3])

@@ -214,6 +214,7 @@ def several_scales(num_labels: int = 4) -> Segmenter:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("balance", ["none", "foreground_background"])
 @pytest.mark.parametrize(("num_labels", "parts"), [(2, 2), (4, 5), (81, 3)])
 def test_gradients_in_parts_are_those_of_the_whole_batch(num_labels: int, parts: int, balance: Balance) -> None:

@@ -15,6 +15,8 @@ from tests.tasks.predict.made_model import list_files, make_model, write_photo
 from weakseg.cli import main
 from weakseg.data.masks import read_mask
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[3]
 
 
@@ -108,7 +110,6 @@ def predict_elsewhere(model: Path, photos: Path, out: Path, folder: Path, *, blo
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", ["bundle", "bundle.zip", "model.onnx"])
 def test_what_was_handed_over_gives_the_masks_of_the_run_after_the_run_has_gone(
     name: str, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -133,7 +134,6 @@ def test_what_was_handed_over_gives_the_masks_of_the_run_after_the_run_has_gone(
             assert (before != after).mean() <= 1e-3  # where two labels are equally likely rounding decides
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("page", ["predict.md", "export.md"])
 def test_the_commands_of_the_documents_run(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make_model(tmp_path / "runs" / "folder")

@@ -28,6 +28,8 @@ from weakseg.tasks.predict.opened import find_segmenter, find_settings, open_mod
 from weakseg.tasks.predict.predict import Predicted, PredictOptions, predict_files
 from weakseg.tasks.predict.summary import read_summary
 
+pytestmark = pytest.mark.slow
+
 SCALES, FLIP, MAX_SIDE_PX = (1.0, 0.5), True, 30
 ALL_OF = ("{}.png", "{}_confidence.png", "{}_overlay.jpg")
 

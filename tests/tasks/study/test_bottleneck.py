@@ -20,6 +20,8 @@ from weakseg.tasks.study.bottleneck_seed import SeedFiles
 from weakseg.tasks.study.bottleneck_settings import BottleneckSettings
 from weakseg.tasks.study.study import Study, StudyFolder, StudyRequest
 
+pytestmark = pytest.mark.slow
+
 TINY = BottleneckSettings(
     digits="font", seeds=(0,), images=4, adapted=2, train_images=32, epochs=1, iterations=2, partners=2
 )
@@ -82,7 +84,6 @@ def test_before_the_first_update_every_objective_sees_the_same(finished: StudyFo
         assert all(steps[1] != steps[0] for steps in twin.logits.values())
 
 
-@pytest.mark.slow
 def test_the_same_command_gives_the_same_bytes_and_lands_where_told(
     finished: StudyFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -164,7 +165,6 @@ def test_the_options_default_to_what_the_settings_do(monkeypatch: pytest.MonkeyP
     assert asked == [BottleneckSettings()]
 
 
-@pytest.mark.slow
 def test_scikit_learns_digits_go_all_the_way(tmp_path: Path) -> None:
     study = make_study(tmp_path, replace(TINY, digits="sklearn"))
     assert study.table.title.endswith("scikit-learn's digits, 4 images with a marker, 1 seed")

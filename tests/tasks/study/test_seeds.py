@@ -32,6 +32,8 @@ from weakseg.tasks.study.seeds_figure import draw_seeds
 from weakseg.tasks.study.study import Study, StudyFolder, StudyRequest
 from weakseg.types import Sample, ScoreMaps
 
+pytestmark = pytest.mark.slow
+
 SIZE_PX = 48
 CONFIGS: dict[str, RunConfig] = {}
 Paint = Callable[[NDArray[np.uint8], NDArray[np.uint8]], NDArray[np.float32]]
@@ -202,7 +204,6 @@ def test_label_maps_are_taken_as_they_are(runs: dict[str, Path], subject: str, t
     assert precision == ([1.0, 1.0] if subject == "masks" else [None, None])
 
 
-@pytest.mark.slow
 def test_the_same_command_gives_the_same_bytes(runs: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("weakseg.tasks.study.seeds.draw_seeds", draw_seeds)
     pair = [runs["whole"], runs["faint"]]

@@ -56,6 +56,7 @@ def test_a_trace_shows_recall_and_precision_and_a_dot_at_the_best_threshold() ->
     assert (dot.get_xdata()[0], dot.get_ydata()[0]) == (60, 75)
 
 
+@pytest.mark.slow
 def test_without_parts_no_panel_shows_them() -> None:
     plain = Layout(size_edges=(0.1,), part_names=())
     counts = make_counts()
