@@ -160,15 +160,15 @@ def test_an_object_that_shrinking_leaves_nothing_of_is_left_out(tmp_path: Path) 
     assert (len(pool), pool.statistics[0].found, pool.classes_without_donor) == (0, 1, ("cat", "dog", "fox"))
 
 
-def test_images_without_mask_are_counted(tmp_path: Path) -> None:
+def test_images_without_mask_give_no_donors(tmp_path: Path) -> None:
     dataset = make_dataset(tmp_path, [(0,), (1,), (2,)], sizes_hw=[(20, 31)])
     folder = tmp_path / "masks"
     folder.mkdir()
     (folder / "train_1.png").write_bytes(encode_mask(block((20, 31), 2, slice(0, 8), slice(None))))
     pool = mine_donors(dataset, PngMasks((folder,)))
-    assert (len(pool), pool.images_without_mask) == (1, 2)
+    assert (len(pool), [entry.found for entry in pool.statistics]) == (1, [0, 1, 0])
     nothing = mine_donors(dataset, PngMasks((tmp_path / "none",)))
-    assert (len(nothing), nothing.images_without_mask, nothing.size_bytes) == (0, 3, 0)
+    assert (len(nothing), nothing.size_bytes) == (0, 0)
     assert nothing.draw(np.random.default_rng(0), ALL) is None
 
 

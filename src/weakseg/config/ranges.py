@@ -254,9 +254,9 @@ def _check_refine(refine: RefineConfig) -> None:
 
 def _check_crops(refine: RefineConfig) -> None:
     """Check that the crops a refinement learns from hold a pair, before the stages before it run for hours."""
-    if refine.method not in _CELL_PX or uses_released_refiner(refine):
+    network = refine.network
+    if network is None or uses_released_refiner(refine):
         return
-    network = refine.irn if refine.method == "irn" else refine.psa
     cells, cell_px = 2 * network.radius - 1, _CELL_PX[refine.method]
     smallest_px = (cells - 1) * cell_px + 1
     if network.augment.crop_px < smallest_px:

@@ -56,13 +56,13 @@ def refiner_kind(method: str, name: str) -> str:
 
 def uses_released_refiner(refine: RefineConfig) -> bool:
     """Say whether the recipe's refinement has a network that was released, so that it trains none."""
-    return {"irn": refine.irn.released, "psa": refine.psa.released}.get(refine.method) is not None
+    return refine.network is not None and refine.network.released is not None
 
 
 def check_released(classifier: ClassifierConfig, refine: RefineConfig) -> None:
     """Raise a `ConfigError` if there is no such checkpoint, or a setting contradicts it."""
-    if uses_released_refiner(refine):
-        refiner_kind(refine.method, refine.irn.name if refine.method == "irn" else refine.psa.name)
+    if refine.network is not None and refine.network.released is not None:
+        refiner_kind(refine.method, refine.network.name)
     if classifier.released is None:
         return
     classifier_kind(classifier.method, classifier.name)

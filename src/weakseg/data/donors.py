@@ -100,7 +100,6 @@ class DonorPool:
         classes: The classes.
         donors: The donors, in any order.
         found_shares: Per class the area shares of all images that qualified, kept or not.
-        images_without_mask: How many images had no mask to look at.
     """
 
     def __init__(
@@ -109,9 +108,7 @@ class DonorPool:
         donors: Sequence[PackedDonor],
         *,
         found_shares: Sequence[Sequence[float]],
-        images_without_mask: int = 0,
     ) -> None:
-        self.images_without_mask = images_without_mask
         self._by_class = tuple(tuple(d for d in donors if d.key == key) for key in range(len(classes)))
         self._counts = np.array([len(own) for own in self._by_class], np.int64)
         self.statistics = tuple(
@@ -201,12 +198,10 @@ def mine_donors(
 
     found_shares: list[list[float]] = [[] for _ in dataset.classes]
     cuts: dict[int, Future[PackedDonor | None]] = {}
-    without_mask = 0
     order = [int(position) for position in np.random.default_rng(seed).permutation(len(dataset))]
     with ThreadPoolExecutor(threads) as searching, ThreadPoolExecutor(threads) as cutting:
         for done, (position, found) in enumerate(zip(order, searching.map(find, order), strict=True), start=1):
-            without_mask += found is None
-            if found is not None and found.key is not None and low <= found.area_share <= high:
+            if found is not None and low <= found.area_share <= high:
                 found_shares[found.key].append(found.area_share)
                 if len(found_shares[found.key]) <= max_per_class:
                     cuts[position] = cutting.submit(cut, position, found)
@@ -214,19 +209,19 @@ def mine_donors(
                 tick(done, len(order))
         donors = [cuts[position].result() for position in sorted(cuts)]
     kept = [donor for donor in donors if donor is not None]
-    return DonorPool(dataset.classes, kept, found_shares=found_shares, images_without_mask=without_mask)
+    return DonorPool(dataset.classes, kept, found_shares=found_shares)
 
 
 @dataclass(frozen=True)
 class _Found:
-    """The only class of a mask, or None if it shows none, several or one that is not tagged; and its area share."""
+    """The only class of a mask, and its area share."""
 
-    key: int | None
+    key: int
     area_share: float
 
 
 def _find_object(sample: Sample, masks: MaskReader, classes: ClassSet) -> _Found | None:
-    """Return what a sample's mask shows, or None if it has no mask."""
+    """Return what a sample's mask shows; None without a mask, or if it shows no class, several or an untagged one."""
     mask = masks(sample)
     if mask is None:
         return None
@@ -238,7 +233,7 @@ def _find_object(sample: Sample, masks: MaskReader, classes: ClassSet) -> _Found
             "to another data set, choose a run on this one"
         )
     if labels.size != 1 or not sample.tags[labels[0] - 1]:
-        return _Found(None, 0.0)
+        return None
     return _Found(int(labels[0]) - 1, float(counts[labels[0]] / mask.size))
 
 
@@ -248,7 +243,6 @@ def _cut_out(
     """Cut an object out of its image; None if it is so thin that shrinking leaves nothing."""
     image, mask = dataset.load_image(sample), masks(sample)
     assert mask is not None, "a mask that was there is gone"
-    assert found.key is not None, "no class to cut out"
     if mask.shape != image.shape[:2]:
         raise DataError(
             f"image '{sample.id}' is {image.shape[:2]} (height, width), but its mask is {mask.shape}; the masks belong "

@@ -19,16 +19,15 @@ from weakseg.pipeline.networks import (
     start_irnet,
 )
 from weakseg.pipeline.pseudo_masks import pseudo_mask_files, write_pseudo_mask
-from weakseg.pipeline.released import adopt_refiner, released_refiner
+from weakseg.pipeline.released import obtain_refiner
 from weakseg.pipeline.runner import Context
 from weakseg.pipeline.runtime import show_progress
-from weakseg.pipeline.seeds import REFINER, iterate_seeds, require_training_seeds, resize_labels
+from weakseg.pipeline.seeds import REFINER, iterate_seeds, resize_labels
 from weakseg.pipeline.threshold import settle_threshold
 from weakseg.pipeline.walking import open_walker
 from weakseg.refine.confidence import confident_labels
 from weakseg.refine.instance_files import save_instances
 from weakseg.refine.soft_labels import score_threshold, soften
-from weakseg.train.distributed import wait_for_all
 from weakseg.train.irn import train_irn
 
 
@@ -42,15 +41,7 @@ def refine_by_irn(context: Context, datasets: Sequence[Dataset]) -> None:
 
     A released IRNet takes the place of labels and training.
     """
-    released = released_refiner(context.config.refine)
-    if released is None:
-        require_training_seeds(context, "IRN")
-        write_confident_labels(context)
-        wait_for_all()
-        train_refiner(context)
-    else:
-        adopt_refiner(context, released)
-    wait_for_all()
+    obtain_refiner(context, "IRN", write_labels=write_confident_labels, train=train_refiner)
     walk_seeds(context, datasets)
 
 

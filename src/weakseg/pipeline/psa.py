@@ -21,14 +21,13 @@ from weakseg.pipeline.networks import (
     start_affinitynet,
 )
 from weakseg.pipeline.pseudo_masks import unfinished_file, write_pseudo_mask
-from weakseg.pipeline.released import adopt_refiner, released_refiner
+from weakseg.pipeline.released import obtain_refiner
 from weakseg.pipeline.runner import Context
 from weakseg.pipeline.runtime import show_progress
-from weakseg.pipeline.seeds import REFINER, iterate_seeds, require_training_seeds, resize_labels
+from weakseg.pipeline.seeds import REFINER, iterate_seeds, resize_labels
 from weakseg.refine.psa import psa_labels, psa_scores
 from weakseg.refine.soft_labels import soften
 from weakseg.train.affinity import train_affinity
-from weakseg.train.distributed import wait_for_all
 
 
 def refine_by_psa(context: Context, datasets: Sequence[Dataset]) -> None:
@@ -36,15 +35,7 @@ def refine_by_psa(context: Context, datasets: Sequence[Dataset]) -> None:
 
     A released AffinityNet takes the place of labels and training.
     """
-    released = released_refiner(context.config.refine)
-    if released is None:
-        require_training_seeds(context, "AffinityNet")
-        write_affinity_labels(context)
-        wait_for_all()
-        train_affinitynet(context)
-    else:
-        adopt_refiner(context, released)
-    wait_for_all()
+    obtain_refiner(context, "AffinityNet", write_labels=write_affinity_labels, train=train_affinitynet)
     walk_along_affinities(context, datasets)
 
 

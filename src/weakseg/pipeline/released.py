@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import math
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -28,9 +29,9 @@ from weakseg.pipeline.networks import RELEASED, describe_network, save_network
 from weakseg.pipeline.origin import Origin
 from weakseg.pipeline.records import CONTENTS, read_records
 from weakseg.pipeline.runner import Context
-from weakseg.pipeline.seeds import REFINER
+from weakseg.pipeline.seeds import REFINER, require_training_seeds
 from weakseg.train.classify import measure_map
-from weakseg.train.distributed import rank
+from weakseg.train.distributed import rank, wait_for_all
 
 logger = logging.getLogger("weakseg")
 
@@ -71,10 +72,8 @@ def released_classifier(config: ClassifierConfig) -> ReleasedNetwork | None:
 
 def released_refiner(config: RefineConfig) -> ReleasedNetwork | None:
     """Return the checkpoint that takes the place of the refinement's training, or None; not all methods train."""
-    if config.method not in ("irn", "psa"):
-        return None
-    network, section = config.irn if config.method == "irn" else config.psa, f"refine.{config.method}"
-    if network.released is None:
+    network, section = config.network, f"refine.{config.method}"
+    if network is None or network.released is None:
         return None
     kind = refiner_kind(config.method, network.name)
     return ReleasedNetwork(f"{section}.released", network.released, kind, f"{section}.name {network.name}")
@@ -170,10 +169,37 @@ def adopt_refiner(context: Context, released: ReleasedNetwork) -> None:
     folder = context.folder.network(REFINER)
     if folder.model.is_file() and folder.history.is_file():
         return
+    config = context.config.refine.network
+    assert config is not None, "a released network of a method without one"
     network, origin = load_released(released, context.train), _find_origin(released)
     logger.info("refine: %s", origin)
-    refine = context.config.refine
-    _save(context, REFINER, refine.irn if refine.method == "irn" else refine.psa, network, origin)
+    _save(context, REFINER, config, network, origin)
+
+
+def obtain_refiner(
+    context: Context, asked_by: str, *, write_labels: Callable[[Context], None], train: Callable[[Context], None]
+) -> None:
+    """Train the network of a refinement on labels made of the seeds, or adopt a released one; all processes wait.
+
+    Args:
+        context: The run.
+        asked_by: The network, for messages.
+        write_labels: Writes the labels of the training images -> `labels/`.
+        train: Trains the network on them -> `refiner/`.
+
+    Raises:
+        ConfigError: If the training images get no seeds.
+        ArtifactError: See `load_released`.
+    """
+    released = released_refiner(context.config.refine)
+    if released is None:
+        require_training_seeds(context, asked_by)
+        write_labels(context)
+        wait_for_all()
+        train(context)
+    else:
+        adopt_refiner(context, released)
+    wait_for_all()
 
 
 def _save(

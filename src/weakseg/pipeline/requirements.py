@@ -53,7 +53,8 @@ def require_for_refine(context: Context, /, *, afresh: bool) -> None:
     """
     refine = context.config.refine
     require_saliency(context, seeded_datasets(context))
-    if refine.method not in ("irn", "psa"):
+    network = refine.network
+    if network is None:
         return
     folder, released = context.folder.network(REFINER), released_refiner(refine)
     is_trained = folder.model.is_file() and folder.history.is_file()
@@ -63,7 +64,6 @@ def require_for_refine(context: Context, /, *, afresh: bool) -> None:
         return
     require_training_seeds(context, "IRN" if refine.method == "irn" else "AffinityNet")
     if afresh or not (is_trained or folder.checkpoint.is_file()):
-        network = refine.irn if refine.method == "irn" else refine.psa
         require_weights(f"refine.{refine.method}", network.weights, network.name)
 
 

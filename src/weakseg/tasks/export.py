@@ -24,7 +24,8 @@ from weakseg.pipeline.irn import makes_instances
 from weakseg.pipeline.runner import Context
 from weakseg.pipeline.runtime import show_progress
 from weakseg.refine.instance_files import load_instances
-from weakseg.tasks.export_model import EXPORTS, MODEL_FORMATS, ExportedModel, export_model, read_run_config
+from weakseg.tasks.export_model import EXPORTS, MODEL_FORMATS, ExportedModel, export_model
+from weakseg.tasks.run import read_run_config
 from weakseg.types import Sample
 
 SUBJECTS = ("masks", "predictions")

@@ -10,10 +10,9 @@ from pathlib import Path
 
 import torch
 
-from weakseg.config.load import build_config, read_recipe
 from weakseg.config.schema import RunConfig
 from weakseg.data.export.folder import JOURNAL, ExportFolder
-from weakseg.errors import ArtifactError, UsageError
+from weakseg.errors import UsageError
 from weakseg.models.onnx_export import export_onnx
 from weakseg.models.onnx_network import OnnxInfo
 from weakseg.pipeline.artifacts import RunFolder
@@ -21,6 +20,7 @@ from weakseg.pipeline.segmenters import load_segmenter
 from weakseg.tasks.bundle import write_bundle, zip_bundle
 from weakseg.tasks.predict.opened import ONNX_SUFFIX, find_segmenter, views_of
 from weakseg.tasks.predict.zipped import ZIP_SUFFIX
+from weakseg.tasks.run import read_run_config
 
 EXPORTS = "exports"
 """Folder below the run where exports go unless another is named."""
@@ -70,18 +70,6 @@ def export_model(run: Path, *, to: str, out: Path | None = None) -> ExportedMode
     if writer is None:
         raise UsageError(f"--to: expected one of {', '.join(MODEL_FORMATS)}, got '{to}'")
     return writer(RunFolder(run), read_run_config(run), out)
-
-
-def read_run_config(run: Path) -> RunConfig:
-    """Return the recipe of a run folder.
-
-    Raises:
-        ArtifactError: If it is none.
-    """
-    recipe = RunFolder(run).recipe
-    if not recipe.is_file():
-        raise ArtifactError(f"{run} is no run folder: expected a {recipe.name} in it, which 'weakseg run' writes")
-    return build_config(read_recipe(str(recipe)))
 
 
 def _export_onnx(run: RunFolder, config: RunConfig, out: Path | None) -> ExportedModel:

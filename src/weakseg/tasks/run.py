@@ -1,11 +1,13 @@
-"""Running a recipe in a run folder: the whole chain or one stage of it."""
+"""Running a recipe in a run folder, the whole chain or one stage of it, and reading the recipe of a run."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from weakseg.config.load import build_config, read_recipe
 from weakseg.config.paths import absolute_paths
 from weakseg.config.schema import RunConfig
+from weakseg.errors import ArtifactError
 from weakseg.pipeline.artifacts import RunFolder
 from weakseg.pipeline.inputs import prepare
 from weakseg.pipeline.runner import run_stages
@@ -42,3 +44,15 @@ def run_recipe(config: RunConfig, out: Path, *, only: str | None = None, redo: s
     with joined_processes(choose_device(config.runtime.device)):
         run_stages(prepare(absolute_paths(config), folder), CHAIN, only=only, redo=redo)
     return folder
+
+
+def read_run_config(run: Path) -> RunConfig:
+    """Return the recipe of a run folder.
+
+    Raises:
+        ArtifactError: If it is none.
+    """
+    recipe = RunFolder(run).recipe
+    if not recipe.is_file():
+        raise ArtifactError(f"{run} is no run folder: expected a {recipe.name} in it, which 'weakseg run' writes")
+    return build_config(read_recipe(str(recipe)))

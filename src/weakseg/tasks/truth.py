@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,8 +23,13 @@ def digest_truth(dataset: Dataset) -> str:
 
     Truth does not influence any result of a run, so that no fingerprint covers it; scores depend on it.
     """
+    return digest_truth_of(dataset, dataset)
+
+
+def digest_truth_of(dataset: Dataset, samples: Iterable[Sample]) -> str:
+    """Do the same with some images of the data set."""
     digest = hashlib.blake2b(digest_size=DIGEST_BYTES)
-    for sample in dataset:
+    for sample in samples:
         try:
             truth = dataset.load_mask(sample)
         except DataError:  # named when it is to be scored

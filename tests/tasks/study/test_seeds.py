@@ -63,7 +63,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
             CONFIGS[text] = build_config(recipe)
         return CONFIGS[text]
 
-    monkeypatch.setattr("weakseg.tasks.study.seeds_sources.build_config", build_once)
+    monkeypatch.setattr("weakseg.tasks.run.build_config", build_once)
     monkeypatch.setattr("weakseg.tasks.study.seeds.draw_seeds", lambda figure, table, layout, traces: None)
 
 

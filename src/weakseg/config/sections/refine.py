@@ -160,3 +160,9 @@ class RefineConfig:
     psa: PSAConfig = field(default_factory=PSAConfig)
     saliency: SaliencyConfig = field(default_factory=SaliencyConfig)
     confidence: bool = False
+
+    @property
+    def network(self) -> IRNConfig | PSAConfig | None:
+        """Settings of the network that the method learns with; None for a method without one."""
+        learning: dict[str, IRNConfig | PSAConfig] = {"irn": self.irn, "psa": self.psa}
+        return learning.get(self.method)

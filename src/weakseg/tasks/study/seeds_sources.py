@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from weakseg.config.load import build_config, read_recipe
 from weakseg.data.base import Dataset
 from weakseg.data.masks import read_mask
 from weakseg.errors import ArtifactError, ConfigError, UsageError
@@ -17,6 +16,7 @@ from weakseg.pipeline.images import seeded_datasets
 from weakseg.pipeline.inputs import prepare
 from weakseg.pipeline.records import digest_parts, read_records
 from weakseg.pipeline.runner import Context
+from weakseg.tasks.run import read_run_config
 from weakseg.tasks.study.seeds_truth import TruthReader, open_part_maps, survey_truth
 
 SUBJECTS = {"seeds": "localize", "masks": "refine", "predictions": "evaluate", "adaptations": "localize"}
@@ -140,14 +140,9 @@ def _name_runs(runs: Sequence[Path], labels: Sequence[str]) -> tuple[str, ...]:
 
 
 def _open_run(run: Path) -> Context:
-    folder = RunFolder(run)
-    if not folder.recipe.is_file():
-        raise ArtifactError(
-            f"{run} is no run folder: expected a {folder.recipe.name} in it, which 'weakseg run' writes"
-        )
-    config = build_config(read_recipe(str(folder.recipe)))
+    config = read_run_config(run)
     # Nothing is computed by a network, and the GPU of the run may be on another machine.
-    return prepare(replace(config, runtime=replace(config.runtime, device="cpu")), folder)
+    return prepare(replace(config, runtime=replace(config.runtime, device="cpu")), RunFolder(run))
 
 
 def _choose_images(contexts: Sequence[Context], subject: str, role: str) -> Dataset:

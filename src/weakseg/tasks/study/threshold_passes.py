@@ -28,7 +28,7 @@ from weakseg.refine.threshold.colour import score_colours
 from weakseg.refine.threshold.cuts import Statistic
 from weakseg.refine.threshold.masking import score_confidence
 from weakseg.refine.threshold.spread import score_log_spread, score_spread
-from weakseg.tasks.truth import digest_truth, read_truth
+from weakseg.tasks.truth import digest_truth_of, read_truth
 from weakseg.train.distributed import rank, wait_for_all
 
 CHOSEN = "colour"
@@ -92,7 +92,7 @@ def drop_outdated(dataset: Dataset, folder: Path) -> None:
     if rank() == 0:
         for sample in dataset:
             path = _file(folder, sample.id)
-            if path.exists() and _entry(path, "truth") != digest_truth(dataset.keep([sample.id])):
+            if path.exists() and _entry(path, "truth") != digest_truth_of(dataset, [sample]):
                 path.unlink()
     wait_for_all()
 
@@ -124,7 +124,7 @@ def count_images(
             {
                 "images": int(truth is not None),
                 "counts": counts.tolist(),
-                "truth": digest_truth(dataset.keep([sample.id])),
+                "truth": digest_truth_of(dataset, [sample]),
             },
         )
 
