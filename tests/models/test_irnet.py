@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from weakseg.errors import ConfigError, ShapeError
-from weakseg.models.irnet import IRNet, build_irnet, describe_stages
+from weakseg.models.irnet import IRNet, build_irnet
 from weakseg.models.irnet_branches import Reduction, StageForm
 from weakseg.models.resnet import BasicBlock, ResNet, Stem, build_backbone
 
@@ -52,8 +52,8 @@ def test_released_widths_have_the_released_norm_groups() -> None:
 def test_stages_are_the_stem_and_the_four_layers() -> None:
     resnet = tuple(StageForm(*form) for form in ((64, 4), (256, 4), (512, 8), (1024, 16), (2048, 16)))
     critter = tuple(StageForm(*form) for form in ((16, 2), (32, 4), (64, 8), (64, 8), (128, 8)))
-    assert describe_stages(build_backbone("resnet50")) == resnet
-    assert describe_stages(build_backbone("critter")) == critter
+    assert build_backbone("resnet50").stage_forms() == resnet
+    assert build_backbone("critter").stage_forms() == critter
 
 
 @pytest.mark.parametrize("crop_size", [None, 40])

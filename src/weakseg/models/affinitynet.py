@@ -12,9 +12,11 @@ import torch
 from torch import Tensor, nn
 
 from weakseg.models.backbone import NetworkOnBackbone
-from weakseg.models.resnet38 import RESNET38_NAMES, ResNet38, build_resnet38
+from weakseg.models.backbones import LEVELLED_NAMES, build_levelled
+from weakseg.models.efficientnet_lite import EfficientNetLite
+from weakseg.models.resnet38 import ResNet38
 
-AFFINITYNET_NAMES: tuple[str, ...] = RESNET38_NAMES
+AFFINITYNET_NAMES: tuple[str, ...] = LEVELLED_NAMES
 """Names `build_affinitynet` knows."""
 
 
@@ -48,11 +50,11 @@ class AffinityNet(NetworkOnBackbone):
         out_channels: Channels D of the features, the sum of the widths: 448 as released.
     """
 
-    backbone: ResNet38
+    backbone: ResNet38 | EfficientNetLite
 
     def __init__(
         self,
-        backbone: ResNet38,
+        backbone: ResNet38 | EfficientNetLite,
         *,
         widths: AffinityWidths = AffinityWidths(),
         freeze_trunk: bool,
@@ -100,6 +102,6 @@ def build_affinitynet(
     Raises:
         ConfigError: If the name is unknown.
     """
-    backbone = build_resnet38(name, fixed_norm=fixed_norm, generator=generator)
+    backbone = build_levelled(name, dense=True, fixed_norm=fixed_norm, generator=generator)
     widths = NARROW_WIDTHS if name == "critter38" else AffinityWidths()
     return AffinityNet(backbone, widths=widths, freeze_trunk=freeze_trunk, generator=generator)

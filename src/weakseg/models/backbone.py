@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Self
+from dataclasses import dataclass
+from typing import Protocol, Self, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -28,10 +29,12 @@ class Backbone(nn.Module, ABC):
     Attributes:
         stride: Ratio of the input's size to the output's; an input (H, W) gives (ceil(H / stride), ceil(W / stride)).
         out_channels: Channels of the output.
+        spare_parts: Prefixes of weights that another form of the network has and this one leaves out.
     """
 
     stride: int
     out_channels: int
+    spare_parts: tuple[str, ...] = ()
 
     @abstractmethod
     def trunk_modules(self) -> tuple[nn.Module, ...]:
@@ -48,6 +51,56 @@ class Backbone(nn.Module, ABC):
     def forward(self, x: Tensor) -> Tensor:
         """Turn normalised images (N, 3, H, W) into the output (N, out_channels, h, w)."""
         return self.tail(self.trunk(x))
+
+
+@dataclass(frozen=True)
+class StageForm:
+    """What one stage of a backbone puts out.
+
+    Args:
+        channels: Number of channels.
+        stride: Ratio of the image's size to the output's.
+    """
+
+    channels: int
+    stride: int
+
+
+@runtime_checkable
+class StagedBackbone(Protocol):
+    """A backbone that shows its features stage by stage, as `IRNet` reads them."""
+
+    def stage_forms(self) -> tuple[StageForm, ...]:
+        """Return the forms of the five outputs of `run_stages`, from fine to coarse."""
+        ...
+
+    def run_stages(self, x: Tensor) -> list[Tensor]:
+        """Turn normalised images (N, 3, H, W) into the outputs of the stages."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Levels:
+    """Features of three depths, all at the network's stride.
+
+    Args:
+        conv4: (N, channels.conv4, h, w), of a ResNet-38 what the first unit of stage 5 reads.
+        conv5: (N, channels.conv5, h, w), of a ResNet-38 what stage 6 reads.
+        conv6: (N, channels.conv6, h, w), the output.
+    """
+
+    conv4: Tensor
+    conv5: Tensor
+    conv6: Tensor
+
+
+@dataclass(frozen=True)
+class LevelChannels:
+    """Channels of the three features in `Levels`."""
+
+    conv4: int
+    conv5: int
+    conv6: int
 
 
 class NetworkOnBackbone(nn.Module):

@@ -7,12 +7,12 @@ from torch import Tensor, nn
 
 from weakseg.errors import ShapeError
 from weakseg.models.backbone import Backbone, NetworkOnBackbone
-from weakseg.models.resnet import BACKBONE_NAMES, build_backbone
-from weakseg.models.resnet38 import RESNET38_NAMES, build_resnet38
+from weakseg.models.backbones import STAGED_NAMES, build_levelled, build_staged
+from weakseg.models.resnet38 import RESNET38_NAMES
 from weakseg.spelling import require_option
 from weakseg.types import MAX_CLASSES
 
-CLASSIFIER_NAMES: tuple[str, ...] = (*BACKBONE_NAMES, *RESNET38_NAMES)
+CLASSIFIER_NAMES: tuple[str, ...] = (*STAGED_NAMES, *RESNET38_NAMES)
 """Names `build_classifier` knows."""
 
 HEAD_INIT_STD = 0.01
@@ -31,7 +31,8 @@ class Classifier(NetworkOnBackbone):
         num_classes: Number of classes C, background not counted.
         freeze_trunk: Leave the backbone's trunk as it is: it gets no gradient, its batch norms stay on their running
             statistics, and `trunk` returns a tensor without history. The trunk is the stem, `layer1` and `layer2` of a
-            ResNet (IRN and RIB train this way), the first convolution and stage 2 of a ResNet-38.
+            ResNet (IRN and RIB train this way), the first convolution and stage 2 of a ResNet-38, the stem and three
+            groups of an EfficientNet-Lite.
         generator: Source of the random weights of the 1x1 convolution; torch's global one if None.
 
     Attributes:
@@ -77,8 +78,9 @@ def build_classifier(
     """Build a classifier with random weights, in training mode.
 
     Args:
-        name: One of `CLASSIFIER_NAMES`. `resnet18`, `resnet50` (IRN's network) and `resnet101` score at stride 16;
-            `resnet38` (AffinityNet's and SEAM's network), `critter` and `critter38` at stride 8.
+        name: One of `CLASSIFIER_NAMES`. `efficientnet_lite0`, `1` and `2`, `resnet18`, `resnet50` (IRN's network) and
+            `resnet101` score at stride 16; `resnet38` (AffinityNet's and SEAM's network), `critter` and `critter38` at
+            stride 8.
         num_classes: Number of classes C, background not counted.
         freeze_trunk: Train only the backbone's tail and the 1x1 convolution.
         fixed_norm: Keep every batch norm on its running statistics while training; scale and shift still learn.
@@ -89,6 +91,6 @@ def build_classifier(
         ShapeError: If `num_classes` is not in 1..254.
     """
     require_option(name, CLASSIFIER_NAMES, what="backbone")
-    build = build_resnet38 if name in RESNET38_NAMES else build_backbone
+    build = build_levelled if name in RESNET38_NAMES else build_staged
     backbone = build(name, fixed_norm=fixed_norm, generator=generator)
     return Classifier(backbone, num_classes=num_classes, freeze_trunk=freeze_trunk, generator=generator)

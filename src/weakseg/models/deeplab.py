@@ -13,11 +13,12 @@ from torch import Tensor, nn
 
 from weakseg.errors import ConfigError
 from weakseg.files import JsonValue
-from weakseg.models.backbone import require_images
-from weakseg.models.resnet import BACKBONE_NAMES, CaffeBottleneck, ResNet, build_backbone
+from weakseg.models.backbone import Backbone, require_images
+from weakseg.models.backbones import STAGED_NAMES, build_staged
+from weakseg.models.resnet import CaffeBottleneck, ResNet
 from weakseg.models.segmenter import SegmentationNetwork
 
-SEGMENTER_NAMES: tuple[str, ...] = BACKBONE_NAMES
+SEGMENTER_NAMES: tuple[str, ...] = STAGED_NAMES
 """Names `build_segmenter` knows."""
 
 HEAD_INIT_STD = 0.01
@@ -63,7 +64,7 @@ class Segmenter(SegmentationNetwork):
     """Backbone and ASPP; the state dict holds `backbone.*` and `aspp.branches.*`, whatever the scales.
 
     Args:
-        backbone: A network at stride 8, see `build_backbone(..., dense=True)`.
+        backbone: A network at stride 8, see `weakseg.models.backbones.build_staged(..., dense=True)`.
         num_labels: Number of labels L, background included.
         aspp_rates: Dilations of the parallel convolutions.
         multi_scale: Further scales, above 0 and below 1, at which the same network sees its input; the paper's are 0.75
@@ -83,7 +84,7 @@ class Segmenter(SegmentationNetwork):
 
     def __init__(
         self,
-        backbone: ResNet,
+        backbone: Backbone,
         *,
         num_labels: int,
         aspp_rates: Sequence[int],
@@ -141,7 +142,7 @@ class Segmenter(SegmentationNetwork):
     @property
     def caffe_form(self) -> bool:
         """Whether strides sit where Caffe's networks have them."""
-        return isinstance(self.backbone.layer1[0], CaffeBottleneck)
+        return isinstance(self.backbone, ResNet) and isinstance(self.backbone.layer1[0], CaffeBottleneck)
 
 
 class EveryScale(nn.Module):
@@ -233,7 +234,7 @@ def build_segmenter(
             into Caffe's form.
         ShapeError: If `num_labels` is not in 2..255.
     """
-    backbone = build_backbone(name, dense=True, fixed_norm=fixed_norm, caffe_form=caffe_form, generator=generator)
+    backbone = build_staged(name, dense=True, fixed_norm=fixed_norm, caffe_form=caffe_form, generator=generator)
     return Segmenter(
         backbone, num_labels=num_labels, aspp_rates=aspp_rates, multi_scale=multi_scale, generator=generator
     )

@@ -9,17 +9,18 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from weakseg.errors import ShapeError
 from weakseg.models.backbone import IMAGE_CHANNELS, require_images
-from weakseg.models.irnet_branches import IRN_STRIDE, DisplacementBranch, EdgeBranch, StageForm
-from weakseg.models.resnet import BACKBONE_NAMES, BasicBlock, Bottleneck, ResNet, build_backbone
+from weakseg.models.backbones import STAGED_NAMES, build_staged
+from weakseg.models.efficientnet_lite import EfficientNetLite
+from weakseg.models.irnet_branches import IRN_STRIDE, DisplacementBranch, EdgeBranch
+from weakseg.models.resnet import ResNet
 
-IRNET_NAMES: tuple[str, ...] = BACKBONE_NAMES
+IRNET_NAMES: tuple[str, ...] = STAGED_NAMES
 """Names `build_irnet` knows."""
 
 
@@ -63,11 +64,15 @@ class IRNet(nn.Module):
     mean_displacement: Tensor
 
     def __init__(
-        self, backbone: ResNet, *, widths: BranchWidths = BranchWidths(), generator: torch.Generator | None = None
+        self,
+        backbone: ResNet | EfficientNetLite,
+        *,
+        widths: BranchWidths = BranchWidths(),
+        generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
         self.backbone = backbone.requires_grad_(False)
-        stages = describe_stages(backbone)
+        stages = backbone.stage_forms()
         if min(stage.stride for stage in stages) > IRN_STRIDE:
             strides = [stage.stride for stage in stages]
             raise ShapeError(f"IRNet answers at stride {IRN_STRIDE}; the backbone's finest is {min(strides)} {strides}")
@@ -95,7 +100,7 @@ class IRNet(nn.Module):
         """
         require_images(x)
         with torch.no_grad():
-            stages = self._run_stages(x)
+            stages = self.backbone.run_stages(x)
         return self.edge(stages), self.displacement(stages)
 
     def look(self, images: Tensor, *, crop_size: int | None) -> tuple[Tensor, Tensor]:
@@ -156,13 +161,6 @@ class IRNet(nn.Module):
         """Return the displacement branch's parameters; IRN multiplies its gradients by 10."""
         return list(self.displacement.parameters())
 
-    def _run_stages(self, x: Tensor) -> list[Tensor]:
-        """Return the outputs of the stem and of the four layers."""
-        outputs = [self.backbone.stem(x)]
-        for layer in _layers(self.backbone):
-            outputs.append(layer(outputs[-1]))
-        return outputs
-
 
 def build_irnet(name: str, *, generator: torch.Generator | None = None) -> IRNet:
     """Build an IRNet with random weights, in training mode.
@@ -176,20 +174,5 @@ def build_irnet(name: str, *, generator: torch.Generator | None = None) -> IRNet
     Raises:
         ConfigError: If the name is unknown.
     """
-    backbone = build_backbone(name, fixed_norm=True, generator=generator)
+    backbone = build_staged(name, fixed_norm=True, generator=generator)
     return IRNet(backbone, widths=NARROW_WIDTHS if name == "critter" else BranchWidths(), generator=generator)
-
-
-def describe_stages(backbone: ResNet) -> tuple[StageForm, ...]:
-    """Return the forms of a backbone's five stages: the stem and the four layers."""
-    stride = backbone.conv1.stride[0] * (2 if isinstance(backbone.maxpool, nn.MaxPool2d) else 1)
-    stages = [StageForm(backbone.conv1.out_channels, stride)]
-    for layer in _layers(backbone):
-        block = cast("BasicBlock | Bottleneck", layer[0])
-        stride *= block.conv1.stride[0] * block.conv2.stride[0]
-        stages.append(StageForm(block.conv1.out_channels * block.expansion, stride))
-    return tuple(stages)
-
-
-def _layers(backbone: ResNet) -> tuple[nn.Sequential, ...]:
-    return (backbone.layer1, backbone.layer2, backbone.layer3, backbone.layer4)

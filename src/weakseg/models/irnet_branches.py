@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from weakseg.errors import ShapeError
+from weakseg.models.backbone import StageForm
 
 IRN_STRIDE = 4
 """Ratio of the image's size to that of edge and displacement."""
@@ -26,19 +26,6 @@ MERGED_STAGE = 2
 
 CHANNELS_PER_GROUP, MAX_GROUPS = 8, 16
 """Groups of a group norm: 4, 8, 16 and 16 for the released widths 32, 64, 128 and 256."""
-
-
-@dataclass(frozen=True)
-class StageForm:
-    """What one stage of a backbone puts out.
-
-    Args:
-        channels: Number of channels.
-        stride: Ratio of the image's size to the output's.
-    """
-
-    channels: int
-    stride: int
 
 
 class Reduction(nn.Module):

@@ -10,12 +10,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from weakseg.errors import ConfigError, ShapeError
-from weakseg.models.backbone import IMAGE_CHANNELS, Backbone
+from weakseg.models.backbone import IMAGE_CHANNELS, Backbone, StageForm
 from weakseg.spelling import require_option
 
 NUM_LAYERS = 4
@@ -28,8 +29,8 @@ class FixedBatchNorm2d(nn.BatchNorm2d):
     Parameters, buffers and their names are those of `torch.nn.BatchNorm2d`.
     """
 
-    def __init__(self, num_features: int) -> None:
-        super().__init__(num_features)
+    def __init__(self, num_features: int, eps: float = 1e-5) -> None:
+        super().__init__(num_features, eps)
         self.training = False
 
     def train(self, mode: bool = True) -> FixedBatchNorm2d:
@@ -213,6 +214,26 @@ class ResNet(Backbone):
         """Run `layer3` and `layer4` on the output of `trunk`."""
         features = self.layer4(self.layer3(features))
         return features
+
+    def stage_forms(self) -> tuple[StageForm, ...]:
+        """Return the forms of `run_stages`: the stem and the four layers."""
+        stride = self.conv1.stride[0] * (2 if isinstance(self.maxpool, nn.MaxPool2d) else 1)
+        stages = [StageForm(self.conv1.out_channels, stride)]
+        for layer in self._layers():
+            block = cast("BasicBlock | Bottleneck", layer[0])
+            stride *= block.conv1.stride[0] * block.conv2.stride[0]
+            stages.append(StageForm(block.conv1.out_channels * block.expansion, stride))
+        return tuple(stages)
+
+    def run_stages(self, x: Tensor) -> list[Tensor]:
+        """Return the outputs of the stem and of the four layers for normalised images (N, 3, H, W)."""
+        outputs = [self.stem(x)]
+        for layer in self._layers():
+            outputs.append(layer(outputs[-1]))
+        return outputs
+
+    def _layers(self) -> tuple[nn.Sequential, ...]:
+        return (self.layer1, self.layer2, self.layer3, self.layer4)
 
 
 @dataclass(frozen=True)

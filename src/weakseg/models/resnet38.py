@@ -13,36 +13,12 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from weakseg.models.backbone import IMAGE_CHANNELS, Backbone
+from weakseg.models.backbone import IMAGE_CHANNELS, Backbone, LevelChannels, Levels
 from weakseg.models.resnet import FixedBatchNorm2d, conv3x3
 from weakseg.spelling import require_option
 
 RESNET38_STRIDE = 8
 """Ratio of the image's size to the output's: stages 2, 3 and 4 halve it each, in every form."""
-
-
-@dataclass(frozen=True, eq=False)
-class Levels:
-    """Features of three depths, all at the network's stride, normalised and rectified: none is negative.
-
-    Args:
-        conv4: (N, channels.conv4, h, w), what the first unit of stage 5 reads.
-        conv5: (N, channels.conv5, h, w), what stage 6 reads.
-        conv6: (N, channels.conv6, h, w), the output.
-    """
-
-    conv4: Tensor
-    conv5: Tensor
-    conv6: Tensor
-
-
-@dataclass(frozen=True)
-class LevelChannels:
-    """Channels of the three features in `Levels`."""
-
-    conv4: int
-    conv5: int
-    conv6: int
 
 
 class PlainUnit(nn.Module):

@@ -5,11 +5,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from weakseg.models.backbones import LEVELLED_NAMES, build_levelled
 from weakseg.models.classifier import Classifier
+from weakseg.models.efficientnet_lite import EfficientNetLite
 from weakseg.models.pixel_correlation import RELEASED_WIDTHS, CorrelationWidths, PixelCorrelation
-from weakseg.models.resnet38 import RESNET38_NAMES, ResNet38, build_resnet38
+from weakseg.models.resnet38 import ResNet38
 
-SEAM_NAMES: tuple[str, ...] = RESNET38_NAMES
+SEAM_NAMES: tuple[str, ...] = LEVELLED_NAMES
 """Names `build_seam` knows."""
 
 NARROW_WIDTHS = CorrelationWidths(conv4=16, conv5=32, embedding=48)
@@ -39,12 +41,12 @@ class SEAM(Classifier):
         ShapeError: If `num_classes` is not in 1..254.
     """
 
-    backbone: ResNet38
+    backbone: ResNet38 | EfficientNetLite
     background_weight: Tensor
 
     def __init__(
         self,
-        backbone: ResNet38,
+        backbone: ResNet38 | EfficientNetLite,
         *,
         num_classes: int,
         freeze_trunk: bool,
@@ -91,7 +93,7 @@ class SEAM(Classifier):
             ShapeError: If the images are not (N, 3, H, W) float.
         """
         levels = self.backbone.levels(self.trunk(x))
-        features = self.backbone.dropout(levels.conv6)
+        features = levels.conv6 if isinstance(self.backbone, EfficientNetLite) else self.backbone.dropout(levels.conv6)
         scores = self.classifier(features)
         background = nn.functional.conv2d(features.detach(), self.background_weight)
         refined = self.correlation(scores, x, levels.conv4, levels.conv5)
@@ -119,6 +121,6 @@ def build_seam(
         ConfigError: If the name is unknown.
         ShapeError: If `num_classes` is not in 1..254.
     """
-    backbone = build_resnet38(name, fixed_norm=fixed_norm, generator=generator)
+    backbone = build_levelled(name, fixed_norm=fixed_norm, generator=generator)
     widths = NARROW_WIDTHS if name == "critter38" else RELEASED_WIDTHS
     return SEAM(backbone, num_classes=num_classes, freeze_trunk=freeze_trunk, widths=widths, generator=generator)

@@ -22,9 +22,12 @@ from torch import Tensor, nn
 
 from weakseg.errors import ArtifactError, ConfigError
 from weakseg.models.affinitynet import build_affinitynet
+from weakseg.models.backbone import Backbone
 from weakseg.models.checkpoints import as_tensors, fit_state, read_checkpoint
 from weakseg.models.classifier import Classifier, build_classifier
+from weakseg.models.efficientnet_lite import LITE_NAMES, EfficientNetLite
 from weakseg.models.irnet import build_irnet
+from weakseg.models.lite_weights import is_lite_checkpoint, locate_lite_weights, rename_lite
 from weakseg.models.mxnet_params import read_mxnet_params
 from weakseg.models.official_names import (
     RESNET_STEMS,
@@ -115,13 +118,14 @@ class LoadedWeights:
 
 
 def load_backbone(
-    backbone: nn.Module, source: str, name: str, *, cache_dir: Path | None = None, trust_pickle: bool = False
+    backbone: Backbone, source: str, name: str, *, cache_dir: Path | None = None, trust_pickle: bool = False
 ) -> LoadedWeights:
     """Fill a backbone with published or own weights, in place.
 
     Args:
         backbone: Network to fill, from `build_backbone`.
-        source: `imagenet` downloads torchvision's weights once and checks their hash; `none` leaves the backbone as
+        source: `imagenet` takes the file that a Python package carries for an EfficientNet-Lite, and downloads
+            torchvision's weights once for a ResNet; either way the hash is checked. `none` leaves the backbone as
             it is; anything else is the path of a checkpoint in torchvision's or PSA's layout (its head is left out) or
             of a weakseg network (its `backbone.*` is taken), or, for `resnet38`, of MXNet weights (`.params`).
         name: The backbone's name, which selects the ImageNet weights.
@@ -130,6 +134,7 @@ def load_backbone(
 
     Raises:
         ConfigError: If there are no ImageNet weights for this backbone.
+        MissingExtra: If they come with a package that is not installed.
         ArtifactError: If the download fails, or the file is missing, damaged or does not fit.
     """
     if source == "none":
@@ -140,7 +145,9 @@ def load_backbone(
     else:
         tensors = read_checkpoint(path, trust_pickle=trust_pickle)
         _refuse_released(tensors, path)
-        state, ignored = _split_backbone(tensors)
+        if isinstance(backbone, EfficientNetLite) and is_lite_checkpoint(tensors):
+            tensors = rename_lite(tensors, repeats=backbone.repeats)
+        state, ignored = _split_backbone(tensors, backbone.spare_parts)
     fit_state(backbone, state, where=f"{path} as {name}")
     return LoadedWeights(origin=str(path), loaded=tuple(state), ignored=ignored)
 
@@ -155,10 +162,11 @@ def find_weights(source: str, name: str, *, cache_dir: Path | None = None) -> Pa
 
     Raises:
         ConfigError: If there are no ImageNet weights for this backbone.
+        MissingExtra: If they come with a package that is not installed.
         ArtifactError: If there is no such file, the download fails or what was downloaded is damaged.
     """
     if source == "imagenet":
-        return _download_imagenet(name, cache_dir)
+        return locate_lite_weights(name) if name in LITE_NAMES else _download_imagenet(name, cache_dir)
     path = Path(source)
     if not path.is_file():
         raise ArtifactError(f"weights '{source}': expected 'imagenet', 'none' or a checkpoint file; no such file")
@@ -174,12 +182,15 @@ def _refuse_released(tensors: Mapping[str, Tensor], path: Path) -> None:
         )
 
 
-def _split_backbone(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], tuple[str, ...]]:
-    """Return a checkpoint's tensors of the backbone by their names in it, and the names of those of known heads."""
+def _split_backbone(
+    tensors: Mapping[str, Tensor], spare_parts: tuple[str, ...]
+) -> tuple[dict[str, Tensor], tuple[str, ...]]:
+    """Return a checkpoint's tensors of the backbone by their names in it, and the names of heads and spare parts."""
     if any(key.startswith("backbone.") for key in tensors):
-        prefix, other_parts = "backbone.", WEAKSEG_HEADS
+        prefix, heads = "backbone.", WEAKSEG_HEADS
     else:
-        prefix, other_parts = "", PLAIN_HEADS
+        prefix, heads = "", PLAIN_HEADS
+    other_parts = (*heads, *(prefix + part for part in spare_parts))
     ignored = tuple(key for key in tensors if key.startswith(other_parts))
     return {key.removeprefix(prefix): tensor for key, tensor in tensors.items() if key not in ignored}, ignored
 
@@ -194,7 +205,7 @@ def _download_imagenet(name: str, cache_dir: Path | None) -> Path:
     if name not in IMAGENET_URLS:
         raise ConfigError(
             f"there are no ImageNet weights for '{name}'; set weights to 'none' or a path, "
-            f"or choose a backbone that has them: {', '.join(sorted(IMAGENET_URLS))}"
+            f"or choose a backbone that has them: {', '.join((*LITE_NAMES, *sorted(IMAGENET_URLS)))}"
         )
     url = IMAGENET_URLS[name]
     file_name = url.rsplit("/", 1)[-1]

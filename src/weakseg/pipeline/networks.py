@@ -16,7 +16,7 @@ import torch
 
 from weakseg.config.schema import AugmentConfig, ClassifierConfig, IRNConfig, OptimConfig, PSAConfig
 from weakseg.data.transforms import Augmentation
-from weakseg.errors import ArtifactError, ConfigError
+from weakseg.errors import ArtifactError, ConfigError, MissingExtra
 from weakseg.files import JsonValue, write_json
 from weakseg.models.affinitynet import AffinityNet, build_affinitynet
 from weakseg.models.checkpoints import fit_state
@@ -141,7 +141,7 @@ def _load_start(
         return source
     try:
         load_backbone(model.backbone, "imagenet", name)
-    except (ArtifactError, ConfigError) as error:
+    except (ArtifactError, ConfigError, MissingExtra) as error:
         logger.warning(
             "starting from random weights, which costs much accuracy on few images: %s (set 'weights' to imagenet, "
             "none or a path to decide yourself)",

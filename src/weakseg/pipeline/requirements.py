@@ -7,7 +7,7 @@ began with. Weights from the network are downloaded here, into the usual caches.
 from __future__ import annotations
 
 from weakseg.config.segmenters import hf_name
-from weakseg.errors import ArtifactError, ConfigError
+from weakseg.errors import ArtifactError, ConfigError, MissingExtra
 from weakseg.models.hf_source import import_transformers
 from weakseg.models.weights import find_weights
 from weakseg.pipeline.artifacts import NetworkFolder
@@ -106,7 +106,7 @@ def require_weights(section: str, source: str, name: str) -> None:
         return
     try:
         find_weights(source, name)
-    except (ArtifactError, ConfigError) as error:
+    except (ArtifactError, ConfigError, MissingExtra) as error:
         raise type(error)(f"{section}.weights: {error}") from error
 
 

@@ -7,7 +7,17 @@ from typing import Literal
 
 from weakseg.config.sections.training import AugmentConfig, OptimConfig
 
-ClassifierName = Literal["critter", "critter38", "resnet18", "resnet38", "resnet50", "resnet101"]
+ClassifierName = Literal[
+    "critter",
+    "critter38",
+    "efficientnet_lite0",
+    "efficientnet_lite1",
+    "efficientnet_lite2",
+    "resnet18",
+    "resnet38",
+    "resnet50",
+    "resnet101",
+]
 
 
 @dataclass(frozen=True)

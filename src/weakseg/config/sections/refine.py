@@ -101,7 +101,9 @@ class PSAConfig:
     low_alpha: float = 4.0
     high_alpha: float = 24.0
     walk_alpha: float = 16.0
-    name: Literal["critter38", "resnet38"] = "resnet38"
+    name: Literal["critter38", "efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2", "resnet38"] = (
+        "resnet38"
+    )
     weights: str = "classifier"
     released: str | None = None
     freeze_trunk: bool = True

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-BackboneName = Literal["critter", "resnet18", "resnet50", "resnet101"]
+BackboneName = Literal[
+    "critter", "efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2", "resnet18", "resnet50", "resnet101"
+]
 OptimizerName = Literal["sgd", "adamw"]
 ScheduleName = Literal["poly", "one_cycle"]
 

@@ -1,0 +1,62 @@
+"""The named backbones: which there are, for what, and how one is built."""
+
+from __future__ import annotations
+
+import torch
+
+from weakseg.models.efficientnet_lite import LITE_NAMES, EfficientNetLite, build_efficientnet_lite
+from weakseg.models.resnet import BACKBONE_NAMES, ResNet, build_backbone
+from weakseg.models.resnet38 import RESNET38_NAMES, ResNet38, build_resnet38
+from weakseg.spelling import require_option
+
+STAGED_NAMES: tuple[str, ...] = (*BACKBONE_NAMES, *LITE_NAMES)
+"""Networks that show their stages: for classifiers, IRNet and DeepLab-v2."""
+
+LEVELLED_NAMES: tuple[str, ...] = (*RESNET38_NAMES, *LITE_NAMES)
+"""Networks that show features of three depths at one stride: for classifiers, SEAM and AffinityNet."""
+
+
+def build_staged(
+    name: str,
+    *,
+    dense: bool = False,
+    fixed_norm: bool = False,
+    caffe_form: bool = False,
+    generator: torch.Generator | None = None,
+) -> ResNet | EfficientNetLite:
+    """Build a backbone that shows its stages, with random weights.
+
+    Args:
+        name: One of `STAGED_NAMES`.
+        dense: The form that segments, at stride 8, instead of the form that scores images.
+        fixed_norm: Keep every batch norm on its running statistics while training; scale and shift still learn.
+        caffe_form: Put strides where Caffe's ResNets have them, see `weakseg.models.resnet.CaffeBottleneck`.
+        generator: Source of the random weights; torch's global one if None.
+
+    Raises:
+        ConfigError: If the name is unknown, or the network has no bottlenecks to put into Caffe's form.
+    """
+    require_option(name, STAGED_NAMES, what="backbone")
+    if name in LITE_NAMES and not caffe_form:
+        return build_efficientnet_lite(name, dense=dense, fixed_norm=fixed_norm, generator=generator)
+    return build_backbone(name, dense=dense, fixed_norm=fixed_norm, caffe_form=caffe_form, generator=generator)
+
+
+def build_levelled(
+    name: str, *, dense: bool = False, fixed_norm: bool = False, generator: torch.Generator | None = None
+) -> ResNet38 | EfficientNetLite:
+    """Build a backbone that shows features of three depths, with random weights.
+
+    Args:
+        name: One of `LEVELLED_NAMES`.
+        dense: Answer at stride 8, which a ResNet-38 does in any case.
+        fixed_norm: Keep every batch norm on its running statistics while training; scale and shift still learn.
+        generator: Source of the random weights; torch's global one if None.
+
+    Raises:
+        ConfigError: If the name is unknown.
+    """
+    require_option(name, LEVELLED_NAMES, what="backbone")
+    if name in LITE_NAMES:
+        return build_efficientnet_lite(name, dense=dense, fixed_norm=fixed_norm, generator=generator)
+    return build_resnet38(name, fixed_norm=fixed_norm, generator=generator)

