@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -12,9 +10,9 @@ from torch import Tensor, nn
 from weakseg.errors import ArtifactError, ConfigError
 from weakseg.files import JsonValue
 from weakseg.models.checkpoints import abridge
-from weakseg.models.hf_segmenter import ARCHITECTURE, HFSegmenter, find_backbone
+from weakseg.models.hf_config import NetworkConfig, make_config, plain_config, read_architecture
+from weakseg.models.hf_segmenter import HFSegmenter, find_backbone
 from weakseg.models.hf_source import (
-    InputFormat,
     NetworkSource,
     first_line,
     import_transformers,
@@ -24,25 +22,6 @@ from weakseg.models.hf_source import (
     require_weights,
 )
 from weakseg.models.randomness import seeded_draws
-
-_REPLACED_SETTINGS = ("id2label", "label2id", "num_labels", "_name_or_path")
-"""Settings of a configuration that are ours to say, or of no use elsewhere."""
-
-
-VERSION = "transformers_version"
-"""Setting of a configuration that says which version of the library wrote it."""
-
-
-class NetworkConfig(Protocol):
-    """What is used of a `PreTrainedConfig`."""
-
-    id2label: dict[int, str]
-    label2id: dict[str, int]
-    use_auxiliary_head: bool
-
-    def to_json_string(self, *, use_diff: bool) -> str:
-        """Return the settings as JSON."""
-        ...
 
 
 def build_hf_segmenter(
@@ -85,7 +64,7 @@ def build_hf_segmenter(
             fresh = {name for name, _ in network.named_parameters()}
     segmenter = HFSegmenter(
         network,
-        config=_plain(config),
+        config=plain_config(config),
         num_labels=len(label_names),
         input_format=read_input_format(source),
         fixed_norm=fixed_norm,
@@ -109,64 +88,26 @@ def rebuild_hf_segmenter(
         ArtifactError: If there is no such description, or it is wrong.
         ConfigError: If this version of `transformers` does not know the network.
     """
-    entry = info.get(ARCHITECTURE)
-    try:
-        if not isinstance(entry, Mapping) or not isinstance(entry["config"], Mapping):
-            raise TypeError(f"got {entry!r}")
-        values, input_format = entry["config"], InputFormat.from_json(entry["input_format"])
-    except (TypeError, KeyError, ValueError) as error:
-        raise ArtifactError(f"{where}: expected the configuration of a network of transformers ({error})") from None
+    values, input_format = read_architecture(info, where=where)
     config = _make_config(values, label_names, where=where)
     return HFSegmenter(
         _build(config, where=where),
-        config=_plain(config),
+        config=plain_config(config),
         num_labels=len(label_names),
         input_format=input_format,
         fixed_norm=fixed_norm,
     )
 
 
-def explain_version(info: Mapping[str, JsonValue]) -> str:
-    """Return what to add to a complaint that a weights file does not fit, or nothing.
-
-    The library has renamed parameters in memory between versions, and a weights file holds the names in memory.
-    """
-    entry = info.get(ARCHITECTURE)
-    config = entry.get("config") if isinstance(entry, Mapping) else None
-    written = config.get(VERSION) if isinstance(config, Mapping) else None
-    installed = import_transformers().__version__
-    if written is None or written == installed:
-        return ""
-    return f"; it is of transformers {written}, whose names may not be those of {installed} here: install the former"
-
-
 def _make_config(values: Mapping[str, JsonValue], label_names: Sequence[str], *, where: str) -> NetworkConfig:
     """Turn plain values into a configuration for our labels, without the head that serves a second loss."""
-    transformers = import_transformers()
-    families = transformers.models.auto.modeling_auto.MODEL_FOR_SEMANTIC_SEGMENTATION_MAPPING_NAMES
-    family = values.get("model_type")
-    if family not in families:
-        raise ConfigError(
-            f"{where}: expected a network of semantic segmentation, got model_type '{family}'; transformers "
-            f"{transformers.__version__} has {', '.join(sorted(families))}"
-        )
-    kept = {name: value for name, value in values.items() if name not in _REPLACED_SETTINGS}
-    try:
-        config: NetworkConfig = transformers.CONFIG_MAPPING[family].from_dict(kept)
-    except Exception as error:  # each version of the library complains by other kinds
-        raise ConfigError(f"{where}: not a configuration of {family} ({first_line(error)})") from error
+    families = import_transformers().models.auto.modeling_auto.MODEL_FOR_SEMANTIC_SEGMENTATION_MAPPING_NAMES
+    config = make_config(values, families, expected="a network of semantic segmentation", where=where)
     config.id2label = dict(enumerate(label_names))
     config.label2id = {name: label for label, name in enumerate(label_names)}
     if hasattr(config, "use_auxiliary_head"):
         config.use_auxiliary_head = False
     return config
-
-
-def _plain(config: NetworkConfig) -> dict[str, JsonValue]:
-    """Return a configuration as plain values, complete, so that later defaults do not change it."""
-    values: dict[str, JsonValue] = json.loads(config.to_json_string(use_diff=False))
-    values[VERSION] = str(import_transformers().__version__)  # the library itself does not always say it
-    return {name: value for name, value in values.items() if name != "_name_or_path"}
 
 
 def _build(config: NetworkConfig, *, where: str) -> nn.Module:

@@ -19,13 +19,10 @@ from weakseg.errors import ConfigError
 from weakseg.files import JsonValue
 from weakseg.models.backbone import require_images
 from weakseg.models.checkpoints import fit_state
+from weakseg.models.hf_config import describe_architecture
 from weakseg.models.hf_source import InputFormat, first_line
 from weakseg.models.modes import evaluating
 from weakseg.models.segmenter import SegmentationNetwork
-from weakseg.ops.images import IMAGENET_MEAN, IMAGENET_STD
-
-ARCHITECTURE = "transformers"
-"""Entry of a weights file's information that rebuilds the network."""
 
 SIZE_MULTIPLE_PX = 32
 """Images are padded to multiples of this, the stride at the deepest place of these networks."""
@@ -104,7 +101,7 @@ class HFSegmenter(SegmentationNetwork):
         self._input_format = input_format
         self._fixed_norm = fixed_norm
         self._backbone_name = find_backbone(network)
-        scale, shift = _conversion(input_format)
+        scale, shift = input_format.conversion()
         self.register_buffer("scale", scale, persistent=False)
         self.register_buffer("shift", shift, persistent=False)
         _freeze_unused(network, geometry.pad(PROBE_HW))
@@ -163,7 +160,7 @@ class HFSegmenter(SegmentationNetwork):
 
     def architecture(self) -> dict[str, JsonValue]:
         """Return the network's configuration and input format as the entry `transformers`."""
-        return {ARCHITECTURE: {"config": self._config, "input_format": self._input_format.to_json()}}
+        return describe_architecture(self._config, self._input_format)
 
     def load_backbone(self, state: Mapping[str, Tensor], *, where: str) -> None:
         """Fill the backbone from the state of a segmenter of the same architecture and any labels.
@@ -247,12 +244,3 @@ def find_backbone(network: nn.Module) -> str:
 def _divide_up(size: int, by: int) -> int:
     """Return ceil(size / by); unlike -(-size // by) also in an ONNX file, which rounds negative numbers towards 0."""
     return (size + by - 1) // by
-
-
-def _conversion(input_format: InputFormat) -> tuple[Tensor, Tensor]:
-    """Return factor and summand (1, 3, 1, 1) that turn ImageNet's normalised values, channels in order, into others."""
-    order = slice(None, None, -1 if input_format.bgr else 1)
-    given = torch.tensor((IMAGENET_MEAN[order], IMAGENET_STD[order]), dtype=torch.float64)
-    wanted = torch.tensor((input_format.mean, input_format.std), dtype=torch.float64)
-    scale, shift = given[1] / wanted[1], (given[0] - wanted[0]) / wanted[1]
-    return scale.float().reshape(1, 3, 1, 1), shift.float().reshape(1, 3, 1, 1)

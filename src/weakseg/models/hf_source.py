@@ -17,6 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
+import torch
+from torch import Tensor
+
 from weakseg.errors import ArtifactError, ConfigError, MissingExtra
 from weakseg.files import JsonValue
 from weakseg.ops.images import IMAGENET_MEAN, IMAGENET_STD
@@ -65,6 +68,14 @@ class InputFormat:
     def to_json(self) -> dict[str, JsonValue]:
         """Return plain values."""
         return {"mean": list(self.mean), "std": list(self.std), "bgr": self.bgr}
+
+    def conversion(self) -> tuple[Tensor, Tensor]:
+        """Return factor and summand (1, 3, 1, 1) that turn ImageNet's normalised values, in this order, into these."""
+        order = slice(None, None, -1 if self.bgr else 1)
+        given = torch.tensor((IMAGENET_MEAN[order], IMAGENET_STD[order]), dtype=torch.float64)
+        wanted = torch.tensor((self.mean, self.std), dtype=torch.float64)
+        scale, shift = given[1] / wanted[1], (given[0] - wanted[0]) / wanted[1]
+        return scale.float().reshape(1, 3, 1, 1), shift.float().reshape(1, 3, 1, 1)
 
     @staticmethod
     def from_json(values: JsonValue) -> InputFormat:

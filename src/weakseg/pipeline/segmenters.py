@@ -15,7 +15,8 @@ from weakseg.files import JsonValue
 from weakseg.models.checkpoints import abridge, fit_state
 from weakseg.models.deeplab import build_segmenter
 from weakseg.models.deeplab_weights import load_segmenter_checkpoint
-from weakseg.models.hf_build import build_hf_segmenter, explain_version, rebuild_hf_segmenter
+from weakseg.models.hf_build import build_hf_segmenter, rebuild_hf_segmenter
+from weakseg.models.hf_config import explain_version
 from weakseg.models.hf_segmenter import HFSegmenter
 from weakseg.models.hf_source import NetworkSource, find_source, require_weights
 from weakseg.models.segmenter import SegmentationNetwork
