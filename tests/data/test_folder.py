@@ -75,7 +75,33 @@ def test_rows_match_by_path_with_or_without_suffix_or_by_a_name_that_occurs_once
     dataset = open_all(tmp_path)
     assert tag_lists(dataset) == {"x/a": ("one",), "x/b": ("two",), "y/b": ("three",), "c.jpg": ("four",)}
     # `b.jpg` might be either of two images
-    assert [(p.kind, p.where) for p in dataset.problems] == [("missing-image", "b.jpg"), ("untagged", "x/c")]
+    assert [(p.kind, p.where) for p in dataset.problems] == [("ambiguous-image", "b.jpg"), ("untagged", "x/c")]
+
+
+def test_the_commonest_layout_needs_only_bare_names(tmp_path: Path) -> None:
+    for name in ("images/a.jpg", "images/sub/b.png", "images/C.JPG"):
+        write_image(tmp_path / name, (1, 2))
+    for name in ("masks/a.png", "masks/sub/b.png", "masks/C.png"):
+        write_mask(tmp_path / name, [[0, 1]])
+    write_text(tmp_path / "tags.csv", "image,tags\na.jpg,cat\nb,dog\nc.jpg,\n")
+    write_text(tmp_path / "classes.txt", "dog\ncat\n")
+    write_text(tmp_path / "train.txt", "a\nC\n")
+    write_text(tmp_path / "val.txt", "b\n")
+    train, val = (open_folder(tmp_path, split=split, tags=None, val_fraction=0.1) for split in ("train", "val"))
+    assert [tag_lists(dataset) for dataset in (train, val)] == [
+        {"images/C": (), "images/a": ("cat",)},
+        {"images/sub/b": ("dog",)},
+    ]
+    assert all(dataset.load_mask(sample) is not None for dataset in (train, val) for sample in dataset)
+    assert train.problems == val.problems == ()
+
+
+def test_rows_of_other_images_are_refused_with_examples(tmp_path: Path) -> None:
+    write_image(tmp_path / "a.jpg")
+    write_text(tmp_path / "tags.csv", "image,tags\n1.jpg,cat\n2.jpg,\n")
+    expected = r"no row of tags\.csv fits an image: 2 rows \(1\.jpg, 2\.jpg, \.\.\.\), 1 images \(a, \.\.\.\)"
+    with pytest.raises(DataError, match=expected):
+        open_all(tmp_path)
 
 
 def test_decomposed_file_names_match_composed_rows(tmp_path: Path) -> None:
@@ -191,7 +217,7 @@ def test_a_split_may_be_a_list(tmp_path: Path) -> None:
     for split in ("some.txt", str(root / "some.txt")):
         dataset = open_folder(root, split=split, tags=None, val_fraction=0.5)
         assert (dataset.split, [sample.id for sample in dataset]) == ("some", ["a b", "sub/c"])
-        assert [(p.kind, p.where) for p in dataset.problems] == [("missing-image", "gone")]
+        assert [(p.kind, p.where) for p in dataset.problems] == [("missing-image", "gone.jpg")]
 
 
 def test_eighty_classes_and_one_image(tmp_path: Path) -> None:

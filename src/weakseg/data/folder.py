@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import defaultdict
-from collections.abc import Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from weakseg.data.base import Dataset, Problem
-from weakseg.data.lists import CLASSES_FILE, read_class_set, read_lines
-from weakseg.data.masks import PngMasks
-from weakseg.data.scan import find_images, image_id
-from weakseg.data.tag_files import ImageTags, TagTable, normalise_name, read_tags, tags_from_folders
+from weakseg.data.folder_splits import ALL, PARTS, choose_split
+from weakseg.data.lists import CLASSES_FILE, read_class_set
+from weakseg.data.mask_folders import find_mask_folders, match_masks
+from weakseg.data.matching import ImageNames, match_names
+from weakseg.data.scan import find_images
+from weakseg.data.tag_files import ImageTags, TagTable, read_tags, tags_from_folders
 from weakseg.errors import ConfigError, DataError
 from weakseg.types import ClassSet, Sample
 
-MASKS_FOLDER = "masks"
 TAG_FILES = ("tags.csv", "tags.json", "instances.json", "annotations.json")
 """Looked for in the root in this order."""
 
-_HASH_BYTES = 8
+_SHOWN = 3  # examples in messages
 
 
 def open_folder(root: Path, *, split: str, tags: Path | None, val_fraction: float) -> Dataset:
@@ -48,22 +47,34 @@ def open_folder(root: Path, *, split: str, tags: Path | None, val_fraction: floa
     """
     if not 0.0 <= val_fraction < 1.0:
         raise ConfigError(f"val_fraction is a share of the images from 0 to below 1, got {val_fraction}")
-    found = find_images(root, skip=(MASKS_FOLDER,))
+    mask_folders = find_mask_folders(root)
+    found = find_images(root, skip=mask_folders)
     if not found.paths:
         raise DataError(f"{root} holds no images; expected .jpg, .png, ... anywhere below it")
     table = _find_tags(root, tags, found.paths)
     classes = _choose_classes(root, table)
     problems = [*found.problems, *table.problems]
-    entries, unmatched = _match_entries(table, found.paths)
+    images = ImageNames({key: path.relative_to(root).as_posix() for key, path in found.paths.items()})
+    entries, unmatched = _match_entries(table, images)
     problems.extend(unmatched)
+    _require_matches(entries, table, found.paths)
     samples, misfits = _make_samples(entries, found.paths, classes, table)
     problems.extend(misfits)
-    chosen, missing = _choose_split(samples, root, split, val_fraction)
-    problems.extend(missing)
-    masks = root / MASKS_FOLDER
-    reader = PngMasks((masks,)) if masks.is_dir() else None
-    name = split if split in ("train", "val", "all") else Path(split).stem
-    return Dataset("folder", name, classes, chosen, reader, tuple(problems))
+    chosen = choose_split(samples, images, root, split=split, val_fraction=val_fraction)
+    problems.extend(chosen.problems)
+    reader, strays = match_masks(root, mask_folders, images)
+    problems.extend(strays)
+    name = split if split in (*PARTS, ALL) else Path(split).stem
+    return Dataset("folder", name, classes, chosen.samples, reader, tuple(problems))
+
+
+def _require_matches(entries: dict[str, ImageTags], table: TagTable, paths: dict[str, Path]) -> None:
+    if table.entries and not entries:
+        rows, ids = (", ".join(list(names)[:_SHOWN]) for names in (table.entries, paths))
+        raise DataError(
+            f"no row of {table.source} fits an image: {len(table.entries)} rows ({rows}, ...), {len(paths)} images "
+            f"({ids}, ...); write the image's path below the root, or its file name"
+        )
 
 
 def _find_tags(root: Path, tags: Path | None, paths: dict[str, Path]) -> TagTable:
@@ -95,30 +106,10 @@ def _choose_classes(root: Path, table: TagTable) -> ClassSet:
         raise DataError(f"{table.source} of {root}: {error}") from error
 
 
-def _match_entries(table: TagTable, paths: dict[str, Path]) -> tuple[dict[str, ImageTags], list[Problem]]:
+def _match_entries(table: TagTable, images: ImageNames) -> tuple[dict[str, ImageTags], tuple[Problem, ...]]:
     """Give each image id its entry of the tag table."""
-    by_name = {normalise_name(key): key for key in paths}
-    by_last_part: defaultdict[str, list[str]] = defaultdict(list)
-    for name, key in by_name.items():
-        by_last_part[PurePosixPath(name).name].append(key)
-    entries: dict[str, ImageTags] = {}
-    problems = []
-    for written, image_tags in table.entries.items():
-        stem = image_id(normalise_name(written))
-        # The name as written comes first: the image may be called `a.png.jpg`. A bare file name is enough where only
-        # one image has it.
-        namesakes = by_last_part[stem] if "/" not in stem else []
-        found = by_name.get(normalise_name(written)) or by_name.get(stem)
-        key_or_none = namesakes[0] if found is None and len(namesakes) == 1 else found
-        if key_or_none is None:
-            message = f"{table.source} names '{written}', but there is no such image below the root; it is left out"
-            problems.append(Problem("warning", "missing-image", written, message))
-        elif key_or_none in entries:
-            message = f"{table.source} has several entries for this image, such as '{written}'; the first is used"
-            problems.append(Problem("warning", "same-id", key_or_none, message))
-        else:
-            entries[key_or_none] = image_tags
-    return entries, problems
+    matches = match_names(table.entries, images, source=table.source)
+    return {key: table.entries[name] for name, key in matches.ids.items()}, matches.problems
 
 
 def _make_samples(
@@ -152,40 +143,3 @@ def _encode(image_tags: ImageTags, classes: ClassSet) -> tuple[NDArray[np.uint8]
     tags = np.array([name in image_tags.present for name in classes], np.uint8)
     unknown = np.array([name in image_tags.unknown for name in classes], np.bool_)
     return tags, (image_tags.rest_absent | (tags == 1)) & ~unknown
-
-
-def _choose_split(
-    samples: list[Sample], root: Path, split: str, val_fraction: float
-) -> tuple[tuple[Sample, ...], list[Problem]]:
-    problems: list[Problem] = []
-    if split == "all":
-        chosen = tuple(samples)
-    elif split in ("train", "val"):
-        held_out = _held_out(samples, val_fraction)
-        chosen = tuple(sample for sample in samples if (sample.id in held_out) == (split == "val"))
-    else:
-        lists = [path for path in (Path(split), root / split) if path.is_file()]
-        if not lists:
-            raise DataError(f"no split '{split}': a folder has 'train', 'val', 'all', or takes the path of a list file")
-        chosen, problems = _choose_listed(samples, lists[0])
-    if not chosen:
-        raise DataError(
-            f"split '{split}' is empty: {len(samples)} tagged images, of which {val_fraction:.0%} are held out as "
-            "'val'; set data.val_fraction so that both splits get some, or data.val to null for no validation"
-        )
-    return chosen, problems
-
-
-def _choose_listed(samples: list[Sample], path: Path) -> tuple[tuple[Sample, ...], list[Problem]]:
-    by_name = {normalise_name(sample.id): sample for sample in samples}
-    wanted = dict.fromkeys(image_id(normalise_name(line)) for line in read_lines(path))
-    message = f"listed in {path}, but there is no such tagged image below the root; it is left out"
-    problems = [Problem("warning", "missing-image", name, message) for name in wanted if name not in by_name]
-    return tuple(by_name[name] for name in sorted(wanted) if name in by_name), problems
-
-
-def _held_out(samples: Sequence[Sample], val_fraction: float) -> set[str]:
-    """Choose ids by their hash, so that the choice depends neither on the order nor on the platform."""
-    ranked = sorted(hashlib.blake2b(s.id.encode(), digest_size=_HASH_BYTES).digest() + s.id.encode() for s in samples)
-    count = round(val_fraction * len(samples))
-    return {entry[_HASH_BYTES:].decode() for entry in ranked[:count]}

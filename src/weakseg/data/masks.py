@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -39,6 +40,26 @@ class PngMasks:
             if path.is_file():
                 return path
         return None
+
+
+@dataclass(frozen=True)
+class MatchedMasks:
+    """Reads masks from files that were matched with images beforehand.
+
+    Args:
+        paths: Mask file by image id.
+    """
+
+    paths: Mapping[str, Path]
+
+    def __call__(self, sample: Sample, /) -> NDArray[np.uint8] | None:
+        """Return the (H, W) uint8 labels of a sample, or None if it has no mask."""
+        path = self.find(sample)
+        return None if path is None else read_mask(path)
+
+    def find(self, sample: Sample) -> Path | None:
+        """Return the mask file of a sample, or None."""
+        return self.paths.get(sample.id)
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,7 @@ def find_images(folder: Path, *, skip: tuple[str, ...] = ()) -> FoundImages:
 
     Args:
         folder: The folder.
-        skip: Names of folders directly below it that are left out.
+        skip: Paths below it, `/` between their parts, of folders that are left out.
 
     Raises:
         DataError: If `folder` is not a folder.
@@ -48,8 +48,7 @@ def find_images(folder: Path, *, skip: tuple[str, ...] = ()) -> FoundImages:
     others: Counter[str] = Counter()
     for parent, folder_names, file_names in os.walk(folder):
         here = Path(parent).relative_to(folder)
-        at_top = here == Path()
-        folder_names[:] = [name for name in folder_names if not (name.startswith(".") or (at_top and name in skip))]
+        folder_names[:] = [n for n in folder_names if not n.startswith(".") and (here / n).as_posix() not in skip]
         for name in file_names:
             suffix = os.path.splitext(name)[1].lower()
             if name.startswith("."):

@@ -9,7 +9,7 @@ import numpy as np
 from weakseg.data.base import Dataset, Problem
 from weakseg.data.coco import CocoMasks
 from weakseg.data.images import ImageFacts, inspect_image
-from weakseg.data.masks import PngMasks, find_palette_fault
+from weakseg.data.masks import MatchedMasks, PngMasks, find_palette_fault
 from weakseg.errors import DataError
 from weakseg.types import IGNORE_LABEL, Sample
 
@@ -83,7 +83,7 @@ def _check_mask(dataset: Dataset, sample: Sample, facts: ImageFacts) -> tuple[bo
     shown = np.flatnonzero(np.bincount(mask.ravel(), minlength=256))
     problems = _size_problems(sample, (mask.shape[0], mask.shape[1]), facts)
     problems += _label_problems(dataset, sample, [int(label) for label in shown])
-    path = reader.find(sample) if isinstance(reader, PngMasks) else None
+    path = reader.find(sample) if isinstance(reader, PngMasks | MatchedMasks) else None
     fault = None if path is None else find_palette_fault(path)
     if fault is not None:
         problems.append(Problem("warning" if fault.misleading else "note", "mask-palette", sample.id, fault.message))
