@@ -105,6 +105,47 @@ DATA2VEC: dict[str, JsonValue] = {
 """Takes images of 64 x 64 pixels alone."""
 
 
+_PYRAMID: dict[str, JsonValue] = {"hidden_sizes": [8, 12, 16, 24], "depths": [1, 1, 2, 1]}
+_PLAIN: dict[str, JsonValue] = {"hidden_size": 16, "num_hidden_layers": 4, "num_attention_heads": 2}
+
+RESNET: dict[str, JsonValue] = {"model_type": "resnet", **_PYRAMID, "embedding_size": 8, "layer_type": "basic"}
+DINOV2: dict[str, JsonValue] = {"model_type": "dinov2", **_PLAIN, "patch_size": 14, "image_size": 56, "mlp_ratio": 2}
+
+BACKBONES: dict[str, dict[str, JsonValue]] = {
+    "resnet": RESNET,
+    "convnext": {"model_type": "convnext", **_PYRAMID},
+    "dinov3_convnext": {"model_type": "dinov3_convnext", **_PYRAMID},
+    "swin": {
+        "model_type": "swin",
+        "embed_dim": 8,
+        "depths": [1, 1, 2, 1],
+        "num_heads": [1, 2, 2, 4],
+        "window_size": 4,
+        "drop_path_rate": 0.0,
+    },
+    "dinov2": DINOV2,
+    "dinov2_with_registers": {**DINOV2, "model_type": "dinov2_with_registers", "num_register_tokens": 4},
+    "dinov3_vit": {
+        "model_type": "dinov3_vit",
+        **_PLAIN,
+        "intermediate_size": 32,
+        "patch_size": 16,
+        "num_register_tokens": 4,
+    },
+}
+"""Backbones that are cut in two."""
+
+SWINV2: dict[str, JsonValue] = {
+    "model_type": "swinv2",
+    "embed_dim": 8,
+    "depths": [1, 1, 1, 1],
+    "num_heads": [1, 2, 2, 4],
+    "window_size": 4,
+    "drop_path_rate": 0.0,
+}
+"""A backbone that is not cut."""
+
+
 def write_config(path: Path, values: dict[str, JsonValue]) -> Path:
     """Write a configuration alone."""
     path.parent.mkdir(parents=True, exist_ok=True)

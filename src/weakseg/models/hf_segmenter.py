@@ -20,7 +20,7 @@ from weakseg.files import JsonValue
 from weakseg.models.backbone import require_images
 from weakseg.models.checkpoints import fit_state
 from weakseg.models.hf_config import describe_architecture
-from weakseg.models.hf_source import InputFormat, first_line
+from weakseg.models.hf_source import ConvertPixels, InputFormat, first_line
 from weakseg.models.modes import evaluating
 from weakseg.models.segmenter import SegmentationNetwork
 
@@ -81,9 +81,6 @@ class HFSegmenter(SegmentationNetwork):
         ShapeError: If `num_labels` is not in 2..255.
     """
 
-    scale: Tensor
-    shift: Tensor
-
     def __init__(
         self,
         network: nn.Module,
@@ -98,12 +95,9 @@ class HFSegmenter(SegmentationNetwork):
         self.network = network
         self._config = dict(config)
         self._geometry = geometry
-        self._input_format = input_format
         self._fixed_norm = fixed_norm
         self._backbone_name = find_backbone(network)
-        scale, shift = input_format.conversion()
-        self.register_buffer("scale", scale, persistent=False)
-        self.register_buffer("shift", shift, persistent=False)
+        self.convert = ConvertPixels(input_format)
         _freeze_unused(network, geometry.pad(PROBE_HW))
         self.train()
 
@@ -134,9 +128,7 @@ class HFSegmenter(SegmentationNetwork):
         require_images(x)
         height, width = x.shape[2:]
         padded_hw = self._geometry.pad((height, width))
-        if self._input_format != InputFormat():
-            x = (x.flip(1) if self._input_format.bgr else x) * self.scale + self.shift
-        x = nn.functional.pad(x, (0, padded_hw[1] - width, 0, padded_hw[0] - height), mode="replicate")
+        x = nn.functional.pad(self.convert(x), (0, padded_hw[1] - width, 0, padded_hw[0] - height), mode="replicate")
         try:
             logits: Tensor = self.network(pixel_values=x).logits
         except ValueError as error:
@@ -160,7 +152,7 @@ class HFSegmenter(SegmentationNetwork):
 
     def architecture(self) -> dict[str, JsonValue]:
         """Return the network's configuration and input format as the entry `transformers`."""
-        return describe_architecture(self._config, self._input_format)
+        return describe_architecture(self._config, self.convert.input_format)
 
     def load_backbone(self, state: Mapping[str, Tensor], *, where: str) -> None:
         """Fill the backbone from the state of a segmenter of the same architecture and any labels.

@@ -18,7 +18,7 @@ from pathlib import Path
 from types import ModuleType
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from weakseg.errors import ArtifactError, ConfigError, MissingExtra
 from weakseg.files import JsonValue
@@ -83,6 +83,30 @@ class InputFormat:
         if not isinstance(values, Mapping) or not isinstance(values["bgr"], bool):
             raise TypeError(f"expected the input format of a network, got {values!r}")
         return InputFormat(_three(values["mean"]), _three(values["std"]), values["bgr"])
+
+
+class ConvertPixels(nn.Module):
+    """Turns images normalised as weakseg does into those a network expects; it has no parameters and no state.
+
+    Args:
+        input_format: What the network expects.
+    """
+
+    scale: Tensor
+    shift: Tensor
+
+    def __init__(self, input_format: InputFormat) -> None:
+        super().__init__()
+        self.input_format = input_format
+        scale, shift = input_format.conversion()
+        self.register_buffer("scale", scale, persistent=False)
+        self.register_buffer("shift", shift, persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Turn (N, 3, H, W) into images of the same size."""
+        if self.input_format == InputFormat():
+            return x
+        return (x.flip(1) if self.input_format.bgr else x) * self.scale + self.shift
 
 
 def import_transformers() -> ModuleType:
