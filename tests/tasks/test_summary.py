@@ -33,11 +33,12 @@ def test_every_score_says_what_it_was_measured_on(tmp_path: Path, capsys: pytest
         ["masks", "train", "1", "given", "0.3 (fixed)", "50.0"],
         ["segmenter", "train", "1", "not given", "–", "50.0"],
     ]
-    assert lines[-6:] == [
+    assert lines[-7:] == [
         "seeds of 1 images of val compared, tags given, oracle thresholds: CAM 100.0, RIB after 10 iterations 100.0",
         "instances on val, 4 images, 7 objects, tags given, threshold 0.25 (fixed): AP50 50.0, AP75 25.0, mAP 30.0",
         "classifier: mAP 87.5 on val, 4 images, started from random weights",
         "note: something",
+        "Problems: the masks were not judged when this run was evaluated; its report does that",
         f"masks:  {folder.masks}",
         f"report: {folder.report}",
     ]
@@ -46,7 +47,8 @@ def test_every_score_says_what_it_was_measured_on(tmp_path: Path, capsys: pytest
 def test_without_scores_there_is_no_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     metrics = Metrics("folder", ("background", "avo"), ClassifierScore(None, 0, None, "random"), (), (), ("no truth",))
     lines = lines_of(RunFolder(tmp_path), metrics, capsys)
-    assert lines == ["note: no truth", f"masks:  {tmp_path / 'masks'}", f"report: {tmp_path / 'report.html'}"]
+    assert lines[0] == "note: no truth"
+    assert lines[-2:] == [f"masks:  {tmp_path / 'masks'}", f"report: {tmp_path / 'report.html'}"]
 
 
 def test_long_paths_stay_on_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -99,6 +99,11 @@ class RunFolder:
         return self.root / "image_scores.csv"
 
     @property
+    def mask_health(self) -> Path:
+        """What is wrong with every tag's mask, judged without truth, CSV."""
+        return self.root / "mask_health.csv"
+
+    @property
     def report(self) -> Path:
         """The report, one HTML file."""
         return self.root / "report.html"

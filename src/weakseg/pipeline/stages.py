@@ -19,6 +19,7 @@ from weakseg.ops.images import limit_side
 from weakseg.pipeline.artifacts import save_seed
 from weakseg.pipeline.classifiers import fit_classifier, name_donor_source, open_pasting
 from weakseg.pipeline.comparison import choose_compared, comparison_files, save_trace, trace_files
+from weakseg.pipeline.health import check_masks, tell_health
 from weakseg.pipeline.images import first_missing, iterate_pending, seeded_datasets
 from weakseg.pipeline.localizers import count_stops, describe_stops, open_localizer, open_rib
 from weakseg.pipeline.networks import (
@@ -127,7 +128,10 @@ def refine(context: Context) -> str:
     how += "" if released_refiner(config) is None else " with a released network"
     threshold = mask_threshold(context)
     chosen = "" if threshold is None else f", background threshold {threshold}"
-    return f"masks of {sum(map(len, datasets))} images{how}{chosen}"
+    health = check_masks(context).health
+    tell_health(health)
+    judged = f"; {health.describe()}" if health.troubled else ""
+    return f"masks of {sum(map(len, datasets))} images{how}{chosen}{judged}"
 
 
 def segment(context: Context) -> str:

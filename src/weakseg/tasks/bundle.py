@@ -87,6 +87,7 @@ def write_bundle(run: RunFolder, config: RunConfig, folder: ExportFolder) -> Cla
                 metrics.classifier, weights_from=strip_path(metrics.classifier.weights_from)
             ),
             notes=tuple(map(strip_text, metrics.notes)),
+            health=None if metrics.health is None else metrics.health.without_ids(),
         )
         save_metrics(folder.claim(run.metrics.name), metrics)
     records = {

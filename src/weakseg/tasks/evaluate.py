@@ -1,4 +1,4 @@
-"""Stage `evaluate`: the segmenter's masks of the validation split, and every number the truth masks allow."""
+"""Stage `evaluate`: the segmenter's masks of the validation split, and every number that can be had, truth or not."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from weakseg.data.masks import read_mask
 from weakseg.files import write_text
 from weakseg.ops.metrics import ConfusionMatrix, ThresholdSweep
 from weakseg.pipeline.artifacts import RunFolder, load_info, load_seed, save_mask
+from weakseg.pipeline.health import check_masks
 from weakseg.pipeline.images import first_missing, iterate_pending, seeded_datasets
 from weakseg.pipeline.networks import WEIGHTS_FROM
 from weakseg.pipeline.origin import read_map, read_origin
@@ -26,6 +27,7 @@ from weakseg.refine.masks import shows_class
 from weakseg.tasks.ablation import mask_files, predict_steps, prediction_steps, score_ablation
 from weakseg.tasks.compare import score_comparison
 from weakseg.tasks.detections import detection_files, score_instances, write_instance_results
+from weakseg.tasks.health import write_tag_rows
 from weakseg.tasks.scores import (
     ClassifierScore,
     Curve,
@@ -47,6 +49,7 @@ IMAGE_COLUMNS = ("id", "split", "tags", "mask_iou", "segmenter_iou")
 def evaluate(context: Context) -> str:
     """Predict the validation split and score seeds, masks, instances and predictions: everything -> `metrics.json`."""
     predict_split(context)
+    checked = check_masks(context)
     wait_for_all()
     if rank() != 0:
         return ""
@@ -87,7 +90,9 @@ def evaluate(context: Context) -> str:
         compared=compared,
         instances=instances,
         ablation=ablation,
+        health=checked.health,
     )
+    write_tag_rows(context.folder.mask_health, checked.tags, context.train.classes.names)
     _write_rows(context.folder, rows)
     save_metrics(context.folder.metrics, metrics)
     return _summarise(metrics)
@@ -243,7 +248,7 @@ EVALUATE = Stage(
     version=3,
     settings=("evaluate", "data.max_side_px"),
     needs=("classify", "localize", "refine", "segment"),
-    outputs=("predictions", "ablation", "metrics.json", "image_scores.csv", "detections"),
+    outputs=("predictions", "ablation", "metrics.json", "image_scores.csv", "mask_health.csv", "detections"),
     run=evaluate,
     files=_written_files,
     require=require_for_evaluate,

@@ -6,9 +6,12 @@ The same run gives the same bytes: no dates, no durations, no random ids.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from weakseg.files import write_text
+from weakseg.pipeline.health import check_masks
 from weakseg.pipeline.runner import Context, Stage
 from weakseg.tasks.report_content import build_report
 from weakseg.tasks.report_view import Report
@@ -25,9 +28,12 @@ def report(context: Context) -> str:
         ArtifactError: If a file of an earlier stage is missing or damaged.
         DataError: If an image or mask that the gallery shows cannot be read.
     """
+    metrics = load_metrics(context.folder.metrics)
+    if metrics.health is None:  # evaluated before masks were judged: every process helps to do it now
+        metrics = replace(metrics, health=check_masks(context).health)
     if rank() != 0:
         return ""
-    view = build_report(context, load_metrics(context.folder.metrics))
+    view = build_report(context, metrics)
     page = render(view)
     write_text(context.folder.report, page)
     shown = sum(len(group.images) for group in view.gallery)
@@ -49,7 +55,7 @@ def render(view: Report) -> str:
 
 REPORT = Stage(
     name="report",
-    version=1,
+    version=2,
     settings=("report",),
     needs=("evaluate",),
     outputs=("report.html",),

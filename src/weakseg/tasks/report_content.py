@@ -24,6 +24,7 @@ from weakseg.tasks.report_ablation import build_ablation
 from weakseg.tasks.report_charts import build_threshold_charts, build_training_charts
 from weakseg.tasks.report_comparison import build_comparison
 from weakseg.tasks.report_donors import build_donor_section
+from weakseg.tasks.report_health import build_health_section
 from weakseg.tasks.report_instances import build_instance_section, describe_precision
 from weakseg.tasks.report_pictures import Swatch, hex_colour, label_swatches, unsure_swatch
 from weakseg.tasks.report_view import (
@@ -69,6 +70,7 @@ def build_report(context: Context, metrics: Metrics) -> Report:
     return Report(
         title=context.config.report.title or context.folder.root.resolve().name,
         lead=_describe_run(context),
+        health=build_health_section(context, metrics),
         cards=_build_cards(metrics),
         facts=_build_facts(context, metrics),
         scores=tuple(_score_row(score) for score in metrics.scores),

@@ -13,6 +13,7 @@ from weakseg.tasks.report_ablation import AblationSection
 from weakseg.tasks.report_charts import Chart
 from weakseg.tasks.report_comparison import Comparison
 from weakseg.tasks.report_donors import DonorSection
+from weakseg.tasks.report_health import HealthSection
 from weakseg.tasks.report_pictures import Swatch
 from weakseg.tasks.scores import Subject, percent
 
@@ -165,6 +166,7 @@ class Report:
 
     title: str
     lead: str
+    health: HealthSection | None
     cards: tuple[Card, ...]
     facts: tuple[Fact, ...]
     scores: tuple[ScoreRow, ...]

@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 from weakseg.errors import ArtifactError
 from weakseg.files import JsonValue, write_json
 from weakseg.pipeline.origin import describe_released
+from weakseg.refine.health_words import MaskHealth
+from weakseg.tasks.health import plain_health, read_health
 
 ThresholdChoice = Literal["fixed", "oracle", "label-free", "none"]
 """`oracle`: swept against the truth of that very split. `none`: there is no threshold, as for a segmenter's argmax."""
@@ -225,6 +227,7 @@ class Metrics:
         compared: CAM and RIB on the same images, by the number of iterations; empty where they are not compared.
         instances: One per split with instances and true ones.
         ablation: The segmenter without and with scales, flip and CRF, each added to the one before.
+        health: The masks judged without truth; None in files of before there was that.
     """
 
     dataset: str
@@ -236,6 +239,7 @@ class Metrics:
     compared: tuple[ComparedSeeds, ...] = ()
     instances: tuple[InstanceScore, ...] = ()
     ablation: tuple[AblationScore, ...] = ()
+    health: MaskHealth | None = None
 
     def find(self, subject: Subject, split: str) -> Score | None:
         """Return the score of a subject on a split, or None."""
@@ -244,11 +248,11 @@ class Metrics:
 
 def save_metrics(path: Path, metrics: Metrics) -> None:
     """Write all numbers as JSON; undefined ones are null."""
-    write_json(path, asdict(metrics))
+    write_json(path, asdict(metrics) | {"health": None if metrics.health is None else plain_health(metrics.health)})
 
 
 def load_metrics(path: Path) -> Metrics:
-    """Read what `save_metrics` wrote, now or before there were `compared`, `instances` and `ablation`.
+    """Read what `save_metrics` wrote, now or before there were `compared`, `instances`, `ablation` and `health`.
 
     Raises:
         ArtifactError: If the file is missing or damaged.
@@ -268,6 +272,7 @@ def load_metrics(path: Path) -> Metrics:
             instances=tuple(_read(InstanceScore, entry) for entry in document.get("instances", ())),
             ablation=tuple(_read(AblationScore, entry) for entry in document.get("ablation", ())),
             notes=tuple(document["notes"]),
+            health=read_health(document.get("health")),
         )
     except FileNotFoundError:
         raise ArtifactError(f"there is no {path}; run the stage 'evaluate' first") from None
@@ -291,5 +296,4 @@ def percent(value: float | None) -> str:
 
 
 def _read(kind: Callable[..., Record], entry: dict[str, JsonValue]) -> Record:
-    """Build a frozen record; JSON has lists where it has tuples."""
     return kind(**{key: tuple(value) if isinstance(value, list) else value for key, value in entry.items()})

@@ -7,7 +7,29 @@ from rich.table import Table
 
 from weakseg.pipeline.artifacts import RunFolder
 from weakseg.pipeline.runtime import launched_rank
+from weakseg.refine.health_words import MaskHealth
 from weakseg.tasks.scores import load_metrics, percent
+
+MAX_PROBLEMS = 5
+"""Classes whose troubles are printed; the report has all."""
+
+
+def list_problems(health: MaskHealth | None) -> list[str]:
+    """Say in closing what is wrong with the masks: a line per troubled class, the worst first, or one that says none.
+
+    Args:
+        health: What the evaluation found out; None for a run that was evaluated before there was that.
+    """
+    if health is None:
+        return ["Problems: the masks were not judged when this run was evaluated; its report does that"]
+    if not health.troubled:
+        return [f"Problems: none seen in the masks, which is no proof ({health.describe()}, judged without truth)"]
+    lines = [f"Problems: masks {health.describe()}, judged without truth"]
+    for item in health.troubled[:MAX_PROBLEMS]:
+        lines.append(f"  {item.describe()}")
+    if len(health.troubled) > MAX_PROBLEMS:
+        lines.append(f"  classes not named here: {len(health.troubled) - MAX_PROBLEMS}; the report has all")
+    return lines
 
 
 def print_summary(folder: RunFolder) -> None:
@@ -49,5 +71,7 @@ def print_summary(folder: RunFolder) -> None:
         )
     for note in metrics.notes:
         console.print(f"note: {note}")
+    for line in list_problems(metrics.health):
+        console.print(line, markup=False, soft_wrap=True)
     console.print(f"masks:  {folder.masks}", soft_wrap=True)
     console.print(f"report: {folder.report}", soft_wrap=True)
