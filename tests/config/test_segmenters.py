@@ -10,8 +10,9 @@ from weakseg.errors import ConfigError
 MISTAKES = [
     (
         ("--segmenter.name=resnet51",),
-        "segmenter.name: expected one of critter, resnet18, resnet50, resnet101, or 'hf:' and a repository of the "
-        "Hugging Face hub, a folder or a config.json, got resnet51",
+        "segmenter.name: expected one of critter, efficientnet_lite0, efficientnet_lite1, efficientnet_lite2, "
+        "resnet18, resnet50, resnet101, or 'hf:' and a repository of the Hugging Face hub, a folder or a config.json, "
+        "got resnet51",
     ),
     (("--segmenter.name=nvidia/mit-b0",), "got nvidia/mit-b0; did you mean 'hf:nvidia/mit-b0'?"),
     (
@@ -20,12 +21,12 @@ MISTAKES = [
     ),
     (
         ("--segmenter.name=hf:nvidia/mit-b0",),
-        "segmenter.weights: 'imagenet' goes with a backbone of DeepLab-v2, but segmenter.name is hf:nvidia/mit-b0; "
-        "expected pretrained (the weights it comes with), none, auto or a path",
+        "segmenter.weights: 'imagenet' goes with our own backbones, but segmenter.name is hf:nvidia/mit-b0; "
+        "expected pretrained (the weights it comes with), none, auto, classifier or a path",
     ),
     (
         ("--segmenter.name=hf:nvidia/mit-b0", "--segmenter.weights=classifier"),
-        "segmenter.weights: 'classifier' goes with a backbone of DeepLab-v2, but segmenter.name is hf:nvidia/mit-b0",
+        "segmenter.weights: 'classifier' needs the classifier's backbone, but segmenter.name is hf:nvidia/mit-b0 and",
     ),
     (
         ("--segmenter.name=hf:some/config.json", "--segmenter.weights=pretrained"),

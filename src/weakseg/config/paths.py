@@ -37,13 +37,16 @@ PATHS: dict[str, tuple[str, ...]] = {
 """Settings that are paths unless they are null or one of these words."""
 
 _KNOWN_WORDS = {
-    "classifier.weights": _OF_BACKBONES,
-    "refine.irn.weights": (*_OF_BACKBONES, "classifier"),
+    "classifier.weights": (*_OF_BACKBONES, "pretrained"),
+    "refine.irn.weights": (*_OF_BACKBONES, "classifier", "pretrained"),
     "refine.psa.weights": (*_OF_BACKBONES, "classifier"),
 }
-"""Which of these words a network knows; `weakseg.config.segmenters` knows those of segmenters."""
+"""Which of these words a network knows; those of segmenters, and of one backbone alone, are checked with its name."""
 
-PERHAPS_PATHS = ("data.tags", "data.train", "data.val", "segmenter.name")
+NETWORKS = ("classifier.name", "refine.irn.name", "segmenter.name")
+"""Settings that may hold a path behind `hf:`."""
+
+PERHAPS_PATHS = ("data.tags", "data.train", "data.val", *NETWORKS)
 """Settings that may hold a path and are looked at one by one: below the working folder or the data, or behind `hf:`."""
 
 
@@ -68,7 +71,10 @@ def absolute_paths(config: RunConfig) -> RunConfig:
         if value is not None and value not in words:
             _refuse_misspelt(setting, value, words)
             config = _with(config, setting, str(absolute_path(value)))
-    config = _with(config, "segmenter.name", absolute_name(config.segmenter.name))
+    for setting in NETWORKS:
+        name = _get(config, setting)
+        assert name is not None, "always given"
+        config = _with(config, setting, absolute_name(name))
     return dataclasses.replace(config, data=_with_data_files(config.data))
 
 

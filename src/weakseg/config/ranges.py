@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import get_args, get_type_hints
 
+from weakseg.config.backbones import check_backbone_names
 from weakseg.config.paths import check_weights
 from weakseg.config.released import check_released, uses_released_refiner
 from weakseg.config.schema import PSAConfig, RefineConfig, RunConfig
@@ -165,6 +166,7 @@ def check_ranges(config: RunConfig) -> None:
     _check_bounds(config)
     _check_pairs(config)
     check_weights(config)
+    check_backbone_names(config.classifier, config.refine.irn)
     check_segmenter(config.segmenter)
     _check_classifier(config)
     check_released(config.classifier, config.refine)

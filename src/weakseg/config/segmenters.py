@@ -16,7 +16,6 @@ from weakseg.files import absolute_path
 HF_PREFIX = "hf:"
 """What the name of a network of `transformers` begins with."""
 
-_DEEPLAB_ONLY = ("imagenet", "classifier")
 _PRETRAINED = "pretrained"
 
 
@@ -65,10 +64,10 @@ def _check_hf(config: SegmenterConfig, found: str) -> None:
         raise ConfigError(
             f"segmenter.name: expected a repository, a folder or a config.json behind '{HF_PREFIX}', got nothing"
         )
-    if config.weights in _DEEPLAB_ONLY:
+    if config.weights == "imagenet":
         raise ConfigError(
-            f"segmenter.weights: '{config.weights}' goes with a backbone of DeepLab-v2, but segmenter.name is "
-            f"{config.name}; expected {_PRETRAINED} (the weights it comes with), none, auto or a path"
+            f"segmenter.weights: '{config.weights}' goes with our own backbones, but segmenter.name is {config.name}; "
+            f"expected {_PRETRAINED} (the weights it comes with), none, auto, classifier or a path"
         )
     if config.weights == _PRETRAINED and found.endswith(".json"):
         raise ConfigError(

@@ -68,9 +68,11 @@ class ClassifierConfig:
     Args:
         method: `plain`: trained on tags alone; `seam`: also on its maps being the same at another size. The seeds of a
             SEAM are its refined maps.
-        name: Backbone. `resnet38` is that of AffinityNet and SEAM.
+        name: Backbone. `resnet38` is that of AffinityNet and SEAM. Or a backbone of `transformers`: `hf:` and a
+            repository of the Hugging Face hub, a folder or a config.json (docs/hf.md).
         weights: `imagenet`, `none`, a path to a checkpoint (torchvision's layout, or weakseg's safetensors), or
-            `auto`: `imagenet` where they can be had, else `none` with a warning.
+            `auto`: `imagenet` where they can be had, else `none` with a warning. For `hf:` backbones `pretrained`, the
+            weights they come with, takes the place of `imagenet`.
         released: A released checkpoint, already trained, that takes the place of the training: IRN's or RIB's
             (`resnet50`), PSA's (`resnet38`) or SEAM's (`resnet38` with `seam`). `weights` and all settings of the
             training are then without effect. Null trains a classifier.
@@ -85,7 +87,7 @@ class ClassifierConfig:
     """
 
     method: Literal["plain", "seam"] = "plain"
-    name: ClassifierName = "resnet50"
+    name: ClassifierName | str = "resnet50"
     weights: str = "imagenet"
     released: str | None = None
     freeze_trunk: bool = True

@@ -32,7 +32,7 @@ class IRNConfig:
     Args:
         foreground: Seeds above this, after the CRF, are confident foreground (RIB 0.35).
         background: Seeds below this, after the CRF, are confident background (RIB 0.17).
-        name: Backbone.
+        name: Backbone, or `hf:` and a backbone of `transformers`, as for the classifier.
         weights: As for the classifier; or `classifier`: the backbone of the run's own classifier. It stays fixed.
         released: A released checkpoint of IRN's or RIB's IRNet that takes the place of the training: no confident
             labels are made, and the settings of the training are without effect. Null trains an IRNet.
@@ -53,7 +53,7 @@ class IRNConfig:
 
     foreground: float = 0.3
     background: float = 0.05
-    name: BackboneName = "resnet50"
+    name: BackboneName | str = "resnet50"
     weights: str = "imagenet"
     released: str | None = None
     epochs: int = 3

@@ -15,7 +15,7 @@ class SegmenterConfig:
     Args:
         name: Backbone of the DeepLab-v2 network: critter, resnet18, resnet50 or resnet101. Or a semantic segmentation
             network of `transformers`: `hf:` and a repository of the Hugging Face hub, a folder or a config.json
-            (docs/hf.md).
+            (docs/hf.md). A backbone of `transformers` gets DeepLab-v2's convolutions.
         weights: As for the classifier; or `classifier`: the backbone of the run's own classifier; or a checkpoint of
             DeepLab-v2, whose predicting convolutions are taken too where its labels fit (docs/deeplab.md). For `hf:`
             networks `pretrained`, the weights they come with, `auto`, `none`, or the weights of such a segmenter.

@@ -1,0 +1,66 @@
+from pathlib import Path
+
+import pytest
+
+from weakseg.config.load import build_config
+from weakseg.config.paths import absolute_paths
+from weakseg.errors import ConfigError
+
+MISTAKES = [
+    (
+        ("--{}.name=resnet51",),
+        "{}.name: expected one of critter, ",
+    ),
+    (
+        ("--{}.name=resnet51",),
+        "resnet101, or 'hf:' and a repository of the Hugging Face hub, a folder or a config.json",
+    ),
+    (("--{}.name=microsoft/resnet-18",), "got microsoft/resnet-18; did you mean 'hf:microsoft/resnet-18'?"),
+    (("--{}.name=hf:",), "{}.name: expected a repository, a folder or a config.json behind 'hf:', got nothing"),
+    (
+        ("--{}.name=hf:microsoft/resnet-18", "--{}.weights=imagenet"),
+        "{}.weights: 'imagenet' goes with our own backbones, but {}.name is hf:microsoft/resnet-18; expected "
+        "pretrained (the weights it comes with), none, auto",
+    ),
+    (
+        ("--{}.name=hf:some/config.json", "--{}.weights=pretrained"),
+        "{}.weights: 'pretrained' needs a repository or folder with weights, but {}.name is the configuration "
+        "some/config.json alone; expected none, auto",
+    ),
+    (
+        ("--{}.weights=pretrained",),
+        "{}.weights: 'pretrained' goes with a name that begins with 'hf:', but {}.name is resnet50; expected imagenet",
+    ),
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("section", ["classifier", "refine.irn"])
+@pytest.mark.parametrize(("words", "message"), MISTAKES)
+def test_a_mistake_is_one_line_that_says_what_goes_together(words: tuple[str, ...], message: str, section: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        build_config({}, tuple(word.replace("{}", section) for word in words))
+    assert message.replace("{}", section) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("weights", ["pretrained", "none", "auto", "old/model.safetensors"])
+def test_a_backbone_of_transformers_is_accepted(weights: str) -> None:
+    config = build_config({}, ("--classifier.name=hf:microsoft/resnet-18", f"--classifier.weights={weights}"))
+    assert (config.classifier.name, config.classifier.weights) == ("hf:microsoft/resnet-18", weights)
+
+
+def test_seam_and_released_checkpoints_are_not_for_backbones_of_transformers() -> None:
+    words = ("--classifier.name=hf:a", "--classifier.weights=none")
+    with pytest.raises(ConfigError, match=r"classifier\.method: 'seam' needs .* got hf:a"):
+        build_config({}, (*words, "--classifier.method=seam"))
+    with pytest.raises(ConfigError, match=r"classifier\.released: .* got classifier\.name hf:a"):
+        build_config({}, (*words, "--classifier.released=net.pth"))
+
+
+def test_a_backbone_in_a_folder_has_an_absolute_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = ("--classifier.name=hf:./net", "--classifier.weights=none", "--refine.irn.name=hf:./net/config.json")
+    config = absolute_paths(build_config({}, (*words, "--refine.irn.weights=none")))
+    assert config.classifier.name == f"hf:{tmp_path}/net"
+    assert config.refine.irn.name == f"hf:{tmp_path}/net/config.json"
