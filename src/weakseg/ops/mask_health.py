@@ -52,8 +52,8 @@ class TagFacts:
     @classmethod
     def from_numbers(cls, values: Sequence[float]) -> TagFacts:
         """Rebuild what `to_numbers` returned."""
-        *others, rival, rival_share = values
-        return cls(*others, rival=round(rival), rival_share=rival_share)
+        share, foreground, peak, core, core_cells, marked, rival, rival_share = values
+        return cls(share, foreground, peak, core, core_cells, marked, round(rival), rival_share)
 
 
 NUM_FACTS = len(TagFacts.__dataclass_fields__)
