@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tests.data.layouts import coco_document, write_image, write_json, write_mask, write_text
 from weakseg.data.base import Dataset
-from weakseg.data.folder import open_folder
+from weakseg.data.folder import FolderReading, open_folder
 from weakseg.errors import ConfigError, DataError
 
 
@@ -63,7 +63,7 @@ def test_images_and_rows_without_each_other_are_problems(tmp_path: Path) -> None
     assert tag_lists(dataset) == {"a": ("cat",)}
     assert [(p.severity, p.kind, p.where) for p in dataset.problems] == [
         ("warning", "missing-image", "gone.jpg"),
-        ("warning", "same-id", "a"),
+        ("warning", "missing-image", "a.png"),
         ("warning", "untagged", "new"),
     ]
 
@@ -110,12 +110,120 @@ def test_decomposed_file_names_match_composed_rows(tmp_path: Path) -> None:
     assert len(open_all(tmp_path)) == 1
 
 
-def test_two_suffixes_of_one_id_are_a_problem_and_the_first_is_kept(tmp_path: Path) -> None:
-    root = write_folder(tmp_path, {"a.jpg": "cat"})
-    write_image(root / "a.png", (3, 4))
+@pytest.mark.parametrize(
+    ("rows", "image", "tags", "severity"),
+    [
+        ("a.png,dog", "a.png", ("dog",), "note"),
+        ("a.jpg,cat", "a.jpg", ("cat",), "note"),
+        ("a,cat", "a.jpg", ("cat",), "warning"),
+    ],
+)
+def test_of_two_files_of_one_id_the_table_tells_which_is_meant(
+    tmp_path: Path, rows: str, image: str, tags: tuple[str, ...], severity: str
+) -> None:
+    for name in ("a.jpg", "a.png"):
+        write_image(tmp_path / name)
+    write_text(tmp_path / "tags.csv", f"image,tags\n{rows}\n")
+    dataset = open_all(tmp_path)
+    assert [(sample.id, sample.image_path.name) for sample in dataset] == [("a", image)]
+    assert tag_lists(dataset) == {"a": tags}
+    assert [(p.severity, p.kind, p.where) for p in dataset.problems] == [(severity, "same-id", "a")]
+
+
+def test_two_files_of_one_id_that_are_both_in_the_table_are_left_out(tmp_path: Path) -> None:
+    root = write_folder(tmp_path, {"a.jpg": "cat", "a.png": "dog", "b.jpg": "cat;dog"})
     dataset = open_all(root)
-    assert dataset.samples[0].image_path == root / "a.jpg"
-    assert [(p.kind, p.where) for p in dataset.problems] == [("same-id", "a")]
+    assert tag_lists(dataset) == {"b": ("cat", "dog")}
+    assert [(p.severity, p.kind, p.where) for p in dataset.problems] == [("warning", "same-id", "a")]
+
+
+def test_rows_of_one_image_are_joined(tmp_path: Path) -> None:
+    write_image(tmp_path / "images" / "a.jpg")
+    write_text(tmp_path / "tags.csv", "image,tags\na.jpg,cat\na.jpg,dog\na,?fox\n")
+    dataset = open_all(tmp_path)
+    assert tag_lists(dataset) == {"images/a": ("cat", "dog")}
+    assert dataset.samples[0].known.tolist() == [True, True, False]
+    assert dataset.problems == ()
+
+
+def test_a_row_of_a_picture_that_is_not_read_says_so(tmp_path: Path) -> None:
+    root = write_folder(tmp_path, {"a.jpg": "cat"})
+    (root / "b.dng").touch()
+    write_text(root / "tags.csv", "image,tags\na.jpg,cat\nb.DNG,cat\n")
+    assert [(p.kind, p.message.partition(",")[0]) for p in open_all(root).problems] == [
+        ("other-format", "1 file ends in .dng"),
+        ("missing-image", "'b.DNG' is there"),
+    ]
+
+
+def test_background_is_no_class(tmp_path: Path) -> None:
+    root = write_folder(tmp_path, {"a.jpg": "cat", "b.jpg": "Background", "c.jpg": "cat;background"})
+    with pytest.raises(DataError, match=r"tags\.csv has the tag 'Background', which is no class: .*tag drop"):
+        open_all(root)
+    reading = FolderReading(drop_background=True)
+    dataset = open_folder(root, split="all", tags=None, val_fraction=0.0, reading=reading)
+    assert tag_lists(dataset) == {"a": ("cat",), "b": (), "c": ("cat",)}
+    write_text(root / "classes.txt", "background\ncat\n")
+    with pytest.raises(DataError, match=r"classes\.txt lists 'background', which is no class"):
+        open_all(root)
+    assert open_folder(root, split="all", tags=None, val_fraction=0.0, reading=reading).classes.names == ("cat",)
+
+
+def test_odd_class_names_are_told(tmp_path: Path) -> None:
+    dataset = open_all(write_folder(tmp_path, {"a.jpg": "cat;nan", "b.jpg": "Cat"}))
+    assert [(p.kind, p.where) for p in dataset.problems] == [
+        ("odd-class-name", "tags.csv"),
+        ("similar-tags", "tags.csv"),
+    ]
+
+
+def test_photographs_of_a_folder_per_class_may_be_said_to_show_nothing_else(tmp_path: Path) -> None:
+    for name in ("cat/1.jpg", "dog/1.jpg"):
+        write_image(tmp_path / name)
+    reading = FolderReading(only_folder_class=True)
+    dataset = open_folder(tmp_path, split="all", tags=None, val_fraction=0.0, reading=reading)
+    assert [(s.tags.tolist(), s.known.tolist()) for s in dataset] == [([1, 0], [True, True]), ([0, 1], [True, True])]
+    assert dataset.problems == ()
+
+
+@pytest.mark.parametrize(
+    ("files", "classes", "train", "val"),
+    [
+        (["train/cat/1", "val/cat/1", "val/dog/2"], ("cat", "dog"), ["train/cat/1"], ["val/cat/1", "val/dog/2"]),
+        (["Train/cat/1", "valid/dog/1", "test/cat/1"], ("cat", "dog"), ["Train/cat/1"], ["valid/dog/1"]),
+        (["train/cat/1", "val/dog/1", "_none/1"], ("cat", "dog"), ["_none/1", "train/cat/1"], ["val/dog/1"]),
+        (["images/train/cat/1", "images/val/cat/1"], ("cat",), ["images/train/cat/1"], ["images/val/cat/1"]),
+        (["train/images/cat/1", "val/images/cat/1"], ("cat",), ["train/images/cat/1"], ["val/images/cat/1"]),
+    ],
+)
+def test_folders_of_parts_are_splits_and_no_classes(
+    tmp_path: Path, files: list[str], classes: tuple[str, ...], train: list[str], val: list[str]
+) -> None:
+    for shade, name in enumerate(files):
+        write_image(tmp_path / f"{name}.jpg", shade=shade)
+    datasets = [open_folder(tmp_path, split=split, tags=None, val_fraction=0.1) for split in ("train", "val")]
+    assert [dataset.classes.names for dataset in datasets] == [classes, classes]
+    assert [[sample.id for sample in dataset] for dataset in datasets] == [train, val]
+
+
+def test_a_container_of_images_is_no_class_and_a_vehicle_is_one(tmp_path: Path) -> None:
+    for name in ("one/images/cat/1.jpg", "one/images/dog/1.jpg", "two/bus/1.jpg", "two/train/1.jpg"):
+        write_image(tmp_path / name)
+    assert open_all(tmp_path / "one").classes.names == ("cat", "dog")
+    assert open_all(tmp_path / "two").classes.names == ("bus", "train")
+
+
+def test_tables_of_other_names_are_named(tmp_path: Path) -> None:
+    write_image(tmp_path / "cat" / "1.jpg")
+    write_text(tmp_path / "labels.csv", "image,tags\n1,dog\n")
+    problems = [(p.kind, p.where) for p in open_all(tmp_path).problems]
+    assert problems == [("table-not-read", "labels.csv"), ("unknown-absence", "tags")]
+    (tmp_path / "cat" / "1.jpg").rename(tmp_path / "1.jpg")
+    with pytest.raises(DataError, match=r"has no tags\.csv, but labels\.csv: --data\.tags labels\.csv reads it"):
+        open_all(tmp_path)
+    (tmp_path / "labels.csv").rename(tmp_path / "labels.xlsx")
+    with pytest.raises(DataError, match=r"but labels\.xlsx: save it as 'CSV UTF-8' under the name tags\.csv"):
+        open_all(tmp_path)
 
 
 def test_sub_folders_are_the_classes_where_there_is_no_tag_file(tmp_path: Path) -> None:

@@ -53,17 +53,44 @@ def test_images_of_one_name_get_the_masks_of_their_own_part(tmp_path: Path) -> N
 def test_a_mask_without_an_image_is_told(tmp_path: Path) -> None:
     write_image(tmp_path / "images" / "a.jpg")
     write_mask(tmp_path / "masks" / "b.png", [[0]])
+    write_mask(tmp_path / "masks" / "a.png", [[1]])
     write_text(tmp_path / "tags.csv", "image,tags\na,cat\n")
     dataset = open_folder(tmp_path, split="all", tags=None, val_fraction=0.0)
-    assert dataset.load_mask(dataset.samples[0]) is None
+    assert dataset.load_mask(dataset.samples[0]) is not None
     assert [(p.kind, p.where) for p in dataset.problems] == [("mask-unused", "b")]
     assert "(nearest: images/a.jpg)" in dataset.problems[0].message
 
 
-def test_labels_is_a_folder_of_masks_only_beside_images(tmp_path: Path) -> None:
-    (tmp_path / "labels").mkdir()
-    (tmp_path / "deep" / "images").mkdir(parents=True)
-    (tmp_path / "deep" / "labels" / "inner").mkdir(parents=True)
-    (tmp_path / ".hidden" / "images").mkdir(parents=True)
-    (tmp_path / ".hidden" / "labels").mkdir(parents=True)
+def test_masks_of_which_none_fits_are_told_at_once(tmp_path: Path) -> None:
+    write_image(tmp_path / "images" / "a.jpg")
+    for name in ("b.png", "c.png"):
+        write_mask(tmp_path / "masks" / name, [[0]])
+    write_text(tmp_path / "tags.csv", "image,tags\na,cat\n")
+    dataset = open_folder(tmp_path, split="all", tags=None, val_fraction=0.0)
+    assert [(p.kind, p.where) for p in dataset.problems] == [("mask-unused", "masks/")]
+    assert (
+        "none of its 2 PNG files is called like an image; rename it if they are images" in dataset.problems[0].message
+    )
+
+
+def test_a_folder_of_masks_holds_png_files_and_labels_lies_beside_images(tmp_path: Path) -> None:
+    for name in (
+        "labels/a.png",
+        "deep/images/a.jpg",
+        "deep/labels/inner/a.png",
+        ".hid/images/a.jpg",
+        ".hid/labels/a.png",
+    ):
+        write_image(tmp_path / name)
     assert find_mask_folders(tmp_path) == ("deep/labels",)
+    write_image(tmp_path / "masks" / "carnival.jpg")
+    assert find_mask_folders(tmp_path) == ("deep/labels",)
+    write_image(tmp_path / "masks" / "a.png")
+    assert find_mask_folders(tmp_path) == ("deep/labels", "masks")
+
+
+def test_a_class_may_be_called_masks(tmp_path: Path) -> None:
+    for name in ("masks/a.jpg", "no masks/b.jpg"):
+        write_image(tmp_path / name)
+    dataset = open_folder(tmp_path, split="all", tags=None, val_fraction=0.0)
+    assert dataset.classes.names == ("masks", "no masks")

@@ -6,7 +6,7 @@ from weakseg.data.matching import Closeness, ImageNames, Match, match_names
 
 
 def names_of(*paths: str) -> ImageNames:
-    return ImageNames({path.rpartition(".")[0]: path for path in paths})
+    return ImageNames({path.rpartition(".")[0]: (path,) for path in paths})
 
 
 @pytest.mark.parametrize(
@@ -28,7 +28,9 @@ def names_of(*paths: str) -> ImageNames:
         ("other/a.jpg", ["images/a.jpg"], ["images/a"]),
         (unicodedata.normalize("NFD", "BÄR.png"), ["images/bär.jpg"], ["images/bär"]),
         ("A", ["x/a.jpg", "y/a.jpg"], ["x/a", "y/a"]),
-        # names with points in them
+        # names with spaces and points in them
+        ("img 1 .jpg", ["img 1 .jpg", "img 1.jpg"], ["img 1 "]),
+        (" a.jpg ", ["images/a.jpg"], ["images/a"]),
         ("v1.2", ["images/v1.2.jpg"], ["images/v1.2"]),
         ("c.jpg", ["c.jpg.png", "x/c.jpg"], ["c.jpg"]),
         ("b.jpg", ["images/a.jpg"], []),
@@ -69,12 +71,16 @@ def test_what_fits_nothing_or_several_is_named_with_the_nearest_files() -> None:
     ]
 
 
-def test_several_names_of_one_image_are_told() -> None:
-    matches = match_names(["a", "a.jpg"], names_of("images/a.jpg"), source="tags.csv")
-    assert matches.ids == {"a": "images/a"}
-    assert [p.message for p in matches.problems] == [
-        "tags.csv has several entries for this image, 'a' and 'a.jpg'; 'a' is used"
-    ]
+def test_several_names_may_mean_one_image_unless_one_has_another_suffix() -> None:
+    matches = match_names(["a", "a.jpg", "a.png"], names_of("images/a.jpg"), source="tags.csv")
+    assert matches.ids == {"a": "images/a", "a.jpg": "images/a"}
+    assert [(p.kind, p.where) for p in matches.problems] == [("missing-image", "a.png")]
+
+
+def test_a_file_of_another_suffix_counts_for_its_image() -> None:
+    images = ImageNames({"a": ("a.jpg", "a.png")})
+    assert images.find("a.png") == images.find("a.jpg") == Match(Closeness.WHOLE, ("a",))
+    assert images.path_of("a") == "a.jpg"
 
 
 def test_only_some_names_get_suggestions() -> None:

@@ -29,17 +29,36 @@ def test_files_that_differ_in_their_suffix_only_share_an_id(tmp_path: Path) -> N
         write_image(tmp_path / name)
     found = find_images(tmp_path)
     assert found.paths == {"a": tmp_path / "a.jpeg"}
+    assert found.rivals == {"a": tuple(tmp_path / name for name in ("a.jpeg", "a.jpg", "a.png"))}
     assert [(p.severity, p.kind, p.where) for p in found.problems] == [("warning", "same-id", "a")] * 2
     assert "a.jpg has the same id as a.jpeg" in found.problems[0].message
 
 
 def test_formats_that_are_not_read_are_counted_by_suffix(tmp_path: Path) -> None:
-    for name in ("a.heic", "b.HEIC", "c.gif"):
+    for name in ("a.dng", "b.DNG", "sub/c.svg"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
-    messages = [problem.message for problem in find_images(tmp_path).problems]
-    assert len(messages) == 2
-    assert "1 file ends in .gif, which is not read; convert it to" in messages[0]
-    assert "2 files end in .heic" in messages[1]
+    found = find_images(tmp_path)
+    assert found.others == ("a.dng", "b.DNG", "sub/c.svg")
+    assert [(p.severity, p.kind, p.message) for p in found.problems] == [
+        ("warning", "other-format", "2 files end in .dng, which is not read here; convert them to JPEG or PNG"),
+        ("warning", "other-format", "1 file ends in .svg, which is not read here; convert them to JPEG or PNG"),
+    ]
+
+
+def test_pipes_and_links_that_lead_nowhere_are_named(tmp_path: Path) -> None:
+    write_image(tmp_path / "real" / "a.png")
+    os.mkfifo(tmp_path / "b.jpg")
+    (tmp_path / "c.jpg").symlink_to("/dev/zero")
+    (tmp_path / "d.jpg").symlink_to("gone.jpg")
+    (tmp_path / "e.png").symlink_to(tmp_path / "real" / "a.png")
+    found = find_images(tmp_path)
+    assert list(found.paths) == ["e", "real/a"]
+    assert sorted((p.kind, p.where) for p in found.problems) == [
+        ("not-a-file", "b.jpg"),
+        ("not-a-file", "c.jpg"),
+        ("not-a-file", "d.jpg"),
+    ]
 
 
 def test_names_that_cannot_be_ids_are_left_out_and_named(tmp_path: Path) -> None:

@@ -10,33 +10,38 @@ from numpy.typing import NDArray
 
 from weakseg.data.base import Dataset, Problem
 from weakseg.data.folder_splits import ALL, PARTS, choose_split
+from weakseg.data.folder_tags import FolderReading, find_tags, match_entries, name_images
+from weakseg.data.image_tags import ImageTags, TagTable
 from weakseg.data.lists import CLASSES_FILE, read_class_set
 from weakseg.data.mask_folders import find_mask_folders, match_masks
-from weakseg.data.matching import ImageNames, match_names
 from weakseg.data.scan import find_images
-from weakseg.data.tag_files import ImageTags, TagTable, read_tags, tags_from_folders
 from weakseg.errors import ConfigError, DataError
 from weakseg.types import ClassSet, Sample
 
-TAG_FILES = ("tags.csv", "tags.json", "instances.json", "annotations.json")
-"""Looked for in the root in this order."""
+__all__ = ["FolderReading", "open_folder"]
 
 _SHOWN = 3  # examples in messages
 
 
-def open_folder(root: Path, *, split: str, tags: Path | None, val_fraction: float) -> Dataset:
+_AS_IT_IS = FolderReading()
+
+
+def open_folder(
+    root: Path, *, split: str, tags: Path | None, val_fraction: float, reading: FolderReading = _AS_IT_IS
+) -> Dataset:
     """Open a split of a folder with images anywhere below it.
 
     An image's id is its path relative to the root without its suffix. Images without tags are left out of every split.
 
     Args:
-        root: The folder. `masks/<id>.png` in it holds truth masks, if there are any; hidden folders are skipped.
-        split: `train`, `val`, `all`, or the path of a list with one id or relative path a line.
-        tags: Tag file, `.csv` or `.json`, absolute or relative to the working folder or to the root. None takes
-            `tags.csv`, `tags.json`, `instances.json` or `annotations.json` in the root, or else the names of the
-            sub-folders, see `weakseg.data.tag_files.tags_from_folders`.
+        root: The folder. Truth masks in it are found by `weakseg.data.mask_folders`; hidden folders are skipped.
+        split: `train`, `val`, `all`, or the path of a list with one name a line, see `weakseg.data.folder_splits`.
+        tags: Tag file, `.csv`, `.tsv` or `.json`, absolute or relative to the working folder or to the root. None takes
+            the first of `TAG_FILES` in the root, or else the names of the sub-folders, see
+            `weakseg.data.tag_files.tags_from_folders`.
         val_fraction: Share of the tagged images that make up `val`, 0 up to but not including 1. They are those with
             the smallest hash of their id, rounded to a whole number: adding an image moves at most one other.
+        reading: How tags are understood.
 
     Returns:
         The split, sorted by id. The classes are those of `classes.txt` in the root, or else all that occur.
@@ -51,21 +56,18 @@ def open_folder(root: Path, *, split: str, tags: Path | None, val_fraction: floa
     found = find_images(root, skip=mask_folders)
     if not found.paths:
         raise DataError(f"{root} holds no images; expected .jpg, .png, ... anywhere below it")
-    table = _find_tags(root, tags, found.paths)
-    classes = _choose_classes(root, table)
-    problems = [*found.problems, *table.problems]
-    images = ImageNames({key: path.relative_to(root).as_posix() for key, path in found.paths.items()})
-    entries, unmatched = _match_entries(table, images)
-    problems.extend(unmatched)
-    _require_matches(entries, table, found.paths)
-    samples, misfits = _make_samples(entries, found.paths, classes, table)
-    problems.extend(misfits)
+    listed = _read_classes(root, reading)
+    table, told = find_tags(root, tags, found.paths, reading=reading, known=listed or ())
+    classes = _choose_classes(root, table, listed)
+    images = name_images(root, found)
+    matched = match_entries(table, images, found)
+    _require_matches(matched.entries, table, matched.paths)
+    samples, misfits = _make_samples(matched.entries, matched.paths, classes, table)
     chosen = choose_split(samples, images, root, split=split, val_fraction=val_fraction)
-    problems.extend(chosen.problems)
     reader, strays = match_masks(root, mask_folders, images)
-    problems.extend(strays)
     name = split if split in (*PARTS, ALL) else Path(split).stem
-    return Dataset("folder", name, classes, chosen.samples, reader, tuple(problems))
+    problems = (*told, *table.problems, *matched.problems, *misfits, *chosen.problems, *strays)
+    return Dataset("folder", name, classes, chosen.samples, reader, problems)
 
 
 def _require_matches(entries: dict[str, ImageTags], table: TagTable, paths: dict[str, Path]) -> None:
@@ -77,39 +79,20 @@ def _require_matches(entries: dict[str, ImageTags], table: TagTable, paths: dict
         )
 
 
-def _find_tags(root: Path, tags: Path | None, paths: dict[str, Path]) -> TagTable:
-    if tags is not None:
-        for path in (tags, root / tags):
-            if path.is_file():
-                return read_tags(path)
-        raise DataError(f"there is no tag file {tags}, nor {root / tags}")
-    for name in TAG_FILES:
-        if (root / name).is_file():
-            return read_tags(root / name)
-    table = tags_from_folders(paths)
-    if not table.names:
-        raise DataError(
-            f"{root} says nothing about its {len(paths)} images: write {TAG_FILES[0]} with the header 'image,tags', "
-            f"add a COCO-style {TAG_FILES[1]}, or sort the images into one folder per class"
-        )
-    return table
+def _read_classes(root: Path, reading: FolderReading) -> ClassSet | None:
+    path = root / CLASSES_FILE
+    return read_class_set(path, drop_background=reading.drop_background) if path.is_file() else None
 
 
-def _choose_classes(root: Path, table: TagTable) -> ClassSet:
-    if (root / CLASSES_FILE).is_file():
-        return read_class_set(root / CLASSES_FILE)
+def _choose_classes(root: Path, table: TagTable, listed: ClassSet | None) -> ClassSet:
+    if listed is not None:
+        return listed
     if not table.names:
         raise DataError(f"{table.source} of {root} names no class: every image is without tags; write what images show")
     try:
         return ClassSet(table.names)
     except DataError as error:
         raise DataError(f"{table.source} of {root}: {error}") from error
-
-
-def _match_entries(table: TagTable, images: ImageNames) -> tuple[dict[str, ImageTags], tuple[Problem, ...]]:
-    """Give each image id its entry of the tag table."""
-    matches = match_names(table.entries, images, source=table.source)
-    return {key: table.entries[name] for name, key in matches.ids.items()}, matches.problems
 
 
 def _make_samples(

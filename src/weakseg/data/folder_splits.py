@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from weakseg.data.base import Problem
+from weakseg.data.folder_parts import find_parts
 from weakseg.data.lists import read_lines
 from weakseg.data.matching import ImageNames, match_names
 from weakseg.errors import DataError
@@ -15,6 +16,7 @@ from weakseg.types import Sample
 
 PARTS = ("train", "val")
 ALL = "all"
+TEST = "test"
 
 _OTHER_PART = {"train": "val", "val": "train"}
 _HASH_BYTES = 8
@@ -42,13 +44,14 @@ def choose_split(
     """Choose the images of a split.
 
     `train` and `val` are the lists `train.txt` and `val.txt` in the root where there are any; one list alone leaves the
-    other part all other images. Without lists, `val` is a share of the images, chosen by the hash of their ids.
+    other part all other images. Without lists they are the folders of these names
+    (`weakseg.data.folder_parts`). Without those, `val` is a share of the images, chosen by the hash of their ids.
 
     Args:
         samples: All tagged images, sorted by id.
         images: All images, tagged or not.
         root: The root of the data set.
-        split: `train`, `val`, `all`, or the path of a list.
+        split: `train`, `val`, `all`, `test` where there is a folder or a list of that name, or the path of a list.
         val_fraction: Share of the images that make up `val` without lists.
 
     Raises:
@@ -64,14 +67,22 @@ def choose_split(
             listed = {sample.id for sample in _choose_listed(samples, images, other).samples}
             rest = tuple(sample for sample in samples if sample.id not in listed)
             return _require_some(ChosenSplit(rest, (), f"those that {other.name} does not list"), split, len(samples))
-        held_out = _held_out(samples, val_fraction)
-        chosen = tuple(sample for sample in samples if (sample.id in held_out) == (split == "val"))
+        parts = find_parts(sample.id for sample in samples)
+        if {split, "val"} <= set(parts.values()):
+            return ChosenSplit(tuple(s for s in samples if parts[s.id] == split), (), f"the folder of '{split}'")
+        pool = [sample for sample in samples if parts.get(sample.id) != TEST]
+        held_out = _held_out(pool, val_fraction)
+        chosen = tuple(sample for sample in pool if (sample.id in held_out) == (split == "val"))
         how = f"{val_fraction:.0%} are held out as 'val'"
         return _require_some(ChosenSplit(chosen, (), how), split, len(samples))
-    lists = [path for path in (Path(split), root / split) if path.is_file()]
-    if not lists:
-        raise DataError(f"no split '{split}': a folder has 'train', 'val', 'all', or takes the path of a list file")
-    return _choose_listed(samples, images, lists[0])
+    for path in (Path(split), root / split, root / f"{split}.txt"):
+        if path.is_file():
+            return _choose_listed(samples, images, path)
+    parts = find_parts(sample.id for sample in samples)
+    chosen = tuple(sample for sample in samples if parts.get(sample.id) == split)
+    if chosen:
+        return ChosenSplit(chosen, (), f"the folder of '{split}'")
+    raise DataError(f"no split '{split}': a folder has 'train', 'val', 'all', or takes the path of a list file")
 
 
 def _require_some(chosen: ChosenSplit, split: str, num_tagged: int) -> ChosenSplit:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import stat
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,10 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
+from weakseg.data.formats import list_suffixes
 from weakseg.errors import DataError
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
-"""Lower-case suffixes that readers take for photographs."""
+IMAGE_SUFFIXES, OTHER_PICTURES = list_suffixes()
+"""Lower-case suffixes that readers take for photographs here, and those of pictures that are only counted."""
 
 MAX_PIXELS = 89_478_485
 """Larger images are refused as decompression bombs; Pillow starts to warn at the same number (a quarter of 1 GiB)."""
@@ -32,6 +34,7 @@ _UPRIGHT = {
 """What makes an image of the given EXIF orientation upright (EXIF 2.3, tag 0x0112)."""
 
 _EMPTY = "the file is empty"
+_NO_FILE = "not a regular file, but a directory, pipe or device"
 _QUARTER_TURNS = (5, 6, 7, 8)
 _DIGEST_BYTES = 16
 _DRAFT_FACTOR = 8  # libjpeg's smallest scale; all entropy-coded data are still read, which is what finds truncation
@@ -85,7 +88,10 @@ def read_image(path: Path) -> NDArray[np.uint8]:
             or 32-bit pixels, whose range is not known.
     """
     try:
-        if path.stat().st_size == 0:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise DataError(_NO_FILE)
+        if status.st_size == 0:
             raise DataError(_EMPTY)
         with Image.open(path) as image:
             _require_decodable(image)
@@ -111,6 +117,8 @@ def inspect_image(path: Path) -> ImageFacts:
         The facts; `problem` is what `read_image` would complain about.
     """
     try:
+        if not stat.S_ISREG(path.stat().st_mode):  # a pipe or device would be read for ever
+            return replace(_NOTHING_KNOWN, problem=_NO_FILE)
         content = path.read_bytes()
     except OSError as error:
         return replace(_NOTHING_KNOWN, problem=_reason(error))

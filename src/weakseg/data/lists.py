@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import unicodedata
 from pathlib import Path
 
+from weakseg.data.class_names import BACKGROUND_ADVICE, is_background
 from weakseg.errors import DataError
 from weakseg.types import ClassSet
 
@@ -40,13 +42,22 @@ def read_lines(path: Path) -> list[str]:
     return lines
 
 
-def read_class_set(path: Path) -> ClassSet:
-    """Read a class list with one name per line.
+def read_class_set(path: Path, *, drop_background: bool = False) -> ClassSet:
+    """Read a class list with one name per line; accents are composed (NFC).
+
+    Args:
+        path: The list.
+        drop_background: Pass over a line `background`, which is no class.
 
     Raises:
         DataError: If the file cannot be read or its names do not make a class set.
     """
-    names = read_lines(path)
+    names = [unicodedata.normalize("NFC", name) for name in read_lines(path)]
+    if drop_background:
+        names = [name for name in names if not is_background(name)]
+    background = next((name for name in names if is_background(name)), None)
+    if background is not None:
+        raise DataError(f"{path} lists '{background}', which is no class: {BACKGROUND_ADVICE}")
     try:
         return ClassSet(tuple(names))
     except DataError as error:

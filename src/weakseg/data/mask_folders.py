@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from weakseg.data.base import Problem
+from weakseg.data.folder_parts import IMAGE_FOLDERS
 from weakseg.data.masks import MatchedMasks
 from weakseg.data.matching import Closeness, ImageNames, match_names
+from weakseg.data.scan import list_files
 
 MASKS_FOLDER = "masks"
 """Directly below the root, a folder of this name holds masks."""
@@ -17,13 +18,14 @@ MASKS_FOLDER = "masks"
 MASK_FOLDERS = (MASKS_FOLDER, "mask", "labels", "label", "annotations")
 """Beside a folder of `IMAGE_FOLDERS`, at any depth, folders of these names hold masks."""
 
-IMAGE_FOLDERS = ("images", "image", "imgs", "img", "jpegimages")
-
 _MASK_SUFFIX = ".png"
 
 
 def find_mask_folders(root: Path) -> tuple[str, ...]:
-    """List the folders below a root that hold masks, as paths relative to it with `/` between their parts, sorted."""
+    """List the folders below a root that hold masks, as paths relative to it with `/` between their parts, sorted.
+
+    A folder without a PNG file in it holds none, whatever its name.
+    """
     found = []
     for parent, folder_names, _ in os.walk(root):
         here = Path(parent).relative_to(root)
@@ -33,6 +35,7 @@ def find_mask_folders(root: Path) -> tuple[str, ...]:
             for name in folder_names
             if (beside_images and name.lower() in MASK_FOLDERS) or (here == Path() and name == MASKS_FOLDER)
         ]
+        masks = [name for name in masks if _list_masks(root / here / name)]
         found += [(here / name).as_posix() for name in masks]
         folder_names[:] = [name for name in folder_names if name not in masks and not name.startswith(".")]
     return tuple(sorted(found))
@@ -62,23 +65,18 @@ def match_masks(
         matches = match_names(names, images, source=f"{folder}/")
         for name, key in matches.ids.items():
             paths.setdefault(key, files[names[name]])
-        problems += [replace(problem, kind=_KINDS[problem.kind]) for problem in matches.problems]
+        if files and not matches.ids:
+            message = f"it is taken for truth masks, but none of its {len(files)} PNG files is called like an image"
+            problems.append(Problem("warning", "mask-unused", f"{folder}/", f"{message}; rename it if they are images"))
+        else:
+            problems += [replace(problem, kind="mask-unused") for problem in matches.problems]
     return MatchedMasks(paths) if folders else None, tuple(problems)
-
-
-_KINDS: Mapping[str, str] = {"missing-image": "mask-unused", "ambiguous-image": "mask-unused", "same-id": "mask-unused"}
 
 
 def _list_masks(folder: Path) -> dict[str, Path]:
     """Return the mask files below a folder by their path in it, without the suffix, in sorted order."""
-    files = {}
-    for parent, folder_names, file_names in os.walk(folder):
-        folder_names[:] = [name for name in folder_names if not name.startswith(".")]
-        for name in file_names:
-            stem, suffix = os.path.splitext(name)
-            if suffix.lower() == _MASK_SUFFIX and not name.startswith("."):
-                files[(Path(parent).relative_to(folder) / stem).as_posix()] = Path(parent) / name
-    return dict(sorted(files.items()))
+    files = (path for path in list_files(folder) if path.suffix.lower() == _MASK_SUFFIX)
+    return dict(sorted((path.with_suffix("").as_posix(), folder / path) for path in files))
 
 
 def _name_of(relative: str, folder: str, images: ImageNames) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
@@ -11,7 +12,7 @@ from enum import IntEnum
 from pathlib import PurePosixPath
 
 from weakseg.data.base import Problem
-from weakseg.data.scan import image_id
+from weakseg.data.images import IMAGE_SUFFIXES, OTHER_PICTURES
 
 NUM_NEAREST = 3
 """Files that are named beside a name that fits none, or several."""
@@ -24,7 +25,8 @@ class Closeness(IntEnum):
 
     WHOLE = 0
     ENDING = 1
-    STEM = 2
+    LOOSE = 2
+    """By a longer path, another suffix, or a stem in another spelling."""
     NONE = 3
 
 
@@ -46,9 +48,8 @@ class Matches:
     """What a list of names means.
 
     Args:
-        ids: Image id by the name as written, for every name that means one.
-        problems: `ambiguous-image` and `missing-image` for the others, and `same-id` where several names mean one image
-            (the first, or the surest, is kept).
+        ids: Image id by the name as written, for every name that means one; several names may mean one image.
+        problems: `ambiguous-image` and `missing-image` for the other names.
     """
 
     ids: dict[str, str]
@@ -59,25 +60,24 @@ class ImageNames:
     """Looks up images by names with or without folders and suffix.
 
     Args:
-        paths: Path of each image relative to the root, `/` between its parts, by image id.
+        paths: Paths of each image relative to the root, `/` between their parts, by image id. The first is the image's;
+            others are files that differ from it in the suffix only.
     """
 
-    def __init__(self, paths: Mapping[str, str]) -> None:
-        self._paths = dict(paths)
+    def __init__(self, paths: Mapping[str, tuple[str, ...]]) -> None:
+        self._paths = {key: files[0] for key, files in paths.items()}
         self._whole: dict[str, str] = {}
-        for key, path in paths.items():
-            self._whole.setdefault(plain_name(path), key)
-            self._whole.setdefault(plain_name(key), key)
-        self._folders: defaultdict[str, set[str]] = defaultdict(set)
-        for path in paths.values():
-            for folder in [parent for parent in PurePosixPath(path).parents if parent.name]:
-                self._folders[folder.parent.as_posix() if folder.parent.name else ""].add(folder.name)
         self._by_last_part: defaultdict[str, dict[str, str]] = defaultdict(dict)
         self._by_stem: defaultdict[str, list[str]] = defaultdict(list)
-        for key, path in paths.items():
-            for form in (plain_name(path), plain_name(key)):
-                self._by_last_part[PurePosixPath(form).name][form] = key
-            self._by_stem[_fold(PurePosixPath(key).name)].append(key)
+        for key, files in paths.items():
+            for form in (plain_name(name) for name in (key, *files)):
+                self._whole.setdefault(form, key)
+                self._by_last_part[_last_part(form)][form] = key
+            self._by_stem[_fold(_last_part(key))].append(key)
+        self._folders: defaultdict[str, set[str]] = defaultdict(set)
+        for path in self._paths.values():
+            for folder in [parent for parent in PurePosixPath(path).parents if parent.name]:
+                self._folders[folder.parent.as_posix() if folder.parent.name else ""].add(folder.name)
 
     def find(self, written: str) -> Match:
         """Find what a name means: by its whole path, else by the ending of a path, else by its stem.
@@ -86,23 +86,30 @@ class ImageNames:
         `C:/photos/images/a.jpg`. Stems are compared without regard to case and to how Unicode writes their letters.
         """
         name = plain_name(written)
-        forms = dict.fromkeys((name, image_id(name)))
-        for form in forms:
-            if form in self._whole:
-                return Match(Closeness.WHOLE, (self._whole[form],))
-        for form in forms:
-            ids = self._with_ending(form)
+        names = dict.fromkeys((name, name.strip()))
+        stems = [_without_suffix(form) for form in names if _without_suffix(form) != form]
+        for forms, sure in ((names, Closeness.WHOLE), (stems, Closeness.LOOSE)):
+            for form in forms:
+                if form in self._whole:
+                    return Match(sure, (self._whole[form],))
+        for forms, sure in ((names, Closeness.ENDING), (stems, Closeness.LOOSE)):
+            for form in forms:
+                ids = self._with_ending(form)
+                if ids:
+                    return Match(sure, ids)
+        for form in (*names, *stems):
+            ids = self._within(form)
             if ids:
-                return Match(Closeness.ENDING, ids)
-        ids = tuple(self._by_stem.get(_fold(PurePosixPath(image_id(name)).name), ()))
-        return Match(Closeness.STEM if ids else Closeness.NONE, ids)
+                return Match(Closeness.LOOSE, ids)
+        ids = tuple(self._by_stem.get(_stem(name), ()))
+        return Match(Closeness.LOOSE if ids else Closeness.NONE, ids)
 
     def nearest(self, written: str) -> tuple[str, ...]:
         """Return the paths of the files whose names are spelt most like a name, the nearest first."""
         by_name: dict[str, str] = {}
         for path in self._paths.values():
-            by_name.setdefault(_fold(PurePosixPath(path).name), path)
-        wanted = _fold(PurePosixPath(plain_name(written)).name)
+            by_name.setdefault(_fold(_last_part(path)), path)
+        wanted = _fold(_last_part(plain_name(written)))
         return tuple(by_name[name] for name in difflib.get_close_matches(wanted, by_name, n=NUM_NEAREST, cutoff=0.0))
 
     def path_of(self, key: str) -> str:
@@ -114,21 +121,25 @@ class ImageNames:
         return tuple(sorted(self._folders.get(parent, ())))
 
     def _with_ending(self, form: str) -> tuple[str, ...]:
-        namesakes = self._by_last_part.get(PurePosixPath(form).name, {})
-        longer = {key for path, key in namesakes.items() if path.endswith(f"/{form}")}
-        if longer:
-            return tuple(sorted(longer))
+        namesakes = self._by_last_part.get(_last_part(form), {})
+        return tuple(sorted({key for path, key in namesakes.items() if path.endswith(f"/{form}")}))
+
+    def _within(self, form: str) -> tuple[str, ...]:
+        """Return the image whose whole path is the longest ending of a longer one."""
+        namesakes = self._by_last_part.get(_last_part(form), {})
         shorter = [path for path in namesakes if form.endswith(f"/{path}")]
         return (namesakes[max(shorter, key=len)],) if shorter else ()
 
 
 def plain_name(written: str) -> str:
     """Write a relative path in one way: `/` between parts, no leading `./` or `/`, accents composed (NFC)."""
-    return unicodedata.normalize("NFC", written.strip().replace("\\", "/").removeprefix("./").lstrip("/"))
+    return unicodedata.normalize("NFC", written.replace("\\", "/").removeprefix("./").lstrip("/"))
 
 
 def match_names(names: Iterable[str], images: ImageNames, *, source: str) -> Matches:
-    """Find the image that each name means; a name that fits an image surely comes before one that fits it loosely.
+    """Find the image that each name means.
+
+    A name that fits an image loosely means nothing where another name fits that image surely, or just as loosely.
 
     Args:
         names: Names as written, distinct.
@@ -139,25 +150,19 @@ def match_names(names: Iterable[str], images: ImageNames, *, source: str) -> Mat
         The ids, and what is wrong.
     """
     found = {name: images.find(name) for name in names}
-    stems = Counter(_fold(PurePosixPath(image_id(plain_name(name))).name) for name in found)
-    owners: dict[str, str] = {}
-    for name, match in sorted(found.items(), key=lambda item: item[1].closeness):
-        loose = match.closeness is Closeness.STEM
-        if len(match.ids) == 1 and not (loose and stems[_fold(PurePosixPath(image_id(plain_name(name))).name)] > 1):
-            owners.setdefault(match.ids[0], name)
-    problems = []
-    unlucky = 0
+    single = {name: match.ids[0] for name, match in found.items() if len(match.ids) == 1}
+    sure = {key for name, key in single.items() if found[name].closeness is not Closeness.LOOSE}
+    claims = Counter(single.values())
+    ids: dict[str, str] = {}
+    problems: list[Problem] = []
     for name, match in found.items():
-        if len(match.ids) == 1 and owners.get(match.ids[0]) == name:
-            continue
-        if len(match.ids) == 1 and match.closeness is not Closeness.STEM:
-            first = owners[match.ids[0]]
-            message = f"{source} has several entries for this image, '{first}' and '{name}'; '{first}' is used"
-            problems.append(Problem("warning", "same-id", match.ids[0], message))
-            continue
-        unlucky += 1
-        problems.append(_explain(name, match, images, source, suggest=unlucky <= _MAX_SUGGESTIONS))
-    return Matches({name: key for key, name in owners.items()}, tuple(problems))
+        key = single.get(name)
+        if key is not None and (match.closeness is not Closeness.LOOSE or (key not in sure and claims[key] == 1)):
+            ids[name] = key
+        else:
+            suggest = len(problems) < _MAX_SUGGESTIONS
+            problems.append(_explain(name, match, images, source, suggest=suggest))
+    return Matches(ids, tuple(problems))
 
 
 def _explain(name: str, match: Match, images: ImageNames, source: str, *, suggest: bool) -> Problem:
@@ -174,6 +179,19 @@ def _explain(name: str, match: Match, images: ImageNames, source: str, *, sugges
     return Problem("warning", "missing-image", name, message)
 
 
+def _last_part(path: str) -> str:
+    return path.rpartition("/")[2]
+
+
+def _without_suffix(path: str) -> str:
+    stem, suffix = os.path.splitext(path)
+    return stem if suffix.strip().lower() in (*IMAGE_SUFFIXES, *OTHER_PICTURES) else path
+
+
+def _stem(path: str) -> str:
+    return _fold(_without_suffix(_last_part(path)))
+
+
 def _fold(name: str) -> str:
-    """Drop what file systems and people write in different ways: case, and forms of the same letter."""
-    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
+    """Drop what file systems and people write in different ways: case, outer spaces, and forms of the same letter."""
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold()).strip()

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
+import stat
+from collections import Counter, defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from weakseg.data.base import Problem
-from weakseg.data.images import IMAGE_SUFFIXES
+from weakseg.data.formats import advise
+from weakseg.data.images import IMAGE_SUFFIXES, OTHER_PICTURES
 from weakseg.errors import DataError
-
-_OTHER_PICTURES = (".gif", ".heic", ".heif", ".avif", ".jp2", ".dng", ".raw", ".nef", ".cr2", ".cr3", ".arw", ".svg")
-"""Suffixes of pictures that are not read; a folder of them deserves a word, unlike text files that lie around."""
 
 
 @dataclass(frozen=True)
@@ -23,11 +23,16 @@ class FoundImages:
         paths: Image file by id, in sorted order of the ids. The id is the path relative to the folder without its
             suffix, with `/` between its parts.
         problems: `same-id` where two files differ in their suffix only (the first in sorted order is kept), `bad-id`
-            for names that cannot be ids, and one `other-format` per suffix of pictures that cannot be read.
+            for names that cannot be ids, `not-a-file` for pipes and devices, and one `other-format` per suffix of
+            pictures that cannot be read.
+        rivals: By id, all files that share it, where there are several.
+        others: Paths relative to the folder of pictures that cannot be read.
     """
 
     paths: dict[str, Path]
     problems: tuple[Problem, ...]
+    rivals: dict[str, tuple[Path, ...]]
+    others: tuple[str, ...]
 
 
 def find_images(folder: Path, *, skip: tuple[str, ...] = ()) -> FoundImages:
@@ -45,19 +50,34 @@ def find_images(folder: Path, *, skip: tuple[str, ...] = ()) -> FoundImages:
     if not folder.is_dir():
         raise DataError(f"{folder} is not a folder; expected a folder with images")
     relative_paths: list[Path] = []
-    others: Counter[str] = Counter()
+    others: list[Path] = []
+    problems: list[Problem] = []
+    for path in list_files(folder, skip=skip):
+        suffix = path.suffix.lower()
+        if suffix in OTHER_PICTURES:
+            others.append(path)
+        elif suffix in IMAGE_SUFFIXES and not is_regular(folder / path):
+            message = "not a regular file, but a pipe, a device or a link that leads nowhere; it is left out"
+            problems.append(Problem("warning", "not-a-file", ascii(path.as_posix())[1:-1], message))
+        elif suffix in IMAGE_SUFFIXES:
+            relative_paths.append(path)
+    return _name_images(folder, relative_paths, others, problems)
+
+
+def list_files(folder: Path, *, skip: tuple[str, ...] = ()) -> Iterator[Path]:
+    """Yield the paths relative to a folder of what lies below it and is no folder, but for hidden ones."""
     for parent, folder_names, file_names in os.walk(folder):
         here = Path(parent).relative_to(folder)
         folder_names[:] = [n for n in folder_names if not n.startswith(".") and (here / n).as_posix() not in skip]
-        for name in file_names:
-            suffix = os.path.splitext(name)[1].lower()
-            if name.startswith("."):
-                continue
-            if suffix in IMAGE_SUFFIXES:
-                relative_paths.append(here / name)
-            elif suffix in _OTHER_PICTURES:
-                others[suffix] += 1
-    return _name_images(folder, relative_paths, others)
+        yield from (here / name for name in file_names if not name.startswith("."))
+
+
+def is_regular(path: Path) -> bool:
+    """Say whether a path is a regular file or a link to one: others may be read for ever."""
+    try:
+        return stat.S_ISREG(path.stat().st_mode)
+    except OSError:
+        return False
 
 
 def image_id(entry: str) -> str:
@@ -75,21 +95,27 @@ def _is_text(name: str) -> bool:
     return True
 
 
-def _name_images(folder: Path, relative_paths: list[Path], others: Counter[str]) -> FoundImages:
+def _name_images(folder: Path, relative_paths: list[Path], others: list[Path], problems: list[Problem]) -> FoundImages:
     paths: dict[str, Path] = {}
-    problems: list[Problem] = []
+    sharing: defaultdict[str, list[Path]] = defaultdict(list)
     for path in sorted(relative_paths):
         name = path.with_suffix("").as_posix()
         if "\\" in name or not _is_text(name):
             message = "its name holds a backslash or bytes that are not UTF-8; it is left out, rename it"
             problems.append(Problem("warning", "bad-id", ascii(name), message))
-        elif name in paths:
+            continue
+        sharing[name].append(folder / path)
+        if name in paths:
             message = f"{path.as_posix()} has the same id as {paths[name].name}; the latter is used, rename one of them"
             problems.append(Problem("warning", "same-id", name, message))
-        else:
-            paths[name] = folder / path
-    for suffix, count in sorted(others.items()):
+        paths.setdefault(name, folder / path)
+    for suffix, count in sorted(Counter(path.suffix.lower() for path in others).items()):
         what = "1 file ends" if count == 1 else f"{count} files end"
-        message = f"{what} in {suffix}, which is not read; convert {'it' if count == 1 else 'them'} to JPEG or PNG"
+        message = f"{what} in {suffix}, which is not read here; {advise(suffix)}"
         problems.append(Problem("warning", "other-format", str(folder), message))
-    return FoundImages(dict(sorted(paths.items())), tuple(problems))
+    return FoundImages(
+        paths=dict(sorted(paths.items())),
+        problems=tuple(problems),
+        rivals={name: tuple(files) for name, files in sharing.items() if len(files) > 1},
+        others=tuple(sorted(path.as_posix() for path in others if _is_text(path.as_posix()))),
+    )

@@ -2,102 +2,83 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import unicodedata
-from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable
+from itertools import chain
 from pathlib import Path
 
 from weakseg.data.base import Problem
 from weakseg.data.coco_index import read_coco_index
-from weakseg.data.lists import read_text
+from weakseg.data.folder_parts import container_folders
+from weakseg.data.image_tags import ImageTags, TagTable
+from weakseg.data.tables import Row, Table, read_table, without_empty_end
+from weakseg.data.tag_cells import UNKNOWN_MARK, part_cells
+from weakseg.data.tag_columns import Columns, find_columns, read_marks
 from weakseg.errors import DataError
+
+__all__ = ["NO_CLASS_FOLDER", "ImageTags", "TagTable", "join_tags", "normalise_name", "read_tags", "tags_from_folders"]
 
 NO_CLASS_FOLDER = "_none"
 """Reserved name of the sub-folder whose images are known to show no class."""
 
-_HEADER = ("image", "tags")
-_SEPARATOR = ";"
-_COLUMN_SEPARATORS = (",", ";")  # Excel writes ';' wherever the comma is the decimal sign
-_UNKNOWN_MARK = "?"
+_SHOWN = 60  # letters of a row in a message
 _MASK_PROBLEMS = ("bad-outline", "no-outlines", "no-size")
 """Findings about a COCO file that do not matter where no masks are drawn from it."""
 
 
-@dataclass(frozen=True)
-class ImageTags:
-    """What is said about one image.
+def read_tags(path: Path, *, separator: str | None = None, known: Collection[str] = ()) -> TagTable:
+    """Read a tag file by its suffix: `.csv`, `.tsv` or `.json`.
+
+    A table has a column of images and one of tags, or one column per class with 0 and 1, see `weakseg.data.tables` for
+    the headers. Rows of one image are joined.
 
     Args:
-        present: Names of its classes.
-        unknown: Names of classes of which neither presence nor absence is known; none is in `present`.
-        rest_absent: Whether every other class is known to be absent; else it is unknown too.
-    """
-
-    present: frozenset[str]
-    unknown: frozenset[str] = frozenset()
-    rest_absent: bool = True
-
-
-@dataclass(frozen=True)
-class TagTable:
-    """The tags of many images.
-
-    Args:
-        source: Where they come from, for messages.
-        names: Class names that occur: sorted, or in the order of the JSON's category ids.
-        entries: Tags by image, which is named as in the source: a path with or without suffix.
-        problems: What is wrong with the source.
-    """
-
-    source: str
-    names: tuple[str, ...]
-    entries: dict[str, ImageTags]
-    problems: tuple[Problem, ...]
-
-
-def read_tags(path: Path) -> TagTable:
-    """Read a tag file by its suffix, `.csv` or `.json`.
-
-    The columns of a table are separated by what stands in its header, `image,tags` or `image;tags`; by `;`, every
-    column after the first holds tags. Cells without a name in the header may only be empty.
+        path: The file.
+        separator: What parts the tags of a cell; None finds it out, see `weakseg.data.tag_cells`.
+        known: The class names, where a list fixes them.
 
     Raises:
-        DataError: If it has another suffix or cannot be read.
+        DataError: If it has another suffix, cannot be read, or has a cell that may be one tag or several.
     """
     match path.suffix.lower():
-        case ".csv":
-            return _read_csv(path)
+        case ".csv" | ".tsv":
+            return _read_table(path, separator, known)
         case ".json":
             return _read_json(path)
+        case ".xlsx" | ".xls" | ".ods":
+            raise DataError(f"{path} is a spreadsheet, which is not read; save it there as 'CSV UTF-8'")
         case suffix:
-            raise DataError(f"{path}: expected a tag file .csv or .json, got '{suffix}'")
+            raise DataError(f"{path}: expected a tag file .csv, .tsv or .json, got '{suffix}'")
 
 
-def tags_from_folders(ids: Iterable[str]) -> TagTable:
-    """Take the first folder of each id as its only known class.
+def tags_from_folders(ids: Iterable[str], *, only_class: bool = False) -> TagTable:
+    """Take the first folder of each id that is no part of a data set and no folder of images as its only known class.
 
     Images in `_none` are known to show no class, and give the absence that a classifier needs. Images outside of any
     folder get no entry.
 
     Args:
         ids: Image ids, `/` between folders.
+        only_class: Whether an image shows no other class than its folder's; else that is not known.
     """
+    ids = tuple(ids)
+    containers = container_folders(ids)
     entries: dict[str, ImageTags] = {}
     for image in ids:
-        folder, slash, _ = image.partition("/")
-        if slash:
+        folders = image.split("/")[:-1]
+        folder = next((name for name in folders if name not in containers), None)
+        if folder is not None:
             name = normalise_name(folder)
             none = name == NO_CLASS_FOLDER
-            entries[image] = ImageTags(frozenset(() if none else (name,)), rest_absent=none)
+            entries[image] = ImageTags(frozenset(() if none else (name,)), rest_absent=none or only_class)
     names = tuple(sorted({name for tags in entries.values() for name in tags.present}))
     message = (
         f"tags are the names of the sub-folders, so that of every other class it is unknown, not absent, whether an "
-        f"image shows it; only images in {NO_CLASS_FOLDER}/ tell what a class does not look like"
+        f"image shows it; only images in {NO_CLASS_FOLDER}/ tell what a class does not look like; if each photograph "
+        "shows nothing but its folder's class, --data.only_folder_class true says so"
     )
-    return TagTable("the sub-folders", names, entries, (Problem("note", "unknown-absence", "tags", message),))
+    problems = () if only_class else (Problem("note", "unknown-absence", "tags", message),)
+    return TagTable("the sub-folders", names, entries, problems)
 
 
 def normalise_name(name: str) -> str:
@@ -105,72 +86,61 @@ def normalise_name(name: str) -> str:
     return unicodedata.normalize("NFC", name.strip())
 
 
-def _read_csv(path: Path) -> TagTable:
-    text = read_text(path)
-    column_separator = next((mark for mark in _COLUMN_SEPARATORS if mark in text.partition("\n")[0]), ",")
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=column_separator)
+def _read_table(path: Path, separator: str | None, known: Collection[str]) -> TagTable:
+    table = read_table(path)
+    columns = find_columns(table)
+    rows, problems = _usable_rows(table, columns)
+    problems = [*columns.problems, *problems]
+    if columns.marks:
+        tags = {row.line: read_marks(row.cells, columns) for row in rows}
+        names: Iterable[str] = columns.marks.values()
+    else:
+        cells = {row.line: _tag_cells(row, columns) for row in rows}
+        parted = part_cells(chain.from_iterable(cells.values()), source=path.name, separator=separator, known=known)
+        problems += parted.problems
+        tags = {line: _to_tags(chain.from_iterable(map(parted.tokens.__getitem__, c))) for line, c in cells.items()}
+        names = sorted({name for entry in tags.values() for name in entry.present | entry.unknown})
     entries: dict[str, ImageTags] = {}
-    problems: list[Problem] = []
-    try:
-        header = _without_empty_end(next(reader, []))
-        if tuple(name.lower() for name in header) != _HEADER:
-            raise DataError(
-                f"{path}, line 1: expected the header '{column_separator.join(_HEADER)}', got "
-                f"'{column_separator.join(header)}'; write it as the first line"
-            )
-        for fields in reader:
-            where = f"{path.name}, line {reader.line_num}"
-            filled = _without_empty_end(fields)
-            if not filled:
-                continue
-            too_many = column_separator != _SEPARATOR and len(filled) > len(_HEADER)
-            if len(fields) < len(_HEADER) or too_many or not filled[0]:
-                message = (
-                    f"expected 'image{column_separator}tag{_SEPARATOR}tag', got {len(fields)} "
-                    f"field{'s' if len(fields) > 1 else ''}: {column_separator.join(fields)[:60]}; left out"
-                )
-                problems.append(Problem("warning", "bad-row", where, message))
-            elif (image := normalise_name(fields[0])) in entries:
-                problems.append(Problem("warning", "same-id", where, f"another row for '{image}'; the first is used"))
-            else:
-                entries[image] = _parse_tags(_SEPARATOR.join(fields[1:]))
-    except csv.Error as error:
-        raise DataError(f"{path}, line {reader.line_num}: not a CSV file ({error})") from error
-    names = sorted({name for tags in entries.values() for name in tags.present | tags.unknown})
-    problems.extend(_similar_names(names, path))
-    problems.extend(_unparted_names(names, path))
+    for row in rows:
+        image = unicodedata.normalize("NFC", row.cells[columns.image])
+        entries[image] = join_tags(entries[image], tags[row.line]) if image in entries else tags[row.line]
     return TagTable(path.name, tuple(names), entries, tuple(problems))
 
 
-def _without_empty_end(row: list[str]) -> list[str]:
-    """Trim cells, and drop empty ones at the end: spreadsheets pad rows to the widest."""
-    cells = [cell.strip() for cell in row]
-    while cells and not cells[-1]:
-        cells.pop()
-    return cells
+def join_tags(one: ImageTags, other: ImageTags) -> ImageTags:
+    """Join what two rows say about one image: it shows the classes of both; doubt of either stays."""
+    unknown = one.unknown | other.unknown
+    return ImageTags((one.present | other.present) - unknown, unknown, one.rest_absent and other.rest_absent)
 
 
-def _parse_tags(cell: str) -> ImageTags:
-    tokens = [token.strip() for token in cell.split(_SEPARATOR)]
-    unknown = {normalise_name(token[1:]) for token in tokens if token.startswith(_UNKNOWN_MARK)} - {""}
-    present = {normalise_name(token) for token in tokens if not token.startswith(_UNKNOWN_MARK)} - {""}
+def _usable_rows(table: Table, columns: Columns) -> tuple[list[Row], list[Problem]]:
+    rows = []
+    problems = []
+    needed = max(columns.image, min(columns.tags, default=0), max(columns.marks, default=0)) + 1
+    for row in table.rows:
+        filled = without_empty_end(row.cells)
+        too_many = not columns.open_end and len(filled) > len(table.header)
+        if len(row.cells) >= needed and not too_many and filled[columns.image : columns.image + 1] not in ((), ("",)):
+            rows.append(row)
+            continue
+        message = (
+            f"expected {len(table.header)} fields ({table.separator.join(table.header)}), got {len(row.cells)}: "
+            f"{table.separator.join(row.cells)[:_SHOWN]}; left out"
+        )
+        problems.append(Problem("warning", "bad-row", f"{table.path.name}, line {row.line}", message))
+    return rows, problems
+
+
+def _tag_cells(row: Row, columns: Columns) -> list[str]:
+    places = [*columns.tags, *(range(columns.width, len(row.cells)) if columns.open_end else ())]
+    return [row.cells[at] for at in places if at < len(row.cells)]
+
+
+def _to_tags(tokens: Iterable[str]) -> ImageTags:
+    tokens = list(tokens)
+    unknown = {normalise_name(token[1:]) for token in tokens if token.startswith(UNKNOWN_MARK)} - {""}
+    present = {normalise_name(token) for token in tokens if not token.startswith(UNKNOWN_MARK)} - {""}
     return ImageTags(frozenset(present - unknown), frozenset(unknown))
-
-
-def _similar_names(names: Iterable[str], path: Path) -> list[Problem]:
-    spellings = Counter(name.casefold() for name in names)
-    groups = [[name for name in names if name.casefold() == folded] for folded, n in spellings.items() if n > 1]
-    message = "these are different classes, since they are spelled differently; use one spelling if that is not meant"
-    return [Problem("warning", "similar-tags", path.name, f"{', '.join(group)}: {message}") for group in groups]
-
-
-def _unparted_names(names: Iterable[str], path: Path) -> list[Problem]:
-    """Find names such as `cat, dog` whose parts occur elsewhere, where `cat;dog` is probably meant."""
-    parts = {name: {part.strip() for part in name.split(",")} for name in names}
-    uses = Counter(part for found in parts.values() for part in found)
-    doubtful = [name for name, found in parts.items() if len(found) > 1 and any(uses[part] > 1 for part in found)]
-    message = f"this is one tag, since tags are separated by '{_SEPARATOR}'; write '{_SEPARATOR}' if several are meant"
-    return [Problem("warning", "comma-in-tag", path.name, f"'{name}': {message}") for name in doubtful]
 
 
 def _read_json(path: Path) -> TagTable:

@@ -19,7 +19,7 @@ import numpy as np
 from weakseg.config.schema import DataConfig, RunConfig
 from weakseg.data.base import Dataset, Problem
 from weakseg.data.coco import open_coco
-from weakseg.data.folder import open_folder
+from weakseg.data.folder import FolderReading, open_folder
 from weakseg.data.images import inspect_image
 from weakseg.data.synthetic import CritterSettings, write_critters
 from weakseg.data.voc import open_voc
@@ -143,8 +143,19 @@ def open_split(data: DataConfig, split: str, folder: RunFolder) -> Dataset:
         return open_voc(root, split=split)
     if data.name == "coco":
         return open_coco(root, split=split)
-    tags = None if data.tags is None else Path(data.tags)
-    return open_folder(root, split=split, tags=tags, val_fraction=data.val_fraction)
+    reading = FolderReading(
+        tag_separator=data.tag_separator,
+        drop_background=data.background_tag == "drop",
+        only_folder_class=data.only_folder_class,
+    )
+    return open_folder(
+        root,
+        split=split,
+        tags=None if data.tags is None else Path(data.tags),
+        # Without validation nothing is held out: every tagged image is there to learn from.
+        val_fraction=0.0 if data.val is None else data.val_fraction,
+        reading=reading,
+    )
 
 
 def index_images(samples: Sequence[Sample], cache: Path) -> dict[Path, FileFacts]:

@@ -154,7 +154,8 @@ def _judge_training(dataset: Dataset, report: SplitReport, problems: Sequence[Pr
         if absent == 0:
             message = (
                 f"no readable image of {where} is known not to show '{name}', so that nothing tells what it is not; "
-                f"add such images (for a folder per class: to {NO_CLASS_FOLDER}/), or write a tags.csv"
+                f"add such images (for a folder per class: to {NO_CLASS_FOLDER}/), write a tags.csv, or, if each "
+                "photograph shows only its folder's class, add --data.only_folder_class true"
             )
             found.append(Problem(severity, "no-negatives", name, message))
     return found

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 DatasetName = Literal["critters", "voc", "coco", "folder"]
+BackgroundTag = Literal["refuse", "drop"]
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,9 @@ class DataConfig:
         train: Split to train on: `train`, `train_aug`, `val`, `train2014`, ... or a list file, as the reader defines.
         val: Split to evaluate on, or null for none.
         tags: For `folder`: the tag file (CSV or COCO-style JSON); found by itself when null.
+        tag_separator: For `folder`: what parts the tags in a cell of a table, such as `,`; found out when null.
+        only_folder_class: For `folder`: in a folder per class, each photograph shows nothing but its folder's class.
+        background_tag: What a class called `background` is, since label 0 is that: `refuse` or `drop` (pass over it).
         val_fraction: For `folder`: share of the images that is held out as the split `val`.
         max_side_px: Larger images are resized to this longer side before a network looks at them whole; masks keep
             the original size. Null for no limit, as the released codes have it for images of at most 640 pixels.
@@ -52,6 +56,9 @@ class DataConfig:
     train: str = "train"
     val: str | None = "val"
     tags: str | None = None
+    tag_separator: str | None = None
+    only_folder_class: bool = False
+    background_tag: BackgroundTag = "refuse"
     val_fraction: float = 0.1
     max_side_px: int | None = None
     critters: CrittersConfig = field(default_factory=CrittersConfig)

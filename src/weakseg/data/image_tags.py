@@ -1,0 +1,65 @@
+"""What a source says about the classes of images, before it is known which classes there are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from weakseg.data.base import Problem
+from weakseg.data.class_names import BACKGROUND_ADVICE, is_background
+from weakseg.errors import DataError
+
+
+@dataclass(frozen=True)
+class ImageTags:
+    """What is said about one image.
+
+    Args:
+        present: Names of its classes.
+        unknown: Names of classes of which neither presence nor absence is known; none is in `present`.
+        rest_absent: Whether every other class is known to be absent; else it is unknown too.
+    """
+
+    present: frozenset[str]
+    unknown: frozenset[str] = frozenset()
+    rest_absent: bool = True
+
+
+@dataclass(frozen=True)
+class TagTable:
+    """The tags of many images.
+
+    Args:
+        source: Where they come from, for messages.
+        names: Class names that occur: sorted, or in the order of the JSON's category ids.
+        entries: Tags by image, which is named as in the source: a path with or without suffix.
+        problems: What is wrong with the source.
+    """
+
+    source: str
+    names: tuple[str, ...]
+    entries: dict[str, ImageTags]
+    problems: tuple[Problem, ...]
+
+
+def map_background(table: TagTable, *, drop: bool) -> TagTable:
+    """Take a tag `background` for what it means: that an image shows none of the classes besides its other tags.
+
+    Args:
+        table: The tags.
+        drop: Whether that is wanted.
+
+    Raises:
+        DataError: If there is such a tag and it is not wanted.
+    """
+    named = [name for name in table.names if is_background(name)]
+    if not named:
+        return table
+    if not drop:
+        raise DataError(f"{table.source} has the tag '{named[0]}', which is no class: {BACKGROUND_ADVICE}")
+    entries = {}
+    for image, tags in table.entries.items():
+        empty = not tags.present.isdisjoint(named)
+        present, unknown = tags.present.difference(named), tags.unknown.difference(named)
+        entries[image] = ImageTags(present, unknown, tags.rest_absent or (empty and not present))
+    names = tuple(name for name in table.names if name not in named)
+    return TagTable(table.source, names, entries, table.problems)

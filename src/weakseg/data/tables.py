@@ -1,0 +1,142 @@
+"""Tables of text as spreadsheets and scripts write them: separators, `sep=` lines, quotes, other headers."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from weakseg.data.lists import read_text
+from weakseg.errors import DataError
+
+TABLE_SUFFIXES = (".csv", ".tsv")
+
+IMAGE_HEADERS = (
+    *("image", "images", "filename", "imagename", "imagepath", "imagefile", "imageid", "filepath", "file", "path"),
+    *("img", "imgname", "imgpath", "fname", "photo", "picture", "imageindex", "name", "id"),
+)
+"""Headers of the column that names images, without case, spaces and underscores; the first that is there counts."""
+
+TAG_HEADERS = (
+    *("tags", "tag", "labels", "label", "classes", "class", "classname", "classnames", "labelname", "labelnames"),
+    *("category", "categories", "categoryname", "findinglabels", "objects", "object"),
+)
+"""Headers of the columns that hold tags; a number may follow (`tag1`, `tag2`)."""
+
+_COLUMN_SEPARATORS = (",", ";", "\t", "|")  # Excel writes ';' wherever the comma is the decimal sign
+_SEP_LINE = re.compile(r"sep=(.)\s*(?:\r\n|\r|\n|$)", re.IGNORECASE)
+_SHOWN = 60
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row below the header.
+
+    Args:
+        line: Line of the file on which it begins, from 1.
+        cells: Its cells as written.
+    """
+
+    line: int
+    cells: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table whose first row is its header.
+
+    Args:
+        path: Its file.
+        separator: What separates its columns.
+        header: The trimmed names of its columns, without empty ones at the end.
+        rows: The rows that hold anything.
+    """
+
+    path: Path
+    separator: str
+    header: tuple[str, ...]
+    rows: tuple[Row, ...]
+
+
+def read_table(path: Path) -> Table:
+    """Read a table of text. Its columns are separated by what its header shows, or by what a first line `sep=;` says.
+
+    Raises:
+        DataError: If it is not UTF-8 text, or a quotation mark is opened and not closed in its row.
+    """
+    text = read_text(path)
+    told = _SEP_LINE.match(text)
+    first_line = 1
+    if told is not None:
+        text, first_line = text[told.end() :], 2
+    separator = told.group(1) if told is not None else _guess_separator(text)
+    rows = list(_read_rows(path, text, separator, first_line))
+    header = without_empty_end(rows[0].cells) if rows else ()
+    return Table(path, separator, header, tuple(row for row in rows[1:] if without_empty_end(row.cells)))
+
+
+def column_name(header: str) -> str:
+    """Write a header in one way: small letters without spaces, underscores, hyphens and points."""
+    return re.sub(r"[\s_.-]", "", header.casefold())
+
+
+def image_column(header: tuple[str, ...]) -> int | None:
+    """Return the number of the column that names images, or None."""
+    names = [column_name(name) for name in header]
+    return next((names.index(known) for known in IMAGE_HEADERS if known in names), None)
+
+
+def tag_columns(header: tuple[str, ...]) -> tuple[int, ...]:
+    """Return the numbers of the columns that hold tags: all that are called alike up to a number."""
+    names = [column_name(name).rstrip("0123456789") for name in header]
+    found = next((known for known in TAG_HEADERS if known in names), None)
+    return tuple(at for at, name in enumerate(names) if name == found)
+
+
+def without_empty_end(row: tuple[str, ...]) -> tuple[str, ...]:
+    """Trim cells, and drop empty ones at the end: spreadsheets pad rows to the widest."""
+    cells = [cell.strip() for cell in row]
+    while cells and not cells[-1]:
+        cells.pop()
+    return tuple(cells)
+
+
+def _guess_separator(text: str) -> str:
+    first = text.partition("\n")[0]
+    headers = {mark: tuple(next(csv.reader([first], delimiter=mark), [])) for mark in _COLUMN_SEPARATORS}
+    for mark, header in headers.items():
+        if image_column(header) is not None and tag_columns(header):
+            return mark
+    for mark, header in headers.items():
+        if image_column(header) is not None and len(header) > 1:
+            return mark
+    return next((mark for mark in _COLUMN_SEPARATORS if mark in first), _COLUMN_SEPARATORS[0])
+
+
+def _read_rows(path: Path, text: str, separator: str, line: int) -> Iterator[Row]:
+    """Yield the rows, and watch that each closes its quotes: one stray mark else swallows the rows that follow."""
+    taken: list[str] = []
+
+    def lines() -> Iterator[str]:
+        for physical in io.StringIO(text, newline=""):
+            taken.append(physical)
+            yield physical
+
+    reader = csv.reader(lines(), delimiter=separator)
+    try:
+        for cells in reader:
+            written = "".join(taken)
+            broken = len(taken) > 1 and any("\n" in cell or "\r" in cell for cell in cells)
+            if written.count('"') % 2 or broken:
+                raise DataError(
+                    f'{path}, line {line}: a quotation mark (") is opened and not closed in its row: '
+                    f"{taken[0].rstrip()[:_SHOWN]}; remove it, or write it twice within quotes; a cell holds one line"
+                )
+            yield Row(line, tuple(cells))
+            line += len(taken)
+            taken.clear()
+    except csv.Error as error:
+        raise DataError(f"{path}, line {line}: not a CSV file ({error})") from error

@@ -1,0 +1,67 @@
+import pytest
+
+from weakseg.data.tag_cells import part_cells
+from weakseg.errors import DataError
+
+
+def part(*cells: str, separator: str | None = None, known: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
+    return list(part_cells(cells, source="tags.csv", separator=separator, known=known).tokens.values())
+
+
+@pytest.mark.parametrize(
+    ("cells", "tags"),
+    [
+        (["cat;dog", " cat | dog "], [("cat", "dog"), ("cat", "dog")]),
+        (["?cat;dog"], [("?cat", "dog")]),
+        (["cat/?dog", "cat", "dog"], [("cat", "?dog"), ("cat",), ("dog",)]),
+        # a slash parts where one part is a tag of its own
+        (["cat/dog", "cat"], [("cat", "dog"), ("cat",)]),
+        # names that only look like several
+        (["hot dog", "dog"], [("hot dog",), ("dog",)]),
+        (["fox, red"], [("fox, red",)]),
+        (["R&B", "c#"], [("R&B",), ("c#",)]),
+        (["n/a", "a"], [("n/a",), ("a",)]),
+        (["dog (small)"], [("dog (small)",)]),
+        ([""], [()]),
+    ],
+)
+def test_cells_are_parted(cells: list[str], tags: list[tuple[str, ...]]) -> None:
+    assert part(*cells) == tags
+
+
+@pytest.mark.parametrize(
+    ("cells", "mark"),
+    [
+        (["cat dog", "cat", "dog"], " "),
+        (["cat, dog", "dog"], ","),
+        (["cat/dog", "cat/fox"], "/"),
+        (["cat+dog", "dog"], "[+]"),
+    ],
+)
+def test_what_cannot_be_told_apart_names_the_setting(cells: list[str], mark: str) -> None:
+    expected = rf"tags\.csv: the tag '.*' looks like several \('cat' and '.*'\): --data\.tag_separator '{mark}' parts"
+    with pytest.raises(DataError, match=expected):
+        part(*cells)
+
+
+def test_the_setting_parts_or_keeps() -> None:
+    assert part("cat dog", "cat", "dog", separator=" ") == [("cat", "dog"), ("cat",), ("dog",)]
+    assert part("cat dog", "cat", "dog", separator=";") == [("cat dog",), ("cat",), ("dog",)]
+    assert part("cat/dog", "cat|x", separator="/") == [("cat", "dog"), ("cat|x",)]
+
+
+def test_a_list_of_classes_tells_what_is_one_tag() -> None:
+    known = ("cat", "dog", "cat/dog", "polar bear", "bear")
+    assert part("cat dog", "cat/dog", "polar bear", "bear", known=known) == [
+        ("cat", "dog"),
+        ("cat/dog",),
+        ("polar bear",),
+        ("bear",),
+    ]
+
+
+@pytest.mark.parametrize("cells", [["tv/monitor"], ["clear primary", "haze primary", "clear water", "haze water"]])
+def test_names_that_may_be_several_are_told(cells: list[str]) -> None:
+    problems = part_cells(cells, source="tags.csv").problems
+    assert [problem.kind for problem in problems] == ["several-in-one"] * len(cells)
+    assert "--data.tag_separator" in problems[0].message
