@@ -10,7 +10,7 @@ from weakseg.config.paths import PATHS, PERHAPS_PATHS, WEIGHTS, absolute_paths
 from weakseg.config.schema import RunConfig
 from weakseg.errors import ConfigError
 
-NO_PATHS = ("data.tag_separator", "report.title", "runtime.device")
+NO_PATHS = ("data.mask_values", "data.tag_separator", "report.title", "runtime.device")
 """Free text that is no path."""
 
 

@@ -13,6 +13,7 @@ from weakseg.data.folder_splits import ALL, PARTS, choose_split
 from weakseg.data.folder_tags import FolderReading, find_tags, match_entries, name_images
 from weakseg.data.image_tags import ImageTags, TagTable
 from weakseg.data.lists import CLASSES_FILE, read_class_set
+from weakseg.data.mask_codes import distrust_masks, find_mask_code
 from weakseg.data.mask_folders import find_mask_folders, match_masks
 from weakseg.data.scan import find_images
 from weakseg.errors import ConfigError, DataError
@@ -64,10 +65,13 @@ def open_folder(
     _require_matches(matched.entries, table, matched.paths)
     samples, misfits = _make_samples(matched.entries, matched.paths, classes, table)
     chosen = choose_split(samples, images, root, split=split, val_fraction=val_fraction)
-    reader, strays = match_masks(root, mask_folders, images)
+    code, coded = find_mask_code(root, classes, values=reading.mask_values)
+    reader, strays = match_masks(root, mask_folders, images, code=code)
+    doubt = None if reader is None else distrust_masks(reader, chosen.samples, classes)
+    strays = (*strays, *coded, *(() if doubt is None else (doubt,)))
     name = split if split in (*PARTS, ALL) else Path(split).stem
     problems = (*told, *table.problems, *matched.problems, *misfits, *chosen.problems, *strays)
-    return Dataset("folder", name, classes, chosen.samples, reader, problems)
+    return Dataset("folder", name, classes, chosen.samples, None if doubt is not None else reader, problems)
 
 
 def _require_matches(entries: dict[str, ImageTags], table: TagTable, paths: dict[str, Path]) -> None:

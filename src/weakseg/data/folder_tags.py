@@ -30,11 +30,13 @@ class FolderReading:
         tag_separator: What parts the tags of a cell; None finds it out (`weakseg.data.tag_cells`).
         drop_background: Whether a tag `background` is passed over; else it is an error, since it is no class.
         only_folder_class: Whether images sorted into one folder per class show no other class.
+        mask_values: What numbers in truth masks mean (`weakseg.data.mask_codes.parse_mask_values`); None for labels.
     """
 
     tag_separator: str | None = None
     drop_background: bool = False
     only_folder_class: bool = False
+    mask_values: str | None = None
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from weakseg.data.base import Problem
 from weakseg.data.folder_parts import IMAGE_FOLDERS
+from weakseg.data.mask_codes import MaskCode
 from weakseg.data.masks import MatchedMasks
 from weakseg.data.matching import Closeness, ImageNames, match_names
 from weakseg.data.scan import list_files
@@ -42,7 +43,7 @@ def find_mask_folders(root: Path) -> tuple[str, ...]:
 
 
 def match_masks(
-    root: Path, folders: tuple[str, ...], images: ImageNames
+    root: Path, folders: tuple[str, ...], images: ImageNames, *, code: MaskCode | None = None
 ) -> tuple[MatchedMasks | None, tuple[Problem, ...]]:
     """Give each mask of some folders to its image, and name those that belong to none.
 
@@ -53,6 +54,7 @@ def match_masks(
         root: The root of the data set.
         folders: Folders below it that hold masks, the first one first where several hold a mask of one image.
         images: The images.
+        code: What the numbers and colours in the files mean.
 
     Returns:
         The reader, or None if there is no folder; and what is wrong.
@@ -70,7 +72,7 @@ def match_masks(
             problems.append(Problem("warning", "mask-unused", f"{folder}/", f"{message}; rename it if they are images"))
         else:
             problems += [replace(problem, kind="mask-unused") for problem in matches.problems]
-    return MatchedMasks(paths) if folders else None, tuple(problems)
+    return MatchedMasks(paths, code) if folders else None, tuple(problems)
 
 
 def _list_masks(folder: Path) -> dict[str, Path]:

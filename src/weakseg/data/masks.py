@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from weakseg.data.mask_codes import MaskCode
 from weakseg.data.png import WRITTEN_COMPRESSION, is_png, read_bit_depth
 from weakseg.errors import DataError, ShapeError
 from weakseg.ops.color import label_palette
@@ -24,14 +25,16 @@ class PngMasks:
 
     Args:
         folders: Searched in this order; the first file found is the mask.
+        code: What the numbers and colours in the files mean; None for labels and VOC's colours.
     """
 
     folders: tuple[Path, ...]
+    code: MaskCode | None = None
 
     def __call__(self, sample: Sample, /) -> NDArray[np.uint8] | None:
         """Return the (H, W) uint8 labels of a sample, or None if no folder has a mask for it."""
         path = self.find(sample)
-        return None if path is None else read_mask(path)
+        return None if path is None else read_mask(path, code=self.code)
 
     def find(self, sample: Sample) -> Path | None:
         """Return the mask file of a sample, or None."""
@@ -48,14 +51,16 @@ class MatchedMasks:
 
     Args:
         paths: Mask file by image id.
+        code: What the numbers and colours in the files mean; None for labels and VOC's colours.
     """
 
     paths: Mapping[str, Path]
+    code: MaskCode | None = None
 
     def __call__(self, sample: Sample, /) -> NDArray[np.uint8] | None:
         """Return the (H, W) uint8 labels of a sample, or None if it has no mask."""
         path = self.find(sample)
-        return None if path is None else read_mask(path)
+        return None if path is None else read_mask(path, code=self.code)
 
     def find(self, sample: Sample) -> Path | None:
         """Return the mask file of a sample, or None."""
@@ -76,7 +81,7 @@ class PaletteFault:
     misleading: bool
 
 
-def read_mask(path: Path) -> NDArray[np.uint8]:
+def read_mask(path: Path, *, code: MaskCode | None = None) -> NDArray[np.uint8]:
     """Read a label map.
 
     The stored number is the label: the palette index, whatever the palette's colours, or the grey value. Colour files
@@ -84,6 +89,7 @@ def read_mask(path: Path) -> NDArray[np.uint8]:
 
     Args:
         path: A PNG file with 1 to 8 bits per channel.
+        code: What numbers and colours mean instead. Its colours also count for palette files, if they are all of it.
 
     Returns:
         (H, W) uint8, writable; 0 background, c+1 class c, 255 ignore.
@@ -101,7 +107,7 @@ def read_mask(path: Path) -> NDArray[np.uint8]:
     try:
         with Image.open(io.BytesIO(content)) as image:
             image.load()
-            return _labels_of(image, bit_depth=read_bit_depth(content), path=path)
+            return _labels_of(image, bit_depth=read_bit_depth(content), path=path, code=code or MaskCode())
     except DataError:
         raise
     except Exception as error:  # decoders raise nearly anything on damaged bytes
@@ -157,36 +163,69 @@ def find_palette_fault(path: Path) -> PaletteFault | None:
     return None
 
 
-def _labels_of(image: Image.Image, *, bit_depth: int, path: Path) -> NDArray[np.uint8]:
+def _labels_of(image: Image.Image, *, bit_depth: int, path: Path, code: MaskCode) -> NDArray[np.uint8]:
     if bit_depth > 8:
         raise DataError(f"mask {path} has {bit_depth} bits per channel; labels are 0..255, save it as an 8-bit PNG")
     if image.mode == "P":
-        return np.array(image)
+        return _labels_of_indices(image, code)
     if image.mode in ("LA", "RGBA"):
         if image.getchannel("A").getextrema() != (255, 255):
             raise DataError(f"mask {path} has transparent pixels; save it as a palette or 8-bit grey PNG without alpha")
         image = image.convert(image.mode[:-1])
     if image.mode == "1":
-        return np.array(image, np.uint8)
+        return _translate(np.array(image, np.uint8), code.values)
     if image.mode == "L":
         # Pillow stretches 2- and 4-bit grey to 0..255; the stored number is the label.
-        return np.array(image) // np.uint8(255 // (2**bit_depth - 1))
+        return _translate(np.array(image) // np.uint8(255 // (2**bit_depth - 1)), code.values)
     if image.mode == "RGB":
-        return _labels_of_colours(np.asarray(image), path)
+        return _labels_of_colours(np.asarray(image), path, code)
     raise DataError(f"mask {path} has the pixel mode {image.mode}; save it as a palette or 8-bit grey PNG")
 
 
-def _labels_of_colours(pixels: NDArray[np.uint8], path: Path) -> NDArray[np.uint8]:
-    labels = _palette_places(pixels)
+def _labels_of_indices(image: Image.Image, code: MaskCode) -> NDArray[np.uint8]:
+    indices = np.array(image)
+    used = np.flatnonzero(np.bincount(indices.ravel(), minlength=256))
+    colours = np.asarray(image.getpalette() or [], np.uint8).reshape(-1, 3)
+    meant = {int(at): code.colours.get(_colour(colours[at])) for at in used if at < len(colours)}
+    if code.colours and len(meant) == len(used) and None not in meant.values():
+        return _translate(indices, {at: label for at, label in meant.items() if label is not None})
+    return _translate(indices, code.values)
+
+
+def _translate(stored: NDArray[np.uint8], labels: Mapping[int, int]) -> NDArray[np.uint8]:
+    if not labels:
+        return stored
+    table = np.arange(256, dtype=np.uint8)
+    table[list(labels)] = list(labels.values())
+    return table[stored]
+
+
+def _labels_of_colours(pixels: NDArray[np.uint8], path: Path, code: MaskCode) -> NDArray[np.uint8]:
+    labels = _coded_places(pixels, code.colours) if code.colours else _palette_places(pixels)
     unknown = labels < 0
     if unknown.any():
         row, column = (int(at) for at in np.argwhere(unknown)[0])
-        colour = tuple(int(value) for value in pixels[row, column])
         raise DataError(
-            f"mask {path}: {int(unknown.sum())} pixels have colours outside the VOC palette, the first is {colour} at "
-            f"row {row}, column {column}; save the labels themselves as a palette or 8-bit grey PNG"
+            f"mask {path}: {int(unknown.sum())} pixels have colours outside "
+            f"{'the label map' if code.colours else 'the VOC palette'}, the first is {_colour(pixels[row, column])} at "
+            f"row {row}, column {column}; save the labels themselves as a palette or 8-bit grey PNG, or write the "
+            "colour of each class into labelmap.txt"
         )
     return labels.astype(np.uint8)
+
+
+def _coded_places(pixels: NDArray[np.uint8], colours: Mapping[tuple[int, int, int], int]) -> NDArray[np.int16]:
+    """Find the label of each colour of `pixels` (..., 3); -1 where there is none."""
+    codes = _colour_codes(pixels)
+    labels = np.full(codes.shape, -1, np.int16)
+    for colour, label in colours.items():
+        labels[codes == _colour_codes(np.array(colour, np.uint8))] = label
+    return labels
+
+
+def _colour(pixel: NDArray[np.uint8]) -> tuple[int, int, int]:
+    red, green, blue = (int(value) for value in pixel)
+    return red, green, blue
 
 
 def _palette_places(colours: NDArray[np.uint8]) -> NDArray[np.int16]:

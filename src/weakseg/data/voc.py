@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from weakseg.data.base import Dataset, Problem
 from weakseg.data.instance_masks import PngInstances
 from weakseg.data.lists import CLASSES_FILE, read_class_set
+from weakseg.data.mask_codes import LABELMAP_FILE, distrust_masks, find_mask_code, labelmap_classes
 from weakseg.data.masks import PngMasks, read_mask
 from weakseg.data.scan import find_images
 from weakseg.data.voc_splits import find_split
@@ -32,7 +33,7 @@ _AUGMENTED_MASKS = "SegmentationClassAug"
 _OBJECTS = "SegmentationObject"
 
 
-def open_voc(root: Path, *, split: str) -> Dataset:
+def open_voc(root: Path, *, split: str, mask_values: str | None = None, drop_background: bool = False) -> Dataset:
     """Open a split of a folder in VOC layout.
 
     Tags are the names of all objects in `Annotations/<id>.xml`, difficult and truncated ones included, as the released
@@ -41,10 +42,13 @@ def open_voc(root: Path, *, split: str) -> Dataset:
 
     Args:
         root: `VOCdevkit`, `VOCdevkit/VOC2012`, the folder that holds `VOCdevkit`, or any folder with `JPEGImages`.
-            A `classes.txt` in it, one name per line, replaces the 20 VOC classes.
+            A `classes.txt` in it, one name per line, replaces the 20 VOC classes; so does a `labelmap.txt`, which also
+            tells the colours of masks.
         split: `train`, `train_aug`, `val`, `test`, the name of any list in `ImageSets/Segmentation` (or
             `ImageSets/Main`), or the path of a list file. Where no list of `train_aug` exists, it is every image with
             a mask in `SegmentationClassAug` that is not in `val`.
+        mask_values: What numbers in masks mean (`weakseg.data.mask_codes.parse_mask_values`); None for labels.
+        drop_background: Whether a line `background` of `classes.txt` is passed over; else it is an error.
 
     Returns:
         The split in the order of its list. Truth masks come from `SegmentationClassAug` for `train_aug` and from
@@ -55,13 +59,14 @@ def open_voc(root: Path, *, split: str) -> Dataset:
         DataError: If the layout, the list or `classes.txt` cannot be used, or no image of the list exists.
     """
     base = _find_base(root)
-    classes = read_class_set(base / CLASSES_FILE) if (base / CLASSES_FILE).is_file() else ClassSet(VOC_CLASSES)
+    classes = _read_classes(base, drop_background=drop_background)
+    code, coded = find_mask_code(base, classes, values=mask_values)
     found = find_images(base / _IMAGES)
     listed = find_split(base, split)
     mask_folders = (_AUGMENTED_MASKS, _MASKS) if listed.augmented else (_MASKS, _AUGMENTED_MASKS)
-    masks = PngMasks(tuple(base / folder for folder in mask_folders if (base / folder).is_dir()))
+    masks = PngMasks(tuple(base / folder for folder in mask_folders if (base / folder).is_dir()), code)
     tags = _TagReader(base / _ANNOTATIONS, masks, classes, may_lack_tags=listed.name == "test")
-    problems = [*listed.problems, *(p for p in found.problems if p.kind != "same-id" or p.where in listed.ids)]
+    problems = [*coded, *listed.problems, *(p for p in found.problems if p.kind != "same-id" or p.where in listed.ids)]
     samples = []
     for sample_id in listed.ids:
         path = found.paths.get(sample_id)
@@ -76,18 +81,28 @@ def open_voc(root: Path, *, split: str) -> Dataset:
             f"where {len(found.paths)} images were found"
         )
     problems.extend(tags.finish())
-    objects = PngMasks((base / _OBJECTS,))
+    doubt = distrust_masks(masks, samples, classes) if masks.folders else None
+    problems += [] if doubt is None else [doubt]
+    has_objects = (base / _OBJECTS).is_dir() and doubt is None
     # The objects were outlined together with the plain masks, so these tell their classes.
-    instances = PngInstances(objects, PngMasks((base / _MASKS,)), len(classes)) if (base / _OBJECTS).is_dir() else None
+    instances = PngInstances(PngMasks((base / _OBJECTS,)), PngMasks((base / _MASKS,), code), len(classes))
     return Dataset(
         name="voc",
         split=listed.name,
         classes=classes,
         samples=tuple(samples),
-        mask_reader=masks if masks.folders else None,
+        mask_reader=masks if masks.folders and doubt is None else None,
         problems=tuple(problems),
-        instance_reader=instances,
+        instance_reader=instances if has_objects else None,
     )
+
+
+def _read_classes(base: Path, *, drop_background: bool) -> ClassSet:
+    if (base / CLASSES_FILE).is_file():
+        return read_class_set(base / CLASSES_FILE, drop_background=drop_background)
+    if (base / LABELMAP_FILE).is_file():
+        return labelmap_classes(base / LABELMAP_FILE)
+    return ClassSet(VOC_CLASSES)
 
 
 def _find_base(root: Path) -> Path:

@@ -140,13 +140,15 @@ def open_split(data: DataConfig, split: str, folder: RunFolder) -> Dataset:
     if not root.is_dir():
         raise DataError(f"data.root: there is no folder {root}")
     if data.name == "voc":
-        return open_voc(root, split=split)
+        drop_background = data.background_tag == "drop"
+        return open_voc(root, split=split, mask_values=data.mask_values, drop_background=drop_background)
     if data.name == "coco":
         return open_coco(root, split=split)
     reading = FolderReading(
         tag_separator=data.tag_separator,
         drop_background=data.background_tag == "drop",
         only_folder_class=data.only_folder_class,
+        mask_values=data.mask_values,
     )
     return open_folder(
         root,

@@ -83,7 +83,9 @@ def _check_mask(dataset: Dataset, sample: Sample, facts: ImageFacts) -> tuple[bo
     shown = np.flatnonzero(np.bincount(mask.ravel(), minlength=256))
     problems = _size_problems(sample, (mask.shape[0], mask.shape[1]), facts)
     problems += _label_problems(dataset, sample, [int(label) for label in shown])
-    path = reader.find(sample) if isinstance(reader, PngMasks | MatchedMasks) else None
+    # Where numbers or colours mean something else, what they look like is no hint.
+    plain = isinstance(reader, PngMasks | MatchedMasks) and reader.code is None
+    path = reader.find(sample) if isinstance(reader, PngMasks | MatchedMasks) and plain else None
     fault = None if path is None else find_palette_fault(path)
     if fault is not None:
         problems.append(Problem("warning" if fault.misleading else "note", "mask-palette", sample.id, fault.message))

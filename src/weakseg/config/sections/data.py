@@ -45,6 +45,7 @@ class DataConfig:
         tag_separator: For `folder`: what parts the tags in a cell of a table, such as `,`; found out when null.
         only_folder_class: For `folder`: in a folder per class, each photograph shows nothing but its folder's class.
         background_tag: What a class called `background` is, since label 0 is that: `refuse` or `drop` (pass over it).
+        mask_values: For `folder` and `voc`: what numbers in truth masks mean, such as `255=1`; labels when null.
         val_fraction: For `folder`: share of the images that is held out as the split `val`.
         max_side_px: Larger images are resized to this longer side before a network looks at them whole; masks keep
             the original size. Null for no limit, as the released codes have it for images of at most 640 pixels.
@@ -59,6 +60,7 @@ class DataConfig:
     tag_separator: str | None = None
     only_folder_class: bool = False
     background_tag: BackgroundTag = "refuse"
+    mask_values: str | None = None
     val_fraction: float = 0.1
     max_side_px: int | None = None
     critters: CrittersConfig = field(default_factory=CrittersConfig)

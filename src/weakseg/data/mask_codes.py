@@ -1,0 +1,172 @@
+"""How truth masks of others write labels: 255 for the only class, colours of a `labelmap.txt`; and noticing it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from weakseg.data.base import MaskReader, Problem
+from weakseg.data.class_names import compose_name, is_background
+from weakseg.data.lists import read_lines
+from weakseg.errors import ConfigError, DataError
+from weakseg.types import IGNORE_LABEL, ClassSet, Sample
+
+LABELMAP_FILE = "labelmap.txt"
+"""Colour of every label, as CVAT writes it beside segmentation masks: `name:red,green,blue:parts:actions`."""
+
+_VOID_NAMES = frozenset({"void", "ignore", "ignored", "unlabeled", "unlabelled", "border"})
+_NUM_LOOKED_AT = 64  # masks that are read to see whether their values are labels
+_ENOUGH = 3  # tagged images with empty masks that are no chance
+_SHOWN = 8
+
+Colour = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class MaskCode:
+    """What the numbers and colours of mask files mean.
+
+    Args:
+        values: Label by stored number, for numbers that are not the label themselves.
+        colours: Label by colour (red, green, blue); empty for those of VOC.
+    """
+
+    values: Mapping[int, int] = field(default_factory=dict)
+    colours: Mapping[Colour, int] = field(default_factory=dict)
+
+
+def parse_mask_values(text: str, classes: ClassSet) -> dict[int, int]:
+    """Read `255=1` or `64=cat,128=dog,192=ignore`: what is stored, and its label or class.
+
+    Raises:
+        ConfigError: If it is not of that form, or a label is none of the classes.
+    """
+    words = {"background": 0, "ignore": IGNORE_LABEL, **{name: k + 1 for k, name in enumerate(classes)}}
+    values = {}
+    for part in text.split(","):
+        stored, equals, meant = (piece.strip() for piece in part.partition("="))
+        label = words.get(meant, int(meant) if meant.isdecimal() else -1)
+        if not equals or not stored.isdecimal() or int(stored) > IGNORE_LABEL:
+            raise ConfigError(f"data.mask_values: expected pairs such as 255=1 of numbers 0..255, got '{part.strip()}'")
+        if not (0 <= label < classes.num_labels or label == IGNORE_LABEL):
+            raise ConfigError(
+                f"data.mask_values: expected a label 0..{classes.num_classes}, {IGNORE_LABEL}, a class, 'background' "
+                f"or 'ignore' after '{stored}=', got '{meant}'"
+            )
+        values[int(stored)] = label
+    return values
+
+
+def read_labelmap(path: Path) -> dict[str, Colour]:
+    """Read the colour of every name of a `labelmap.txt`, in its order.
+
+    Raises:
+        DataError: If it cannot be read or a line is of another form.
+    """
+    colours: dict[str, Colour] = {}
+    for line in read_lines(path):
+        if line.startswith("#"):
+            continue
+        name, numbers = (*line.split(":"), "")[:2]
+        parts = [part.strip() for part in numbers.split(",")]
+        if len(parts) != len(("red", "green", "blue")) or not all(part.isdecimal() for part in parts):
+            raise DataError(f"{path}: expected lines 'name:red,green,blue::', got '{line}'")
+        red, green, blue = (int(part) for part in parts)
+        colours[compose_name(name)] = (red, green, blue)
+    return colours
+
+
+def labelmap_classes(path: Path) -> ClassSet:
+    """Return the classes that a `labelmap.txt` names: all but the background and what is to be ignored."""
+    names = [name for name in read_labelmap(path) if not is_background(name) and name.casefold() not in _VOID_NAMES]
+    try:
+        return ClassSet(tuple(names))
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from error
+
+
+def find_mask_code(root: Path, classes: ClassSet, *, values: str | None) -> tuple[MaskCode | None, tuple[Problem, ...]]:
+    """Tell how the masks of a data set are written: by its `labelmap.txt` and by a setting.
+
+    Names of the label map that are no class count as background.
+
+    Args:
+        root: Its root.
+        classes: Its classes.
+        values: The setting, see `parse_mask_values`, or None.
+
+    Returns:
+        The code, or None where numbers are labels and colours are VOC's; and what was found.
+
+    Raises:
+        ConfigError: If the setting is wrong.
+        DataError: If the label map cannot be read.
+    """
+    path = root / LABELMAP_FILE
+    listed = read_labelmap(path) if path.is_file() else {}
+    if values is None and not listed:
+        return None, ()
+    colours = {}
+    others = []
+    for name, colour in listed.items():
+        if name in classes.names:
+            colours[colour] = classes.index(name) + 1
+        else:
+            colours[colour] = IGNORE_LABEL if name.casefold() in _VOID_NAMES else 0
+            others += [] if is_background(name) or name.casefold() in _VOID_NAMES else [name]
+    problems = []
+    if listed:
+        message = f"the colours of masks are those of {LABELMAP_FILE}"
+        message += f"; no classes, hence background: {', '.join(others)}" if others else ""
+        problems.append(Problem("note", "labelmap", str(path), message))
+    return MaskCode({} if values is None else parse_mask_values(values, classes), colours), tuple(problems)
+
+
+def distrust_masks(reader: MaskReader, samples: Sequence[Sample], classes: ClassSet) -> Problem | None:
+    """Look at some masks and say why their values cannot be labels; None if they can.
+
+    Args:
+        reader: Reads the masks.
+        samples: The samples, of which some that show a class are looked at.
+        classes: The classes.
+    """
+    tagged = [sample for sample in samples if sample.tags.any()] or list(samples)
+    step = max(1, len(tagged) // _NUM_LOOKED_AT)
+    holders: Counter[int] = Counter()
+    num_read = 0
+    for sample in tagged[::step][:_NUM_LOOKED_AT]:
+        try:
+            mask = reader(sample)
+        except DataError:
+            continue  # told where every mask is looked at
+        if mask is not None:
+            num_read += 1
+            holders.update(int(value) for value in np.flatnonzero(np.bincount(mask.ravel(), minlength=256)))
+    message = _explain(holders, num_read, classes, any(sample.tags.any() for sample in tagged))
+    return None if message is None else Problem("warning", "mask-values", "masks", f"{message}; no score is measured")
+
+
+def _explain(holders: Mapping[int, int], num_read: int, classes: ClassSet, is_tagged: bool) -> str | None:
+    values = sorted(set(holders) - {0})
+    right = [value for value in values if value <= classes.num_classes]
+    beyond = [value for value in values if classes.num_classes < value != IGNORE_LABEL]
+    expected = f"expected 0 and 1 to {classes.num_classes} ({', '.join(classes.names[:_SHOWN])})"
+    if not values:
+        if not is_tagged or num_read < _ENOUGH:
+            return None
+        return f"the {num_read} masks that were looked at are empty, although their images show a class; {expected}"
+    if right and 2 * max((holders[value] for value in beyond), default=0) <= num_read:
+        return None  # a stray value is told of its own mask
+    shown = ", ".join(str(value) for value in values[:_SHOWN]) + (", ..." if len(values) > _SHOWN else "")
+    found = f"truth masks hold the values {shown} beside 0; {expected}"
+    foreground = values if not right and len(values) <= classes.num_classes else [*right, *beyond]
+    if len(foreground) == classes.num_classes:
+        pairs = ",".join(f"{value}={k + 1}" for k, value in enumerate(foreground))
+        return f"{found}: if these are the classes in this order, --data.mask_values {pairs} says so"
+    if len(foreground) == 1:
+        return f"{found}: one value cannot tell {classes.num_classes} classes apart; number them, or map it to one"
+    return f"{found}: --data.mask_values {foreground[0] if foreground else IGNORE_LABEL}=1,... maps each to its label"
