@@ -43,12 +43,14 @@ class RecipeRequest:
         out: The run folder.
         redo: Stage to replace, or None.
         print_config: Only show the configuration.
+        estimate: For `check`: also tell how long a run takes.
     """
 
     config: RunConfig
     out: Path
     redo: str | None
     print_config: bool
+    estimate: bool = True
 
 
 @dataclass(frozen=True)
@@ -146,6 +148,8 @@ def parse_recipe_words(verb: str, words: Sequence[str], *, recipe: str | None = 
     parser.add_argument("--out", default=None, help="run folder; runs/<recipe> when not given")
     parser.add_argument("--redo", default=None, metavar="STAGE", help="replace this stage and all later ones")
     parser.add_argument(PRINT_CONFIG, action="store_true", help="show the resolved recipe and stop")
+    if verb == "check":
+        parser.add_argument("--estimate", type=bool, default=True, help="whether to tell how long a run takes here")
     add_config_arguments(parser)
     words = [_spell_out(word, stage=verb) for word in words]
     # jsonargparse gives an option of this name a meaning of its own, so it is taken out before parsing.
@@ -155,7 +159,11 @@ def parse_recipe_words(verb: str, words: Sequence[str], *, recipe: str | None = 
     if resolved is None:
         return None
     return RecipeRequest(
-        config=resolved.config, out=resolved.out, redo=resolved.arguments.redo, print_config=print_config
+        config=resolved.config,
+        out=resolved.out,
+        redo=resolved.arguments.redo,
+        print_config=print_config,
+        estimate=bool(resolved.arguments.get("estimate", True)),
     )
 
 

@@ -146,6 +146,10 @@ def _check(words: Sequence[str]) -> int:
     with show_progress("looking at images") as tick:
         report = check_dataset(datasets, progress=tick)
     print(render_check(report), end="")
+    if request.estimate and not report.fails:
+        from weakseg.tasks.estimate.estimate import print_estimate
+
+        print_estimate(request.config, datasets, report.problems)
     return EXIT_USER_ERROR if report.fails else EXIT_DONE
 
 
