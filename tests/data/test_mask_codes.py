@@ -141,14 +141,17 @@ def test_colours_that_the_label_map_lacks_are_an_error(tmp_path: Path) -> None:
 
 
 def test_a_voc_folder_takes_classes_and_colours_from_its_label_map(tmp_path: Path) -> None:
-    root = write_voc(tmp_path, {"a": ["dog"]}, train=["a"])
+    root = write_voc(tmp_path, {"a": ["dog"], "b": []}, train=["a", "b"])
+    (root / "Annotations" / "b.xml").unlink()
     write_text(root / "labelmap.txt", LABELMAP)
-    Image.new("RGB", (9, 6), (128, 0, 0)).convert("RGB").save(write_grey(root / "SegmentationClass" / "a.png", [[0]]))
+    for name, colour in (("a", (128, 0, 0)), ("b", (0, 128, 0))):
+        Image.new("RGB", (9, 6), colour).save(write_grey(root / "SegmentationClass" / f"{name}.png", [[0]]))
     dataset = open_voc(root, split="train")
     mask = dataset.load_mask(dataset.samples[0])
     assert mask is not None
     assert dataset.classes.names == ("cat", "dog", "cow")
     assert (mask == 2).all()
+    assert [dataset.classes.decode(sample.tags) for sample in dataset] == [("dog",), ("cat",)]
 
 
 def test_a_label_map_is_read_line_by_line(tmp_path: Path) -> None:

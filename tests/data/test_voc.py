@@ -163,3 +163,10 @@ def test_a_split_without_any_image_is_an_error(root: Path) -> None:
     write_text(root / "ImageSets" / "Segmentation" / "test.txt", "x\ny\n")
     with pytest.raises(DataError, match=r"none of the 2 images of split 'test'.*3 images were found"):
         open_voc(root, split="test")
+
+
+def test_a_line_of_a_list_may_be_an_id_with_spaces(tmp_path: Path) -> None:
+    root = write_voc(tmp_path, {"my photo 00": ["dog"], "my photo 01": ["cat"], "c": ["cat"]}, train=["c"])
+    lines = "my photo 00\nJPEGImages/my photo 01.jpg\nJPEGImages/c.jpg SegmentationClass/c.png\n"
+    write_text(root / "ImageSets" / "Segmentation" / "train.txt", lines)
+    assert [sample.id for sample in open_voc(root, split="train")] == ["my photo 00", "my photo 01", "c"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from weakseg.data.coco_outlines import Outline, draw_instances, draw_labels
 from weakseg.data.scan import image_id
 from weakseg.errors import DataError
 from weakseg.ops.instances import InstanceTruth
-from weakseg.types import ClassSet, Sample
+from weakseg.types import Sample
 
 _YEARS = ("2014", "2017")
 _FLAT_FILE = "instances.json"
@@ -24,7 +25,7 @@ _SAMPLED_NAMES = 50
 """So many file names are tried to find the folder of images, since some images may be missing."""
 
 
-def open_coco(root: Path, *, split: str) -> Dataset:
+def open_coco(root: Path, *, split: str, drop_background: bool = False) -> Dataset:
     """Open a split of COCO.
 
     A class is tagged where the image has an object or a crowd of it; an image without any has all tags 0. Classes are
@@ -35,6 +36,7 @@ def open_coco(root: Path, *, split: str) -> Dataset:
             `images/`.
         split: `train` or `val` of the year that is there, `train2014`, `val2014`, `train2017`, `val2017`, any name
             for the flat folder, or the path of a JSON file.
+        drop_background: Whether a category `background` is passed over; else it is an error where objects are of it.
 
     Returns:
         The images that exist, sorted by id. The id is the image's path without its suffix, such as `000000000061`.
@@ -45,7 +47,7 @@ def open_coco(root: Path, *, split: str) -> Dataset:
         DataError: If the file is missing, ambiguous or not COCO, or none of its images is found.
     """
     json_path, name = _find_json(root, split)
-    index = read_coco_index(json_path)
+    index = read_coco_index(json_path, drop_background=drop_background)
     folder = _find_image_folder(root, json_path, name, index)
     rows, problems = _find_images(index, folder)
     if not rows:
@@ -76,7 +78,7 @@ def _find_images(index: CocoIndex, folder: Path) -> tuple[dict[str, int], list[P
     problems = []
     for row, image in enumerate(index.images):
         sample_id = image_id(image.file_name)
-        if ".." in sample_id.split("/") or "\\" in image.file_name:
+        if ".." in sample_id.split("/"):
             message = f"a file name of {index.path.name} must be a plain relative path; it is left out"
             problems.append(Problem("warning", "bad-id", image.file_name, message))
         elif not present.has(image.file_name):
@@ -96,7 +98,7 @@ class CocoOutlines:
 
     Args:
         path: The JSON file; it must not change while it is in use.
-        classes: The classes, with `source_ids`.
+        class_of: Class index by category id.
         rows: Number of the image by sample id, for images all of whose outlines can be drawn.
         sizes_hw: (N, 2) int32 height and width in pixels.
         first: (N + 1,) int64, see `CocoIndex`.
@@ -104,7 +106,7 @@ class CocoOutlines:
     """
 
     path: Path
-    classes: ClassSet
+    class_of: Mapping[int, int]
     rows: dict[str, int]
     sizes_hw: NDArray[np.int32]
     first: NDArray[np.int64]
@@ -115,7 +117,7 @@ class CocoOutlines:
         """Make a reader for the images `rows` (number in the index by sample id)."""
         sizes = np.array([image.size_hw or (0, 0) for image in index.images], np.int32).reshape(-1, 2)
         drawable = {sample_id: row for sample_id, row in rows.items() if index.images[row].outlined}
-        return cls(index.path, index.classes, drawable, sizes, index.first, index.spans)
+        return cls(index.path, index.class_of, drawable, sizes, index.first, index.spans)
 
     def size_hw(self, sample: Sample) -> tuple[int, int] | None:
         """Return the (height, width) of a sample's image in pixels, or None if its outlines cannot be drawn."""
@@ -132,7 +134,6 @@ class CocoOutlines:
             DataError: If the file has changed since it was opened.
         """
         row = self.rows[sample.id]
-        label_of = {source_id: k + 1 for k, source_id in enumerate(self.classes.source_ids or ())}
         outlines = []
         try:
             with self.path.open("rb") as file:
@@ -140,7 +141,7 @@ class CocoOutlines:
                     file.seek(start)
                     entry = json.loads(file.read(length))
                     crowd = bool(entry.get("iscrowd", 0))
-                    outlines.append(Outline(label_of[entry["category_id"]], crowd, entry["segmentation"]))
+                    outlines.append(Outline(self.class_of[entry["category_id"]] + 1, crowd, entry["segmentation"]))
         except (OSError, ValueError, KeyError, AttributeError) as error:
             raise DataError(f"{self.path} has changed since it was opened ({error}); start again") from error
         return outlines

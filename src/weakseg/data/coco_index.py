@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -17,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from weakseg.data.base import Problem, SourceId
+from weakseg.data.coco_categories import as_id, read_categories
 from weakseg.data.coco_outlines import outline_fault, rle_size_hw
 from weakseg.data.json_stream import JsonStream, PlacedValue
 from weakseg.errors import DataError
@@ -50,6 +52,7 @@ class CocoIndex:
     Args:
         path: The file.
         classes: Its categories in the order of their ids, with the ids as `source_ids`.
+        class_of: Class index by category id; several ids may be one class.
         images: Its N images in the order of the file.
         tags: (N, C) uint8, read-only, 1 where the image has an object (or crowd) of the class.
         first: (N + 1,) int64; the annotations of image n are those from `first[n]` up to, not including, `first[n+1]`.
@@ -59,6 +62,7 @@ class CocoIndex:
 
     path: Path
     classes: ClassSet
+    class_of: Mapping[int, int]
     images: tuple[CocoImage, ...]
     tags: NDArray[np.uint8]
     first: NDArray[np.int64]
@@ -66,18 +70,26 @@ class CocoIndex:
     problems: tuple[Problem, ...]
 
 
-def read_coco_index(path: Path) -> CocoIndex:
+def read_coco_index(path: Path, *, drop_background: bool = False) -> CocoIndex:
     """Read a COCO `instances` file (or any JSON with `images`, `categories` and `annotations`).
 
     Annotations with an unknown image or category are left out. Objects without a usable outline keep their tag.
+    Ids such as 1.0 are integers, and backslashes in file names part folders.
+
+    Args:
+        path: The file.
+        drop_background: Whether a category `background` is passed over, see `weakseg.data.coco_categories`.
 
     Raises:
         DataError: If the file cannot be read, is not JSON, lacks one of the three lists, or its categories do not
             make a class set.
     """
     document = _read_document(path)
-    classes, class_of = _read_classes(document.categories, path)
-    return _Indexer(path, classes, class_of, document.images).build(document.annotations)
+    used = {annotation.category_id for annotation in document.annotations if isinstance(annotation.category_id, int)}
+    classes, class_of, found = read_categories(document.categories, path, used=used, drop_background=drop_background)
+    indexer = _Indexer(path, classes, class_of, document.images)
+    indexer.problems.extend(found)
+    return indexer.build(document.annotations)
 
 
 class _Annotation(NamedTuple):
@@ -101,7 +113,7 @@ class _Document:
 class _Indexer:
     """Joins annotations to images and gathers problems."""
 
-    def __init__(self, path: Path, classes: ClassSet, class_of: dict[int, int], images: list[JsonValue]) -> None:
+    def __init__(self, path: Path, classes: ClassSet, class_of: Mapping[int, int], images: list[JsonValue]) -> None:
         self.path = path
         self.classes = classes
         self.class_of = class_of
@@ -135,6 +147,7 @@ class _Indexer:
         return CocoIndex(
             path=self.path,
             classes=self.classes,
+            class_of=self.class_of,
             images=tuple(CocoImage(*image, ok) for image, ok in zip(self.images, outlined, strict=True)),
             tags=tags,
             first=np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)]),
@@ -143,7 +156,7 @@ class _Indexer:
         )
 
     def _add_image(self, entry: JsonValue) -> None:
-        key = entry.get("id") if isinstance(entry, dict) else None
+        key = as_id(entry.get("id")) if isinstance(entry, dict) else None
         name = entry.get("file_name") if isinstance(entry, dict) else None
         if not isinstance(entry, dict) or not isinstance(key, int | str) or not isinstance(name, str) or not name:
             self._warn("bad-image-entry", str(entry)[:60], "expected an image with 'id' and 'file_name'; left out")
@@ -155,7 +168,7 @@ class _Indexer:
         if size_hw is None:
             self._warn("no-size", name, "'height' and 'width' are missing or not positive; no mask can be drawn")
         self.row_of[key] = len(self.images)
-        self.images.append((key, name, size_hw))
+        self.images.append((key, name.replace("\\", "/"), size_hw))
 
     def _check_outlines(self, of_image: list[list[_Annotation]]) -> list[bool]:
         if all(annotation.fault for group in of_image for annotation in group) and any(of_image):
@@ -193,25 +206,10 @@ class _Indexer:
 
 
 def _size_hw(entry: dict[str, JsonValue]) -> tuple[int, int] | None:
-    height, width = entry.get("height"), entry.get("width")
+    height, width = as_id(entry.get("height")), as_id(entry.get("width"))
     if isinstance(height, int) and isinstance(width, int) and height > 0 and width > 0:
         return height, width
     return None
-
-
-def _read_classes(categories: list[JsonValue], path: Path) -> tuple[ClassSet, dict[int, int]]:
-    named: dict[int, str] = {}
-    for entry in categories:
-        key = entry.get("id") if isinstance(entry, dict) else None
-        name = entry.get("name") if isinstance(entry, dict) else None
-        if not isinstance(key, int) or not isinstance(name, str) or key in named:
-            raise DataError(f"{path}: expected categories with distinct integer ids and a name, got {str(entry)[:60]}")
-        named[key] = name.strip()
-    ids = sorted(named)
-    try:
-        return ClassSet(tuple(named[key] for key in ids), tuple(ids)), {key: k for k, key in enumerate(ids)}
-    except DataError as error:
-        raise DataError(f"{path}: {error}") from error
 
 
 def _read_document(path: Path) -> _Document:
@@ -245,8 +243,8 @@ def _reduce(placed: PlacedValue) -> _Annotation:
     entry = placed.value if isinstance(placed.value, dict) else {}
     outline = entry.get("segmentation")
     return _Annotation(
-        image_id=entry.get("image_id"),
-        category_id=entry.get("category_id"),
+        image_id=as_id(entry.get("image_id")),
+        category_id=as_id(entry.get("category_id")),
         start=placed.start,
         length=placed.length,
         fault=outline_fault(outline),

@@ -62,7 +62,7 @@ def open_voc(root: Path, *, split: str, mask_values: str | None = None, drop_bac
     classes = _read_classes(base, drop_background=drop_background)
     code, coded = find_mask_code(base, classes, values=mask_values)
     found = find_images(base / _IMAGES)
-    listed = find_split(base, split)
+    listed = find_split(base, split, present=found.paths)
     mask_folders = (_AUGMENTED_MASKS, _MASKS) if listed.augmented else (_MASKS, _AUGMENTED_MASKS)
     masks = PngMasks(tuple(base / folder for folder in mask_folders if (base / folder).is_dir()), code)
     tags = _TagReader(base / _ANNOTATIONS, masks, classes, may_lack_tags=listed.name == "test")
@@ -177,7 +177,7 @@ class _TagReader:
         if path is None:
             return None
         try:
-            labels = np.unique(read_mask(path))
+            labels = np.unique(read_mask(path, code=self._masks.code))
         except DataError as error:
             self._problems.append(Problem("warning", "bad-mask", untagged.id, str(error)))
             return None

@@ -139,14 +139,14 @@ def open_split(data: DataConfig, split: str, folder: RunFolder) -> Dataset:
     root = Path(data.root)
     if not root.is_dir():
         raise DataError(f"data.root: there is no folder {root}")
+    drop_background = data.background_tag == "drop"
     if data.name == "voc":
-        drop_background = data.background_tag == "drop"
         return open_voc(root, split=split, mask_values=data.mask_values, drop_background=drop_background)
     if data.name == "coco":
-        return open_coco(root, split=split)
+        return open_coco(root, split=split, drop_background=drop_background)
     reading = FolderReading(
         tag_separator=data.tag_separator,
-        drop_background=data.background_tag == "drop",
+        drop_background=drop_background,
         only_folder_class=data.only_folder_class,
         mask_values=data.mask_values,
     )
