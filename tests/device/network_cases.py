@@ -11,6 +11,7 @@ import torch
 from tests.device.cases import CaseTable, normal, uniform
 from tests.refine.threshold.cutting import make_cuts, square
 from tests.tiny import make_classifier, make_segmenter
+from tests.tiny_networks import BACKBONES
 from weakseg.localize.adaptation import borrowed
 from weakseg.localize.cam import flip_pair, merge_flip_pair, score_maps, tagged_classes
 from weakseg.localize.rib import RIBResult, adapt
@@ -19,6 +20,8 @@ from weakseg.models.affinitynet import build_affinitynet
 from weakseg.models.checkpoints import as_tensors, fit_state
 from weakseg.models.classifier import Classifier
 from weakseg.models.deeplab import Segmenter, build_segmenter, fuse_scales
+from weakseg.models.hf_backbone_build import rebuild_hf_backbone
+from weakseg.models.hf_source import InputFormat
 from weakseg.models.inference import (
     CRFSettings,
     label_views,
@@ -28,8 +31,9 @@ from weakseg.models.inference import (
     predict_probabilities,
     probabilities_of_views,
 )
-from weakseg.models.irnet import build_irnet
+from weakseg.models.irnet import IRNet, build_irnet
 from weakseg.models.predictor import TorchNetwork, Views, choose_labels, predict_views
+from weakseg.models.randomness import seeded_draws
 from weakseg.models.seam import SEAM, build_seam
 from weakseg.models.tiling import Tiling
 from weakseg.ops.images import normalise
@@ -56,6 +60,16 @@ def open_classifier(device: torch.device) -> Classifier:
     # With the small weights of a fresh classifier all scores would be close to 0.
     torch.nn.init.normal_(network.classifier.weight, std=0.3, generator=torch.Generator().manual_seed(1))
     return network.to(device)
+
+
+def open_hf_classifier(name: str, device: torch.device) -> Classifier:
+    info = {"transformers": {"config": BACKBONES[name], "input_format": InputFormat().to_json()}}
+    with seeded_draws(torch.device("cpu"), 0):
+        backbone = rebuild_hf_backbone(info, fixed_norm=True, where="a test")
+    generator = torch.Generator().manual_seed(1)
+    classifier = Classifier(backbone, num_classes=3, freeze_trunk=True, generator=generator)
+    torch.nn.init.normal_(classifier.classifier.weight, std=0.3, generator=generator)
+    return classifier.to(device)
 
 
 def open_seam(device: torch.device) -> SEAM:
@@ -218,6 +232,20 @@ def edges_and_displacements(device: torch.device) -> object:
     irnet = build_irnet("critter", generator=torch.Generator().manual_seed(0)).to(device)
     irnet.mean_displacement.fill_(0.5)
     return [irnet.infer(normalise(IMAGE)), irnet.infer(normalise(IMAGE).to(device), crop_size=48)]
+
+
+@NETWORKS.about()
+def maps_and_stages_of_backbones_of_transformers(device: torch.device) -> object:
+    found = []
+    for name in ("convnext", "swin", "dinov2", "dinov3_vit"):
+        classifier = open_hf_classifier(name, device)
+        partners = [(normal(2, 3, 24, 24, seed=seed).to(device), torch.tensor([[0, 1, 0]] * 2)) for seed in range(2)]
+        found += [
+            score_maps(classifier, IMAGE, TAGS.to(device), scales=(1.0, 0.5)),
+            adapt(classifier, IMAGE, TAGS.to(device), partners, iterations=2, lr=1e-3, scales=(1.0,)),
+            IRNet(classifier.backbone, generator=torch.Generator().manual_seed(0)).to(device).infer(normalise(IMAGE)),
+        ]
+    return found
 
 
 @NETWORKS.about()

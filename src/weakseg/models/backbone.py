@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from weakseg.errors import ShapeError
+from weakseg.files import JsonValue
 
 IMAGE_CHANNELS = 3
 
@@ -51,6 +52,10 @@ class Backbone(nn.Module, ABC):
     def forward(self, x: Tensor) -> Tensor:
         """Turn normalised images (N, 3, H, W) into the output (N, out_channels, h, w)."""
         return self.tail(self.trunk(x))
+
+    def architecture(self) -> dict[str, JsonValue]:
+        """Return what, beside its name, a weights file must say to rebuild the backbone: nothing, by default."""
+        return {}
 
 
 @dataclass(frozen=True)

@@ -69,6 +69,7 @@ class Segmenter(SegmentationNetwork):
         aspp_rates: Dilations of the parallel convolutions.
         multi_scale: Further scales, above 0 and below 1, at which the same network sees its input; the paper's are 0.75
             and 0.5. None by default.
+        freeze_trunk: Leave the backbone's trunk as it is: it gets no gradient.
         generator: Source of the random weights of the convolutions; torch's global one if None.
 
     Attributes:
@@ -89,6 +90,7 @@ class Segmenter(SegmentationNetwork):
         num_labels: int,
         aspp_rates: Sequence[int],
         multi_scale: Sequence[float] = (),
+        freeze_trunk: bool = False,
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__(num_labels=num_labels, stride=backbone.stride)
@@ -98,6 +100,9 @@ class Segmenter(SegmentationNetwork):
         self.aspp = ASPP(backbone.out_channels, num_labels, rates=aspp_rates, generator=generator)
         self.aspp_rates = tuple(aspp_rates)
         self.multi_scale = tuple(multi_scale)
+        if freeze_trunk:
+            for module in backbone.trunk_modules():
+                module.requires_grad_(False)
 
     def forward(self, x: Tensor) -> Tensor:
         """Turn normalised images (N, 3, H, W) into logits (N, L, ceil(H / stride), ceil(W / stride)).
@@ -124,16 +129,17 @@ class Segmenter(SegmentationNetwork):
         return tuple(self.aspp(self.backbone(view)) for view in views)
 
     def backbone_parameters(self) -> list[nn.Parameter]:
-        """Return the backbone's parameters."""
-        return list(self.backbone.parameters())
+        """Return the backbone's parameters that learn; with a frozen trunk those of its tail."""
+        return [parameter for parameter in self.backbone.parameters() if parameter.requires_grad]
 
     def head_parameters(self) -> list[nn.Parameter]:
         """Return the parameters of the ASPP convolutions, which DeepLab-v2 trains 10 times faster."""
         return list(self.aspp.parameters())
 
     def architecture(self) -> dict[str, JsonValue]:
-        """Return `aspp_rates`, `multi_scale` and `caffe_form`."""
+        """Return `aspp_rates`, `multi_scale` and `caffe_form`, and what rebuilds the backbone."""
         return {
+            **self.backbone.architecture(),
             "aspp_rates": list(self.aspp_rates),
             "multi_scale": list(self.multi_scale),
             "caffe_form": self.caffe_form,
@@ -216,9 +222,12 @@ def build_segmenter(
     fixed_norm: bool,
     multi_scale: Sequence[float] = (),
     caffe_form: bool = False,
+    freeze_trunk: bool = False,
     generator: torch.Generator | None = None,
 ) -> Segmenter:
-    """Build a segmentation network with random weights, in training mode, with logits at stride 8.
+    """Build a segmentation network with random weights, in training mode.
+
+    Logits are at stride 8; those of an EfficientNet-Lite at stride 16.
 
     Args:
         name: Backbone, one of `SEGMENTER_NAMES`.
@@ -227,6 +236,7 @@ def build_segmenter(
         fixed_norm: Keep every batch norm on its running statistics while training; scale and shift still learn.
         multi_scale: Further scales at which the network sees its input, see `Segmenter`.
         caffe_form: Put strides where the published weights of DeepLab-v2 have them, see `CaffeBottleneck`.
+        freeze_trunk: Leave the backbone's trunk as it is: it gets no gradient. Its batch norms should be fixed, too.
         generator: Source of the random weights; torch's global one if None.
 
     Raises:
@@ -236,5 +246,10 @@ def build_segmenter(
     """
     backbone = build_staged(name, dense=True, fixed_norm=fixed_norm, caffe_form=caffe_form, generator=generator)
     return Segmenter(
-        backbone, num_labels=num_labels, aspp_rates=aspp_rates, multi_scale=multi_scale, generator=generator
+        backbone,
+        num_labels=num_labels,
+        aspp_rates=aspp_rates,
+        multi_scale=multi_scale,
+        freeze_trunk=freeze_trunk,
+        generator=generator,
     )

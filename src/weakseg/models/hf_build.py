@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -99,10 +99,21 @@ def rebuild_hf_segmenter(
     )
 
 
+def labels_pixels(values: Mapping[str, JsonValue]) -> bool:
+    """Say whether a configuration is that of a family with networks of semantic segmentation."""
+    return values.get("model_type") in _families()
+
+
+def _families() -> Collection[str]:
+    names: Collection[str] = (
+        import_transformers().models.auto.modeling_auto.MODEL_FOR_SEMANTIC_SEGMENTATION_MAPPING_NAMES
+    )
+    return names
+
+
 def _make_config(values: Mapping[str, JsonValue], label_names: Sequence[str], *, where: str) -> NetworkConfig:
     """Turn plain values into a configuration for our labels, without the head that serves a second loss."""
-    families = import_transformers().models.auto.modeling_auto.MODEL_FOR_SEMANTIC_SEGMENTATION_MAPPING_NAMES
-    config = make_config(values, families, expected="a network of semantic segmentation", where=where)
+    config = make_config(values, _families(), expected="a network of semantic segmentation", where=where)
     config.id2label = dict(enumerate(label_names))
     config.label2id = {name: label for label, name in enumerate(label_names)}
     if hasattr(config, "use_auxiliary_head"):

@@ -109,8 +109,11 @@ class ConvertPixels(nn.Module):
         return (x.flip(1) if self.input_format.bgr else x) * self.scale + self.shift
 
 
-def import_transformers() -> ModuleType:
+def import_transformers(*, setting: str = "a name") -> ModuleType:
     """Import `transformers`, which takes seconds and is an extra.
+
+    Args:
+        setting: What names a network of it, for messages.
 
     Raises:
         MissingExtra: If it is not installed.
@@ -119,8 +122,7 @@ def import_transformers() -> ModuleType:
         return importlib.import_module("transformers")
     except ImportError as error:
         raise MissingExtra(
-            f"segmenter.name: 'hf:...' needs transformers, which cannot be imported ({error}): "
-            "pip install 'weakseg[hf]'"
+            f"{setting}: 'hf:...' needs transformers, which cannot be imported ({error}): pip install 'weakseg[hf]'"
         ) from None
 
 
@@ -129,27 +131,28 @@ def is_local(name: str) -> bool:
     return Path(name).expanduser().exists() or name.endswith(".json") or name[0] in "./~"
 
 
-def find_source(name: str, *, with_weights: bool) -> NetworkSource:
+def find_source(name: str, *, with_weights: bool, setting: str = "segmenter.name") -> NetworkSource:
     """Find a network, downloading it from the hub unless it is local or in the hub client's cache.
 
     Args:
         name: A folder, a configuration file (`.json`), or a repository such as `nvidia/mit-b0`, or, to pin a revision,
             `nvidia/mit-b0@<branch, tag or commit>`.
         with_weights: Whether weights are wanted too; otherwise only JSON is downloaded.
+        setting: The setting that holds the name, for messages.
 
     Raises:
         MissingExtra: If `transformers` is not installed.
         ConfigError: If the name cannot be that of a repository.
         ArtifactError: If there is no such file or folder, it lacks a configuration, or the download fails.
     """
-    import_transformers()
+    import_transformers(setting=setting)
     if not is_local(name):
-        return _download(name, with_weights=with_weights)
+        return _download(name, with_weights=with_weights, setting=setting)
     path = Path(name).expanduser()
     if path.is_file():
         return NetworkSource(config=path, folder=None, origin=str(path))
     if not path.is_dir():
-        raise ArtifactError(f"segmenter.name: there is no file or folder {path}")
+        raise ArtifactError(f"{setting}: there is no file or folder {path}")
     if not (path / CONFIG_NAME).is_file():
         raise ArtifactError(f"{path}: expected a network as save_pretrained writes it, but there is no {CONFIG_NAME}")
     return NetworkSource(config=path / CONFIG_NAME, folder=path, origin=str(path))
@@ -243,11 +246,11 @@ def _three(values: JsonValue) -> tuple[float, float, float]:
     return first, second, third
 
 
-def _download(name: str, *, with_weights: bool) -> NetworkSource:
+def _download(name: str, *, with_weights: bool, setting: str) -> NetworkSource:
     match = _HUB_NAME.fullmatch(name)
     if match is None:
         raise ConfigError(
-            f"segmenter.name: expected 'hf:' and a folder, a config.json, or a repository such as nvidia/mit-b0, "
+            f"{setting}: expected 'hf:' and a folder, a config.json, or a repository such as nvidia/mit-b0, "
             f"got 'hf:{name}'"
         )
     repository = match["repository"]
@@ -260,10 +263,10 @@ def _download(name: str, *, with_weights: bool) -> NetworkSource:
             folder = Path(hub.snapshot_download(repository, revision=match["revision"], allow_patterns=more))
     except Exception as error:  # whatever the HTTP library of this version of the client raises
         raise ArtifactError(
-            f"segmenter.name: could not get '{repository}' from the Hugging Face hub ({first_line(error)}); without a "
+            f"{setting}: could not get '{repository}' from the Hugging Face hub ({first_line(error)}); without a "
             "network, download it elsewhere and pass the folder: hf:/path/to/folder"
         ) from error
     if not (folder / CONFIG_NAME).is_file():
-        raise ArtifactError(f"segmenter.name: the repository '{repository}' holds no {CONFIG_NAME}, so no network")
+        raise ArtifactError(f"{setting}: the repository '{repository}' holds no {CONFIG_NAME}, so no network")
     # The client names the folder of a snapshot by its commit.
     return NetworkSource(config=folder / CONFIG_NAME, folder=folder, origin=f"{repository}@{folder.name}")

@@ -17,6 +17,7 @@ from weakseg.errors import ShapeError
 from weakseg.models.backbone import IMAGE_CHANNELS, require_images
 from weakseg.models.backbones import STAGED_NAMES, build_staged
 from weakseg.models.efficientnet_lite import EfficientNetLite
+from weakseg.models.hf_backbone import HFBackbone
 from weakseg.models.irnet_branches import IRN_STRIDE, DisplacementBranch, EdgeBranch
 from weakseg.models.resnet import ResNet
 
@@ -65,7 +66,7 @@ class IRNet(nn.Module):
 
     def __init__(
         self,
-        backbone: ResNet | EfficientNetLite,
+        backbone: ResNet | EfficientNetLite | HFBackbone,
         *,
         widths: BranchWidths = BranchWidths(),
         generator: torch.Generator | None = None,

@@ -86,7 +86,9 @@ def train_refiner(context: Context) -> None:
             max_side_px=context.config.data.max_side_px,
             hooks=make_hooks(folder, tick, weights_from=weights_from),
         )
-    info = describe_network(config, context.train.classes, kind=REFINER, weights_from=weights_from)
+    info = describe_network(
+        config, context.train.classes, kind=REFINER, weights_from=weights_from, backbone=irnet.backbone
+    )
     save_network(folder, irnet, info, history)
 
 

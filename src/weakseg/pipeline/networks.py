@@ -14,19 +14,32 @@ from typing import TypeVar
 
 import torch
 
-from weakseg.config.schema import AugmentConfig, ClassifierConfig, IRNConfig, OptimConfig, PSAConfig
+from weakseg.config.schema import (
+    AugmentConfig,
+    ClassifierConfig,
+    IRNConfig,
+    OptimConfig,
+    PSAConfig,
+    SegmenterConfig,
+)
+from weakseg.config.segmenters import hf_name
 from weakseg.data.transforms import Augmentation
 from weakseg.errors import ArtifactError, ConfigError, MissingExtra
 from weakseg.files import JsonValue, write_json
 from weakseg.models.affinitynet import AffinityNet, build_affinitynet
+from weakseg.models.backbone import Backbone
 from weakseg.models.checkpoints import fit_state
 from weakseg.models.classifier import Classifier, build_classifier
 from weakseg.models.deeplab import Segmenter
+from weakseg.models.hf_backbone import HFBackbone
+from weakseg.models.hf_backbone_build import rebuild_hf_backbone
+from weakseg.models.hf_config import explain_version
 from weakseg.models.irnet import IRNet, build_irnet
 from weakseg.models.seam import build_seam
 from weakseg.models.segmenter import SegmentationNetwork
 from weakseg.models.weights import load_backbone
 from weakseg.pipeline.artifacts import NetworkFolder, load_info, load_state, load_tensors, save_state, save_tensors
+from weakseg.pipeline.hf_backbones import OWN, start_hf_backbone
 from weakseg.pipeline.runtime import make_generator
 from weakseg.train.distributed import rank
 from weakseg.train.loop import EpochRecord, Tick, TrainState
@@ -62,20 +75,58 @@ def start_classifier(
         ConfigError: If there are no ImageNet weights for the backbone.
         ArtifactError: If weights are missing, damaged or another network's.
     """
+    generator = make_generator(seed)
+    if hf_name(config.name) is not None:
+        backbone, origin = start_hf("classifier", config, folder, fixed_norm=config.fixed_norm, generator=generator)
+        classifier = Classifier(
+            backbone, num_classes=len(classes), freeze_trunk=config.freeze_trunk, generator=generator
+        )
+        return classifier, origin
     build = build_seam if config.method == "seam" else build_classifier
     classifier = build(
         config.name,
         num_classes=len(classes),
         freeze_trunk=config.freeze_trunk,
         fixed_norm=config.fixed_norm,
-        generator=make_generator(seed),
+        generator=generator,
     )
     return classifier, _load_start(classifier, config.name, config.weights, folder)
 
 
+def start_hf(
+    section: str,
+    config: ClassifierConfig | IRNConfig | SegmenterConfig,
+    folder: NetworkFolder,
+    *,
+    fixed_norm: bool,
+    generator: torch.Generator,
+    classifier: NetworkFolder | None = None,
+) -> tuple[HFBackbone, str]:
+    """Build a backbone of `transformers` with its initial weights; see `start_hf_backbone` and `start_backbone`."""
+    if classifier is not None and config.weights == OWN:
+        _require_own(section, config.name, classifier)
+    resumes = folder.checkpoint.is_file()
+    backbone, origin = start_hf_backbone(
+        section,
+        config.name,
+        config.weights,
+        own=(classifier or folder).model,
+        resumes=resumes,
+        fixed_norm=fixed_norm,
+        generator=generator,
+    )
+    return backbone, str(load_info(folder.checkpoint).get(WEIGHTS_FROM)) if resumes else origin
+
+
 def start_irnet(config: IRNConfig, folder: NetworkFolder, *, classifier: NetworkFolder, seed: int) -> tuple[IRNet, str]:
     """Build an IRNet with its initial weights; see `start_classifier` and `start_backbone`."""
-    irnet = build_irnet(config.name, generator=make_generator(seed))
+    generator = make_generator(seed)
+    if hf_name(config.name) is not None:
+        backbone, origin = start_hf(
+            "refine.irn", config, folder, fixed_norm=True, generator=generator, classifier=classifier
+        )
+        return IRNet(backbone, generator=generator), origin
+    irnet = build_irnet(config.name, generator=generator)
     return irnet, start_backbone(irnet, config.name, config.weights, folder, classifier, section="refine.irn")
 
 
@@ -116,16 +167,21 @@ def start_backbone(
         ConfigError: If the classifier has another backbone, or there are no ImageNet weights for this one.
         ArtifactError: If weights are missing, damaged or another network's.
     """
-    if source != "classifier":
+    if source != OWN:
         return _load_start(model, name, source, folder)
+    _require_own(section, name, classifier)
+    _load_start(model, name, str(classifier.model), folder)
+    return OWN
+
+
+def _require_own(section: str, name: str, classifier: NetworkFolder) -> None:
+    """Raise a `ConfigError` unless the run's classifier stands on this backbone."""
     trained = load_info(classifier.model).get("name")
     if trained != name:
         raise ConfigError(
             f"{section}.weights: 'classifier' is for a network on the classifier's own backbone, but {section}.name "
             f"is {name} and the classifier is {trained}; make them equal or choose other weights"
         )
-    _load_start(model, name, str(classifier.model), folder)
-    return "classifier"
 
 
 def _load_start(
@@ -227,14 +283,24 @@ def describe_network(
     *,
     kind: str,
     weights_from: str,
+    backbone: Backbone | None = None,
 ) -> dict[str, JsonValue]:
-    """Return what a weights file must say of itself to be loaded without its recipe."""
+    """Return what a weights file must say of itself to be loaded without its recipe.
+
+    Args:
+        config: The network's section.
+        classes: The classes.
+        kind: What the file holds, see `load_network`.
+        weights_from: Where its training began.
+        backbone: Its backbone, unless the name alone rebuilds it.
+    """
     method = {"method": config.method} if isinstance(config, ClassifierConfig) else {}
     return {
         **method,
         "kind": kind,
         "name": config.name,
         "classes": list(classes),
+        **({} if backbone is None else backbone.architecture()),
         WEIGHTS_FROM: weights_from,
     }
 
@@ -250,6 +316,9 @@ def load_classifier(path: Path, device: torch.device) -> tuple[Classifier, Class
     """
 
     def build(name: str, classes: ClassSet, info: dict[str, JsonValue]) -> Classifier:
+        if hf_name(name) is not None:
+            backbone = rebuild_hf_backbone(info, fixed_norm=True, where=str(path))
+            return Classifier(backbone, num_classes=len(classes), freeze_trunk=True)
         build = build_seam if info.get("method") == "seam" else build_classifier
         return build(name, num_classes=len(classes), freeze_trunk=True, fixed_norm=True)
 
@@ -258,7 +327,13 @@ def load_classifier(path: Path, device: torch.device) -> tuple[Classifier, Class
 
 def load_irnet(path: Path, device: torch.device) -> tuple[IRNet, ClassSet]:
     """Load a trained IRNet for inference; see `load_classifier`."""
-    return load_network(path, "refiner", lambda name, classes, info: build_irnet(name), device)
+
+    def build(name: str, classes: ClassSet, info: dict[str, JsonValue]) -> IRNet:
+        if hf_name(name) is not None:
+            return IRNet(rebuild_hf_backbone(info, fixed_norm=True, where=str(path)))
+        return build_irnet(name)
+
+    return load_network(path, "refiner", build, device)
 
 
 def load_affinitynet(path: Path, device: torch.device) -> tuple[AffinityNet, ClassSet]:
@@ -297,6 +372,9 @@ def load_network(
         raise ArtifactError(f"{path}: expected a {kind} that weakseg trained, got {found}")
     classes = ClassSet(tuple(str(item) for item in names))
     network = build(name, classes, info)
-    fit_state(network, tensors, where=str(path))
+    try:
+        fit_state(network, tensors, where=str(path))
+    except ArtifactError as error:
+        raise ArtifactError(f"{error}{explain_version(info)}") from None
     network.eval()
     return network.to(device), classes

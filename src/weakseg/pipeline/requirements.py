@@ -12,6 +12,7 @@ from weakseg.models.hf_source import import_transformers
 from weakseg.models.weights import find_weights
 from weakseg.pipeline.artifacts import NetworkFolder
 from weakseg.pipeline.classifiers import find_donor_source
+from weakseg.pipeline.hf_backbones import require_hf_backbone
 from weakseg.pipeline.images import seeded_datasets
 from weakseg.pipeline.pseudo_masks import require_training_masks
 from weakseg.pipeline.released import released_classifier, released_refiner, require_released
@@ -36,8 +37,8 @@ def require_for_classify(context: Context, /, *, afresh: bool) -> None:
     if released is not None:
         require_released(released, context.train)
         return
-    if not _goes_on(context.folder.network("classifier"), afresh=afresh):
-        require_weights("classifier", config.weights, config.name)
+    goes_on = _goes_on(context.folder.network("classifier"), afresh=afresh)
+    require_weights("classifier", config.weights, config.name, goes_on=goes_on)
     find_donor_source(context)
 
 
@@ -63,8 +64,9 @@ def require_for_refine(context: Context, /, *, afresh: bool) -> None:
             require_released(released, context.train)
         return
     require_training_seeds(context, "IRN" if refine.method == "irn" else "AffinityNet")
-    if afresh or not (is_trained or folder.checkpoint.is_file()):
-        require_weights(f"refine.{refine.method}", network.weights, network.name)
+    if afresh or not is_trained:
+        goes_on = _goes_on(folder, afresh=afresh)
+        require_weights(f"refine.{refine.method}", network.weights, network.name, goes_on=goes_on)
 
 
 def require_for_segment(context: Context, /, *, afresh: bool) -> None:
@@ -87,22 +89,27 @@ def require_for_evaluate(context: Context, /, *, afresh: bool) -> None:
         MissingExtra: If the network is one of `transformers` and that is not installed.
     """
     if hf_name(context.config.segmenter.name) is not None:
-        import_transformers()
+        import_transformers(setting="segmenter.name")
 
 
-def require_weights(section: str, source: str, name: str) -> None:
+def require_weights(section: str, source: str, name: str, *, goes_on: bool = False) -> None:
     """Look for the first weights of a network on a backbone.
 
     Args:
         section: Its section of the recipe, for messages.
         source: Its setting `weights`.
         name: Its backbone.
+        goes_on: Whether the training goes on from a checkpoint, so that the weights it began with are not needed.
 
     Raises:
         ConfigError: If there are no ImageNet weights for the backbone.
         ArtifactError: If there is no such file, or it cannot be downloaded.
     """
-    if source in NOT_FROM_ELSEWHERE:
+    found = hf_name(name)
+    if found is not None:
+        require_hf_backbone(section, found, source, goes_on=goes_on)
+        return
+    if goes_on or source in NOT_FROM_ELSEWHERE:
         return
     try:
         find_weights(source, name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -13,16 +14,17 @@ from weakseg.config.segmenters import hf_name
 from weakseg.errors import ArtifactError
 from weakseg.files import JsonValue
 from weakseg.models.checkpoints import abridge, fit_state
-from weakseg.models.deeplab import build_segmenter
-from weakseg.models.deeplab_weights import load_segmenter_checkpoint
-from weakseg.models.hf_build import build_hf_segmenter, rebuild_hf_segmenter
-from weakseg.models.hf_config import explain_version
+from weakseg.models.deeplab import Segmenter, build_segmenter
+from weakseg.models.deeplab_weights import LoadedSegmenter, load_segmenter_checkpoint
+from weakseg.models.hf_backbone_build import rebuild_hf_backbone
+from weakseg.models.hf_build import build_hf_segmenter, labels_pixels, rebuild_hf_segmenter
 from weakseg.models.hf_segmenter import HFSegmenter
-from weakseg.models.hf_source import NetworkSource, find_source, require_weights
+from weakseg.models.hf_source import NetworkSource, find_source, read_config
 from weakseg.models.segmenter import SegmentationNetwork
 from weakseg.models.weights import find_weights
 from weakseg.pipeline.artifacts import NetworkFolder, load_info, load_tensors
-from weakseg.pipeline.networks import WEIGHTS_FROM, load_network, start_backbone
+from weakseg.pipeline.hf_backbones import OWN, require_hf_backbone
+from weakseg.pipeline.networks import WEIGHTS_FROM, load_network, start_backbone, start_hf
 from weakseg.pipeline.runtime import make_generator
 from weakseg.types import ClassSet
 
@@ -62,10 +64,7 @@ def require_segmenter(config: SegmenterConfig, *, goes_on: bool = False) -> None
         if not goes_on and config.weights == "imagenet":
             find_weights(config.weights, config.name)
         return
-    pretrained = config.weights == PRETRAINED and not goes_on
-    source = find_source(found, with_weights=pretrained)
-    if pretrained:
-        require_weights(source)
+    require_hf_backbone("segmenter", found, config.weights, goes_on=goes_on)
 
 
 def start_segmenter(
@@ -90,7 +89,9 @@ def start_segmenter(
     """
     found = hf_name(config.name)
     if found is not None:
-        return _start_hf(config, found, classes, folder, seed=seed)
+        if config.weights != OWN and labels_pixels(read_config(find_source(found, with_weights=False))):
+            return _start_hf(config, found, classes, folder, seed=seed)
+        return _start_on_hf(config, classes, folder, classifier=classifier, seed=seed)
     segmenter = build_segmenter(
         config.name,
         num_labels=classes.num_labels,
@@ -98,22 +99,49 @@ def start_segmenter(
         fixed_norm=config.fixed_norm,
         multi_scale=config.multi_scale,
         caffe_form=config.caffe_form,
+        freeze_trunk=config.freeze_trunk,
         generator=make_generator(seed),
     )
     if config.weights in NAMED_WEIGHTS or folder.checkpoint.is_file():
         return segmenter, start_backbone(
             segmenter, config.name, config.weights, folder, classifier, section="segmenter"
         )
-    path = Path(config.weights)
-    names = load_info(path).get("classes") if path.suffix == ".safetensors" else None  # other files do not tell
-    loaded = load_segmenter_checkpoint(segmenter, path, same_classes=names in (None, list(classes)))
-    logger.info("segmenter.weights: %s", loaded.describe())
+    loaded = _fill(segmenter, Path(config.weights), classes)
     if loaded.layout in CAFFE_LAYOUTS and not config.caffe_form:
         logger.warning(
             "published weights in the layout '%s' come from Caffe; if these do, set segmenter.caffe_form to true",
             loaded.layout,
         )
     return segmenter, config.weights
+
+
+def _fill(segmenter: Segmenter, path: Path, classes: ClassSet) -> LoadedSegmenter:
+    """Take over a checkpoint of DeepLab-v2, what predicts labels too where it knows the same classes."""
+    names = load_info(path).get("classes") if path.suffix == ".safetensors" else None  # other files do not tell
+    loaded = load_segmenter_checkpoint(segmenter, path, same_classes=names in (None, list(classes)))
+    logger.info("segmenter.weights: %s", loaded.describe())
+    return loaded
+
+
+def _start_on_hf(
+    config: SegmenterConfig, classes: ClassSet, folder: NetworkFolder, *, classifier: NetworkFolder, seed: int
+) -> tuple[Segmenter, str]:
+    """Start DeepLab-v2's convolutions on a backbone of `transformers`."""
+    generator = make_generator(seed)
+    is_path = config.weights not in (*NAMED_WEIGHTS, PRETRAINED)
+    backbone, origin = start_hf(
+        "segmenter",
+        replace(config, weights="none") if is_path else config,
+        folder,
+        fixed_norm=config.fixed_norm,
+        generator=generator,
+        classifier=classifier,
+    )
+    segmenter = Segmenter(backbone, num_labels=classes.num_labels, aspp_rates=config.aspp_rates, generator=generator)
+    if is_path and not folder.checkpoint.is_file():
+        _fill(segmenter, Path(config.weights), classes)
+        return segmenter, config.weights
+    return segmenter, origin
 
 
 def _start_hf(
@@ -200,7 +228,7 @@ def load_segmenter(path: Path, device: torch.device) -> tuple[SegmentationNetwor
     """
 
     def build(name: str, classes: ClassSet, info: dict[str, JsonValue]) -> SegmentationNetwork:
-        if hf_name(name) is not None:
+        if hf_name(name) is not None and "aspp_rates" not in info:
             return rebuild_hf_segmenter(info, label_names=classes.label_names, fixed_norm=True, where=str(path))
         rates = info.get("aspp_rates")
         if not isinstance(rates, list) or not all(isinstance(rate, int) for rate in rates):
@@ -208,6 +236,9 @@ def load_segmenter(path: Path, device: torch.device) -> tuple[SegmentationNetwor
         scales = info.get("multi_scale", [])  # older files know of no scales
         if not isinstance(scales, list) or not all(isinstance(scale, float) for scale in scales):
             raise ArtifactError(f"{path}: expected the further scales of a segmenter, got {scales}")
+        if hf_name(name) is not None:
+            backbone = rebuild_hf_backbone(info, fixed_norm=True, where=str(path))
+            return Segmenter(backbone, num_labels=classes.num_labels, aspp_rates=rates)
         return build_segmenter(
             name,
             num_labels=classes.num_labels,
@@ -217,10 +248,4 @@ def load_segmenter(path: Path, device: torch.device) -> tuple[SegmentationNetwor
             caffe_form=info.get("caffe_form") is True,
         )
 
-    try:
-        return load_network(path, SEGMENTER, build, device)
-    except ArtifactError as error:
-        info = load_info(path) if path.is_file() else {}
-        if hf_name(str(info.get("name"))) is None:
-            raise
-        raise ArtifactError(f"{error}{explain_version(info)}") from None
+    return load_network(path, SEGMENTER, build, device)

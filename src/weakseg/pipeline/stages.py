@@ -31,7 +31,7 @@ from weakseg.pipeline.networks import (
     save_network,
     start_classifier,
 )
-from weakseg.pipeline.pseudo_masks import require_training_masks, training_masks
+from weakseg.pipeline.pseudo_masks import choose_training_images, require_training_masks, training_masks
 from weakseg.pipeline.refiners import refine_seeds, refined_files
 from weakseg.pipeline.released import (
     adopt_classifier,
@@ -63,7 +63,7 @@ def classify(context: Context) -> str:
     pasting = open_pasting(context)
     with show_progress("training the classifier") as tick:
         history = fit_classifier(context, classifier, pasting, make_hooks(folder, tick, weights_from=weights_from))
-    info = describe_network(config, classes, kind="classifier", weights_from=weights_from)
+    info = describe_network(config, classes, kind="classifier", weights_from=weights_from, backbone=classifier.backbone)
     save_network(folder, classifier, info, history)
     summary = f"{len(context.train)} images, loss {history[-1].loss:.4f}"
     if pasting is not None:
@@ -139,13 +139,14 @@ def segment(context: Context) -> str:
     config, runtime = context.config.segmenter, context.config.runtime
     classes = context.train.classes
     require_training_masks(context)
+    train = choose_training_images(context)
     folder, classifier = context.folder.network("segmenter"), context.folder.network("classifier")
     segmenter, weights_from = start_segmenter(config, classes, folder, classifier=classifier, seed=runtime.seed)
     segmenter.to(context.device)
     with show_progress("training the segmenter") as tick:
         history = train_segmenter(
             segmenter,
-            context.train,
+            train,
             training_masks(context),
             augmentation=make_augmentation(config.augment),
             plan=make_plan(
@@ -161,7 +162,8 @@ def segment(context: Context) -> str:
         )
     info = describe_segmenter(segmenter, config.name, classes, weights_from=weights_from)
     save_network(folder, segmenter, info, history)
-    return f"{len(context.train)} images, loss {history[-1].loss:.4f}"
+    taught = ", taught by the true masks" if config.masks == "truth" else ""
+    return f"{len(train)} images, loss {history[-1].loss:.4f}{taught}"
 
 
 def _network_files(kind: str) -> Callable[[Context], list[Path]]:
@@ -199,7 +201,7 @@ STAGES = (
         run=classify,
         files=_network_files("classifier"),
         inputs=_name_classify_inputs,
-        added=("classifier.released",),
+        added={"classifier.released": None},
         require=require_for_classify,
     ),
     Stage(
@@ -210,6 +212,7 @@ STAGES = (
         outputs=("seeds", "adaptations"),
         run=localize,
         files=_localize_files,
+        added={"localize.rib.mirror": True},
     ),
     Stage(
         name="refine",
@@ -220,7 +223,7 @@ STAGES = (
         run=refine,
         files=_refine_files,
         inputs=_name_refine_inputs,
-        added=("refine.irn.released", "refine.psa.released"),
+        added={"refine.irn.released": None, "refine.psa.released": None},
         require=require_for_refine,
     ),
     Stage(
@@ -231,6 +234,7 @@ STAGES = (
         outputs=("segmenter",),
         run=segment,
         files=_network_files("segmenter"),
+        added={"segmenter.freeze_trunk": False, "segmenter.masks": "refined"},
         require=require_for_segment,
     ),
 )
