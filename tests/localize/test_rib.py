@@ -105,6 +105,17 @@ def test_one_iteration_gives_the_class_activation_maps(classifier: Classifier, i
     assert (result.iterations, result.stopped_by) == (1, "completed")
 
 
+def test_without_mirror_image_an_image_is_seen_alone_in_maps_and_loss(
+    classifier: Classifier, image: NDArray[np.uint8]
+) -> None:
+    partners = draw_partners(1, batch=0)
+    result = adapt(classifier, image, TAGS, partners, iterations=1, lr=LR, scales=(1.0,), mirror=False, pooling="gap")
+    with torch.no_grad():
+        scores = classifier.head(classifier.trunk(normalise(image)[None]))[0, [0, 2]]
+    torch.testing.assert_close(result.maps.scales[0], scores.relu(), rtol=1e-4, atol=1e-5)
+    assert result.target_losses[0] == pytest.approx(float(scores.mean(dim=(1, 2)).sum()), rel=1e-4, abs=1e-4)
+
+
 def test_first_loss_is_minus_the_sum_of_the_pooled_logits(classifier: Classifier, image: NDArray[np.uint8]) -> None:
     images, tags = draw_partners(1)[0]
     result = adapt(classifier, image, TAGS, [(images, tags)], iterations=1, lr=LR, scales=(1.0, 0.5), pooling="gap")

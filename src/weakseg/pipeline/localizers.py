@@ -150,6 +150,7 @@ class _RIBLocalizer:
             area_threshold=rib.area_threshold,
             area_ratio=rib.area_ratio,
             scales=self.config.scales,
+            mirror=rib.mirror,
             variant=rib.variant,
             pooling=rib.pooling,
             first_classes=RELEASED_CLASSES if rib.compat == "released" else None,
