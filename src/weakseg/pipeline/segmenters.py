@@ -137,7 +137,13 @@ def _start_on_hf(
         generator=generator,
         classifier=classifier,
     )
-    segmenter = Segmenter(backbone, num_labels=classes.num_labels, aspp_rates=config.aspp_rates, generator=generator)
+    segmenter = Segmenter(
+        backbone,
+        num_labels=classes.num_labels,
+        aspp_rates=config.aspp_rates,
+        freeze_trunk=config.freeze_trunk,
+        generator=generator,
+    )
     if is_path and not folder.checkpoint.is_file():
         _fill(segmenter, Path(config.weights), classes)
         return segmenter, config.weights
