@@ -1,7 +1,8 @@
 """The layers of EfficientNet-Lite (`weakseg.models.efficientnet_lite`): convolutions told where to read, and blocks.
 
 Where a CPU learns, two kinds of convolution take the same sums in another order, which is several times faster to
-differentiate (`filter_phases`, `mix_channels`). Without gradients, on a GPU and in exports they run as written.
+differentiate (`filter_phases`, `mix_channels`); without gradients it is the second kind, on channels-last input. On a
+GPU and in exports they run as written.
 """
 
 from __future__ import annotations
@@ -63,26 +64,39 @@ class StridedConv2d(nn.Conv2d):
 
     def run(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """Convolve as `forward` does, with another weight of the same shape and a bias (out_channels,)."""
-        is_learning_on_cpu = x.device.type == "cpu" and torch.is_grad_enabled()
+        is_on_cpu, is_learning = x.device.type == "cpu", torch.is_grad_enabled()
         if self.stride[0] > 1:
-            top, bottom = self._pad(x.shape[2])
-            left, right = self._pad(x.shape[3])
-            x = nn.functional.pad(x, (left, right, top, bottom))
-        elif is_learning_on_cpu and self.dilation[0] > 1:
+            return self._run_strided(x, weight, bias)
+        if is_on_cpu and is_learning and self.dilation[0] > 1:
             return filter_phases(x, weight, bias, dilation=self.dilation[0])
-        elif is_learning_on_cpu and self.kernel_size[0] == 1:
+        if is_on_cpu and self.kernel_size[0] == 1 and (is_learning or _is_channels_last(x)):
             return mix_channels(x, weight, bias)
         return self._conv_forward(x, weight, bias)
 
+    def _run_strided(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """Convolve at a stride; where the place does not hang on the size, without a padded copy of the input."""
+        reach = self.kernel_size[0] // 2
+        if self.place == "tensorflow":
+            top, bottom = self._pad(x.shape[2])
+            left, right = self._pad(x.shape[3])
+            return self._conv_forward(nn.functional.pad(x, (left, right, top, bottom)), weight, bias)
+        # One zero more before the first pixel moves all centres back by one: the first output lies outside.
+        skipped = 1 if self.place == "second" else 0
+        padding = reach + skipped
+        maps = nn.functional.conv2d(x, weight, bias, self.stride, padding, self.dilation, self.groups)
+        return maps[:, :, skipped:, skipped:]
+
     def _pad(self, length: int) -> tuple[int, int]:
-        """Return the zeros before and behind a side. Plain arithmetic, so that ONNX files keep the size open."""
+        """Return TensorFlow's zeros before and behind a side, by arithmetic that keeps the size open in ONNX files."""
         is_odd = length % 2
         total = self.kernel_size[0] - 2 + is_odd
-        if self.place == "tensorflow":
-            before = total // 2
-        else:
-            before = (self.kernel_size[0] - 1) // 2 - (1 if self.place == "second" else 0)
+        before = total // 2
         return before, total - before
+
+
+def _is_channels_last(x: Tensor) -> bool:
+    """Say whether a product with the channels copies nothing; never in an export, whose graph is to stay plain."""
+    return not torch.compiler.is_compiling() and x.is_contiguous(memory_format=torch.channels_last)
 
 
 def mix_channels(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -153,7 +167,8 @@ class ConvNorm(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Run the layers on (N, in_channels, H, W)."""
         x = self.norm(self.conv(x)) if self.norm.training else self._run_fixed(x)
-        return nn.functional.relu6(x) if self.rectify else x
+        # What the layers return is theirs: without gradients nobody needs it as it was.
+        return nn.functional.relu6(x, inplace=not torch.is_grad_enabled()) if self.rectify else x
 
     def _run_fixed(self, x: Tensor) -> Tensor:
         """Convolve and normalise by running statistics in one step: the norm's factors go into the weight."""
