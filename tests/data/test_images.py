@@ -8,8 +8,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from weakseg.data.images import MAX_PIXELS, inspect_image, read_image
+from weakseg.data.images import MAX_PIXELS, inspect_image, read_image, read_shrunk
 from weakseg.errors import DataError
+from weakseg.ops.images import limit_side
 
 UPRIGHT = np.array([[[250, 0, 0], [0, 250, 0], [0, 0, 250]], [[250, 250, 0], [0, 250, 250], [9, 9, 9]]], np.uint8)
 """A 2 x 3 picture in which no two pixels agree, so that every turn shows."""
@@ -221,3 +222,48 @@ def test_a_damaged_byte_never_escapes_as_another_error(tmp_path: Path, suffix: s
     else:
         assert image.ndim == 3
         assert problem is None
+
+
+def write_noise(path: Path, size_hw: tuple[int, int], *, orientation: int = 1) -> None:
+    """A JPEG of soft colours, stored as `size_hw`."""
+    rng = np.random.default_rng(0)
+    small = Image.fromarray(rng.integers(0, 255, (5, 7, 3), np.uint8))
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    small.resize(size_hw[::-1], Image.Resampling.BICUBIC).save(path, "JPEG", quality=95, exif=exif)
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+@pytest.mark.parametrize(("max_side_px", "draft"), [(400, False), (300, False), (150, False), (60, True), (16, True)])
+def test_a_shrunk_image_is_a_shrunk_copy_of_the_image(
+    tmp_path: Path, orientation: int, max_side_px: int, draft: bool
+) -> None:
+    write_noise(tmp_path / "a.jpg", (301, 211), orientation=orientation)
+    whole = read_image(tmp_path / "a.jpg")
+    found = read_shrunk(tmp_path / "a.jpg", max_side_px)
+    expected = limit_side(whole, max_side_px)
+    assert found.size_hw == whole.shape[:2]
+    assert found.size_hw == ((301, 211) if orientation in (1, 3) else (211, 301))
+    assert (found.pixels.dtype, found.pixels.shape) == (np.uint8, expected.shape)
+    difference = np.abs(found.pixels.astype(int) - expected)
+    assert difference.mean() < 1.5 if draft else difference.max() == 0
+
+
+def test_other_formats_are_shrunk_exactly(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 255, (40, 90, 3), np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    found = read_shrunk(tmp_path / "a.png", 10)
+    assert found.size_hw == (40, 90)
+    assert np.array_equal(found.pixels, limit_side(pixels, 10))
+
+
+def test_an_image_without_a_limit_keeps_its_size(tmp_path: Path) -> None:
+    write_noise(tmp_path / "a.jpg", (3, 1000))
+    assert read_shrunk(tmp_path / "a.jpg", None).pixels.shape == (3, 1000, 3)
+    assert read_shrunk(tmp_path / "a.jpg", 100).pixels.shape == (1, 100, 3)  # 3 * 100 / 1000 rounds to 0
+
+
+def test_a_damaged_image_is_named_when_shrunk(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(b"")
+    with pytest.raises(DataError, match=r"cannot read image .*a\.jpg: the file is empty"):
+        read_shrunk(tmp_path / "a.jpg", 10)

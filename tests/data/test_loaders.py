@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from tests.tiny import AUGMENTATION, SIZE_HW, DictMasks, make_dataset
 from weakseg.data.base import Dataset
-from weakseg.data.loaders import Batch, CropSet, iterate_images, load_crops, order_batches
+from weakseg.data.loaders import Batch, CropSet, iterate_images, iterate_shrunk, load_crops, order_batches
 from weakseg.data.transforms import augment_image, make_rng
 from weakseg.errors import ConfigError, DataError
+from weakseg.ops.images import limit_side
 
 
 @pytest.fixture(scope="module")
@@ -233,3 +234,47 @@ def test_loading_leaves_the_global_generators_alone(dataset: Dataset) -> None:
     list(iterate_images(dataset, dataset.samples, workers=0))
     assert torch.equal(before[0], torch.random.get_rng_state())
     assert before[1] == np.random.get_state()[1].tolist()
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("max_bytes", [1, 2_000, 10_000_000])
+def test_images_kept_in_memory_change_no_batch(workers: int, max_bytes: int, dataset: Dataset) -> None:
+    plain = CropSet(dataset, AUGMENTATION, seed=3, masks=dataset.mask_reader)
+    kept = CropSet(dataset, AUGMENTATION, seed=3, masks=dataset.mask_reader)
+    kept.keep_images(max_bytes=max_bytes, threads=2)
+    for epoch in (0, 1):
+        pairs = zip(
+            load_crops(plain, epoch=epoch, batch_size=2, workers=0),
+            load_crops(kept, epoch=epoch, batch_size=2, workers=workers),
+            strict=True,
+        )
+        for one, other in pairs:
+            assert torch.equal(one.images, other.images)
+            assert torch.equal(one.labels, other.labels)
+
+
+def test_kept_images_are_not_read_again(dataset: Dataset) -> None:
+    crops = CropSet(dataset, AUGMENTATION, seed=3)
+    crops.keep_images(max_bytes=10_000_000, threads=1)
+    crops.dataset = lose_image(dataset, "train_1")
+    assert len(list(load_crops(crops, epoch=0, batch_size=2, workers=0))) == 3
+
+
+def test_large_images_and_their_masks_are_shrunk_to_what_augmentation_can_make_of_them(tmp_path: Path) -> None:
+    dataset = make_dataset(tmp_path, sizes_hw=((64, 97),))
+    crops = CropSet(dataset, replace(AUGMENTATION, long_side_px=(20, 48)), seed=0, masks=dataset.mask_reader)
+    picture = crops.cache[0]
+    assert picture.pixels.shape == (32, 48, 3)  # 64 * 48 / 97 = 31.7
+    assert picture.labels is not None
+    assert picture.labels.shape == (32, 48)
+    assert crops[0, 0][0].shape == (3, AUGMENTATION.crop_px, AUGMENTATION.crop_px)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_whole_images_come_shrunk_with_their_full_size(workers: int, tmp_path: Path) -> None:
+    dataset = make_dataset(tmp_path, sizes_hw=((24, 33), (17, 20)))
+    found = list(iterate_shrunk(dataset, dataset.samples[:2], max_side_px=20, workers=workers))
+    assert [sample.id for sample, _ in found] == ["train_0", "train_1"]
+    assert [image.pixels.shape for _, image in found] == [(15, 20, 3), (17, 20, 3)]
+    assert [image.size_hw for _, image in found] == [(24, 33), (17, 20)]
+    assert np.array_equal(found[0][1].pixels, limit_side(dataset.load_image(dataset.samples[0]), 20))

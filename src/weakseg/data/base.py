@@ -12,7 +12,7 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from weakseg.data.images import read_image
+from weakseg.data.images import ShrunkImage, read_image, read_shrunk
 from weakseg.errors import DataError
 from weakseg.ops.instances import InstanceTruth
 from weakseg.types import ClassSet, Sample
@@ -105,6 +105,13 @@ class Dataset:
     def load_image(self, sample: Sample) -> NDArray[np.uint8]:
         """Decode an image as (H, W, 3) uint8 RGB with EXIF rotation applied."""
         return read_image(sample.image_path)
+
+    def load_shrunk(self, sample: Sample, max_side_px: int | None) -> ShrunkImage:
+        """Decode an image as a copy whose longer side is at most `max_side_px`, and tell the size it has in full.
+
+        Large JPEGs are decoded at a reduced scale, see `weakseg.data.images.read_shrunk`.
+        """
+        return read_shrunk(sample.image_path, max_side_px)
 
     def load_mask(self, sample: Sample) -> NDArray[np.uint8] | None:
         """Read the truth mask (H, W) uint8 of a sample, or None if it has none."""

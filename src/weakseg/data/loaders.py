@@ -18,7 +18,9 @@ from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
 from weakseg.data.base import Dataset, MaskReader
-from weakseg.data.transforms import Augmentation, augment_image, make_rng
+from weakseg.data.image_cache import ImageCache, Picture
+from weakseg.data.images import ShrunkImage
+from weakseg.data.transforms import Augmentation, augment_image, make_rng, resize_labels
 from weakseg.errors import ConfigError, DataError, WeaksegError
 from weakseg.types import IGNORE_LABEL, Sample
 
@@ -58,12 +60,17 @@ Item_co = TypeVar("Item_co", covariant=True)
 class CropSet:
     """Random crops of a dataset, indexed by (epoch, position) so that augmentation needs no state.
 
+    Images larger than augmentation makes them are shrunk to its largest size before, masks by the nearest pixel.
+
     Args:
         dataset: Images and tags.
         augmentation: What may change.
         seed: Seed of the run.
         masks: Where training masks come from; None for classification. An image without a mask is an error, and so is
             a mask of another size or with a label that is none of the dataset's.
+
+    Attributes:
+        cache: What it reads through; empty until `keep_images`.
     """
 
     def __init__(
@@ -73,26 +80,37 @@ class CropSet:
         self.augmentation = augmentation
         self.seed = seed
         self.masks = masks
+        self.cache = ImageCache(self._load)
+
+    def keep_images(self, *, max_bytes: int, threads: int) -> None:
+        """Keep decoded images and masks in memory from here on, as many as fit; changes no crop."""
+        self.cache.fill(range(len(self.dataset)), max_bytes=max_bytes, threads=threads)
 
     def __getitem__(self, key: tuple[int, int]) -> Crop:
         """Return image, tags, known and mask of the image at a position, as it looks in an epoch."""
         epoch, position = key
+        sample, picture = self.dataset.samples[position], self.cache[position]
+        rng = make_rng(self.seed, epoch, position)
+        crop, labels = augment_image(picture.pixels, picture.labels, self.augmentation, rng)
+        return crop, torch.tensor(sample.tags, dtype=torch.float32), torch.tensor(sample.known), labels
+
+    def _load(self, position: int) -> Picture:
         sample = self.dataset.samples[position]
         mask = None
         if self.masks is not None:
             mask = self.masks(sample)
             if mask is None:
                 raise DataError(f"image '{sample.id}' has no mask to train on; run the stage 'refine' again")
-        image = self.dataset.load_image(sample)
-        if mask is not None and mask.shape != image.shape[:2]:
+        image = self.dataset.load_shrunk(sample, self.augmentation.long_side_px[1])
+        if mask is None:
+            return Picture(image.pixels)
+        if mask.shape != image.size_hw:
             raise DataError(
-                f"image '{sample.id}' is {image.shape[:2]} (height, width), but its training mask is {mask.shape}; "
+                f"image '{sample.id}' is {image.size_hw} (height, width), but its training mask is {mask.shape}; "
                 "delete the mask and run the stage 'refine' again"
             )
-        if mask is not None:
-            _require_known_labels(mask, len(self.dataset.classes), sample.id)
-        crop, labels = augment_image(image, mask, self.augmentation, make_rng(self.seed, epoch, position))
-        return crop, torch.tensor(sample.tags, dtype=torch.float32), torch.tensor(sample.known), labels
+        _require_known_labels(mask, len(self.dataset.classes), sample.id)
+        return Picture(image.pixels, resize_labels(mask, (image.pixels.shape[0], image.pixels.shape[1])))
 
 
 def _require_known_labels(mask: NDArray[np.uint8], num_classes: int, sample_id: str) -> None:
@@ -181,21 +199,51 @@ class _Batches:
 
 
 class _WholeImages:
-    """Undistorted images (H, W, 3) uint8 of a list of samples; tensors, since those pass between processes uncopied."""
+    """Undistorted images (H, W, 3) uint8, and their sizes in full, of a list of samples.
 
-    def __init__(self, dataset: Dataset, samples: Sequence[Sample]) -> None:
+    Tensors, since those pass between processes uncopied.
+    """
+
+    def __init__(self, dataset: Dataset, samples: Sequence[Sample], max_side_px: int | None) -> None:
         self.dataset = dataset
         self.samples = samples
+        self.max_side_px = max_side_px
 
     def __len__(self) -> int:
         return len(self.samples)
 
-    def __getitem__(self, index: int) -> Tensor:
-        return torch.from_numpy(self.dataset.load_image(self.samples[index]))
+    def __getitem__(self, index: int) -> tuple[Tensor, tuple[int, int]]:
+        image = self.dataset.load_shrunk(self.samples[index], self.max_side_px)
+        pixels = image.pixels if image.pixels.flags.writeable else image.pixels.copy()  # torch warns of read-only ones
+        return torch.from_numpy(pixels), image.size_hw
+
+
+def iterate_shrunk(
+    dataset: Dataset, samples: Sequence[Sample], *, max_side_px: int | None, workers: int = 0
+) -> Iterator[tuple[Sample, ShrunkImage]]:
+    """Decode whole images ahead of time, one by one, as networks see them.
+
+    Args:
+        dataset: Where the samples belong.
+        samples: Which images, in which order.
+        max_side_px: Larger images are shrunk to this longer side, see `Dataset.load_shrunk`; None for no limit.
+        workers: Processes that decode; 0 decodes in this one.
+
+    Yields:
+        Sample and image.
+    """
+    decoded = _load_ahead(_WholeImages(dataset, samples, max_side_px), workers=workers)
+    for sample, (pixels, size_hw) in zip(samples, decoded, strict=True):
+        yield sample, ShrunkImage(pixels.numpy(), (size_hw[0], size_hw[1]))  # a loader turns tuples into lists
 
 
 def iterate_images(
-    dataset: Dataset, samples: Sequence[Sample], *, batch_size: int = 1, workers: int = 0
+    dataset: Dataset,
+    samples: Sequence[Sample],
+    *,
+    batch_size: int = 1,
+    workers: int = 0,
+    max_side_px: int | None = None,
 ) -> Iterator[tuple[list[Sample], list[NDArray[np.uint8]]]]:
     """Decode whole images ahead of time and yield runs of consecutive ones that share a size.
 
@@ -204,20 +252,19 @@ def iterate_images(
         samples: Which images, in which order.
         batch_size: Longest run; 1 yields images one by one.
         workers: Processes that decode; 0 decodes in this one.
+        max_side_px: See `iterate_shrunk`.
 
     Yields:
         Samples and their images (H, W, 3) uint8, all of one size.
     """
-    decoded = _load_ahead(_WholeImages(dataset, samples), workers=workers)
     held_samples: list[Sample] = []
     held_images: list[NDArray[np.uint8]] = []
-    for sample, item in zip(samples, decoded, strict=True):
-        image: NDArray[np.uint8] = item.numpy()
-        if held_images and (len(held_images) == batch_size or held_images[0].shape != image.shape):
+    for sample, image in iterate_shrunk(dataset, samples, max_side_px=max_side_px, workers=workers):
+        if held_images and (len(held_images) == batch_size or held_images[0].shape != image.pixels.shape):
             yield held_samples, held_images
             held_samples, held_images = [], []
         held_samples.append(sample)
-        held_images.append(image)
+        held_images.append(image.pixels)
     if held_images:
         yield held_samples, held_images
 

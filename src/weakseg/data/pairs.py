@@ -17,7 +17,6 @@ from weakseg.data.loaders import Crop, CropSet, EpochOfCrops, order_batches
 from weakseg.data.pasting import PasteSettings, contact_sheet, draw_placement, paste_donor
 from weakseg.data.transforms import Augmentation, augment_image
 from weakseg.errors import ConfigError
-from weakseg.ops.images import limit_side
 
 TWIN_STREAM = 1
 """Follows (seed, epoch, image) in the seed of a pasted twin: it shares no random numbers with its plain image."""
@@ -87,8 +86,7 @@ class PairedCrops(CropSet):
 
     def _paste(self, position: int, rng: np.random.Generator) -> PastedImage:
         sample = self.dataset.samples[position]
-        # No larger than augmentation would make it anyway: photographs of many megapixels are slow to paste into.
-        host = limit_side(self.dataset.load_image(sample), self.augmentation.long_side_px[1])
+        host = self.cache[position].pixels
         donor = self.donors.draw(rng, sample.known & (sample.tags == 0))
         if donor is None:
             return PastedImage(host, sample.tags, sample.known, None)

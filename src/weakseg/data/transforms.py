@@ -75,7 +75,7 @@ def augment_image(
         raise ShapeError(f"image {image.shape[:2]} and mask {mask.shape} differ in size (height, width)")
     size_hw = _draw_size(image.shape[:2], augmentation.long_side_px, rng)
     image = resize_image(image, size_hw)
-    mask = None if mask is None else _resize_labels(mask, size_hw)
+    mask = None if mask is None else resize_labels(mask, size_hw)
     if augmentation.flip and rng.random() < 0.5:
         image = image[:, ::-1]
         mask = None if mask is None else mask[:, ::-1]
@@ -90,7 +90,10 @@ def _draw_size(size_hw: tuple[int, ...], long_side_px: tuple[int, int], rng: np.
     return max(1, round(size_hw[0] * scale)), max(1, round(size_hw[1] * scale))
 
 
-def _resize_labels(mask: NDArray[np.uint8], size_hw: tuple[int, int]) -> NDArray[np.uint8]:
+def resize_labels(mask: NDArray[np.uint8], size_hw: tuple[int, int]) -> NDArray[np.uint8]:
+    """Resize labels (H, W) uint8 by the nearest pixel; the input itself when the size does not change."""
+    if mask.shape == size_hw:
+        return mask
     return np.asarray(Image.fromarray(mask).resize(size_hw[::-1], Image.Resampling.NEAREST))
 
 

@@ -11,7 +11,7 @@ from weakseg.data.loaders import Batch, iterate_images
 from weakseg.data.transforms import Augmentation
 from weakseg.models.classifier import Classifier
 from weakseg.models.modes import evaluating
-from weakseg.ops.images import limit_side, normalise
+from weakseg.ops.images import normalise
 from weakseg.ops.losses import multilabel_soft_margin
 from weakseg.ops.ranking import mean_average_precision
 from weakseg.train.cda import Pasting, train_on_tags
@@ -90,8 +90,10 @@ def predict_logits(classifier: Classifier, dataset: Dataset, *, workers: int, ma
     samples = [dataset.samples[position] for position in mine]
     done = 0
     with evaluating(classifier):
-        for held, images in iterate_images(dataset, samples, batch_size=VALIDATION_BATCH, workers=workers):
-            batch = torch.stack([normalise(limit_side(image, max_side_px)) for image in images]).to(device)
+        for held, images in iterate_images(
+            dataset, samples, batch_size=VALIDATION_BATCH, workers=workers, max_side_px=max_side_px
+        ):
+            batch = torch.stack([normalise(image) for image in images]).to(device)
             logits[list(mine[done : done + len(held)])] = classifier(batch)
             done += len(held)
     return sum_over_ranks(logits).cpu()

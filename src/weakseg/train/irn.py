@@ -14,7 +14,7 @@ from weakseg.data.transforms import Augmentation
 from weakseg.errors import ConfigError
 from weakseg.models.irnet import IRNet
 from weakseg.ops.affinity import affinity_displacement_losses
-from weakseg.ops.images import limit_side, normalise
+from weakseg.ops.images import normalise
 from weakseg.train.distributed import rank, sum_over_ranks, world_size
 from weakseg.train.loop import EpochRecord
 from weakseg.train.plan import NO_HOOKS, TrainingHooks, TrainingPlan, train_on_crops
@@ -126,8 +126,10 @@ def estimate_mean_displacement(
     # Doubles: a data set has more cells than a float32 can count.
     total, cells = (torch.zeros(count, dtype=torch.float64, device=device) for count in (2, 1))
     mine = dataset.samples[rank() :: world_size()]
-    for _, images in iterate_images(dataset, mine, batch_size=WHOLE_IMAGES_BATCH, workers=workers):
-        batch = torch.stack([normalise(limit_side(image, max_side_px)) for image in images]).to(device)
+    for _, images in iterate_images(
+        dataset, mine, batch_size=WHOLE_IMAGES_BATCH, workers=workers, max_side_px=max_side_px
+    ):
+        batch = torch.stack([normalise(image) for image in images]).to(device)
         _, displacement = irnet.look(batch, crop_size=crop_size)
         total += displacement.double().sum(dim=(0, 2, 3))
         cells += displacement[:, 0].numel()
