@@ -58,7 +58,7 @@ def open_folder(
     if not found.paths:
         raise DataError(f"{root} holds no images; expected .jpg, .png, ... anywhere below it")
     listed = _read_classes(root, reading)
-    table, told = find_tags(root, tags, found.paths, reading=reading, known=listed or ())
+    table, told = find_tags(root, tags, found.paths, reading=reading, known=listed.names if listed is not None else ())
     classes = _choose_classes(root, table, listed)
     images = name_images(root, found)
     matched = match_entries(table, images, found)

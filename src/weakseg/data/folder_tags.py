@@ -119,7 +119,7 @@ def match_entries(table: TagTable, images: ImageNames, found: FoundImages) -> Ma
         else:
             message = f"{shared} share one id; {files[0].name} is used, rename one of them"
             problems.append(Problem("warning", "same-id", key, message))
-    entries = {}
+    entries: dict[str, ImageTags] = {}
     for key, written in names.items():
         for name in written:
             entry = table.entries[name]

@@ -52,6 +52,24 @@ def test_an_image_is_found_by_its_place_its_name_or_its_last_part(tmp_path: Path
     }
 
 
+@pytest.mark.parametrize(
+    ("row", "file", "tags"),
+    [
+        ("a.jpg,cat", "a.jpg", ("cat",)),
+        ("A.JPG,cat", "A.jpg", ("cat",)),
+        ("a,cat", "a.jpg", ("cat",)),
+        (".\\a.jpg,background", "a.jpg", ()),
+        # a row of another file of that name says nothing about this one
+        ("a.png,cat", "a.jpg", None),
+        ("a.jpg,cat", "a.tif", None),
+    ],
+)
+def test_the_suffix_of_a_row_counts(tmp_path: Path, row: str, file: str, tags: tuple[str, ...] | None) -> None:
+    targets = {Path(file).stem: tmp_path / file, "b": tmp_path / "b.jpg"}
+    constraint = from_file(tmp_path / "tags.csv", f"image,tags\n{row}\nb.jpg,cat\n", targets)
+    assert constraint.tags_of(Path(file).stem) == tags
+
+
 def test_a_last_part_that_two_images_share_names_neither(tmp_path: Path) -> None:
     targets = {"x/a": Path("/else/x/a.jpg"), "y/a": Path("/else/y/a.jpg"), "b": Path("/else/b.jpg")}
     constraint = from_file(tmp_path / "tags.csv", "image,tags\na.jpg,cat\nb.jpg,dog\n", targets)

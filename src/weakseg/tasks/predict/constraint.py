@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from weakseg.data.scan import image_id
+from weakseg.data.image_tags import map_background
+from weakseg.data.matching import plain_name
 from weakseg.data.tag_files import ImageTags, normalise_name, read_tags
 from weakseg.errors import DataError, UsageError
 from weakseg.types import ClassSet
@@ -70,7 +72,7 @@ def constrain(
         return TagConstraint(everywhere=classes.decode(classes.encode(tags)))
     if tag_file is None:
         return TagConstraint()
-    table = read_tags(tag_file)
+    table = map_background(read_tags(tag_file, known=classes.names), drop=True)
     for name in table.names:
         try:
             classes.index(name)
@@ -78,20 +80,25 @@ def constrain(
             raise DataError(f"{tag_file}: {error}") from None
     entries: dict[str, ImageTags] = {}
     for written, found in table.entries.items():
-        entries.setdefault(normalise_name(written), found)
-        entries.setdefault(image_id(normalise_name(written)), found)
+        entries.setdefault(_key(written), found)
     last_parts = Counter(path.stem for path in targets.values())
     by_image = {}
     for name, path in targets.items():
         candidates = [*_relative_names(path, tag_file.parent), name + path.suffix, name]
         if last_parts[path.stem] == 1:
             candidates += [path.name, path.stem]
-        entry = next((entries[key] for key in map(normalise_name, candidates) if key in entries), None)
+        entry = next((entries[key] for key in map(_key, candidates) if key in entries), None)
         if entry is not None:
             by_image[name] = _allowed(entry, classes)
     if not by_image:
         raise DataError(f"{tag_file} names none of the {len(targets)} images, such as '{next(iter(targets))}'")
     return TagConstraint(by_image=by_image)
+
+
+def _key(name: str) -> str:
+    """Write a name in one way; its suffix stays, since the tags of `a.png` say nothing about `a.jpg`."""
+    path, suffix = os.path.splitext(plain_name(normalise_name(name)))
+    return path + suffix.lower()
 
 
 def _relative_names(path: Path, folder: Path) -> list[str]:
