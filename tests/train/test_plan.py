@@ -118,3 +118,35 @@ def test_an_unknown_schedule_is_refused_before_training(dataset: Dataset) -> Non
 def test_a_number_below_1_is_refused(name: str) -> None:
     with pytest.raises(ConfigError, match=f"{name}: expected at least 1, got 0"):
         replace(make_plan(), **{name: 0})
+
+
+@pytest.mark.parametrize("cache_bytes", [1, 3_000, 10_000_000])
+def test_images_kept_in_memory_change_no_weight(cache_bytes: int, dataset: Dataset) -> None:
+    networks = []
+    for plan in (make_plan(), replace(make_plan(workers=1), cache_bytes=cache_bytes)):
+        model = make_classifier()
+        train_on_crops(model, CropSet(dataset, AUGMENTATION, seed=0), plan, loss=classification_loss)
+        networks.append(model.state_dict())
+    assert_equal(networks[1], networks[0])
+
+
+@pytest.mark.parametrize(("epochs", "kept"), [(1, 0), (2, 6)])
+def test_images_are_kept_where_they_are_seen_again(epochs: int, kept: int, dataset: Dataset) -> None:
+    crops = CropSet(dataset, AUGMENTATION, seed=0)
+    plan = replace(make_plan(epochs=epochs), cache_bytes=10_000_000)
+    train_on_crops(make_classifier(), crops, plan, loss=classification_loss)
+    assert len(crops.cache) == kept
+
+
+def test_metrics_can_be_left_to_the_last_epoch(dataset: Dataset) -> None:
+    plan = replace(make_plan(epochs=3), validates_last_only=True)
+    asked = []
+
+    def validate() -> dict[str, float]:
+        asked.append(len(asked))
+        return {"map": 0.5}
+
+    crops = CropSet(dataset, AUGMENTATION, seed=0)
+    history = train_on_crops(make_classifier(), crops, plan, loss=classification_loss, validate=validate)
+    assert [record.metrics for record in history] == [{}, {}, {"map": 0.5}]
+    assert asked == [0]

@@ -117,6 +117,7 @@ RANGES: dict[str, Range | tuple[Range, ...]] = {
     "runtime.workers": NOT_NEGATIVE,
     "runtime.seed": NOT_NEGATIVE,
     "runtime.max_partners_at_once": COUNT,
+    "runtime.cache_mb": NOT_NEGATIVE,
     **{
         f"{network}.{name}": bounds
         for network in ("classifier", "refine.irn", "refine.psa", "segmenter")

@@ -71,7 +71,11 @@ class StridedConv2d(nn.Conv2d):
             return filter_phases(x, weight, bias, dilation=self.dilation[0])
         if is_on_cpu and self.kernel_size[0] == 1 and (is_learning or _is_channels_last(x)):
             return mix_channels(x, weight, bias)
-        return self._conv_forward(x, weight, bias)
+        return self._convolve(x, weight, bias)
+
+    def _convolve(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        maps: Tensor = self._conv_forward(x, weight, bias)
+        return maps
 
     def _run_strided(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """Convolve at a stride; where the place does not hang on the size, without a padded copy of the input."""
@@ -79,7 +83,7 @@ class StridedConv2d(nn.Conv2d):
         if self.place == "tensorflow":
             top, bottom = self._pad(x.shape[2])
             left, right = self._pad(x.shape[3])
-            return self._conv_forward(nn.functional.pad(x, (left, right, top, bottom)), weight, bias)
+            return self._convolve(nn.functional.pad(x, (left, right, top, bottom)), weight, bias)
         # One zero more before the first pixel moves all centres back by one: the first output lies outside.
         skipped = 1 if self.place == "second" else 0
         padding = reach + skipped

@@ -47,7 +47,14 @@ def fit_classifier(
     """
     config, runtime = context.config.classifier, context.config.runtime
     augmentation = make_augmentation(config.augment)
-    plan = make_plan(config.optim, epochs=config.epochs, batch_size=config.batch_size, workers=runtime.workers)
+    plan = make_plan(
+        config.optim,
+        epochs=config.epochs,
+        batch_size=config.batch_size,
+        workers=runtime.workers,
+        cache_mb=runtime.cache_mb,
+        validate=runtime.validate,
+    )
     max_side_px = context.config.data.max_side_px
     if isinstance(classifier, SEAM):
         return train_seam(

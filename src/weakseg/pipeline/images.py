@@ -10,12 +10,15 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from weakseg.data.base import Dataset
-from weakseg.data.loaders import iterate_images
+from weakseg.data.images import ShrunkImage
+from weakseg.data.loaders import iterate_images, iterate_shrunk
 from weakseg.pipeline.runner import Context
 from weakseg.pipeline.runtime import show_progress
+from weakseg.pipeline.side_by_side import LARGE_PX, run_side_by_side
 from weakseg.train.distributed import rank, world_size
 from weakseg.types import Sample
 
@@ -62,10 +65,7 @@ def iterate_pending(
     Yields:
         Sample and image (H, W, 3) uint8.
     """
-    work = [
-        (dataset, [sample for sample in dataset.samples[rank() :: world_size()] if not output(sample.id).exists()])
-        for dataset in datasets
-    ]
+    work = _find_pending(datasets, output)
     total = sum(len(samples) for _, samples in work)
     done = 0
     with show_progress(label, note=note) as tick:
@@ -74,3 +74,53 @@ def iterate_pending(
                 yield held[0], images[0]
                 done += 1
                 tick(done, total)
+
+
+def process_pending(
+    context: Context,
+    datasets: Sequence[Dataset],
+    output: Callable[[str], Path],
+    work: Callable[[Sample, ShrunkImage], None],
+    *,
+    label: str,
+    side_by_side: bool,
+    note: Callable[[], str] = str,
+) -> None:
+    """Work on the images of this process whose output file is still missing, as networks see them; show progress.
+
+    Args:
+        context: Says how many workers decode, and how large images may be (`data.max_side_px`).
+        datasets: Which images.
+        output: Names the file an image's result is written to; an existing one is left as it is.
+        work: Writes it. With `side_by_side` called from threads.
+        label: What is being done.
+        side_by_side: Work on several images at once, as many as torch has threads, see `run_side_by_side`.
+        note: See `show_progress`.
+    """
+    pending = _find_pending(datasets, output)
+    total = sum(len(samples) for _, samples in pending)
+    threads = torch.get_num_threads() if side_by_side else 1
+    done = 0
+    with show_progress(label, note=note) as tick:
+        for dataset, samples in pending:
+            images = iterate_shrunk(
+                dataset,
+                samples,
+                max_side_px=context.config.data.max_side_px,
+                workers=context.config.runtime.workers,
+            )
+            for _ in run_side_by_side(lambda item: work(*item), images, threads=threads, is_large=_is_large):
+                done += 1
+                tick(done, total)
+
+
+def _is_large(item: tuple[Sample, ShrunkImage]) -> bool:
+    return item[1].pixels[..., 0].size > LARGE_PX
+
+
+def _find_pending(datasets: Sequence[Dataset], output: Callable[[str], Path]) -> list[tuple[Dataset, list[Sample]]]:
+    """Return this process's samples of each dataset whose output file is missing."""
+    return [
+        (dataset, [sample for sample in dataset.samples[rank() :: world_size()] if not output(sample.id).exists()])
+        for dataset in datasets
+    ]

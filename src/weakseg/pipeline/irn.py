@@ -21,8 +21,8 @@ from weakseg.pipeline.networks import (
 from weakseg.pipeline.pseudo_masks import pseudo_mask_files, write_pseudo_mask
 from weakseg.pipeline.released import obtain_refiner
 from weakseg.pipeline.runner import Context
-from weakseg.pipeline.runtime import show_progress
-from weakseg.pipeline.seeds import REFINER, iterate_seeds, resize_labels
+from weakseg.pipeline.runtime import place_network, show_progress
+from weakseg.pipeline.seeds import REFINER, SeededImage, iterate_seeds, process_seeds, resize_labels
 from weakseg.pipeline.threshold import settle_threshold
 from weakseg.pipeline.walking import open_walker
 from weakseg.refine.confidence import confident_labels
@@ -48,8 +48,8 @@ def refine_by_irn(context: Context, datasets: Sequence[Dataset]) -> None:
 def write_confident_labels(context: Context) -> None:
     """Write the confident labels of the training images -> `labels/`."""
     irn, crf = context.config.refine.irn, context.config.refine.crf
-    pending = iterate_seeds(context, [context.train], context.folder.label, label="finding confident labels")
-    for item in pending:
+
+    def write_labels(item: SeededImage) -> None:
         labels = confident_labels(
             item.image,
             item.seed.full().numpy(),
@@ -63,6 +63,8 @@ def write_confident_labels(context: Context) -> None:
         )
         save_mask(context.folder.label(item.sample.id), resize_labels(labels, item.size_hw))
 
+    process_seeds(context, [context.train], context.folder.label, write_labels, label="finding confident labels")
+
 
 def train_refiner(context: Context) -> None:
     """Train IRNet on the confident labels -> `refiner/`; a finished one is left as it is."""
@@ -72,14 +74,20 @@ def train_refiner(context: Context) -> None:
         return
     classifier = context.folder.network("classifier")
     irnet, weights_from = start_irnet(config, folder, classifier=classifier, seed=runtime.seed)
-    irnet.to(context.device)
+    place_network(irnet, context.device)
     with show_progress("training the refiner") as tick:
         history = train_irn(
             irnet,
             context.train,
             PngMasks((context.folder.labels,)),
             augmentation=make_augmentation(config.augment),
-            plan=make_plan(config.optim, epochs=config.epochs, batch_size=config.batch_size, workers=runtime.workers),
+            plan=make_plan(
+                config.optim,
+                epochs=config.epochs,
+                batch_size=config.batch_size,
+                workers=runtime.workers,
+                cache_mb=runtime.cache_mb,
+            ),
             seed=runtime.seed,
             radius=config.radius,
             crop_size=config.pad_px,

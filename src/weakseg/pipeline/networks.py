@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import torch
 
@@ -40,7 +40,7 @@ from weakseg.models.segmenter import SegmentationNetwork
 from weakseg.models.weights import load_backbone
 from weakseg.pipeline.artifacts import NetworkFolder, load_info, load_state, load_tensors, save_state, save_tensors
 from weakseg.pipeline.hf_backbones import OWN, start_hf_backbone
-from weakseg.pipeline.runtime import make_generator
+from weakseg.pipeline.runtime import local_processes, make_generator, place_network
 from weakseg.train.distributed import rank
 from weakseg.train.loop import EpochRecord, Tick, TrainState
 from weakseg.train.plan import TrainingHooks, TrainingPlan
@@ -52,6 +52,8 @@ Network = TypeVar("Network", AffinityNet, Classifier, IRNet, SegmentationNetwork
 
 WEIGHTS_FROM = "weights_from"
 """Entry of a network file's information: where the weights came from that its training began with."""
+
+BYTES_PER_MB = 2**20
 
 RELEASED = "released"
 """Entry of the same: what a network was made of that no run has trained; see `weakseg.pipeline.released`."""
@@ -214,8 +216,17 @@ def make_augmentation(config: AugmentConfig) -> Augmentation:
     )
 
 
-def make_plan(optim: OptimConfig, *, epochs: int, batch_size: int, workers: int, accumulate: int = 1) -> TrainingPlan:
-    """Turn sections of a recipe into the training's own settings."""
+def make_plan(
+    optim: OptimConfig,
+    *,
+    epochs: int,
+    batch_size: int,
+    workers: int,
+    accumulate: int = 1,
+    cache_mb: int = 0,
+    validate: Literal["every", "last"] = "every",
+) -> TrainingPlan:
+    """Turn sections of a recipe into the training's own settings; processes of one machine share the cache's size."""
     return TrainingPlan(
         epochs=epochs,
         batch_size=batch_size,
@@ -229,6 +240,8 @@ def make_plan(optim: OptimConfig, *, epochs: int, batch_size: int, workers: int,
         warmup_share=optim.warmup_share,
         workers=workers,
         accumulate=accumulate,
+        cache_bytes=cache_mb * BYTES_PER_MB // local_processes(),
+        validates_last_only=validate == "last",
     )
 
 
@@ -377,4 +390,4 @@ def load_network(
     except ArtifactError as error:
         raise ArtifactError(f"{error}{explain_version(info)}") from None
     network.eval()
-    return network.to(device), classes
+    return place_network(network, device), classes

@@ -23,8 +23,8 @@ from weakseg.pipeline.networks import (
 from weakseg.pipeline.pseudo_masks import unfinished_file, write_pseudo_mask
 from weakseg.pipeline.released import obtain_refiner
 from weakseg.pipeline.runner import Context
-from weakseg.pipeline.runtime import show_progress
-from weakseg.pipeline.seeds import REFINER, iterate_seeds, resize_labels
+from weakseg.pipeline.runtime import place_network, show_progress
+from weakseg.pipeline.seeds import REFINER, SeededImage, iterate_seeds, process_seeds, resize_labels
 from weakseg.refine.psa import psa_labels, psa_scores
 from weakseg.refine.soft_labels import soften
 from weakseg.train.affinity import train_affinity
@@ -42,7 +42,8 @@ def refine_by_psa(context: Context, datasets: Sequence[Dataset]) -> None:
 def write_affinity_labels(context: Context) -> None:
     """Write the sure labels of the training images -> `labels/`."""
     psa = context.config.refine.psa
-    for item in iterate_seeds(context, [context.train], context.folder.label, label="finding sure labels"):
+
+    def write_labels(item: SeededImage) -> None:
         labels = psa_labels(
             item.image,
             item.seed.full().numpy(),
@@ -55,6 +56,8 @@ def write_affinity_labels(context: Context) -> None:
         )
         save_mask(context.folder.label(item.sample.id), resize_labels(labels, item.size_hw))
 
+    process_seeds(context, [context.train], context.folder.label, write_labels, label="finding sure labels")
+
 
 def train_affinitynet(context: Context) -> None:
     """Train AffinityNet on the sure labels -> `refiner/`; a finished one is left as it is."""
@@ -64,14 +67,20 @@ def train_affinitynet(context: Context) -> None:
         return
     classifier = context.folder.network("classifier")
     network, weights_from = start_affinitynet(config, folder, classifier=classifier, seed=runtime.seed)
-    network.to(context.device)
+    place_network(network, context.device)
     with show_progress("training the refiner") as tick:
         history = train_affinity(
             network,
             context.train,
             PngMasks((context.folder.labels,)),
             augmentation=make_augmentation(config.augment),
-            plan=make_plan(config.optim, epochs=config.epochs, batch_size=config.batch_size, workers=runtime.workers),
+            plan=make_plan(
+                config.optim,
+                epochs=config.epochs,
+                batch_size=config.batch_size,
+                workers=runtime.workers,
+                cache_mb=runtime.cache_mb,
+            ),
             seed=runtime.seed,
             radius=config.radius,
             hooks=make_hooks(folder, tick, weights_from=weights_from),

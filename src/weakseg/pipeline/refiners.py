@@ -18,7 +18,7 @@ from weakseg.pipeline.released import released_refiner
 from weakseg.pipeline.runner import Context
 from weakseg.pipeline.runtime import show_progress
 from weakseg.pipeline.saliency import announce_saliency
-from weakseg.pipeline.seeds import REFINER, iterate_seeds
+from weakseg.pipeline.seeds import REFINER, SeededImage, process_seeds
 from weakseg.pipeline.threshold import settle_threshold
 from weakseg.refine.crf import crf_marginals
 from weakseg.refine.masks import shows_class
@@ -86,7 +86,8 @@ def _refine_by_threshold(context: Context, datasets: Sequence[Dataset]) -> None:
 
 def _refine_by_crf(context: Context, datasets: Sequence[Dataset]) -> None:
     crf, threshold = context.config.refine.crf, settle_threshold(context)
-    for item in iterate_seeds(context, datasets, partial(unfinished_file, context), label="refining"):
+
+    def refine(item: SeededImage) -> None:
         marginals = crf_marginals(
             item.image,
             item.seed.full().numpy(),
@@ -98,6 +99,8 @@ def _refine_by_crf(context: Context, datasets: Sequence[Dataset]) -> None:
             iterations=crf.iterations,
         )
         write_pseudo_mask(context, item.sample, soften(marginals, item.seed.keys), item.size_hw)
+
+    process_seeds(context, datasets, partial(unfinished_file, context), refine, label="refining")
 
 
 METHODS: dict[str, Callable[[Context, Sequence[Dataset]], None]] = {

@@ -19,6 +19,7 @@ from rich.logging import RichHandler
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from weakseg.errors import ConfigError
+from weakseg.models.layout import Network, lay_out
 from weakseg.train.distributed import rank, wait_for_all
 from weakseg.train.loop import Tick
 
@@ -45,7 +46,7 @@ def choose_device(name: str) -> torch.device:
         raise ConfigError(f"runtime.device: expected auto, cpu, cuda or cuda:N, got '{name}'")
     device = torch.device(f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if name == "cuda" else name)
     if device.type == "cuda":
-        sharing = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+        sharing = local_processes()
         if name != "cuda" and sharing > 1:  # NCCL refuses two processes on one GPU
             raise ConfigError(
                 f"runtime.device: '{name}' is one GPU for {sharing} processes; use cuda, which gives each its own"
@@ -63,9 +64,19 @@ def launched_rank() -> int:
     return int(os.environ.get("RANK", "0"))
 
 
+def local_processes() -> int:
+    """Return how many of them run on this machine."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+
+
 def launched_processes() -> int:
     """Return how many processes `torchrun` started, 1 without it; known also before they join."""
     return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def place_network(network: Network, device: torch.device) -> Network:
+    """Move a network to its device, laid out as it computes fastest; see `weakseg.models.layout.lay_out`."""
+    return lay_out(network.to(device))
 
 
 @contextmanager

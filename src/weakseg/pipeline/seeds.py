@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from weakseg.data.base import Dataset
+from weakseg.data.images import ShrunkImage
 from weakseg.errors import ConfigError
 from weakseg.ops.images import limit_side
 from weakseg.pipeline.artifacts import load_seed
-from weakseg.pipeline.images import iterate_pending
+from weakseg.pipeline.images import iterate_pending, process_pending
 from weakseg.pipeline.runner import Context
 from weakseg.types import Sample, ScoreMaps
 
@@ -50,6 +51,26 @@ def iterate_seeds(
         yield pair_with_seed(context, sample, image)
 
 
+def process_seeds(
+    context: Context,
+    datasets: Sequence[Dataset],
+    output: Callable[[str], Path],
+    work: Callable[[SeededImage], None],
+    *,
+    label: str,
+) -> None:
+    """Work side by side on the images of this process that lack an output file; see `process_pending`.
+
+    Raises:
+        ArtifactError: If a seed is missing or damaged.
+    """
+
+    def pair(sample: Sample, image: ShrunkImage) -> None:
+        work(_pair(context, sample, image))
+
+    process_pending(context, datasets, output, pair, label=label, side_by_side=True)
+
+
 def pair_with_seed(context: Context, sample: Sample, image: NDArray[np.uint8]) -> SeededImage:
     """Reduce an image (H, W, 3) uint8 to the size that networks see, and load its seed to fit.
 
@@ -57,8 +78,13 @@ def pair_with_seed(context: Context, sample: Sample, image: NDArray[np.uint8]) -
         ArtifactError: If the seed is missing or damaged.
     """
     seen = limit_side(image, context.config.data.max_side_px)
-    seed = replace(load_seed(context.folder.seed(sample.id)), size_hw=(seen.shape[0], seen.shape[1]))
-    return SeededImage(sample, seen, seed, (image.shape[0], image.shape[1]))
+    return _pair(context, sample, ShrunkImage(seen, (image.shape[0], image.shape[1])))
+
+
+def _pair(context: Context, sample: Sample, image: ShrunkImage) -> SeededImage:
+    height, width = image.pixels.shape[:2]
+    seed = replace(load_seed(context.folder.seed(sample.id)), size_hw=(height, width))
+    return SeededImage(sample, image.pixels, seed, image.size_hw)
 
 
 def resize_labels(labels: NDArray[np.uint8], size_hw: tuple[int, int]) -> NDArray[np.uint8]:

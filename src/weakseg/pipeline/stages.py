@@ -13,6 +13,7 @@ from itertools import chain
 from pathlib import Path
 
 from weakseg.data.base import Dataset
+from weakseg.data.images import ShrunkImage
 from weakseg.files import JsonValue
 from weakseg.models.classifier import Classifier
 from weakseg.ops.images import limit_side
@@ -20,7 +21,7 @@ from weakseg.pipeline.artifacts import save_seed
 from weakseg.pipeline.classifiers import fit_classifier, name_donor_source, open_pasting
 from weakseg.pipeline.comparison import choose_compared, comparison_files, save_trace, trace_files
 from weakseg.pipeline.health import check_masks, tell_health
-from weakseg.pipeline.images import first_missing, iterate_pending, seeded_datasets
+from weakseg.pipeline.images import first_missing, iterate_pending, process_pending, seeded_datasets
 from weakseg.pipeline.localizers import count_stops, describe_stops, open_localizer, open_rib
 from weakseg.pipeline.networks import (
     describe_network,
@@ -42,12 +43,13 @@ from weakseg.pipeline.released import (
 )
 from weakseg.pipeline.requirements import require_for_classify, require_for_refine, require_for_segment
 from weakseg.pipeline.runner import Context, Stage
-from weakseg.pipeline.runtime import show_progress
+from weakseg.pipeline.runtime import place_network, show_progress
 from weakseg.pipeline.saliency import name_saliency_maps
 from weakseg.pipeline.segmenters import describe_segmenter, start_segmenter
 from weakseg.pipeline.threshold import mask_threshold, name_choice_rule
 from weakseg.train.distributed import wait_for_all
 from weakseg.train.segment import train_segmenter
+from weakseg.types import Sample
 
 
 def classify(context: Context) -> str:
@@ -59,7 +61,7 @@ def classify(context: Context) -> str:
     classes = context.train.classes
     folder = context.folder.network("classifier")
     classifier, weights_from = start_classifier(config, classes, folder, seed=runtime.seed)
-    classifier.to(context.device)
+    place_network(classifier, context.device)
     pasting = open_pasting(context)
     with show_progress("training the classifier") as tick:
         history = fit_classifier(context, classifier, pasting, make_hooks(folder, tick, weights_from=weights_from))
@@ -85,13 +87,25 @@ def localize(context: Context) -> str:
         return describe_stops(stops)
 
     with open_localizer(context, classifier) as localizer:
-        for sample, image in iterate_pending(context, datasets, context.folder.seed, label="localizing", note=note):
-            seen = limit_side(image, context.config.data.max_side_px)
-            found = localizer(sample, seen, places[sample.id])
+
+        def write_seed(sample: Sample, image: ShrunkImage) -> None:
+            found = localizer(sample, image.pixels, places[sample.id])
             stops.update([] if found.stopped_by is None else [found.stopped_by])
             # Score maps live at the network's stride: only the size they are rebuilt at is the original image's.
-            full_size = replace(found.maps, size_hw=(image.shape[0], image.shape[1]))
+            full_size = replace(found.maps, size_hw=image.size_hw)
             save_seed(context.folder.seed(sample.id), full_size, stopped_by=found.stopped_by)
+
+        # An adaptation changes the network while it works, so that there can be only one at a time.
+        side_by_side = context.config.localize.method == "cam" and context.device.type == "cpu"
+        process_pending(
+            context,
+            datasets,
+            context.folder.seed,
+            write_seed,
+            label="localizing",
+            side_by_side=side_by_side,
+            note=note,
+        )
     compared = compare(context, classifier, datasets, places)
     wait_for_all()  # the summary counts the seeds of all processes
     method = context.config.localize.method
@@ -142,7 +156,7 @@ def segment(context: Context) -> str:
     train = choose_training_images(context)
     folder, classifier = context.folder.network("segmenter"), context.folder.network("classifier")
     segmenter, weights_from = start_segmenter(config, classes, folder, classifier=classifier, seed=runtime.seed)
-    segmenter.to(context.device)
+    place_network(segmenter, context.device)
     with show_progress("training the segmenter") as tick:
         history = train_segmenter(
             segmenter,
@@ -155,6 +169,7 @@ def segment(context: Context) -> str:
                 batch_size=config.batch_size,
                 workers=runtime.workers,
                 accumulate=config.accumulate,
+                cache_mb=runtime.cache_mb,
             ),
             seed=runtime.seed,
             balance=config.balance,

@@ -29,7 +29,15 @@ from weakseg.spelling import require_option
 from weakseg.train.distributed import rank, world_size
 from weakseg.train.loop import EpochRecord
 from weakseg.train.optim import build_schedule
-from weakseg.train.plan import NO_HOOKS, Trainable, TrainingHooks, TrainingPlan, train_on_crops, train_on_epochs
+from weakseg.train.plan import (
+    NO_HOOKS,
+    Trainable,
+    TrainingHooks,
+    TrainingPlan,
+    keep_images,
+    train_on_crops,
+    train_on_epochs,
+)
 
 CompatName = Literal["none", "released"]
 
@@ -129,6 +137,7 @@ def train_on_pairs(
             world_size=world_size(),
         )
 
+    keep_images(crops, plan)
     released_steps = plan.epochs * max(1, len(crops.dataset) // plan.batch_size) if compat == "released" else None
 
     def make_schedule(optimizer: Optimizer, steps: int) -> LambdaLR:

@@ -107,6 +107,7 @@ def fit(
     accumulate: int = 1,
     resume: TrainState | None = None,
     validate: Callable[[], Mapping[str, float]] | None = None,
+    validates_last_only: bool = False,
     after_epoch: Callable[[TrainState, EpochRecord], None] | None = None,
     tick: Tick | None = None,
 ) -> tuple[EpochRecord, ...]:
@@ -125,6 +126,7 @@ def fit(
             is that of the whole batch up to rounding, unless batch norm takes its statistics from the part.
         resume: State to go on from.
         validate: Computes metrics after each epoch; switches the model's mode as it likes.
+        validates_last_only: Whether it is called after the last epoch only; the others' records then have no metrics.
         after_epoch: Receives the state to store.
         tick: Progress.
 
@@ -159,7 +161,8 @@ def fit(
                 f"{highest_rate:.3g} it had reached"
             )
         share_buffers(model)
-        metrics = {} if validate is None else validate()
+        is_skipped = validate is None or (validates_last_only and epoch < epochs - 1)
+        metrics = {} if is_skipped or validate is None else validate()
         history.append(EpochRecord(epoch + 1, mean_loss, _base_rate(optimizer), metrics))
         if after_epoch is not None:
             after_epoch(capture(model, optimizer, schedule, history), history[-1])

@@ -38,6 +38,9 @@ class TrainingPlan:
         workers: Processes that decode and augment; changes no result.
         accumulate: In how many parts each process passes its share of a batch through the network, see `fit`.
         optimizer: `sgd` or `adamw`.
+        cache_bytes: Memory for decoded training images, see `weakseg.data.loaders.CropSet.keep_images`; changes no
+            result.
+        validates_last_only: Whether metrics are computed after the last epoch only; changes no network.
 
     Raises:
         ConfigError: If one of the numbers of epochs, images and parts is below 1.
@@ -55,6 +58,8 @@ class TrainingPlan:
     workers: int
     accumulate: int = 1
     optimizer: OptimizerName = "sgd"
+    cache_bytes: int = 0
+    validates_last_only: bool = False
 
     def __post_init__(self) -> None:
         for name, value in (("epochs", self.epochs), ("batch_size", self.batch_size), ("accumulate", self.accumulate)):
@@ -116,7 +121,14 @@ def train_on_crops(
             world_size=world_size(),
         )
 
+    keep_images(crops, plan)
     return train_on_epochs(model, load_epoch, plan, loss=loss, seed=crops.seed, validate=validate, hooks=hooks)
+
+
+def keep_images(crops: CropSet, plan: TrainingPlan) -> None:
+    """Decode the images of a training once, as far as its cache goes, unless it looks at them only once anyway."""
+    if plan.epochs > 1:
+        crops.keep_images(max_bytes=plan.cache_bytes, threads=max(1, plan.workers))
 
 
 def train_on_epochs(
@@ -170,6 +182,7 @@ def train_on_epochs(
         epochs=plan.epochs,
         seed=seed,
         accumulate=plan.accumulate,
+        validates_last_only=plan.validates_last_only,
         resume=hooks.resume,
         validate=validate,
         after_epoch=hooks.after_epoch,

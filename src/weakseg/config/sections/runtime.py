@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 
 @dataclass(frozen=True)
@@ -16,9 +17,15 @@ class RuntimeConfig:
             is part of the fingerprint of every stage that draws at random.
         max_partners_at_once: RIB passes so many partners through the network together; less needs less memory. Null
             for all.
+        cache_mb: Memory, in MB, for decoded and shrunk training images, shared by the processes of this machine; what
+            does not fit is decoded in every epoch. 0 keeps none.
+        validate: After which epochs the classifier's mAP on `val` is measured: `every` one, or only the `last`, which
+            saves a pass over `val` in each of the others.
     """
 
     device: str = "auto"
     workers: int = 2
     seed: int = 0
     max_partners_at_once: int | None = None
+    cache_mb: int = 1024
+    validate: Literal["every", "last"] = "every"
