@@ -8,26 +8,31 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class StepTimes:
-    """What some steps of a training took.
+    """What some steps of a training on some images took.
 
     Args:
-        start_s: Seconds until an epoch's first batch is there.
+        first_s: Seconds until the first batch of all is there: images may be decoded here once and for all.
+        start_s: Seconds until a later epoch's first batch is there.
         step_s: Seconds of a step, with the wait for its batch.
         batch: Images of a measured step.
         steps: Number of measured steps.
+        images: Number of training images.
     """
 
+    first_s: float
     start_s: float
     step_s: float
     batch: int
     steps: int
+    images: int
 
-    def whole(self, *, epochs: int, steps: int, batch: int) -> float:
+    def whole(self, *, epochs: int, steps: int, batch: int, images: int) -> float:
         """Return the seconds of a training of so many epochs and steps per epoch, each of `batch` images.
 
-        The time of a step grows with its images.
+        The time of a step grows with its images, and what is done once for all images with their number.
         """
-        return epochs * (self.start_s + steps * self.step_s * batch / self.batch)
+        once_s = max(0.0, self.first_s - self.start_s) * images / self.images
+        return once_s + epochs * (self.start_s + steps * self.step_s * batch / self.batch)
 
 
 @dataclass(frozen=True)

@@ -145,7 +145,8 @@ def _collect(receiver: Connection, *, start_s: float, limit_s: float) -> tuple[_
             parts.append(message)
         else:
             return plan, parts, f"Nothing could be tried: {message}"
-    return plan, parts, "There was no time to try the rest: this machine is slow for the recipe, or busy."
+    what = "start" if plan is None else "try the rest"
+    return plan, parts, f"There was no time to {what}: this machine is slow for the recipe, or busy."
 
 
 def _end(process: BaseProcess) -> None:

@@ -57,7 +57,7 @@ def _adapting(context: Context, iterations: int) -> Context:
 def _rib_part(name: str, images: int, *, share: float) -> Part:
     """Return a part that adapts to images: at a few iterations, of which the whole number follows."""
     few, more = (
-        image_part("localize", name, partial(_seed, iterations=iterations), images=images)
+        image_part("localize", name, partial(_seed, iterations=iterations), images=images, has_start=True)
         for iterations in TRIED_ITERATIONS
     )
 

@@ -18,7 +18,10 @@ Clock = Callable[[], float]
 SMALL_BATCH = 2
 """Images of the first steps, which tell whether there is time for whole ones; batch norm needs two."""
 
-SMALL_STEPS, WHOLE_STEPS = 3, 8
+EPOCH_STEPS = 3
+"""Epochs are made as short as this, so that some begin while it is measured."""
+
+SMALL_STEPS, WHOLE_STEPS = 4, 8
 """The first of them, during which much is set up, does not count."""
 
 SAFETY = 1.3
@@ -28,13 +31,10 @@ MAX_ROUNDS = 3
 """So often more images are tried, since the first ones seem slower than they are."""
 
 WORTH_AGAIN_S = 2.0
-"""An image that took less is tried a second time even if there is no time left."""
+"""An image that took less is tried a second time even if there is little time."""
 
 MIN_S = 1e-6
 """Nothing takes less."""
-
-MANY_IMAGES = 4
-"""From so many images in one go, what comes before the first is worth measuring by itself."""
 
 
 class _EnoughSteps(Exception):
@@ -77,14 +77,27 @@ class _StepWatch:
             return None
         counted = range(1, steps) if steps > 1 else range(1)
         work_s = [self.ended_s[step] - self.begun_s[step] for step in counted]
-        # An epoch's first step waits for its workers to start, which `start_s` stands for.
-        waits_s = [self.begun_s[step] - self.ended_s[step - 1] for step in range(1, steps) if step % epoch_steps]
-        wait_s = sum(waits_s) / len(waits_s) if waits_s else 0.0
-        return StepTimes(self.begun_s[0] - started_s, sum(work_s) / len(work_s) + wait_s, batch, len(work_s))
+        # Before an epoch's first step workers start; that is no part of a step.
+        waits_s: dict[bool, list[float]] = {True: [], False: []}
+        for step in range(1, steps):
+            waits_s[step % epoch_steps == 0].append(self.begun_s[step] - self.ended_s[step - 1])
+        first_s = self.begun_s[0] - started_s
+        return StepTimes(
+            first_s=first_s,
+            start_s=_mean(waits_s[True], first_s),
+            step_s=_mean(work_s, 0.0) + _mean(waits_s[False], 0.0),
+            batch=batch,
+            steps=len(work_s),
+            images=batch * epoch_steps,
+        )
+
+
+def _mean(values: Sequence[float], otherwise: float) -> float:
+    return sum(values) / len(values) if values else otherwise
 
 
 def time_training(
-    fit: Callable[[int, TrainingHooks], object],
+    fit: Callable[[int, int, TrainingHooks], object],
     *,
     images: int,
     batch: int,
@@ -95,7 +108,7 @@ def time_training(
     """Measure some steps of a training: of two images each, then whole ones if there is time.
 
     Args:
-        fit: Trains with batches of the given size and the given hooks.
+        fit: Trains on so many images, with batches of the size that follows and with the given hooks.
         images: Number of training images.
         batch: Images of a whole step.
         deadline_s: When to be done, as the clock has it.
@@ -109,6 +122,7 @@ def time_training(
 
     def run(size: int, steps: int, until_s: float) -> StepTimes:
         watch = _StepWatch(clock, until_s, deadline_s, steps)
+        epoch_steps = max(1, min(EPOCH_STEPS, images // size))
 
         def tick(done: int, total: int) -> None:
             synchronise()
@@ -117,12 +131,12 @@ def time_training(
         handle = register_module_forward_pre_hook(watch.before_module)
         started_s = clock()
         try:
-            fit(size, TrainingHooks(tick=tick))
+            fit(epoch_steps * size, size, TrainingHooks(tick=tick))
         except (_EnoughSteps, TrainingDiverged):
             pass
         finally:
             handle.remove()
-        times = watch.times(started_s, batch=size, epoch_steps=max(1, images // size))
+        times = watch.times(started_s, batch=size, epoch_steps=epoch_steps)
         if times is None:
             raise RuntimeError("the training made no step")
         return times
@@ -130,7 +144,7 @@ def time_training(
     small = min(SMALL_BATCH, batch)
     now_s = clock()
     times = run(small, SMALL_STEPS if batch > small else WHOLE_STEPS, (now_s + deadline_s) / 2)
-    expected_s = times.start_s + 2 * times.step_s * batch / small
+    expected_s = times.first_s + 2 * times.step_s * batch / small
     if batch > small and clock() + SAFETY * expected_s < deadline_s:
         times = run(batch, WHOLE_STEPS, deadline_s)
     return times
@@ -143,9 +157,10 @@ def time_images(
     count_pixels: Callable[[Sequence[str], int | None], float],
     sides_px: Sequence[int | None],
     deadline_s: float,
+    has_start: bool = False,
     clock: Clock = time.monotonic,
 ) -> ImageTimes:
-    """Measure what images take that are worked on one by one: one that is made small first, then more and larger ones.
+    """Measure what images take: one that is made small first, then larger and more ones.
 
     Args:
         work: Does it all for images of the pool, shrunk to a longer side if one is given.
@@ -153,6 +168,7 @@ def time_images(
         count_pixels: Returns the mean number of pixels of images at a longer side.
         sides_px: Longer sides from the smallest on; the last, None, for images as they are.
         deadline_s: When to be done, as the clock has it.
+        has_start: Whether much is done before the first image, that is then measured apart.
         clock: Returns seconds.
     """
 
@@ -161,26 +177,30 @@ def time_images(
         work(ids, side_px)
         return clock() - started_s
 
-    first = pool[:1]
-    side_px, spent_s = sides_px[0], run(first, sides_px[0])
+    def fits(expected_s: float) -> bool:
+        return clock() + SAFETY * expected_s < deadline_s
+
+    ids, side_px = pool[:1], sides_px[0]
+    image_s = run(ids, side_px)
+    if image_s < WORTH_AGAIN_S or fits(image_s):
+        image_s = run(ids, side_px)  # the first time paid for what is set up once in a process
     for larger_px in sides_px[1:]:
-        factor = count_pixels(first, larger_px) / count_pixels(first, side_px)
-        if clock() + SAFETY * factor * spent_s > deadline_s:
+        if not fits(image_s * count_pixels(ids, larger_px) / count_pixels(ids, side_px)):
             break
-        side_px, spent_s = larger_px, run(first, larger_px)
-    rest = pool[1:] or first
-    ids, image_s, start_s = first, spent_s, 0.0
+        side_px = larger_px
+        image_s = run(ids, side_px)
+    start_s = 0.0
     for _ in range(MAX_ROUNDS):
-        number = min(len(rest), int((deadline_s - clock()) / (SAFETY * max(image_s, MIN_S))))
-        if ids is first and image_s < WORTH_AGAIN_S:
-            number = max(1, number)  # the first image paid for what is set up once in a process
-        if number == 0 or (ids is not first and number < 2 * len(ids)):
+        number = min(len(pool), int((deadline_s - clock()) / (SAFETY * max(image_s, MIN_S))))
+        if number < 2 * len(ids):
             break
-        ids = rest[:number]
+        # Images may be worked on side by side, so that several cost less than as many alone.
+        number -= number % 2
+        before_s, before, ids = image_s * len(ids), len(ids), pool[:number]
         together_s = run(ids, side_px)
         image_s = together_s / number
-    if len(ids) >= MANY_IMAGES:
-        alone_s = run(ids[:1], side_px)
-        image_s = max((together_s - alone_s) / (len(ids) - 1), image_s / 2)
-        start_s = max(0.0, alone_s - image_s)
+        if has_start:
+            each_s = max((together_s - before_s) / (number - before), image_s / 2)
+            start_s = max(0.0, together_s - number * each_s)
+    image_s -= start_s / len(ids)
     return ImageTimes(start_s, image_s, count_pixels(ids, side_px), len(ids), shrunk=side_px != sides_px[-1])

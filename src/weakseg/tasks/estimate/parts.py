@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from weakseg.data.loaders import order_batches
+from weakseg.pipeline.runner import Context
 from weakseg.tasks.estimate.costs import PartCost, StepTimes, scale_memory
 from weakseg.tasks.estimate.measure import time_images, time_training
 from weakseg.tasks.estimate.memory import read_gpu_peak, read_peak, start_peak
@@ -44,7 +45,7 @@ def training_part(
     stage: str,
     name: str,
     build: Callable[[Trial], nn.Module],
-    fit: Callable[[Trial, nn.Module, int, TrainingHooks], object],
+    fit: Callable[[Context, nn.Module, int, TrainingHooks], object],
     *,
     images: int,
     epochs: int,
@@ -58,7 +59,7 @@ def training_part(
         stage: The stage.
         name: Name of the network, for people.
         build: Builds it.
-        fit: Trains it with batches of the given size.
+        fit: Trains it on the training split with batches of the given size.
         images: Images of an epoch.
         epochs: Number of epochs.
         batch: Images of a step.
@@ -74,7 +75,7 @@ def training_part(
         network = build(trial)
         before = start_peak(device)
         times = time_training(
-            lambda size, hooks: fit(trial, network, size, hooks),
+            lambda count, size, hooks: fit(trial.learning(count), network, size, hooks),
             images=images,
             batch=batch,
             deadline_s=deadline_s,
@@ -85,7 +86,7 @@ def training_part(
         # Beside activations, which grow with the batch, there are gradients and, for most optimisers, momenta.
         fixed = 2 * sum(value.numel() * value.element_size() for value in network.parameters())
         memory = scale_memory(before, read_peak(), fixed=fixed, factor=at_once / tried_at_once)
-        time_s = times.whole(epochs=epochs, steps=steps, batch=batch)
+        time_s = times.whole(epochs=epochs, steps=steps, batch=batch, images=images)
         return PartCost(stage, what, time_s, memory, read_gpu_peak(device), _describe_steps(times, batch))
 
     return Part(stage, what, share, run)
@@ -101,6 +102,7 @@ def image_part(
     shrinks: bool = True,
     repeats: int = 1,
     memory: bool = True,
+    has_start: bool = False,
 ) -> Part:
     """Return a part that works on images one by one.
 
@@ -113,6 +115,7 @@ def image_part(
         shrinks: Whether an image's time grows with its pixels, so that small copies tell it.
         repeats: How often it is done for all of them.
         memory: Whether its memory is worth telling.
+        has_start: Whether much is done before the first image.
     """
     what = f"{what}: {'' if repeats == 1 else f'{repeats} x '}{images} images"
 
@@ -126,6 +129,7 @@ def image_part(
             count_pixels=trial.mean_pixels,
             sides_px=trial.sides_px() if shrinks else (None,),
             deadline_s=deadline_s,
+            has_start=has_start,
         )
         peak = scale_memory(before, read_peak(), fixed=0, factor=trial.largest_pixels() / times.pixels)
         time_s = repeats * times.whole(images=images, pixels=trial.mean_pixels())

@@ -88,19 +88,25 @@ def _build_irnet(trial: Trial) -> nn.Module:
     return put_irnet(trial.context)
 
 
-def _fit_irnet(trial: Trial, network: nn.Module, batch: int, hooks: TrainingHooks) -> None:
+def _fit_irnet(context: Context, network: nn.Module, batch: int, hooks: TrainingHooks) -> None:
     assert isinstance(network, IRNet)
-    config, runtime = trial.context.config.refine.irn, trial.context.config.runtime
+    config, runtime = context.config.refine.irn, context.config.runtime
     train_irn(
         network,
-        trial.context.train,
+        context.train,
         StandInMasks(),
         augmentation=make_augmentation(config.augment),
-        plan=make_plan(config.optim, epochs=config.epochs, batch_size=batch, workers=runtime.workers),
+        plan=make_plan(
+            config.optim,
+            epochs=config.epochs,
+            batch_size=batch,
+            workers=runtime.workers,
+            cache_mb=runtime.cache_mb,
+        ),
         seed=runtime.seed,
         radius=config.radius,
         crop_size=config.pad_px,
-        max_side_px=trial.context.config.data.max_side_px,
+        max_side_px=context.config.data.max_side_px,
         hooks=hooks,
     )
 
@@ -109,15 +115,21 @@ def _build_affinitynet(trial: Trial) -> nn.Module:
     return put_affinitynet(trial.context)
 
 
-def _fit_affinitynet(trial: Trial, network: nn.Module, batch: int, hooks: TrainingHooks) -> None:
+def _fit_affinitynet(context: Context, network: nn.Module, batch: int, hooks: TrainingHooks) -> None:
     assert isinstance(network, AffinityNet)
-    config, runtime = trial.context.config.refine.psa, trial.context.config.runtime
+    config, runtime = context.config.refine.psa, context.config.runtime
     train_affinity(
         network,
-        trial.context.train,
+        context.train,
         StandInMasks(),
         augmentation=make_augmentation(config.augment),
-        plan=make_plan(config.optim, epochs=config.epochs, batch_size=batch, workers=runtime.workers),
+        plan=make_plan(
+            config.optim,
+            epochs=config.epochs,
+            batch_size=batch,
+            workers=runtime.workers,
+            cache_mb=runtime.cache_mb,
+        ),
         seed=runtime.seed,
         radius=config.radius,
         hooks=hooks,

@@ -11,6 +11,7 @@ from weakseg.models.classifier import Classifier
 from weakseg.models.segmenter import SegmentationNetwork
 from weakseg.pipeline.classifiers import fit_classifier
 from weakseg.pipeline.networks import make_augmentation, make_plan
+from weakseg.pipeline.runner import Context
 from weakseg.tasks.ablation import mask_files, prediction_steps
 from weakseg.tasks.estimate.costs import PartCost
 from weakseg.tasks.estimate.localizing import localize_parts
@@ -63,15 +64,16 @@ def _classify_parts(trial: Trial) -> list[Part]:
             )
         )
     if context.val is not None:
-        repeats = config.epochs if config.released is None else 1
+        every = config.released is None and trial.recipe.runtime.validate == "every"
+        repeats = config.epochs if every else 1
         parts.append(image_part("classify", "its mAP", _look_at_whole, images=len(context.val), repeats=repeats))
     return parts
 
 
-def _fit_classifier(trial: Trial, network: nn.Module, batch: int, hooks: TrainingHooks) -> None:
+def _fit_classifier(context: Context, network: nn.Module, batch: int, hooks: TrainingHooks) -> None:
     assert isinstance(network, Classifier)
-    config = replace(trial.context.config, classifier=replace(trial.context.config.classifier, batch_size=batch))
-    fit_classifier(replace(trial.context, config=config, val=None), network, None, hooks)
+    config = replace(context.config, classifier=replace(context.config.classifier, batch_size=batch))
+    fit_classifier(replace(context, config=config), network, None, hooks)
 
 
 def _look_at_whole(trial: Trial) -> ImageWork:
@@ -105,12 +107,12 @@ def _build_segmenter(trial: Trial) -> nn.Module:
     return put_segmenter(trial.context)
 
 
-def _fit_segmenter(trial: Trial, network: nn.Module, batch: int, hooks: TrainingHooks) -> None:
+def _fit_segmenter(context: Context, network: nn.Module, batch: int, hooks: TrainingHooks) -> None:
     assert isinstance(network, SegmentationNetwork)
-    config, runtime = trial.context.config.segmenter, trial.context.config.runtime
+    config, runtime = context.config.segmenter, context.config.runtime
     train_segmenter(
         network,
-        trial.context.train,
+        context.train,
         StandInMasks(),
         augmentation=make_augmentation(config.augment),
         plan=make_plan(
@@ -119,6 +121,7 @@ def _fit_segmenter(trial: Trial, network: nn.Module, batch: int, hooks: Training
             batch_size=batch,
             workers=runtime.workers,
             accumulate=min(batch, config.accumulate),
+            cache_mb=runtime.cache_mb,
         ),
         seed=runtime.seed,
         balance=config.balance,

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import ExifTags, Image
 
-from weakseg.config.schema import DataConfig, RunConfig
+from weakseg.config.schema import DataConfig, RunConfig, RuntimeConfig
 from weakseg.data.images import read_image
 from weakseg.errors import DataError
 from weakseg.models.affinitynet import AffinityNet
@@ -23,6 +23,7 @@ from weakseg.pipeline.artifacts import save_mask, save_seed
 from weakseg.pipeline.images import seeded_datasets
 from weakseg.pipeline.networks import describe_network, save_network, start_affinitynet, start_classifier, start_irnet
 from weakseg.pipeline.runner import Context
+from weakseg.pipeline.runtime import place_network
 from weakseg.pipeline.seeds import REFINER
 from weakseg.pipeline.segmenters import describe_segmenter, start_segmenter
 from weakseg.types import IGNORE_LABEL, Sample, ScoreMaps
@@ -84,12 +85,18 @@ class Trial:
         sides = [round(longest * share) for share in (0.25, 0.5)]
         return (*(side for side in sides if side >= SMALL_SIDE_PX), None)
 
+    def learning(self, images: int) -> Context:
+        """Return a context whose training split is so many images, and which has no other."""
+        train = self.context.train
+        order = np.random.default_rng(0).permutation(len(train))[:images]
+        return replace(self.context, train=train.keep(train.samples[place].id for place in order), val=None)
+
     def seeding(self, ids: Sequence[str], side_px: int | None = None) -> Context:
         """Return a context in which these images alone get seeds, with all of the training split as partners."""
         config = self.context.config
         chosen = self.context.train.keep(ids)
         localize = replace(config.localize, splits=("val",))
-        limited = replace(config, localize=localize, data=self._limited(side_px))
+        limited = replace(config, localize=localize, data=self._limited(side_px), runtime=_without_workers(config))
         return replace(self.context, config=limited, val=chosen)
 
     def training(self, ids: Sequence[str], side_px: int | None = None) -> Context:
@@ -98,12 +105,18 @@ class Trial:
             self.context.config,
             localize=replace(self.context.config.localize, splits=("train",)),
             data=self._limited(side_px),
+            runtime=_without_workers(self.context.config),
         )
         return replace(self.context, config=config, train=self.context.train.keep(ids), val=None)
 
     def _limited(self, side_px: int | None) -> DataConfig:
         data = self.context.config.data
         return data if side_px is None else replace(data, max_side_px=min(side_px, data.max_side_px or side_px))
+
+
+def _without_workers(config: RunConfig) -> RuntimeConfig:
+    """Return settings by which images are decoded in this process: workers would take longer to start than to work."""
+    return replace(config.runtime, workers=0)
 
 
 @dataclass(frozen=True)
@@ -115,7 +128,7 @@ class StandInMasks:
         height, width = read_size_hw(sample.image_path)
         labels = np.zeros((height, width), np.uint8)
         labels[: height // 2 + 1, : width // 2 + 1] = (sample.keys or (0,))[0] + 1
-        labels[:, -(-width // 8) * 7 :] = IGNORE_LABEL
+        labels[:, width * 7 // 8 :] = IGNORE_LABEL
         return labels
 
 
@@ -210,7 +223,7 @@ def put_classifier(context: Context) -> Classifier:
     if not folder.model.is_file():
         info = describe_network(config, classes, kind="classifier", weights_from=origin, backbone=network.backbone)
         save_network(folder, network, info, ())
-    return network.to(context.device)
+    return place_network(network, context.device)
 
 
 def put_irnet(context: Context) -> IRNet:
@@ -222,7 +235,7 @@ def put_irnet(context: Context) -> IRNet:
             config, context.train.classes, kind=REFINER, weights_from=origin, backbone=network.backbone
         )
         save_network(folder, network, info, ())
-    return network.to(context.device)
+    return place_network(network, context.device)
 
 
 def put_affinitynet(context: Context) -> AffinityNet:
@@ -233,7 +246,7 @@ def put_affinitynet(context: Context) -> AffinityNet:
         save_network(
             folder, network, describe_network(config, context.train.classes, kind=REFINER, weights_from=origin), ()
         )
-    return network.to(context.device)
+    return place_network(network, context.device)
 
 
 def put_segmenter(context: Context) -> SegmentationNetwork:
@@ -243,4 +256,4 @@ def put_segmenter(context: Context) -> SegmentationNetwork:
     network, origin = start_segmenter(config, classes, folder, classifier=context.folder.network("classifier"), seed=0)
     if not folder.model.is_file():
         save_network(folder, network, describe_segmenter(network, config.name, classes, weights_from=origin), ())
-    return network.to(context.device)
+    return place_network(network, context.device)
