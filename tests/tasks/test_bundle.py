@@ -164,6 +164,7 @@ def test_the_card_says_what_was_measured_and_how_thresholds_were_chosen(bundle: 
         "| fox | 20.0 |",
         "Classifier of the tags: mean average precision 87.5 % on val, 7 images.",
         "Note: truth masks in masks are damaged.",
+        "Training began with `deeplab.pth`, whose terms weakseg does not know.",
     ):
         assert f"\n{line}\n" in card
     for choice in ("oracle", "fixed", "none"):

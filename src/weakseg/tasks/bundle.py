@@ -23,13 +23,13 @@ from weakseg.data.export.folder import ExportFolder
 from weakseg.data.lists import CLASSES_FILE
 from weakseg.errors import ArtifactError
 from weakseg.files import JsonValue, atomic_open, write_json, write_text
-from weakseg.pipeline.artifacts import RunFolder, load_tensors, save_tensors
+from weakseg.pipeline.artifacts import RunFolder, load_info, load_tensors, save_tensors
 from weakseg.pipeline.networks import WEIGHTS_FROM
 from weakseg.pipeline.records import list_versions, read_records
 from weakseg.tasks.model_card import CardFacts, write_card
 from weakseg.tasks.predict.opened import digest_file, find_segmenter
 from weakseg.tasks.predict.zipped import BUNDLE_FILE
-from weakseg.tasks.scores import load_metrics, save_metrics
+from weakseg.tasks.scores import Metrics, load_metrics, save_metrics
 from weakseg.types import ClassSet
 
 if TYPE_CHECKING:
@@ -98,6 +98,7 @@ def write_bundle(run: RunFolder, config: RunConfig, folder: ExportFolder) -> Cla
         config=stripped,
         classes=classes,
         weights_from=str(public_info.get(WEIGHTS_FROM)),
+        classifier_weights_from=_find_classifier_start(run, metrics),
         records=records,
         versions=_read_versions(run),
         metrics=metrics,
@@ -165,6 +166,14 @@ def strip_path(text: str) -> str:
 def strip_text(text: str) -> str:
     """Return a sentence with the paths in it cut to their last parts."""
     return _PRIVATE_IN_TEXT.sub(r"\1", text)
+
+
+def _find_classifier_start(run: RunFolder, metrics: Metrics | None) -> str | None:
+    """Say where the training of the run's classifier began, by its file or, in a bundle, by what was measured."""
+    path = run.network("classifier").model
+    if path.is_file():
+        return strip_path(str(load_info(path).get(WEIGHTS_FROM)))
+    return None if metrics is None else strip_path(metrics.classifier.weights_from)
 
 
 def _read_versions(run: RunFolder) -> Mapping[str, JsonValue]:

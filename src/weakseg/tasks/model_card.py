@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from weakseg.config.schema import RunConfig
 from weakseg.files import JsonValue
+from weakseg.models.licences import describe_terms
 from weakseg.pipeline.records import StageRecord
 from weakseg.tasks.scores import Metrics, percent
 from weakseg.tasks.threshold_choices import THRESHOLD_CHOICES
@@ -23,6 +24,7 @@ class CardFacts:
         config: The recipe.
         classes: The classes.
         weights_from: Where the training of the segmenter began.
+        classifier_weights_from: Where that of the run's classifier began; None if nothing tells.
         records: What the run says of its stages.
         versions: Versions of what computed.
         metrics: What was measured, or None.
@@ -31,6 +33,7 @@ class CardFacts:
     config: RunConfig
     classes: ClassSet
     weights_from: str
+    classifier_weights_from: str | None
     records: Mapping[str, StageRecord]
     versions: Mapping[str, JsonValue]
     metrics: Metrics | None
@@ -46,7 +49,7 @@ def write_card(facts: CardFacts) -> str:
         _describe_training(facts),
         _describe_measures(facts.metrics),
         _LIMITS,
-        _LICENCE,
+        _describe_licence(facts),
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -76,11 +79,15 @@ _LIMITS = """## Limits
 - The confidence it writes is the network's own probability. It has not been calibrated.
 - Numbers above are of one run; another seed, torch version or processor moves them."""
 
+
 _LICENCE = """## Licence
 
 **Not stated.** Whoever hands this bundle over has to say here under which terms. The weights may be bound by the terms
 of the training images and of the weights that training began with. The code of weakseg itself is under the MIT
 licence."""
+
+_OWN = "classifier"
+"""Where a segmenter's weights come from if they are the backbone of its run's classifier."""
 
 
 def _describe(facts: CardFacts) -> str:
@@ -147,6 +154,17 @@ def _describe_measures(metrics: Metrics | None) -> str:
         ]
     lines += [line for note in metrics.notes for line in ("", f"Note: {note}.")]
     return "\n".join(lines)
+
+
+def _describe_licence(facts: CardFacts) -> str:
+    if facts.weights_from != _OWN:
+        terms = describe_terms(facts.config.segmenter.name, facts.weights_from)
+    elif facts.classifier_weights_from is None:
+        terms = "Training began with the backbone of the run's classifier; where that began is not known."
+    else:
+        began = describe_terms(facts.config.classifier.name, facts.classifier_weights_from)
+        terms = f"Training began with the backbone of the run's classifier. For that: {began}"
+    return f"{_LICENCE}\n\n{terms}"
 
 
 def _list_class_scores(metrics: Metrics) -> list[str]:
