@@ -183,3 +183,5 @@ def test_caffes_form_moves_strides_into_the_first_convolution_and_changes_no_sha
 def test_caffes_form_needs_bottlenecks() -> None:
     with pytest.raises(ConfigError, match="'critter' has no bottlenecks, so Caffe's form is for resnet50, resnet101"):
         build_segmenter("critter", num_labels=2, aspp_rates=(1,), fixed_norm=True, caffe_form=True)
+    with pytest.raises(ConfigError, match="caffe_form: 'efficientnet_lite0' is no ResNet, so it has no such form"):
+        build_segmenter("efficientnet_lite0", num_labels=2, aspp_rates=(1,), fixed_norm=True, caffe_form=True)

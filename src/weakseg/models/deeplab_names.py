@@ -16,10 +16,11 @@ from weakseg.errors import ArtifactError
 from weakseg.models.checkpoints import abridge
 from weakseg.models.weights import PLAIN_HEADS, WEAKSEG_HEADS
 
-Layout = Literal["weakseg", "blocks", "conv2d_list", "torchvision"]
+Layout = Literal["weakseg", "blocks", "conv2d_list", "torchvision", "efficientnet_lite"]
 """`weakseg`: our own files. `blocks`: deeplab-pytorch (`base.layer2.block1.reduce.conv.weight`, `base.aspp.c0.weight`).
 `conv2d_list`: pytorch-deeplab-resnet and its descendants (`Scale.layer1.0.conv1.weight`,
-`Scale.layer5.conv2d_list.0.weight`). `torchvision`: a ResNet alone (`layer1.0.conv1.weight`)."""
+`Scale.layer5.conv2d_list.0.weight`). `torchvision`: a ResNet alone (`layer1.0.conv1.weight`).
+`efficientnet_lite`: such a network alone, of the port that published it (`_conv_stem.weight`)."""
 
 HEAD = "aspp.branches."
 """What our names of the predicting convolutions begin with."""

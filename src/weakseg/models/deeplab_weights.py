@@ -14,7 +14,9 @@ from torch import Tensor
 from weakseg.errors import ArtifactError
 from weakseg.models.checkpoints import as_tensors, fit_state, read_checkpoint
 from weakseg.models.deeplab import Segmenter
-from weakseg.models.deeplab_names import HEAD, Layout, rename_deeplab
+from weakseg.models.deeplab_names import HEAD, Layout, RenamedState, rename_deeplab
+from weakseg.models.efficientnet_lite import EfficientNetLite
+from weakseg.models.lite_weights import IMAGENET_HEAD, is_lite_checkpoint, rename_lite
 from weakseg.ops.images import IMAGENET_MEAN, IMAGENET_STD
 
 CAFFE_MEAN = (122.675, 116.669, 104.008)
@@ -83,7 +85,7 @@ def load_segmenter_checkpoint(
     else:
         where = str(path_or_state_dict)
         tensors = read_checkpoint(Path(path_or_state_dict), trust_pickle=trust_pickle)
-    renamed = rename_deeplab(tensors, where=where)
+    renamed = _rename(segmenter, tensors, where=where)
     state = renamed.state
     if segmenter.caffe_form and renamed.layout != "weakseg":
         state = _convert_input(state, where=where)
@@ -95,6 +97,21 @@ def load_segmenter_checkpoint(
         backbone = {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
         fit_state(segmenter.backbone, backbone, where=where)
     return LoadedSegmenter(where, renamed.layout, reason is None, reason, renamed.ignored)
+
+
+def _rename(segmenter: Segmenter, tensors: Mapping[str, Tensor], *, where: str) -> RenamedState:
+    """Give a checkpoint the names of the segmenter, without the parts that this form of its backbone leaves out."""
+    if isinstance(segmenter.backbone, EfficientNetLite) and is_lite_checkpoint(tensors):
+        named = rename_lite(tensors, repeats=segmenter.backbone.repeats)
+        ignored = tuple(name for name in named if name.startswith(IMAGENET_HEAD))
+        state = {f"backbone.{name}": tensor for name, tensor in named.items() if name not in ignored}
+        renamed = RenamedState("efficientnet_lite", state, ignored)
+    else:
+        renamed = rename_deeplab(tensors, where=where)
+    spare_parts = tuple(f"backbone.{part}" for part in segmenter.backbone.spare_parts)
+    spare = tuple(name for name in renamed.state if name.startswith(spare_parts))
+    state = {name: tensor for name, tensor in renamed.state.items() if name not in spare}
+    return RenamedState(renamed.layout, state, (*renamed.ignored, *spare))
 
 
 def _why_not_the_head(segmenter: Segmenter, state: Mapping[str, Tensor]) -> str | None:

@@ -1,4 +1,7 @@
-"""SEAM's network: a classifier on ResNet-38 and the module that refines its maps (Wang et al., CVPR 2020)."""
+"""SEAM's network: a classifier, as released on ResNet-38, and the module that refines its maps.
+
+Wang et al., CVPR 2020.
+"""
 
 from __future__ import annotations
 
