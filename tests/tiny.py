@@ -17,6 +17,7 @@ from weakseg.data.base import Dataset
 from weakseg.data.transforms import Augmentation
 from weakseg.models.classifier import Classifier, build_classifier
 from weakseg.models.deeplab import Segmenter, build_segmenter
+from weakseg.models.efficientnet_lite import Group
 from weakseg.train.plan import TrainingPlan
 from weakseg.types import ClassSet, Sample
 
@@ -127,3 +128,9 @@ def _with_setting(section: Section, path: str, value: object) -> Section:
 
 
 AUGMENTATION = Augmentation(long_side_px=(28, 40), crop_px=32, flip=True, colour=0.1)
+
+NARROW_GROUPS = tuple(
+    Group(kernel_px, stride, 1 if index == 0 else 2, 8, 2 if index in (1, 5) else 1)
+    for index, (kernel_px, stride) in enumerate([(3, 1), (3, 2), (5, 2), (3, 2), (5, 1), (5, 2), (3, 1)])
+)
+"""Of an EfficientNet-Lite: the kernels and strides of the published ones, 8 channels wide."""

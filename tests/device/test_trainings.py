@@ -11,15 +11,19 @@ from torch import nn
 
 from tests.data.test_pairs import mine
 from tests.device.cases import assert_follows
-from tests.tiny import AUGMENTATION, make_classifier, make_dataset, make_plan
+from tests.tiny import AUGMENTATION, NARROW_GROUPS, make_classifier, make_dataset, make_plan
 from tests.tiny_networks import SEGFORMER, write_config
 from weakseg.data.base import Dataset
-from weakseg.models.affinitynet import build_affinitynet
-from weakseg.models.deeplab import build_segmenter
+from weakseg.localize.cam import score_maps
+from weakseg.localize.rib import adapt
+from weakseg.models.affinitynet import AffinityNet, build_affinitynet
+from weakseg.models.classifier import Classifier
+from weakseg.models.deeplab import Segmenter, build_segmenter
+from weakseg.models.efficientnet_lite import EfficientNetLite
 from weakseg.models.hf_build import build_hf_segmenter
 from weakseg.models.hf_source import NetworkSource
-from weakseg.models.irnet import build_irnet
-from weakseg.models.seam import build_seam
+from weakseg.models.irnet import IRNet, build_irnet
+from weakseg.models.seam import SEAM, build_seam
 from weakseg.models.segmenter import SegmentationNetwork
 from weakseg.train.affinity import train_affinity
 from weakseg.train.cda import Pasting
@@ -141,3 +145,60 @@ def test_a_training_stays_on_the_device_of_its_network_and_learns_the_same(name:
 def test_a_network_of_transformers_trains_on_the_device_it_is_on(dataset: Dataset, tmp_path: Path) -> None:
     build = partial(build_segformer, tmp_path)
     assert_follows(lambda device: segment(device, dataset, build=build), tolerance=1e-5)
+
+
+def build_lite(*, dense: bool = False) -> EfficientNetLite:
+    return EfficientNetLite(
+        NARROW_GROUPS, stride=8 if dense else 16, has_head=not dense, fixed_norm=True, generator=generator()
+    )
+
+
+def adapt_lite(device: torch.device, dataset: Dataset) -> object:
+    """Train, score and adapt: with gradients, without, and with a frozen trunk."""
+    classifier = Classifier(build_lite(), num_classes=3, freeze_trunk=True, generator=generator()).to(device)
+    train_classifier(classifier, dataset, None, augmentation=AUGMENTATION, plan=SGD, seed=1)
+    before = {name: value.clone() for name, value in classifier.state_dict().items()}
+    image, tags = dataset.load_image(dataset.samples[0]), torch.tensor([1, 1, 0]).to(device)
+    partners = [(torch.randn(2, 3, 32, 32, generator=generator()).to(device), torch.zeros(2, 3)) for _ in range(2)]
+    maps = score_maps(classifier.eval(), image, tags, scales=(1.0, 0.5))
+    adapted = adapt(classifier, image, tags, partners, iterations=2, lr=1e-3, scales=(1.0,))
+    assert all(torch.equal(value, before[name]) for name, value in classifier.state_dict().items())
+    return [maps, adapted.maps, dict(classifier.state_dict())]
+
+
+def train_lite_views(device: torch.device, dataset: Dataset) -> object:
+    seam = SEAM(build_lite(), num_classes=3, freeze_trunk=True, generator=generator()).to(device)
+    return tell(seam, train_seam(seam, dataset, None, augmentation=AUGMENTATION, plan=SGD, seed=1))
+
+
+def train_lite_edges(device: torch.device, dataset: Dataset) -> object:
+    irnet = IRNet(build_lite(), generator=generator()).to(device)
+    settings = {"augmentation": AUGMENTATION, "plan": SGD, "seed": 1, "radius": 3, "crop_size": 32}
+    return tell(irnet, train_irn(irnet, dataset, dataset.mask_reader, **settings))
+
+
+def train_lite_features(device: torch.device, dataset: Dataset) -> object:
+    network = AffinityNet(build_lite(dense=True), freeze_trunk=True, generator=generator()).to(device)
+    settings = {"augmentation": AUGMENTATION, "plan": SGD, "seed": 1, "radius": 2}
+    return tell(network, train_affinity(network, dataset, dataset.mask_reader, **settings))
+
+
+def build_lite_deeplab() -> SegmentationNetwork:
+    return Segmenter(build_lite(dense=True), num_labels=4, aspp_rates=(1, 2), generator=generator())
+
+
+LITE = {
+    "classifier and its adaptation": adapt_lite,
+    "SEAM": train_lite_views,
+    "IRNet": train_lite_edges,
+    "AffinityNet": train_lite_features,
+    "DeepLab": partial(segment, build=build_lite_deeplab),
+}
+
+
+@pytest.mark.parametrize("name", LITE)
+def test_an_efficientnet_lite_learns_the_same_where_it_runs_its_convolutions_as_written(
+    name: str, dataset: Dataset
+) -> None:
+    """Off the CPU the same sums are taken in another order."""
+    assert_follows(lambda device: LITE[name](device, dataset), tolerance=1e-3)

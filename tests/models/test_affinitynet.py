@@ -132,5 +132,7 @@ def test_state_dict_holds_its_parts_only() -> None:
 
 
 def test_unknown_name_lists_the_options() -> None:
-    with pytest.raises(ConfigError, match="backbone: expected one of critter38, resnet38, got 'resnet50'"):
+    with pytest.raises(
+        ConfigError, match=r"backbone: expected one of critter38, efficientnet_lite0, .*, resnet38, got 'resnet50'"
+    ):
         build_affinitynet("resnet50", freeze_trunk=True, fixed_norm=True)

@@ -1,4 +1,4 @@
-"""What every backbone must hold to as a classifier, as a segmenter and under IRNet, whatever its name."""
+"""What every backbone must hold to as a classifier, as a segmenter and under IRNet, SEAM and AffinityNet."""
 
 import math
 import re
@@ -9,19 +9,30 @@ import pytest
 import torch
 
 from weakseg.errors import ShapeError
-from weakseg.models.affinitynet import build_affinitynet
+from weakseg.models.affinitynet import AFFINITYNET_NAMES, AffinityNet, build_affinitynet
 from weakseg.models.classifier import CLASSIFIER_NAMES, Classifier, build_classifier
 from weakseg.models.deeplab import SEGMENTER_NAMES, EveryScale, Segmenter, build_segmenter
 from weakseg.models.irnet import IRNET_NAMES, IRNet, build_irnet
-from weakseg.models.seam import build_seam
+from weakseg.models.seam import SEAM, SEAM_NAMES, build_seam
 
 NUM_CLASSES = 3
 SIZE_HW = (19, 27)
-LIGHT_CLASSIFIERS = [name for name in CLASSIFIER_NAMES if name != "resnet38"]
-"""Without the one of 105 million parameters; `critter38` is of the same family."""
+TOO_LARGE = "resnet38"
+"""Has 105 million parameters; `critter38` is of the same family."""
+LARGER_SISTERS = ("efficientnet_lite1", "efficientnet_lite2")
+"""Differ from `efficientnet_lite0` in numbers alone."""
 
 
-@pytest.fixture(scope="module", params=LIGHT_CLASSIFIERS)
+def light(names: tuple[str, ...]) -> list[object]:
+    """Return parameters of the networks that do not take long to try."""
+    return [
+        pytest.param(name, marks=pytest.mark.slow) if name in LARGER_SISTERS else name
+        for name in names
+        if name != TOO_LARGE
+    ]
+
+
+@pytest.fixture(scope="module", params=light(CLASSIFIER_NAMES))
 def classifier(request: pytest.FixtureRequest) -> Classifier:
     """A classifier as IRN trains it; tests leave it as they found it."""
     generator = torch.Generator().manual_seed(0)
@@ -30,15 +41,27 @@ def classifier(request: pytest.FixtureRequest) -> Classifier:
     )
 
 
-@pytest.fixture(scope="module", params=SEGMENTER_NAMES)
+@pytest.fixture(scope="module", params=light(SEGMENTER_NAMES))
 def segmenter(request: pytest.FixtureRequest) -> Segmenter:
     generator = torch.Generator().manual_seed(0)
     return build_segmenter(request.param, num_labels=4, aspp_rates=(1, 2), fixed_norm=True, generator=generator)
 
 
-@pytest.fixture(scope="module", params=IRNET_NAMES)
+@pytest.fixture(scope="module", params=light(IRNET_NAMES))
 def irnet(request: pytest.FixtureRequest) -> IRNet:
     return build_irnet(request.param, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.fixture(scope="module", params=light(SEAM_NAMES))
+def seam(request: pytest.FixtureRequest) -> SEAM:
+    generator = torch.Generator().manual_seed(0)
+    return build_seam(request.param, num_classes=NUM_CLASSES, freeze_trunk=True, fixed_norm=True, generator=generator)
+
+
+@pytest.fixture(scope="module", params=light(AFFINITYNET_NAMES))
+def affinitynet(request: pytest.FixtureRequest) -> AffinityNet:
+    generator = torch.Generator().manual_seed(0)
+    return build_affinitynet(request.param, freeze_trunk=True, fixed_norm=True, generator=generator)
 
 
 @pytest.fixture
@@ -138,13 +161,19 @@ def test_fixed_norm_makes_training_mode_score_like_evaluation(classifier: Classi
     assert torch.equal(trained, evaluated)
 
 
+def cells_hw(stride: int, scale: float = 1.0) -> tuple[int, int]:
+    """Return the size of what a network of a stride answers for the images, shrunk by a factor."""
+    height, width = (math.ceil(int(side * scale) / stride) for side in SIZE_HW)
+    return height, width
+
+
 @pytest.mark.slow
-def test_segmenter_labels_at_stride_8_and_upsamples_on_request(segmenter: Segmenter, images: torch.Tensor) -> None:
+def test_segmenter_labels_at_its_stride_and_upsamples_on_request(segmenter: Segmenter, images: torch.Tensor) -> None:
     with torch.no_grad():
         logits = segmenter(images)
         full = segmenter.predict_logits(images, SIZE_HW)
-    assert segmenter.stride == 8
-    assert logits.shape == (2, 4, 3, 4)
+    assert segmenter.stride in (8, 16)
+    assert logits.shape == (2, 4, *cells_hw(segmenter.stride))
     assert full.shape == (2, 4, *SIZE_HW)
     assert logits.dtype == full.dtype == torch.float32
 
@@ -157,7 +186,9 @@ def test_scales_inside_a_segmenter_change_neither_sizes_nor_what_learns(
         plain = segmenter(images)
     monkeypatch.setattr(segmenter, "multi_scale", (0.75, 0.5))
     *scaled, fused = EveryScale(segmenter)(images)
-    assert [logits.shape for logits in scaled] == [(2, 4, 3, 4), (2, 4, 2, 3), (2, 4, 2, 2)]
+    assert [logits.shape for logits in scaled] == [
+        (2, 4, *cells_hw(segmenter.stride, scale)) for scale in (1.0, 0.75, 0.5)
+    ]
     assert fused.shape == plain.shape
     assert bool((fused >= plain - 1e-6).all())
     sum(logits.square().mean() for logits in (*scaled, fused)).backward()
@@ -209,3 +240,45 @@ def test_only_the_branches_of_irnet_learn(irnet: IRNet, images: torch.Tensor) ->
     assert all(parameter.grad is None for parameter in irnet.backbone.parameters())
     assert all(torch.equal(value, before[name]) for name, value in irnet.backbone.state_dict().items())
     irnet.zero_grad()
+
+
+@pytest.mark.slow
+def test_seam_refines_the_maps_it_scores(seam: SEAM, images: torch.Tensor) -> None:
+    with torch.no_grad():
+        scores, refined = seam.strided_maps(images)
+        alone = seam.strided_maps(images[1:])[1]
+        plain = seam.head(seam.trunk(images))
+    assert scores.shape == refined.shape == (2, NUM_CLASSES + 1, *cells_hw(seam.stride))
+    torch.testing.assert_close(scores[:, 1:], plain)
+    torch.testing.assert_close(refined[1:], alone, rtol=1e-3, atol=1e-4)
+    assert 0 <= refined.min() < refined.max() <= 1
+
+
+@pytest.mark.slow
+def test_maps_of_seam_teach_all_above_the_trunk(seam: SEAM, images: torch.Tensor) -> None:
+    scores, refined = seam.train().strided_maps(images)
+    (scores.square().mean() + refined.square().mean()).backward()
+    groups = [*seam.backbone_parameters(), *seam.head_parameters(), *seam.correlation.parameters()]
+    assert all(parameter.grad is not None and bool(parameter.grad.any()) for parameter in groups)
+    assert all(parameter.grad is None for module in seam.backbone.trunk_modules() for parameter in module.parameters())
+    seam.zero_grad()
+
+
+@pytest.mark.slow
+def test_affinitynet_sees_each_image_on_its_own_at_stride_8(affinitynet: AffinityNet, images: torch.Tensor) -> None:
+    with torch.no_grad():
+        features = affinitynet.eval()(images)
+        torch.testing.assert_close(affinitynet(images[1:]), features[1:], rtol=1e-3, atol=1e-4)
+    assert affinitynet.stride == 8
+    assert features.shape == (2, affinitynet.out_channels, 3, 4)
+    assert -1 <= features.min() < 0
+
+
+@pytest.mark.slow
+def test_affinities_teach_all_above_the_trunk(affinitynet: AffinityNet, images: torch.Tensor) -> None:
+    affinitynet.train()(images).square().mean().backward()
+    groups = [*affinitynet.backbone_parameters(), *affinitynet.head_parameters()]
+    assert all(parameter.grad is not None and bool(parameter.grad.any()) for parameter in groups)
+    trunk = affinitynet.backbone.trunk_modules()
+    assert all(parameter.grad is None for module in trunk for parameter in module.parameters())
+    affinitynet.zero_grad()

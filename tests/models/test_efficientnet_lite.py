@@ -6,11 +6,11 @@ import torch
 from torch import Tensor, nn
 
 from tests.golden_weights import GOLDEN
+from tests.tiny import NARROW_GROUPS
 from weakseg.errors import ConfigError, ShapeError
 from weakseg.models.efficientnet_lite import (
     LITE_NAMES,
     EfficientNetLite,
-    Group,
     build_efficientnet_lite,
     imagenet_network,
 )
@@ -20,12 +20,6 @@ from weakseg.ops.images import normalise
 
 GOLDEN_RTOL = 1e-4
 """Of the largest recorded value; 3e-6 were measured."""
-
-NARROW = tuple(
-    Group(kernel_px, stride, 1 if index == 0 else 2, 8, 2 if index in (1, 5) else 1)
-    for index, (kernel_px, stride) in enumerate([(3, 1), (3, 2), (5, 2), (3, 2), (5, 1), (5, 2), (3, 1)])
-)
-"""The kernels and strides of the published groups, 8 channels wide."""
 
 
 @pytest.mark.parametrize(
@@ -96,15 +90,15 @@ def test_blocks_behind_a_stride_that_was_taken_away_are_dilated() -> None:
     def dilations(network: EfficientNetLite) -> list[list[int]]:
         return [[block.depthwise.conv.dilation[0] for block in group] for group in network.groups]
 
-    assert dilations(EfficientNetLite(NARROW, stride=32)) == [[1], [1, 1], [1], [1], [1], [1, 1], [1]]
-    assert dilations(EfficientNetLite(NARROW, stride=16)) == [[1], [1, 1], [1], [1], [1], [1, 2], [2]]
-    assert dilations(EfficientNetLite(NARROW, stride=8)) == [[1], [1, 1], [1], [1], [2], [2, 4], [4]]
+    assert dilations(EfficientNetLite(NARROW_GROUPS, stride=32)) == [[1], [1, 1], [1], [1], [1], [1, 1], [1]]
+    assert dilations(EfficientNetLite(NARROW_GROUPS, stride=16)) == [[1], [1, 1], [1], [1], [1], [1, 2], [2]]
+    assert dilations(EfficientNetLite(NARROW_GROUPS, stride=8)) == [[1], [1, 1], [1], [1], [2], [2, 4], [4]]
 
 
 @pytest.mark.parametrize("stride", [8, 16, 32])
 @pytest.mark.parametrize("size_hw", [(1, 1), (1, 40), (7, 9), (32, 33), (37, 66)])
 def test_output_covers_every_size(stride: int, size_hw: tuple[int, int]) -> None:
-    backbone = EfficientNetLite(NARROW, stride=stride)
+    backbone = EfficientNetLite(NARROW_GROUPS, stride=stride)
     image = torch.ones(2, 3, *size_hw)
     features = backbone.trunk(image)
     cells_hw = tuple(math.ceil(side / stride) for side in size_hw)
@@ -118,7 +112,7 @@ def test_output_covers_every_size(stride: int, size_hw: tuple[int, int]) -> None
 
 
 def test_levels_and_stages_are_the_outputs_of_the_groups() -> None:
-    network = EfficientNetLite(NARROW, stride=16, generator=torch.Generator().manual_seed(0)).eval()
+    network = EfficientNetLite(NARROW_GROUPS, stride=16, generator=torch.Generator().manual_seed(0)).eval()
     x = torch.randn(1, 3, 35, 50, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
         levels, stages = network.levels(network.trunk(x)), network.run_stages(x)
@@ -155,7 +149,7 @@ def find_read_pixels(network: EfficientNetLite, size_hw: tuple[int, int], cell: 
 def test_cells_are_centred_on_their_blocks_whatever_the_size(
     stride: int, middle: int, size_hw: tuple[int, int]
 ) -> None:
-    network = EfficientNetLite(NARROW, stride=stride, fixed_norm=True)
+    network = EfficientNetLite(NARROW_GROUPS, stride=stride, fixed_norm=True)
     read_centres(network)
     row, column = (size_hw[0] - middle - 1) // stride, (size_hw[1] - middle - 1) // stride
     for cell in ((0, 0), (row, 0), (row, column)):
@@ -164,7 +158,7 @@ def test_cells_are_centred_on_their_blocks_whatever_the_size(
 
 
 def test_as_released_the_place_of_a_cell_depends_on_the_size() -> None:
-    network = EfficientNetLite(NARROW, stride=32, centred=False, fixed_norm=True)
+    network = EfficientNetLite(NARROW_GROUPS, stride=32, centred=False, fixed_norm=True)
     read_centres(network)
     assert find_read_pixels(network, (64, 64), (0, 0)) == [[31, 31]]
     assert find_read_pixels(network, (65, 64), (0, 0)) == [[0, 31]]
@@ -184,7 +178,7 @@ def test_both_places_of_a_strided_convolution_give_ceil_of_half(kernel_px: int, 
 
 
 def test_input_is_brought_to_the_released_scale() -> None:
-    network = EfficientNetLite(NARROW)
+    network = EfficientNetLite(NARROW_GROUPS)
     rgb = np.array([[[0, 127, 255]]], np.uint8)
     scaled = normalise(rgb)[None] * network.input_scale + network.input_shift
     torch.testing.assert_close(scaled.flatten(), torch.tensor([-127 / 128, 0.0, 1.0]), rtol=0, atol=1e-6)
@@ -193,7 +187,11 @@ def test_input_is_brought_to_the_released_scale() -> None:
 
 def test_same_generator_seed_gives_the_same_weights_and_another_gives_others() -> None:
     def weights(seed: int) -> Tensor:
-        return EfficientNetLite(NARROW, generator=torch.Generator().manual_seed(seed)).groups[5][1].project.conv.weight
+        return (
+            EfficientNetLite(NARROW_GROUPS, generator=torch.Generator().manual_seed(seed))
+            .groups[5][1]
+            .project.conv.weight
+        )
 
     assert torch.equal(weights(3), weights(3))
     assert not torch.equal(weights(3), weights(4))
@@ -224,7 +222,7 @@ def test_shortcut_only_where_sizes_agree() -> None:
 def test_free_norms_learn_their_statistics_and_fixed_ones_do_not() -> None:
     x = torch.randn(2, 3, 24, 24, generator=torch.Generator().manual_seed(2))
     for fixed_norm in (False, True):
-        network = EfficientNetLite(NARROW, fixed_norm=fixed_norm).train()
+        network = EfficientNetLite(NARROW_GROUPS, fixed_norm=fixed_norm).train()
         norm = network.groups[6][0].project
         assert isinstance(norm, ConvNorm)
         before = norm.norm.running_mean.clone()
@@ -233,7 +231,7 @@ def test_free_norms_learn_their_statistics_and_fixed_ones_do_not() -> None:
 
 
 def test_channels_last_gives_the_same_features_and_gradients() -> None:
-    network = EfficientNetLite(NARROW, fixed_norm=True, generator=torch.Generator().manual_seed(0))
+    network = EfficientNetLite(NARROW_GROUPS, fixed_norm=True, generator=torch.Generator().manual_seed(0))
     x = torch.randn(2, 3, 33, 40, generator=torch.Generator().manual_seed(1))
     found = []
     for memory_format in (torch.contiguous_format, torch.channels_last):

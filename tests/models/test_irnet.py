@@ -173,7 +173,9 @@ def test_same_generator_seed_gives_the_same_network() -> None:
 
 
 def test_unknown_name_lists_the_options() -> None:
-    with pytest.raises(ConfigError, match=r"critter, resnet101, resnet18, resnet50, got 'vgg16'"):
+    with pytest.raises(
+        ConfigError, match=r"critter, efficientnet_lite0, .*, resnet101, resnet18, resnet50, got 'vgg16'"
+    ):
         build_irnet("vgg16")
 
 

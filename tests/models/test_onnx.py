@@ -13,11 +13,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.tiny import make_segmenter
+from tests.tiny import NARROW_GROUPS, make_segmenter
 from tests.tiny_networks import SEGFORMER, write_config
 from weakseg.errors import ArtifactError, ConfigError, MissingExtra
 from weakseg.models import onnx_export
-from weakseg.models.deeplab import build_segmenter
+from weakseg.models.deeplab import Segmenter, build_segmenter
+from weakseg.models.efficientnet_lite import EfficientNetLite
 from weakseg.models.hf_build import build_hf_segmenter
 from weakseg.models.hf_source import find_source
 from weakseg.models.inference import CRFSettings, label_views
@@ -74,6 +75,25 @@ def test_a_network_of_several_scales_is_written_for_any_size(tmp_path: Path) -> 
         batch = torch.randn(shape, generator=torch.Generator().manual_seed(sum(shape)))
         with torch.no_grad():
             torch.testing.assert_close(network(batch), segmenter(batch), rtol=1e-4, atol=1e-5)
+
+
+def test_an_efficientnet_lite_is_written_as_it_learns(tmp_path: Path) -> None:
+    """What learns takes the same sums in another order, with channels last too."""
+    backbone = EfficientNetLite(
+        NARROW_GROUPS, stride=8, has_head=False, fixed_norm=True, generator=torch.Generator().manual_seed(0)
+    )
+    segmenter = Segmenter(backbone, num_labels=4, aspp_rates=(1, 3), generator=torch.Generator().manual_seed(0))
+    assert export_onnx(segmenter, tmp_path / "lite.onnx", INFO) < 1e-4
+    network = OnnxNetwork(tmp_path / "lite.onnx", CPU)
+    for memory_format in (torch.contiguous_format, torch.channels_last):
+        segmenter.to(memory_format=memory_format)
+        for shape in ODD_SHAPES:
+            batch = torch.randn(shape, generator=torch.Generator().manual_seed(sum(shape)))
+            learning = segmenter(batch.contiguous(memory_format=memory_format))
+            assert learning.requires_grad
+            torch.testing.assert_close(network(batch), learning.detach(), rtol=1e-4, atol=1e-5)
+    operators = {node.op_type for node in onnx.load(str(tmp_path / "lite.onnx")).graph.node}
+    assert not operators & {"MatMul", "Gemm"}, "the graph holds plain convolutions"
 
 
 def test_a_segformer_is_written_for_any_size(tmp_path: Path) -> None:

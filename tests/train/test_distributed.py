@@ -117,13 +117,16 @@ def test_two_processes_agree_on_sums_buffers_losses_and_gradients() -> None:
 
 
 @pytest.mark.slow
-def test_two_processes_end_with_the_files_of_one(tmp_path: Path) -> None:
+@pytest.mark.parametrize("backbone", ["critter", "efficientnet_lite0"])
+def test_two_processes_end_with_the_files_of_one(backbone: str, tmp_path: Path) -> None:
     """Float sums differ in their order: weights agree within rounding, masks and predictions to the last pixel."""
     recipe = tmp_path / "tiny.yaml"
     recipe.write_text(RECIPE)
-    data = f"--data.root={tmp_path / 'data'}"
-    alone = run("weakseg", "run", str(recipe), data, "--out", str(tmp_path / "one"))
-    together = launch("weakseg", "run", str(recipe), data, "--out", str(tmp_path / "two"))
+    words = (str(recipe), f"--data.root={tmp_path / 'data'}")
+    if backbone != "critter":
+        words = (*words, f"--classifier.name={backbone}", f"--segmenter.name={backbone}", "--classifier.weights=auto")
+    alone = run("weakseg", "run", *words, "--out", str(tmp_path / "one"))
+    together = launch("weakseg", "run", *words, "--out", str(tmp_path / "two"))
     assert alone.returncode == 0, alone.stderr
     assert together.returncode == 0, together.stderr
     one, two = RunFolder(tmp_path / "one"), RunFolder(tmp_path / "two")
