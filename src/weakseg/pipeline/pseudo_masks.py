@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from weakseg.data.base import MaskReader
+from weakseg.data.base import Dataset, MaskReader
 from weakseg.data.grey import encode_grey
 from weakseg.data.sure_masks import SureMasks
 from weakseg.errors import ConfigError
@@ -62,13 +62,33 @@ def unfinished_file(context: Context, sample_id: str) -> Path:
 
 
 def require_training_masks(context: Context) -> None:
-    """Raise a `ConfigError` if the recipe makes no masks of the images that the segmenter learns from."""
+    """Raise a `ConfigError` if there are no masks of the images that the segmenter learns from."""
+    if context.config.segmenter.masks == "truth":
+        if not any(context.train.load_mask(sample) is not None for sample in context.train):
+            raise ConfigError(
+                f"segmenter.masks: 'truth' is for data sets with masks, but none of the {len(context.train)} images of "
+                f"'{context.train.split}' has one; put them into masks/, or set it to 'refined'"
+            )
+        return
     if "train" not in context.config.localize.splits:
         raise ConfigError("localize.splits: the segmenter trains on the masks of 'train'; add it and run 'localize'")
 
 
+def choose_training_images(context: Context) -> Dataset:
+    """Return the images that the segmenter learns from: all of `train`, or with `truth` those that have a mask."""
+    train = context.train
+    if context.config.segmenter.masks != "truth":
+        return train
+    return replace(train, samples=tuple(sample for sample in train if train.load_mask(sample) is not None))
+
+
 def training_masks(context: Context) -> MaskReader:
-    """Return what the segmenter learns from: the masks, without the pixels below `segmenter.ignore_below`."""
+    """Return what the segmenter learns from: the data set's masks with `truth`; else the pseudo masks.
+
+    Of those, the pixels below `segmenter.ignore_below` are left out.
+    """
+    if context.config.segmenter.masks == "truth":
+        return context.train.load_mask
     masks, ignore_below = context.folder.mask_reader(), context.config.segmenter.ignore_below
     return SureMasks(masks, context.folder.confidence_maps, ignore_below) if ignore_below > 0 else masks
 

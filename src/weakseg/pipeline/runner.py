@@ -12,7 +12,7 @@ import operator
 import shutil
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -81,8 +81,8 @@ class Stage:
             None stands for `outputs`.
         inputs: Names what the result depends on besides settings, images and earlier stages, such as another run's
             files; these parts join the fingerprint.
-        added: Settings among these that came later and change nothing while they are null: they then leave the
-            fingerprint as it was, so that older runs stay valid.
+        added: Settings among these that came later, and the value with which they change nothing: they then leave
+            the fingerprint as it was, so that older runs stay valid.
         require: Looks for what it needs from elsewhere, such as weights; asked if the stage has work to do, before
             anything of the run is written or removed.
         derived: Whether it only summarises other stages' files. It is then done again when a setting changes, since
@@ -97,7 +97,7 @@ class Stage:
     run: Callable[[Context], str]
     files: Callable[[Context], Iterable[Path]] | None = None
     inputs: Callable[[Context], Mapping[str, JsonValue]] | None = None
-    added: tuple[str, ...] = ()
+    added: Mapping[str, JsonValue] = field(default_factory=dict)
     require: Requirement | None = None
     derived: bool = False
 
@@ -161,8 +161,8 @@ def fingerprint_parts(stage: Stage, context: Context, planned: Mapping[str, Stag
     parts: dict[str, JsonValue] = {f"version of {stage.name}": stage.version}
     for path in stage.settings:
         parts.update(_flatten(path, to_plain(operator.attrgetter(path)(context.config))))
-    for path in stage.added:
-        if parts[path] is None:
+    for path, without_effect in stage.added.items():
+        if parts[path] == without_effect:
             del parts[path]
     for split, digest in context.digests.items():
         parts[f"images and tags of {split}"] = digest

@@ -25,6 +25,10 @@ class SegmenterConfig:
         caffe_form: Strides where the published weights of DeepLab-v2 have them, and such weights converted to this
             package's input. Only for weights of that origin.
         fixed_norm: Keep batch norm on its running statistics while training.
+        freeze_trunk: Train only the layers above the backbone's trunk, which is faster; for backbones that begin with
+            good weights.
+        masks: `refined`: learn from the masks of the stage `refine`. `truth`: learn from the data set's own masks
+            instead, for the fully supervised twin of a run, or where you have masks; images without one are left out.
         epochs: Passes over the training split.
         batch_size: Images per step over all processes together.
         accumulate: Each process passes its images of a step in so many parts, which needs less memory.
@@ -41,6 +45,8 @@ class SegmenterConfig:
     multi_scale: tuple[float, ...] = ()
     caffe_form: bool = False
     fixed_norm: bool = True
+    freeze_trunk: bool = False
+    masks: Literal["refined", "truth"] = "refined"
     epochs: int = 30
     batch_size: int = 10
     accumulate: int = 1
