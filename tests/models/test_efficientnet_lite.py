@@ -65,7 +65,7 @@ def test_published_networks_refuse_what_is_no_batch_of_images_and_unknown_names(
 def test_named_networks_have_the_published_depths_and_widths(
     name: str, parameters: int, repeats: tuple[int, ...], widths: tuple[int, ...]
 ) -> None:
-    scoring, dense = build_efficientnet_lite(name), build_efficientnet_lite(name, dense=True)
+    scoring, dense = build_efficientnet_lite(name), build_efficientnet_lite(name, stride=8, has_head=False)
     assert sum(parameter.numel() for parameter in scoring.parameters()) == parameters - 1_281_000
     assert scoring.repeats == dense.repeats == repeats
     assert tuple(form.channels for form in scoring.stage_forms()) == widths
@@ -79,7 +79,7 @@ def test_named_networks_have_the_published_depths_and_widths(
 
 def test_dense_form_drops_the_head_and_keeps_everything_else() -> None:
     scoring = build_efficientnet_lite("efficientnet_lite0").state_dict()
-    dense = build_efficientnet_lite("efficientnet_lite0", dense=True)
+    dense = build_efficientnet_lite("efficientnet_lite0", stride=8, has_head=False)
     kept = {name: value.shape for name, value in scoring.items() if not name.startswith(dense.spare_parts)}
     assert dense.spare_parts == ("head.",)
     assert {name: value.shape for name, value in dense.state_dict().items()} == kept

@@ -112,7 +112,7 @@ def test_names_of_the_port_become_ours_and_unknown_ones_stay() -> None:
 @pytest.mark.parametrize("dense", [False, True])
 @pytest.mark.parametrize("source", ["imagenet", "path"])
 def test_published_weights_fill_both_forms(dense: bool, source: str, tmp_path: Path) -> None:
-    backbone = build_efficientnet_lite(NAME, dense=dense)
+    backbone = build_efficientnet_lite(NAME, has_head=not dense)
     if source == "path":
         source = str(shutil.copyfile(locate_lite_weights(NAME), tmp_path / "mine.pth"))
     report = load_backbone(backbone, source, NAME)
@@ -127,7 +127,7 @@ def test_published_weights_fill_both_forms(dense: bool, source: str, tmp_path: P
 def test_own_scoring_network_starts_a_dense_one_but_not_the_other_way_round(tmp_path: Path) -> None:
     classifier = build_classifier(NAME, num_classes=2, freeze_trunk=True, fixed_norm=True)
     safetensors.torch.save_file(classifier.state_dict(), tmp_path / "model.safetensors")
-    dense = build_efficientnet_lite(NAME, dense=True)
+    dense = build_efficientnet_lite(NAME, stride=8, has_head=False)
     report = load_backbone(dense, str(tmp_path / "model.safetensors"), NAME)
     assert torch.equal(dense.groups[6][0].project.conv.weight, classifier.backbone.groups[6][0].project.conv.weight)
     assert {name.split(".")[0] for name in report.ignored} == {"classifier", "backbone"}

@@ -5,7 +5,13 @@ from __future__ import annotations
 import torch
 
 from weakseg.errors import ConfigError
-from weakseg.models.efficientnet_lite import LITE_NAMES, EfficientNetLite, build_efficientnet_lite
+from weakseg.models.efficientnet_lite import (
+    FINE_STRIDE,
+    LITE_NAMES,
+    SCORING_STRIDE,
+    EfficientNetLite,
+    build_efficientnet_lite,
+)
 from weakseg.models.resnet import BACKBONE_NAMES, ResNet, build_backbone
 from weakseg.models.resnet38 import RESNET38_NAMES, ResNet38, build_resnet38
 from weakseg.spelling import require_option
@@ -29,7 +35,8 @@ def build_staged(
 
     Args:
         name: One of `STAGED_NAMES`.
-        dense: The form that segments, at stride 8, instead of the form that scores images.
+        dense: The form that segments instead of the form that scores images: at stride 8. An EfficientNet-Lite has one
+            form for both, at stride 16, since a finer one takes three times as long (docs/photographs.md).
         fixed_norm: Keep every batch norm on its running statistics while training; scale and shift still learn.
         caffe_form: Put strides where Caffe's ResNets have them, see `weakseg.models.resnet.CaffeBottleneck`.
         generator: Source of the random weights; torch's global one if None.
@@ -41,7 +48,7 @@ def build_staged(
     if name in LITE_NAMES:
         if caffe_form:
             raise ConfigError(f"caffe_form: '{name}' is no ResNet, so it has no such form; set it to false")
-        return build_efficientnet_lite(name, dense=dense, fixed_norm=fixed_norm, generator=generator)
+        return build_efficientnet_lite(name, fixed_norm=fixed_norm, generator=generator)
     return build_backbone(name, dense=dense, fixed_norm=fixed_norm, caffe_form=caffe_form, generator=generator)
 
 
@@ -52,7 +59,8 @@ def build_levelled(
 
     Args:
         name: One of `LEVELLED_NAMES`.
-        dense: Answer at stride 8, which a ResNet-38 does in any case.
+        dense: Answer at stride 8, which a ResNet-38 does in any case; an EfficientNet-Lite then lacks its head
+            convolution.
         fixed_norm: Keep every batch norm on its running statistics while training; scale and shift still learn.
         generator: Source of the random weights; torch's global one if None.
 
@@ -61,5 +69,8 @@ def build_levelled(
     """
     require_option(name, LEVELLED_NAMES, what="backbone")
     if name in LITE_NAMES:
-        return build_efficientnet_lite(name, dense=dense, fixed_norm=fixed_norm, generator=generator)
+        stride = FINE_STRIDE if dense else SCORING_STRIDE
+        return build_efficientnet_lite(
+            name, stride=stride, has_head=not dense, fixed_norm=fixed_norm, generator=generator
+        )
     return build_resnet38(name, fixed_norm=fixed_norm, generator=generator)

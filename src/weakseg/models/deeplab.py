@@ -64,7 +64,7 @@ class Segmenter(SegmentationNetwork):
     """Backbone and ASPP; the state dict holds `backbone.*` and `aspp.branches.*`, whatever the scales.
 
     Args:
-        backbone: A network at stride 8, see `weakseg.models.backbones.build_staged(..., dense=True)`.
+        backbone: The network below, see `weakseg.models.backbones.build_staged(..., dense=True)`.
         num_labels: Number of labels L, background included.
         aspp_rates: Dilations of the parallel convolutions.
         multi_scale: Further scales, above 0 and below 1, at which the same network sees its input; the paper's are 0.75

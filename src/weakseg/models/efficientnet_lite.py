@@ -35,8 +35,8 @@ IMAGENET_CLASSES = 1000
 TRUNK_GROUPS = 3
 """Groups of blocks below the split into trunk and tail; the stem is below it, too."""
 
-SCORING_STRIDE, SEGMENTING_STRIDE, IMAGENET_STRIDE = 16, 8, 32
-"""Of the form that scores images, of the form that segments them, and as released."""
+SCORING_STRIDE, FINE_STRIDE, IMAGENET_STRIDE = 16, 8, 32
+"""Of the form that scores and segments images, of a finer one for AffinityNet, and as released."""
 
 _INPUT_CENTRE, _INPUT_SCALE = 127.0, 128.0
 """The released networks read (rgb - 127) / 128."""
@@ -241,7 +241,8 @@ class ImageNetNetwork(nn.Module):
 def build_efficientnet_lite(
     name: str,
     *,
-    dense: bool = False,
+    stride: int = SCORING_STRIDE,
+    has_head: bool = True,
     fixed_norm: bool = False,
     generator: torch.Generator | None = None,
 ) -> EfficientNetLite:
@@ -249,8 +250,8 @@ def build_efficientnet_lite(
 
     Args:
         name: One of `LITE_NAMES`.
-        dense: False for the form that scores images, at stride 16; True for the form that segments, at stride 8 and
-            without the head convolution.
+        stride: Ratio of the input's size to the output's, see `EfficientNetLite`.
+        has_head: Whether the last convolution is part of the network.
         fixed_norm: Keep every batch norm on its running statistics, see `FixedBatchNorm2d`.
         generator: Source of the random weights; torch's global one if None.
 
@@ -259,8 +260,8 @@ def build_efficientnet_lite(
     """
     return EfficientNetLite(
         _scale_groups(name),
-        stride=SEGMENTING_STRIDE if dense else SCORING_STRIDE,
-        has_head=not dense,
+        stride=stride,
+        has_head=has_head,
         fixed_norm=fixed_norm,
         generator=generator,
     )

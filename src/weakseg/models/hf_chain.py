@@ -166,7 +166,7 @@ class TokenChain:
         height, width = (side // self._patch_px for side in x.shape[2:])
         tokens = self._attend(self._early, self._embeddings(x), (height, width))
         rows = self._extra_rows(width)
-        extra, patches = tokens.split((self._num_extra, height * width), dim=1)
+        extra, patches = tokens[:, : self._num_extra], tokens[:, self._num_extra :]
         extra = nn.functional.pad(extra, (0, 0, 0, rows * width - self._num_extra))
         return _to_maps(torch.cat((extra, patches), dim=1), (rows + height, width))
 
@@ -209,16 +209,16 @@ def find_chains(network: nn.Module, *, patch_px: int) -> list[Chain]:
     windows = find_list(network, ("swin.encoder.layers",))
     last_norm = _find(network, f"hidden_states_norms.{list(getattr(network, 'stage_names', ['none']))[-1]}")
     if stages is not None:
-        chains.append(StageChain(() if stem is None else (stem,), stages, last_norm))
+        chains.append(StageChain(() if stem is None else (stem,), tuple(stages), last_norm))
     embeddings = _find(network, "swin.embeddings")
     if windows is not None and embeddings is not None and last_norm is not None:
-        chains.append(WindowChain(embeddings, windows, last_norm))
+        chains.append(WindowChain(embeddings, tuple(windows), last_norm))
     if blocks is not None and stem is not None:
         norm = next((part for name in ("layernorm", "norm") if (part := _find(network, name)) is not None), None)
         num_extra = 1 + int(getattr(getattr(network, "config", None), "num_register_tokens", 0) or 0)
         rope = _find(network, "rope_embeddings")
         chains += [
-            TokenChain(stem, blocks, behind, rope=rope, patch_px=patch_px, num_extra=num_extra)
+            TokenChain(stem, tuple(blocks), behind, rope=rope, patch_px=patch_px, num_extra=num_extra)
             for behind in ((norm, None) if norm is not None else (None,))
         ]
     return chains
@@ -250,7 +250,7 @@ def find_list(network: nn.Module, names: Iterable[str]) -> nn.ModuleList | None:
 
 def _to_maps(tokens: Tensor, grid_hw: tuple[int, int]) -> Tensor:
     """Turn tokens (N, h * w, D) into maps (N, D, h, w)."""
-    return tokens.transpose(1, 2).unflatten(2, grid_hw).contiguous()
+    return tokens.transpose(1, 2).reshape(len(tokens), tokens.shape[2], *grid_hw).contiguous()
 
 
 def _to_tokens(maps: Tensor) -> Tensor:
