@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 import sys
 from pathlib import Path
 
@@ -31,6 +30,10 @@ def read_peak() -> int:
     found = _read_status("VmHWM")
     if found is not None:
         return found
+    if sys.platform == "win32":
+        return 0  # which does not tell; zero leaves the trial's own growth out
+    import resource
+
     largest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return largest if sys.platform == "darwin" else largest * _KB
 

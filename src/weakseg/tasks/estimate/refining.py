@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from torch import nn
@@ -33,9 +32,6 @@ from weakseg.tasks.estimate.trial import (
 from weakseg.train.affinity import train_affinity
 from weakseg.train.irn import estimate_mean_displacement, train_irn
 from weakseg.train.plan import TrainingHooks
-
-TRIED_THRESHOLD = 0.3
-"""Stands in for the background threshold, which changes no time."""
 
 WALKS: dict[str, Callable[[Context, Sequence[Dataset]], None]] = {
     **METHODS,
@@ -179,10 +175,8 @@ def _make_masks(trial: Trial) -> ImageWork:
 
     def work(ids: Sequence[str], side_px: int | None) -> None:
         context = trial.training(ids, side_px)
-        refine = replace(context.config.refine, background_threshold=TRIED_THRESHOLD)
-        context = replace(context, config=replace(context.config, refine=refine))
         _remove(context.folder.masks, context.folder.confidence_maps, context.folder.instances)
-        WALKS[refine.method](context, [context.train])
+        WALKS[context.config.refine.method](context, [context.train])
         check_masks(context)
 
     return work

@@ -10,6 +10,7 @@ from torch import nn
 from weakseg.models.classifier import Classifier
 from weakseg.models.segmenter import SegmentationNetwork
 from weakseg.pipeline.classifiers import fit_classifier
+from weakseg.pipeline.health import check_masks
 from weakseg.pipeline.networks import make_augmentation, make_plan
 from weakseg.pipeline.runner import Context
 from weakseg.tasks.ablation import mask_files, prediction_steps
@@ -165,6 +166,7 @@ def _score(trial: Trial) -> ImageWork:
         tally = SplitTally(context, context.train, set())
         for sample in context.train:
             tally.count(sample)
+        check_masks(context)
 
     return work
 

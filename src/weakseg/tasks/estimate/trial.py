@@ -37,6 +37,9 @@ MAX_SIZED = 200
 SMALL_SIDE_PX = 96
 """Images are first tried at this longer side or above."""
 
+TRIED_THRESHOLD = 0.3
+"""Stands in for the background threshold, which changes no time."""
+
 STAND_IN_STRIDE_PX = 16
 """Stride of the score maps that stand in for seeds."""
 
@@ -183,7 +186,7 @@ def without_weights(config: RunConfig) -> RunConfig:
         config,
         classifier=replace(config.classifier, weights="none", released=None),
         localize=replace(config.localize, compared_images=0),
-        refine=replace(config.refine, irn=irn, psa=psa, saliency=saliency),
+        refine=replace(config.refine, background_threshold=TRIED_THRESHOLD, irn=irn, psa=psa, saliency=saliency),
         segmenter=replace(config.segmenter, weights="none"),
     )
 
