@@ -5,10 +5,13 @@ python benchmarks/estimate.py folder --data.root photos --out runs/timed
 
 from __future__ import annotations
 
+import os
 import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch, as the command has it
 
 from weakseg.arguments import parse_recipe_words
 from weakseg.pipeline.artifacts import RunFolder
