@@ -22,7 +22,8 @@ def read(name: str) -> RunConfig:
 def test_every_built_in_recipe_is_there() -> None:
     methods = {f"{method}_{data}" for method in ("psa", "seam", "cda_irn", "cda_psa", "cda_seam") for data in DATA}
     methods.add("methods_critters")
-    others = {"demo", "voc", "coco", "folder", "irn_voc", "rib_voc", "rib_coco", "deeplab_critters"}
+    others = {"demo", "voc", "coco", "irn_voc", "rib_voc", "rib_coco", "deeplab_critters"}
+    others |= {"folder", "folder_quick", "folder_best"}
     assert set(list_recipes()) == others | methods
 
 
@@ -128,3 +129,12 @@ def test_a_run_is_called_like_its_recipe(
     request = parse_recipe_words("run", [recipe])
     assert request is not None
     assert request.out == Path("runs") / folder
+
+
+@pytest.mark.parametrize("name", ["folder", "folder_quick", "folder_best"])
+def test_recipes_for_photographs_start_from_weights_that_come_with_the_package(name: str) -> None:
+    config = read(name)
+    assert (config.classifier.name, config.classifier.weights) == ("efficientnet_lite0", "imagenet")
+    assert (config.segmenter.name, config.segmenter.weights) == ("efficientnet_lite0", "classifier")
+    assert config.refine.background_threshold == "auto"
+    assert config.localize.method == ("rib" if name == "folder_best" else "cam")
