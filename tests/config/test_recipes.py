@@ -106,7 +106,7 @@ def test_other_recipes_keep_the_plain_segmenter() -> None:
     for name in ("demo", "folder"):
         config = read(name)
         assert (config.segmenter.multi_scale, config.segmenter.accumulate, config.segmenter.balance) == ((), 1, "none")
-        assert (config.evaluate.crf.enabled, config.evaluate.ablate) == (False, False)
+        assert (config.evaluate.crf.enabled, config.evaluate.ablate) == (name == "folder", False)
 
 
 def test_the_small_twin_has_every_part() -> None:
