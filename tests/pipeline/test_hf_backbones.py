@@ -81,7 +81,7 @@ def test_a_trained_classifier_comes_back_from_its_file_alone(name: str, folder: 
     assert_equal(loaded, classifier)
     assert not any(module.training for module in loaded.modules())
     with torch.no_grad():
-        assert torch.equal(loaded(IMAGES), classifier.eval()(IMAGES))
+        torch.testing.assert_close(loaded(IMAGES), classifier.eval()(IMAGES))  # its layout in memory is another
 
 
 def test_irnet_and_segmenter_start_from_the_classifiers_backbone_without_its_source(
