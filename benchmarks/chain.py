@@ -1,0 +1,306 @@
+"""How fast the stages of a recipe run on photographs, beside the plain form of the same computation.
+
+Claim: training at least 1.5 times and localising at least twice as fast on `folder`'s network. The plain form has
+contiguous weights, dilated and 1x1 convolutions run as convolutions, batch norms that are not folded into them, padded
+copies before strides, and decodes every image in every epoch. The recipe's form is what `weakseg run` does. Both start
+from the same weights, see the same images and take turns; the results are compared.
+
+Elapsed time is what a user waits for, and shows whether all cores are busy; it means little while the machine does other
+things. CPU seconds, of this process and its threads, then tell more.
+
+    python benchmarks/chain.py                    # generated critters
+    python benchmarks/chain.py photos/            # your own, as the recipe `folder` sees them
+    python benchmarks/chain.py photos/ --images 32 --threads 1
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TypeVar
+from unittest.mock import patch
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch: idle threads would count as busy
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from weakseg.config.load import build_config, read_recipe
+from weakseg.config.schema import RunConfig
+from weakseg.data.base import Dataset
+from weakseg.data.images import ShrunkImage
+from weakseg.data.transforms import resize_labels
+from weakseg.localize.cam import score_maps
+from weakseg.models.classifier import Classifier
+from weakseg.models.lite_layers import ConvNorm, StridedConv2d
+from weakseg.models.segmenter import SegmentationNetwork
+from weakseg.ops.images import limit_side
+from weakseg.pipeline.artifacts import RunFolder
+from weakseg.pipeline.inputs import prepare
+from weakseg.pipeline.networks import make_augmentation, make_plan, start_classifier
+from weakseg.pipeline.runtime import place_network
+from weakseg.pipeline.segmenters import start_segmenter
+from weakseg.pipeline.side_by_side import run_side_by_side
+from weakseg.refine.crf import crf_mask
+from weakseg.train.classify import train_classifier
+from weakseg.train.plan import TrainingPlan
+from weakseg.train.segment import train_segmenter
+from weakseg.types import Sample, ScoreMaps
+
+Result = TypeVar("Result")
+
+EPOCHS = 2
+"""Of a timed training; the first one fills the cache."""
+
+ROUNDS = 3
+"""The two forms take turns this often, and the best round of each counts, since other processes only slow down."""
+
+THRESHOLD = 0.15
+"""Background threshold of the masks; their time hardly depends on it."""
+
+CRITTERS = ("--data.critters.images=64", "--data.critters.val_images=0")
+
+
+@dataclass(frozen=True, eq=False)
+class Timing:
+    """One form of one stage.
+
+    Args:
+        cpu_s: CPU seconds, of the best round.
+        elapsed_s: Elapsed seconds, of the best round.
+        result: What came out, to be compared.
+    """
+
+    cpu_s: float
+    elapsed_s: float
+    result: list[Tensor]
+
+    def improve(self, other: Timing) -> Timing:
+        """Return the shorter of both kinds of time, with the results of this round."""
+        return replace(self, cpu_s=min(self.cpu_s, other.cpu_s), elapsed_s=min(self.elapsed_s, other.elapsed_s))
+
+
+def main() -> None:
+    """Print images per second of every stage in both forms, their ratio, and how far the results differ."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, nargs="?", help="folder of tagged photographs (default: critters)")
+    parser.add_argument("--recipe", help="default: folder, or demo without a folder")
+    parser.add_argument("--images", type=int, default=16, help="images per stage (default: 16)")
+    parser.add_argument("--threads", type=int, help="torch's threads (default: one per core)")
+    args = parser.parse_args()
+    if args.threads is not None:
+        torch.set_num_threads(args.threads)
+    with tempfile.TemporaryDirectory() as scratch:
+        words = (f"--data.root={args.folder}",) if args.folder else CRITTERS
+        recipe = args.recipe or ("folder" if args.folder else "demo")
+        config = build_config(read_recipe(recipe), (*words, "--runtime.workers=0", "--runtime.device=cpu"))
+        folder = RunFolder(Path(scratch))
+        train = prepare(config, folder).train
+        chosen = train.samples[:: max(1, len(train) // args.images)][: args.images]
+        measure_chain(config, folder, replace(train, samples=chosen))
+
+
+def measure_chain(config: RunConfig, folder: RunFolder, train: Dataset) -> None:
+    """Time the stages one after the other; each works on what the one before has made."""
+    print(
+        f"{config.classifier.name} and {config.segmenter.name}, {len(train)} images, {torch.get_num_threads()} threads"
+    )
+    print("stage        images/s: plain  recipe  ratio   images per CPU s: plain  recipe  ratio   largest difference")
+    classifier, _ = start_classifier(config.classifier, train.classes, folder.network("classifier"), seed=0)
+    start = snapshot(classifier)
+    report("training", train, time_both(lambda is_plain: fit(config, classifier, start, train, is_plain), EPOCHS))
+
+    classifier.load_state_dict(start)
+    classifier.eval()
+    maps: list[ScoreMaps] = []
+
+    def localise(is_plain: bool) -> list[Tensor]:
+        lay_out(classifier, is_plain)
+        maps[:] = run_all(lambda sample: seed_of(config, classifier, train, sample, is_plain), train.samples, is_plain)
+        return [scale for found in maps for scale in found.scales if scale.numel()]
+
+    report("localising", train, time_both(localise))
+    seeds = dict(zip([sample.id for sample in train], maps, strict=True))
+    masks: dict[str, NDArray[np.uint8]] = {}
+
+    def refine(is_plain: bool) -> list[Tensor]:
+        def work(sample: Sample) -> NDArray[np.uint8]:
+            return mask_of(config, train, sample, seeds[sample.id], is_plain)
+
+        made = run_all(work, train.samples, is_plain)
+        masks.update(zip(seeds, made, strict=True))
+        return [torch.from_numpy(mask).float() for mask in made]
+
+    report("refining", train, time_both(refine))
+    segmenter, _ = start_segmenter(
+        replace(config.segmenter, weights="none"),
+        train.classes,
+        folder.network("segmenter"),
+        classifier=folder.network("classifier"),
+        seed=0,
+    )
+    begin = snapshot(segmenter)
+
+    def segment(is_plain: bool) -> list[Tensor]:
+        return fit_segmenter(config, segmenter, begin, train, masks, is_plain)
+
+    report("segmenting", train, time_both(segment, EPOCHS))
+
+
+def report(stage: str, train: Dataset, sides: tuple[Timing, Timing, int]) -> None:
+    """Print the line of a stage; `sides` are plain, recipe's and how often each image was seen."""
+    plain, quick, times = sides
+    seen = times * len(train)
+    largest = max(float(tensor.abs().max()) for tensor in plain.result)
+    difference = max(float((a - b).abs().max()) for a, b in zip(plain.result, quick.result, strict=True)) / largest
+    elapsed = f"{seen / plain.elapsed_s:15.2f} {seen / quick.elapsed_s:7.2f} {plain.elapsed_s / quick.elapsed_s:6.2f}"
+    cpu = f"{seen / plain.cpu_s:24.2f} {seen / quick.cpu_s:7.2f} {plain.cpu_s / quick.cpu_s:6.2f}"
+    print(f"{stage:11s} {elapsed} {cpu} {difference:20.1e}", flush=True)
+
+
+def time_both(stage: Callable[[bool], list[Tensor]], times: int = 1) -> tuple[Timing, Timing, int]:
+    """Let the plain and the recipe's form of a stage take turns."""
+    best: dict[bool, Timing] = {}
+    for _ in range(ROUNDS):
+        for is_plain in (True, False):
+            with plain_layers() if is_plain else patch.dict({}):
+                cpu_s, elapsed_s = time.process_time(), time.perf_counter()
+                result = stage(is_plain)
+                timing = Timing(time.process_time() - cpu_s, time.perf_counter() - elapsed_s, result)
+            best[is_plain] = timing if is_plain not in best else best[is_plain].improve(timing)
+    return best[True], best[False], times
+
+
+@contextmanager
+def plain_layers() -> Iterator[None]:
+    """Run EfficientNet-Lite's layers as they are written down."""
+
+    def convolve(layer: StridedConv2d, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        stride, reach = layer.stride[0], layer.kernel_size[0] // 2 * layer.dilation[0]
+        before = reach - (1 if stride > 1 and layer.place == "second" else 0)
+        after = [2 * reach - 1 + length % 2 - before if stride > 1 else reach for length in x.shape[2:]]
+        padded = nn.functional.pad(x, (before, max(0, after[1]), before, max(0, after[0])))
+        return nn.functional.conv2d(padded, weight, bias, layer.stride, 0, layer.dilation, layer.groups)
+
+    def forward(layer: ConvNorm, x: Tensor) -> Tensor:
+        x = layer.norm(layer.conv(x))
+        return nn.functional.relu6(x) if layer.rectify else x
+
+    with patch.object(StridedConv2d, "run", convolve), patch.object(ConvNorm, "forward", forward):
+        yield
+
+
+def lay_out(network: nn.Module, is_plain: bool) -> None:
+    """Lay weights out as the form has them."""
+    if is_plain:
+        network.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    else:
+        place_network(network, torch.device("cpu"))
+
+
+def snapshot(network: nn.Module) -> dict[str, Tensor]:
+    """Copy a network's weights."""
+    return {name: value.clone() for name, value in network.state_dict().items()}
+
+
+def plan_for(config: RunConfig, section: str, is_plain: bool) -> TrainingPlan:
+    """Return the recipe's plan of a short training; the plain one keeps no images."""
+    part = config.classifier if section == "classifier" else config.segmenter
+    return make_plan(
+        part.optim,
+        epochs=EPOCHS,
+        batch_size=part.batch_size,
+        workers=0,
+        cache_mb=0 if is_plain else config.runtime.cache_mb,
+    )
+
+
+def load(config: RunConfig, train: Dataset, sample: Sample, is_plain: bool) -> ShrunkImage:
+    """Decode an image as a network sees it."""
+    if not is_plain:
+        return train.load_shrunk(sample, config.data.max_side_px)
+    image = train.load_image(sample)
+    return ShrunkImage(limit_side(image, config.data.max_side_px), (image.shape[0], image.shape[1]))
+
+
+def run_all(work: Callable[[Sample], Result], samples: Sequence[Sample], is_plain: bool) -> list[Result]:
+    """Work on images one after the other, each with all threads, or side by side."""
+    threads = 1 if is_plain else torch.get_num_threads()
+    return list(run_side_by_side(work, samples, threads=threads, is_large=lambda sample: False))
+
+
+def seed_of(config: RunConfig, classifier: Classifier, train: Dataset, sample: Sample, is_plain: bool) -> ScoreMaps:
+    """Return an image's score maps, to be rebuilt at the size of its small copy."""
+    image = load(config, train, sample, is_plain)
+    return score_maps(classifier, image.pixels, sample.tags, scales=config.localize.scales)
+
+
+def mask_of(config: RunConfig, train: Dataset, sample: Sample, seed: ScoreMaps, is_plain: bool) -> NDArray[np.uint8]:
+    """Return an image's mask after the CRF, at full size."""
+    crf, image = config.refine.crf, load(config, train, sample, is_plain)
+    mask = crf_mask(
+        image.pixels,
+        seed.full().numpy(),
+        seed.keys,
+        background_threshold=THRESHOLD,
+        certainty=crf.certainty,
+        gaussian=crf.gaussian,
+        bilateral=crf.bilateral,
+        iterations=crf.iterations,
+    )
+    return resize_labels(mask, image.size_hw)
+
+
+def fit(
+    config: RunConfig, classifier: Classifier, start: dict[str, Tensor], train: Dataset, is_plain: bool
+) -> list[Tensor]:
+    """Train the classifier from its start, and return the losses."""
+    classifier.load_state_dict(start)
+    lay_out(classifier, is_plain)
+    history = train_classifier(
+        classifier,
+        train,
+        None,
+        augmentation=make_augmentation(config.classifier.augment),
+        plan=plan_for(config, "classifier", is_plain),
+        seed=0,
+    )
+    return [torch.tensor([record.loss for record in history])]
+
+
+def fit_segmenter(
+    config: RunConfig,
+    segmenter: SegmentationNetwork,
+    start: dict[str, Tensor],
+    train: Dataset,
+    masks: dict[str, NDArray[np.uint8]],
+    is_plain: bool,
+) -> list[Tensor]:
+    """Train the segmenter from its start, and return the losses."""
+    segmenter.load_state_dict(start)
+    lay_out(segmenter, is_plain)
+
+    def read(sample: Sample) -> NDArray[np.uint8]:
+        return masks[sample.id]
+
+    history = train_segmenter(
+        segmenter,
+        train,
+        read,
+        augmentation=make_augmentation(config.segmenter.augment),
+        plan=plan_for(config, "segmenter", is_plain),
+        seed=0,
+    )
+    return [torch.tensor([record.loss for record in history])]
+
+
+if __name__ == "__main__":
+    main()
