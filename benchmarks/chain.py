@@ -5,8 +5,8 @@ contiguous weights, dilated and 1x1 convolutions run as convolutions, batch norm
 copies before strides, and decodes every image in every epoch. The recipe's form is what `weakseg run` does. Both start
 from the same weights, see the same images and take turns; the results are compared.
 
-Elapsed time is what a user waits for, and shows whether all cores are busy; it means little while the machine does other
-things. CPU seconds, of this process and its threads, then tell more.
+Elapsed time is what a user waits for, and shows whether all cores are busy; it means little while the machine does more
+than that. CPU seconds, of this process and its threads, then tell more.
 
     python benchmarks/chain.py                    # generated critters
     python benchmarks/chain.py photos/            # your own, as the recipe `folder` sees them
