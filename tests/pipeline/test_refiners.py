@@ -222,8 +222,8 @@ def test_masks_that_show_no_class_are_pointed_out(
     for sample_id in [sample.id for dataset in seeded_datasets(context) for sample in dataset]:
         save_mask(context.folder.mask(sample_id), np.full(SIZE_HW, 255 if sample_id.endswith("0") else 0, np.uint8))
     refine(context)
-    assert len(caplog.messages) == 1
-    assert "refine: no class is in any mask of the 7 tagged images" in caplog.messages[0]
+    # What follows is the verdict on each class, see tests/pipeline/test_health.py.
+    assert caplog.messages[0].startswith("refine: no class is in any mask of the 7 tagged images")
 
 
 PSA = (

@@ -315,8 +315,8 @@ def _choose_places(stride: int, *, centred: bool) -> Iterator[Place]:
     2^(n-1) - 1 of its block, half a pixel before the middle.
     """
     halvings = stride.bit_length() - 1
-    if not centred:
-        yield from ["tensorflow"] * halvings
-    else:
-        yield from ["second"] * (halvings - 1)
-        yield "first"
+    for halving in range(halvings):
+        if not centred:
+            yield "tensorflow"
+        else:
+            yield "first" if halving == halvings - 1 else "second"

@@ -23,8 +23,9 @@ from weakseg.pipeline.cutters import Cutter, cut_image, open_cutter
 from weakseg.pipeline.runner import Context
 from weakseg.pipeline.runtime import show_progress
 from weakseg.pipeline.seeds import SeededImage, pair_with_seed, require_training_seeds
-from weakseg.refine.threshold.choice import CANDIDATES, ThresholdChoice, choose_threshold
+from weakseg.refine.threshold.choice import CANDIDATES, USUAL, ThresholdChoice, choose_threshold
 from weakseg.refine.threshold.colour import score_colours
+from weakseg.refine.threshold.level import mean_score, usual_threshold
 from weakseg.train.distributed import rank, wait_for_all
 from weakseg.types import Sample
 
@@ -33,12 +34,12 @@ logger = logging.getLogger("weakseg")
 MAX_IMAGES = 200
 """So many tagged images decide; docs/threshold.md says what fewer do."""
 
-MAX_PIXELS = 16_000_000
-"""Fewer do once they hold so many pixels together: 200 of 282 x 282, 82 of 512 x 384."""
+MAX_PIXELS = 8_000_000
+"""Fewer do once they hold so many pixels together: 200 of 200 x 200, 72 of 384 x 288."""
 
-RULE_VERSION = 2
-"""Raised when `auto` chooses otherwise on the same seeds. 1 took the best candidate; 2 takes, among those about as
-good, the nearest to the usual one."""
+RULE_VERSION = 3
+"""Raised when `auto` chooses otherwise on the same seeds. 1 took the best candidate; 2, among those about as good, the
+nearest to 0.15; 3 the nearest to what is usual for seeds of their mean score."""
 
 
 @dataclass(frozen=True)
@@ -125,12 +126,15 @@ def choose_on_tags(context: Context, cutter: Cutter) -> ThresholdChoice:
     """
     require_training_seeds(context, "refine.background_threshold 'auto'")
     order = draw_tagged(context)
-    scores = []
+    scores, means = [], []
     with show_progress("choosing the background threshold") as tick:
         for item in _load_some(context, order):
-            scores.append(score_colours(cut_image(item, cutter, CANDIDATES)))
+            cuts = cut_image(item, cutter, CANDIDATES)
+            scores.append(score_colours(cuts))
+            means.append(mean_score(cuts))
             tick(len(scores), min(MAX_IMAGES, len(order)))
-    choice = choose_threshold(np.array(scores).reshape(-1, len(CANDIDATES)), CANDIDATES)
+    table = np.array(scores).reshape(-1, len(CANDIDATES))
+    choice = choose_threshold(table, CANDIDATES, usual=usual_threshold(means))
     if not choice.is_clear:
         logger.warning(
             "refine.background_threshold: no candidate is better than another on %d tagged images, so 'auto' takes "
@@ -168,6 +172,7 @@ def load_choice(path: Path) -> ThresholdChoice:
             candidates=tuple(entry["candidates"]),
             curve=tuple(entry["curve"]),
             images=entry["images"],
+            usual=float(entry.get("usual", USUAL)),  # files of earlier versions have none
             is_clear=entry["is_clear"],
         )
     except FileNotFoundError:

@@ -26,9 +26,9 @@ def test_what_is_about_as_good_as_the_best_gives_way_to_the_usual_threshold() ->
 
 
 def test_evidence_against_the_usual_threshold_leads_no_further_than_it_reaches() -> None:
-    choice = choose_threshold(np.array([[0.0, 1.0, 5.6, 6.0]]), (0.15, 0.2, 0.3, 0.5))
+    choice = choose_threshold(np.array([[0.0, 1.0, 5.7, 6.0]]), (0.15, 0.2, 0.3, 0.5))
     assert (choice.threshold, choice.best) == (0.3, 0.5)
-    choice = choose_threshold(np.array([[6.0, 5.6, 1.0, 5.9]]), (0.02, 0.03, 0.15, 0.5))
+    choice = choose_threshold(np.array([[6.0, 5.7, 1.0, 5.9]]), (0.02, 0.03, 0.15, 0.5))
     assert (choice.threshold, choice.best) == (0.5, 0.02), "as near as 3.3 times, where 0.03 is 5 times lower"
 
 
@@ -96,3 +96,10 @@ def test_a_wrong_number_of_columns_is_named() -> None:
         choose_threshold(np.zeros((1, 3)), (0.1, 0.2))
     with pytest.raises(ShapeError, match="one column per candidate"):
         choose_threshold(np.zeros((1, 0)), ())
+
+
+def test_the_usual_threshold_can_be_another_one() -> None:
+    rows = np.array([[0.95, 1.0, 0.95, 0.1]])
+    assert choose_threshold(rows, (0.1, 0.2, 0.3, 0.4), usual=0.5).threshold == 0.3
+    assert choose_threshold(rows, (0.1, 0.2, 0.3, 0.4), usual=0.05).threshold == 0.1
+    assert choose_threshold(rows, (0.1, 0.2, 0.3, 0.4), usual=0.3).usual == 0.3

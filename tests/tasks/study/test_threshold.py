@@ -182,7 +182,7 @@ def test_a_recipe_is_no_run(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_the_table_measures_from_oracle_and_fixed() -> None:
-    choice = ThresholdChoice(0.2, 0.3, (0.1, 0.2, 0.3), (None, 0.5, 0.6), 7, is_clear=True)
+    choice = ThresholdChoice(0.2, 0.3, (0.1, 0.2, 0.3), (None, 0.5, 0.6), 7, usual=0.15, is_clear=True)
     found = Findings("crf", "val", 9, (0.1, 0.15, 0.2), np.array([0.5, 0.3, 0.45]), {"colour": choice}, 0.15, 7)
     rows = {row[0]: row[1:] for row in make_table(found).rows}
     assert rows == {

@@ -21,10 +21,9 @@ CANDIDATES = (0.02, 0.03, 0.04, 0.05, 0.06, 0.08, 0.1, 0.12, 0.15, 0.2, 0.25, 0.
 """Thresholds to choose among: about equal ratios, since seeds are peaks with long feet."""
 
 USUAL = 0.15
-"""Left only as far as the evidence asks for, and taken where no candidate is better than another; the schema's default.
-"""
+"""The schema's default: taken where nothing tells of another, see `weakseg.refine.threshold.level`."""
 
-TOLERANCE = 0.08
+TOLERANCE = 0.06
 """A candidate is about as good as the best one if its average is lower by no more than this share; docs/threshold.md
 says how this was chosen."""
 
@@ -39,6 +38,7 @@ class ThresholdChoice:
         candidates: All of them, ascending.
         curve: Average of the statistic at each; None where no image defines it.
         images: Number of images.
+        usual: The threshold that is left only as far as the evidence asks for.
         is_clear: Whether any two candidates differ, and the best average is above 0; if not, the usual threshold is
             taken.
     """
@@ -48,27 +48,31 @@ class ThresholdChoice:
     candidates: tuple[float, ...]
     curve: tuple[float | None, ...]
     images: int
+    usual: float
     is_clear: bool
 
 
-def choose_threshold(scores: NDArray[np.float64], candidates: Sequence[float]) -> ThresholdChoice:
+def choose_threshold(
+    scores: NDArray[np.float64], candidates: Sequence[float], *, usual: float = USUAL
+) -> ThresholdChoice:
     """Choose the candidate nearest to the usual threshold among those that are about as good as the best one.
 
     Args:
         scores: (N, T) one image's statistic per row, NaN where it is undefined. N may be 0. Not modified.
         candidates: (T,) thresholds above 0, ascending.
+        usual: The threshold to stay near to, above 0.
 
     Returns:
-        The choice: of the candidates whose average is at most 8 % below the largest, that whose ratio to 0.15 is
-        nearest to 1, the lower of two. Where all averages are equal or undefined, as for maps that are 0 everywhere, or
-        none is above 0, as where colours tell nothing, the candidate nearest to 0.15.
+        The choice: of the candidates whose average is at most 6 % below the largest, that whose ratio to the usual one
+        is nearest to 1, the lower of two. Where all averages are equal or undefined, as for maps that are 0 everywhere,
+        or none is above 0, as where colours tell nothing, the candidate nearest to the usual one.
 
     Raises:
         ShapeError: If scores and candidates do not fit.
     """
     if scores.ndim != 2 or not candidates or scores.shape[1] != len(candidates):
         raise ShapeError(f"expected scores (images, {len(candidates)}), one column per candidate, got {scores.shape}")
-    distances = np.abs(np.log(np.array(candidates) / USUAL))
+    distances = np.abs(np.log(np.array(candidates) / usual))
     defined = ~np.isnan(scores)
     counts = defined.sum(axis=0)
     sums = np.where(defined, scores, 0).sum(axis=0)
@@ -87,5 +91,6 @@ def choose_threshold(scores: NDArray[np.float64], candidates: Sequence[float]) -
         candidates=tuple(candidates),
         curve=tuple(None if np.isnan(mean) else round(float(mean), 6) for mean in means),
         images=len(scores),
+        usual=round(float(usual), 6),
         is_clear=is_clear,
     )

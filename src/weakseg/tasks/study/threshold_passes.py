@@ -26,6 +26,7 @@ from weakseg.pipeline.seeds import pair_with_seed, resize_labels
 from weakseg.refine.threshold.agreement import score_refinement, score_stability, score_typicality
 from weakseg.refine.threshold.colour import score_colours
 from weakseg.refine.threshold.cuts import Statistic
+from weakseg.refine.threshold.level import mean_score
 from weakseg.refine.threshold.masking import score_confidence
 from weakseg.refine.threshold.spread import score_log_spread, score_spread
 from weakseg.tasks.truth import digest_truth_of, read_truth
@@ -33,6 +34,10 @@ from weakseg.train.distributed import rank, wait_for_all
 
 CHOSEN = "colour"
 """The statistic that `auto` goes by."""
+
+
+LEVEL = "mean score"
+"""What the usual threshold follows from, kept beside the statistics."""
 
 
 def open_statistics(classifier: Classifier) -> dict[str, Statistic]:
@@ -69,7 +74,7 @@ def judge_images(
     output = partial(_file, folder)
     for sample, image in iterate_pending(context, [chosen], output, label="judging thresholds without truth"):
         cuts = cut_image(pair_with_seed(context, sample, image), cutter, thresholds)
-        found = {name: statistic(cuts).tolist() for name, statistic in statistics.items()}
+        found = {name: statistic(cuts).tolist() for name, statistic in statistics.items()} | {LEVEL: [mean_score(cuts)]}
         defined = {name: [None if math.isnan(value) else value for value in row] for name, row in found.items()}
         write_json(output(sample.id), defined)
 
