@@ -60,7 +60,9 @@ def test_same_generator_seed_gives_the_same_classifier() -> None:
 
 
 def test_unknown_name_lists_the_options() -> None:
-    with pytest.raises(ConfigError, match=r"critter, critter38, resnet101, resnet18, resnet38, resnet50, got 'vgg16'"):
+    lites = "efficientnet_lite0, efficientnet_lite1, efficientnet_lite2"
+    names = f"critter, critter38, {lites}, resnet101, resnet18, resnet38, resnet50"
+    with pytest.raises(ConfigError, match=f"{names}, got 'vgg16'"):
         build_classifier("vgg16", num_classes=3, freeze_trunk=False, fixed_norm=False)
 
 

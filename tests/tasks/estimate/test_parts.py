@@ -23,12 +23,12 @@ def test_every_stage_is_planned_with_its_numbers(tmp_path: Path) -> None:
     trial = make_trial(tmp_path)
     assert [(part.stage, part.what) for part in plan_parts(trial)] == [
         ("classify", "classifier: 2 x 1 steps of 4 images"),
-        ("classify", "its mAP: 2 x 2 images"),
+        ("classify", "its mAP: 2 images"),
         ("localize", "CAM: 7 images"),
         ("refine", "the threshold: 7 images"),
         ("refine", "masks (crf): 7 images"),
         ("segment", "segmenter: 2 x 1 steps of 4 images"),
-        ("evaluate", "predictions, 1 view each: 2 images"),
+        ("evaluate", "predictions, 2 views each: 2 images"),
         ("evaluate", "scores: 7 images"),
         ("report", "report of 4 images"),
     ]

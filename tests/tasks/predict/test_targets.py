@@ -113,7 +113,7 @@ def test_an_image_is_never_replaced_by_the_overlay_of_another(tmp_path: Path) ->
 
 
 def test_a_file_given_by_name_may_have_any_suffix_but_a_folder_is_searched_for_photographs(tmp_path: Path) -> None:
-    photo = write_photo(tmp_path / "photo.gif")
+    photo = write_photo(tmp_path / "photo.png").rename(tmp_path / "photo.picture")
     assert names([photo], tmp_path / "out") == ["photo"]
     with pytest.raises(DataError, match=rf"no images \(\.jpg, .*\) in {tmp_path}"):
         names([tmp_path], tmp_path / "out")
