@@ -11,9 +11,10 @@ from torch import Tensor, nn
 from tests.tiny import make_classifier, make_segmenter
 from weakseg.errors import ArtifactError
 from weakseg.models.classifier import build_classifier
-from weakseg.models.deeplab import Segmenter, build_segmenter
+from weakseg.models.deeplab import Segmenter
 from weakseg.models.deeplab_names import rename_deeplab
 from weakseg.models.deeplab_weights import CAFFE_MEAN, load_segmenter_checkpoint
+from weakseg.models.efficientnet_lite import build_efficientnet_lite
 from weakseg.models.lite_weights import locate_lite_weights
 from weakseg.models.resnet import Bottleneck, CaffeBottleneck, ResNet, Stem
 from weakseg.ops.images import IMAGENET_MEAN, IMAGENET_STD
@@ -254,25 +255,26 @@ def test_only_a_prefix_that_all_names_have_is_a_wrapper() -> None:
         rename_deeplab({"base.conv1.weight": torch.zeros(1), "bn1.weight": torch.zeros(1)}, where="x")
 
 
-def test_published_efficientnet_lite_and_our_own_classifier_of_it_fill_the_backbone_that_segments(
-    tmp_path: Path,
+@pytest.mark.parametrize("has_head", [False, True])
+def test_published_efficientnet_lite_and_our_own_classifier_of_it_fill_the_backbone(
+    has_head: bool, tmp_path: Path
 ) -> None:
     path = locate_lite_weights("efficientnet_lite0")
     generator = torch.Generator().manual_seed(0)
-    segmenter = build_segmenter("efficientnet_lite0", num_labels=3, aspp_rates=(1,), fixed_norm=True)
+    backbone = build_efficientnet_lite("efficientnet_lite0", has_head=has_head, fixed_norm=True)
+    segmenter = Segmenter(backbone, num_labels=3, aspp_rates=(1,))
     loaded = load_segmenter_checkpoint(segmenter, path)
     published = torch.load(path, weights_only=True)
-    assert torch.equal(segmenter.backbone.stem.conv.weight, published["_conv_stem.weight"])
-    assert torch.equal(
-        segmenter.backbone.groups[6][0].project.conv.weight, published["_blocks.15._project_conv.weight"]
-    )
+    assert torch.equal(backbone.stem.conv.weight, published["_conv_stem.weight"])
+    assert torch.equal(backbone.groups[6][0].project.conv.weight, published["_blocks.15._project_conv.weight"])
     assert (loaded.layout, loaded.head, loaded.reason) == ("efficientnet_lite", False, "it predicts no labels")
-    assert {name.split(".")[-2] for name in loaded.ignored} == {"fc"}
+    assert {name.split(".")[-2] for name in loaded.ignored} == ({"fc"} if has_head else {"fc", "conv", "norm"})
     classifier = build_classifier(
         "efficientnet_lite0", num_classes=2, freeze_trunk=True, fixed_norm=True, generator=generator
     )
     safetensors.torch.save_file(classifier.state_dict(), tmp_path / "model.safetensors")
     loaded = load_segmenter_checkpoint(segmenter, tmp_path / "model.safetensors")
-    assert torch.equal(segmenter.backbone.stem.conv.weight, classifier.backbone.stem.conv.weight)
+    assert torch.equal(backbone.stem.conv.weight, classifier.backbone.stem.conv.weight)
     assert (loaded.layout, loaded.head) == ("weakseg", False)
-    assert {name for name in loaded.ignored if not name.startswith("backbone.head.")} == {"classifier.weight"}
+    ignored = {name for name in loaded.ignored if has_head or not name.startswith("backbone.head.")}
+    assert ignored == {"classifier.weight"}
