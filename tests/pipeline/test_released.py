@@ -357,7 +357,9 @@ def test_the_command_line_gives_the_seeds_that_python_gives_and_needs_the_file_n
         tags = np.zeros(20, np.uint8)
         tags[list(seed.keys)] = 1
         expected = score_maps(classifier, read_image(path), tags, scales=(1.0, 0.5))
-        assert all(torch.equal(ours, theirs) for ours, theirs in zip(seed.scales, expected.scales, strict=True))
+        for ours, theirs in zip(seed.scales, expected.scales, strict=True):
+            # A run lays its weights channels last, which sums in another order.
+            torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5 * float(theirs.abs().max()))
         seen += sum(int((scale > 0).any()) for scale in seed.scales)
     assert seen, "some map is not zero"
     before = contents(tmp_path / "run")

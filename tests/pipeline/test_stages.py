@@ -31,6 +31,7 @@ from weakseg.pipeline.networks import (
     start_classifier,
 )
 from weakseg.pipeline.runner import Context, run_stages
+from weakseg.pipeline.runtime import place_network
 from weakseg.pipeline.segmenters import load_segmenter, start_segmenter
 from weakseg.pipeline.stages import STAGES, classify, localize, refine, segment
 from weakseg.refine.masks import seed_to_mask
@@ -158,8 +159,10 @@ def test_the_seed_of_the_recipe_decides_weights_order_and_augmentation(
     plan = make_plan(OPTIM, epochs=2, batch_size=3, workers=0)
     nowhere = NetworkFolder(tmp_path / "nowhere")
     classifier, _ = start_classifier(context.config.classifier, context.train.classes, nowhere, seed=7)
+    place_network(classifier, torch.device("cpu"))  # as a run does: its layout decides the order of sums
     train_classifier(classifier, *splits, plan=plan, **shared)
     segmenter, _ = start_segmenter(context.config.segmenter, context.train.classes, nowhere, classifier=nowhere, seed=7)
+    place_network(segmenter, torch.device("cpu"))
     train_segmenter(segmenter, splits[0], context.folder.mask_reader(), plan=plan, **shared)
     for kind, network in (("classifier", classifier), ("segmenter", segmenter)):
         saved, _ = load_tensors(context.folder.network(kind).model)
