@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from weakseg.errors import ShapeError
 
 CANDIDATES = (0.02, 0.03, 0.04, 0.06, 0.08, 0.1, 0.12, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
-"""Thresholds to choose among: about equal ratios below, since seeds are peaks with long feet; equal steps above, for those
-of textures, whose feet are high."""
+"""Thresholds to choose among: about equal ratios below, since seeds are peaks with long feet; equal steps above, for
+those of textures, whose feet are high."""
 
 USUAL = 0.15
 """The schema's default: taken where nothing tells of another, see `weakseg.refine.threshold.level`."""
