@@ -55,6 +55,9 @@ runtime: {workers: 0, device: cpu}
 """Batch norm is fixed: its statistics would otherwise be those of each process's share of a batch."""
 
 
+TIMEOUT_S = 400
+"""Ends a command that hangs; a busy machine takes minutes where an idle one takes seconds."""
+
 GLOO_ABORT = "terminate called without an active exception"
 
 
@@ -64,7 +67,7 @@ def run(*words: str, **variables: str) -> subprocess.CompletedProcess[str]:
         environment.pop(name, None)
     command = [sys.executable, "-m", *words]
     return subprocess.run(
-        command, env=environment, cwd=REPOSITORY, capture_output=True, text=True, timeout=120, check=False
+        command, env=environment, cwd=REPOSITORY, capture_output=True, text=True, timeout=TIMEOUT_S, check=False
     )
 
 
