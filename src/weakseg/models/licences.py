@@ -41,7 +41,7 @@ def _describe_lite(name: str) -> WeightsFacts:
     comes_along = package.install == distribution
     return WeightsFacts(
         source=f"Google's TPU release, converted by ML Illustrated: package `{distribution}` 0.1.0",
-        licence="Apache-2.0 (Google's; the package states none of its own)",
+        licence="Apache-2.0 (the package's LICENSE file)",
         install="comes with weakseg" if comes_along else f"`pip install {package.install}`",
     )
 
