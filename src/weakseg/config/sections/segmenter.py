@@ -13,7 +13,8 @@ class SegmenterConfig:
     """Stage `segment`: the segmentation network trained on the pseudo masks.
 
     Args:
-        name: Backbone of the DeepLab-v2 network: critter, efficientnet_lite0, 1 or 2, resnet18, resnet50 or resnet101. Or a semantic segmentation
+        name: Backbone of the DeepLab-v2 network: critter, efficientnet_lite0, 1 or 2, resnet18,
+            resnet50 or resnet101. Or a semantic segmentation
             network of `transformers`: `hf:` and a repository of the Hugging Face hub, a folder or a config.json
             (docs/hf.md). A backbone of `transformers` gets DeepLab-v2's convolutions.
         weights: As for the classifier; or `classifier`: the backbone of the run's own classifier; or a checkpoint of
