@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Protocol, Self, runtime_checkable
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -69,19 +69,6 @@ class StageForm:
 
     channels: int
     stride: int
-
-
-@runtime_checkable
-class StagedBackbone(Protocol):
-    """A backbone that shows its features stage by stage, as `IRNet` reads them."""
-
-    def stage_forms(self) -> tuple[StageForm, ...]:
-        """Return the forms of the five outputs of `run_stages`, from fine to coarse."""
-        ...
-
-    def run_stages(self, x: Tensor) -> list[Tensor]:
-        """Turn normalised images (N, 3, H, W) into the outputs of the stages."""
-        ...
 
 
 @dataclass(frozen=True, eq=False)

@@ -79,7 +79,7 @@ def choose_training_images(context: Context) -> Dataset:
     train = context.train
     if context.config.segmenter.masks != "truth":
         return train
-    return replace(train, samples=tuple(sample for sample in train if train.load_mask(sample) is not None))
+    return train.keep(sample.id for sample in train if train.load_mask(sample) is not None)
 
 
 def training_masks(context: Context) -> MaskReader:
