@@ -15,7 +15,7 @@ from weakseg.localize.cam import score_maps
 from weakseg.localize.seam import refined_score_maps
 from weakseg.models.seam import SEAM
 from weakseg.pipeline.artifacts import RunFolder, load_info, load_seed, save_mask
-from weakseg.pipeline.classifiers import name_donor_source, open_pasting
+from weakseg.pipeline.classifiers import name_donor_source, open_pasting, warn_of_guessing
 from weakseg.pipeline.networks import load_classifier, load_history
 from weakseg.pipeline.records import StageRecord, write_records
 from weakseg.pipeline.runner import plan_records
@@ -180,3 +180,21 @@ def test_seam_on_another_backbone_is_refused_when_the_recipe_is_read() -> None:
         match=r"'seam' needs classifier\.name to be one of critter38, efficientnet_lite0, .*, resnet38, got critter$",
     ):
         parse_recipe_words("run", ["demo", "--classifier.method=seam"])
+
+
+@pytest.mark.parametrize(("loss", "warned"), [(0.645, True), (0.62, True), (0.6, False), (0.02, False)])
+def test_a_classifier_that_only_guesses_is_named(
+    loss: float, warned: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    steel = make_dataset(tmp_path, ((0,), (1,), (2,)))  # a guess of one third each has a loss of 0.637
+    with caplog.at_level(logging.WARNING, logger="weakseg"):
+        warn_of_guessing(steel, loss)
+    assert ("learned nothing of the images: its loss ends at" in caplog.text) is warned
+
+
+def test_where_every_image_has_every_tag_there_is_nothing_to_guess(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING, logger="weakseg"):
+        warn_of_guessing(make_dataset(tmp_path, ((0,), (0,)), names=("cat",)), 0.3)
+    assert not caplog.text

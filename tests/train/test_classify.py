@@ -11,7 +11,13 @@ from weakseg.data.base import Dataset
 from weakseg.data.loaders import Batch
 from weakseg.models.classifier import Classifier
 from weakseg.ops.images import normalise, resize_image
-from weakseg.train.classify import classification_loss, measure_map, predict_logits, train_classifier
+from weakseg.train.classify import (
+    classification_loss,
+    constant_guess_loss,
+    measure_map,
+    predict_logits,
+    train_classifier,
+)
 
 TAGS = ((0,), (1,), (2,), (0, 1), (1, 2), ())
 
@@ -140,3 +146,15 @@ def test_without_validation_images_there_is_no_metric(dataset: Dataset) -> None:
         make_classifier(), dataset, None, augmentation=AUGMENTATION, plan=make_plan(epochs=1), seed=0
     )
     assert history[0].metrics == {}
+
+
+def test_a_constant_guess_has_the_entropy_of_the_tags(tmp_path: Path) -> None:
+    two = make_dataset(tmp_path / "two", ((0, 1), (1,)), names=("cat", "dog"))
+    assert constant_guess_loss(two) == pytest.approx(math.log(2) / 2)
+    unknown = make_dataset(
+        tmp_path / "four", ((0, 1), (1,), (), ()), names=("cat", "dog"), unknown=((), (), (1,), (0, 1))
+    )
+    # Cat is in one of the three that know: -log 1/3 once, -log 2/3 twice, the last of them without a second class.
+    assert constant_guess_loss(unknown) == pytest.approx((math.log(3) / 2 + math.log(1.5) / 2 + math.log(1.5)) / 3)
+    assert constant_guess_loss(make_dataset(tmp_path / "one", ((0,),), names=("cat",))) == 0.0
+    assert constant_guess_loss(two.keep(())) == 0.0

@@ -18,7 +18,7 @@ from weakseg.files import JsonValue
 from weakseg.models.classifier import Classifier
 from weakseg.ops.images import limit_side
 from weakseg.pipeline.artifacts import save_seed
-from weakseg.pipeline.classifiers import fit_classifier, name_donor_source, open_pasting
+from weakseg.pipeline.classifiers import fit_classifier, name_donor_source, open_pasting, warn_of_guessing
 from weakseg.pipeline.comparison import choose_compared, comparison_files, save_trace, trace_files
 from weakseg.pipeline.health import check_masks, tell_health
 from weakseg.pipeline.images import first_missing, iterate_pending, process_pending, seeded_datasets
@@ -30,7 +30,6 @@ from weakseg.pipeline.networks import (
     make_hooks,
     make_plan,
     save_network,
-    start_classifier,
 )
 from weakseg.pipeline.pseudo_masks import choose_training_images, require_training_masks, training_masks
 from weakseg.pipeline.refiners import refine_seeds, refined_files
@@ -46,6 +45,7 @@ from weakseg.pipeline.runner import Context, Stage
 from weakseg.pipeline.runtime import place_network, show_progress
 from weakseg.pipeline.saliency import name_saliency_maps
 from weakseg.pipeline.segmenters import describe_segmenter, start_segmenter
+from weakseg.pipeline.starting import start_classifier
 from weakseg.pipeline.threshold import mask_threshold, name_choice_rule
 from weakseg.train.distributed import wait_for_all
 from weakseg.train.segment import train_segmenter
@@ -67,6 +67,8 @@ def classify(context: Context) -> str:
         history = fit_classifier(context, classifier, pasting, make_hooks(folder, tick, weights_from=weights_from))
     info = describe_network(config, classes, kind="classifier", weights_from=weights_from, backbone=classifier.backbone)
     save_network(folder, classifier, info, history)
+    if config.method != "seam":  # whose loss has further terms
+        warn_of_guessing(context.train, history[-1].loss)
     summary = f"{len(context.train)} images, loss {history[-1].loss:.4f}"
     if pasting is not None:
         summary += f", {len(pasting.donors)} donors"

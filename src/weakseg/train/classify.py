@@ -108,3 +108,25 @@ def measure_map(classifier: Classifier, dataset: Dataset, *, workers: int, max_s
     tags = np.stack([sample.tags for sample in dataset])
     known = np.stack([sample.known for sample in dataset])
     return mean_average_precision(scores, tags, known)
+
+
+def constant_guess_loss(train: Dataset) -> float:
+    """Return the loss of a classifier that only knows how frequent each tag is.
+
+    A training that ends near it has learned nothing of the images. Crops keep the tags of their image.
+
+    Args:
+        train: Images and tags; unknown tags are left out as in `multilabel_soft_margin`.
+
+    Returns:
+        The loss in nats, at least 0: 0 where every class is in all images or in none, or where nothing is known.
+    """
+    if not len(train):
+        return 0.0
+    tags, known = np.stack([sample.tags for sample in train]), np.stack([sample.known for sample in train])
+    share = tags.sum(axis=0) / np.maximum(known.sum(axis=0), 1)
+    likelihood = np.where(tags == 1, share, 1 - share)
+    losses = -np.log(np.where(known, likelihood, 1.0))
+    known_per_image = known.sum(axis=1)
+    per_image = losses.sum(axis=1) / np.maximum(known_per_image, 1)
+    return float(per_image.sum() / max(1, np.count_nonzero(known_per_image)))
