@@ -100,8 +100,8 @@ def warn_of_guessing(train: Dataset, loss: float) -> None:
     guess = constant_guess_loss(train)
     if loss > GUESSING_SHARE * guess > 0:
         logger.warning(
-            "the classifier learned nothing of the images: its loss ends at %.3f, always guessing how frequent each tag "
-            "is has %.3f; seeds and masks will be arbitrary: try another classifier.optim.learning_rate, more "
+            "the classifier learned nothing of the images: its loss ends at %.3f, always guessing how frequent each "
+            "tag is has %.3f; seeds and masks will be arbitrary: try another classifier.optim.learning_rate, more "
             "classifier.epochs, pretrained weights, or look whether the tags are those of the images",
             loss,
             guess,
