@@ -16,16 +16,9 @@ from weakseg.models.deeplab import Segmenter
 from weakseg.models.hf_backbone import HFBackbone
 from weakseg.pipeline.artifacts import NetworkFolder, save_tensors
 from weakseg.pipeline.hf_backbones import require_hf_backbone
-from weakseg.pipeline.networks import (
-    WEIGHTS_FROM,
-    describe_network,
-    load_classifier,
-    load_irnet,
-    save_network,
-    start_classifier,
-    start_irnet,
-)
+from weakseg.pipeline.networks import WEIGHTS_FROM, describe_network, load_classifier, load_irnet, save_network
 from weakseg.pipeline.segmenters import describe_segmenter, load_segmenter, require_segmenter, start_segmenter
+from weakseg.pipeline.starting import start_classifier, start_irnet
 from weakseg.types import ClassSet
 
 CLASSES = ClassSet(("cat", "dog", "fox"))

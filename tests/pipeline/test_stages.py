@@ -23,17 +23,12 @@ from weakseg.pipeline.artifacts import (
     save_tensors,
 )
 from weakseg.pipeline.images import iterate_pending, seeded_datasets
-from weakseg.pipeline.networks import (
-    load_classifier,
-    load_history,
-    make_augmentation,
-    make_plan,
-    start_classifier,
-)
+from weakseg.pipeline.networks import load_classifier, load_history, make_augmentation, make_plan
 from weakseg.pipeline.runner import Context, run_stages
 from weakseg.pipeline.runtime import place_network
 from weakseg.pipeline.segmenters import load_segmenter, start_segmenter
 from weakseg.pipeline.stages import STAGES, classify, localize, refine, segment
+from weakseg.pipeline.starting import start_classifier
 from weakseg.refine.masks import seed_to_mask
 from weakseg.train.classify import train_classifier
 from weakseg.train.segment import train_segmenter

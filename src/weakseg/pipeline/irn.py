@@ -10,19 +10,13 @@ from weakseg.data.base import Dataset
 from weakseg.data.masks import PngMasks
 from weakseg.pipeline.artifacts import save_mask
 from weakseg.pipeline.images import first_missing
-from weakseg.pipeline.networks import (
-    describe_network,
-    make_augmentation,
-    make_hooks,
-    make_plan,
-    save_network,
-    start_irnet,
-)
+from weakseg.pipeline.networks import describe_network, make_augmentation, make_hooks, make_plan, save_network
 from weakseg.pipeline.pseudo_masks import pseudo_mask_files, write_pseudo_mask
 from weakseg.pipeline.released import obtain_refiner
 from weakseg.pipeline.runner import Context
 from weakseg.pipeline.runtime import place_network, show_progress
 from weakseg.pipeline.seeds import REFINER, SeededImage, iterate_seeds, process_seeds, resize_labels
+from weakseg.pipeline.starting import start_irnet
 from weakseg.pipeline.threshold import settle_threshold
 from weakseg.pipeline.walking import open_walker
 from weakseg.refine.confidence import confident_labels

@@ -18,13 +18,13 @@ from weakseg.pipeline.networks import (
     make_hooks,
     make_plan,
     save_network,
-    start_affinitynet,
 )
 from weakseg.pipeline.pseudo_masks import unfinished_file, write_pseudo_mask
 from weakseg.pipeline.released import obtain_refiner
 from weakseg.pipeline.runner import Context
 from weakseg.pipeline.runtime import place_network, show_progress
 from weakseg.pipeline.seeds import REFINER, SeededImage, iterate_seeds, process_seeds, resize_labels
+from weakseg.pipeline.starting import start_affinitynet
 from weakseg.refine.psa import psa_labels, psa_scores
 from weakseg.refine.soft_labels import soften
 from weakseg.train.affinity import train_affinity

@@ -24,8 +24,9 @@ from weakseg.models.segmenter import SegmentationNetwork
 from weakseg.models.weights import find_weights
 from weakseg.pipeline.artifacts import NetworkFolder, load_info, load_tensors
 from weakseg.pipeline.hf_backbones import OWN, require_hf_backbone
-from weakseg.pipeline.networks import WEIGHTS_FROM, load_network, start_backbone, start_hf
+from weakseg.pipeline.networks import WEIGHTS_FROM, load_network
 from weakseg.pipeline.runtime import make_generator
+from weakseg.pipeline.starting import start_backbone, start_hf
 from weakseg.types import ClassSet
 
 logger = logging.getLogger("weakseg")

@@ -21,11 +21,12 @@ from weakseg.models.irnet import IRNet
 from weakseg.models.segmenter import SegmentationNetwork
 from weakseg.pipeline.artifacts import save_mask, save_seed
 from weakseg.pipeline.images import seeded_datasets
-from weakseg.pipeline.networks import describe_network, save_network, start_affinitynet, start_classifier, start_irnet
+from weakseg.pipeline.networks import describe_network, save_network
 from weakseg.pipeline.runner import Context
 from weakseg.pipeline.runtime import place_network
 from weakseg.pipeline.seeds import REFINER
 from weakseg.pipeline.segmenters import describe_segmenter, start_segmenter
+from weakseg.pipeline.starting import start_affinitynet, start_classifier, start_irnet
 from weakseg.types import IGNORE_LABEL, Sample, ScoreMaps
 
 MAX_POOL = 24

@@ -1,0 +1,178 @@
+"""Building the networks of a run with the weights that their training begins with.
+
+What is special to segmenters is in `weakseg.pipeline.segmenters`.
+"""
+
+from __future__ import annotations
+
+import logging
+
+import torch
+
+from weakseg.config.schema import ClassifierConfig, IRNConfig, PSAConfig, SegmenterConfig
+from weakseg.config.segmenters import hf_name
+from weakseg.errors import ArtifactError, ConfigError, MissingExtra
+from weakseg.models.affinitynet import AffinityNet, build_affinitynet
+from weakseg.models.classifier import Classifier, build_classifier
+from weakseg.models.deeplab import Segmenter
+from weakseg.models.hf_backbone import HFBackbone
+from weakseg.models.irnet import IRNet, build_irnet
+from weakseg.models.seam import build_seam
+from weakseg.models.weights import load_backbone
+from weakseg.pipeline.artifacts import NetworkFolder, load_info
+from weakseg.pipeline.hf_backbones import OWN, start_hf_backbone
+from weakseg.pipeline.networks import WEIGHTS_FROM
+from weakseg.pipeline.runtime import make_generator
+from weakseg.types import ClassSet
+
+logger = logging.getLogger("weakseg")
+
+
+def start_classifier(
+    config: ClassifierConfig, classes: ClassSet, folder: NetworkFolder, *, seed: int
+) -> tuple[Classifier, str]:
+    """Build a classifier with its initial weights, or with any if the folder has a checkpoint to go on from.
+
+    Args:
+        config: What to build and where its weights come from.
+        classes: The classes.
+        folder: Where the classifier is trained.
+        seed: Seed of random weights.
+
+    Returns:
+        The classifier on the CPU, and where the weights of the training come from, for the metrics.
+
+    Raises:
+        ConfigError: If there are no ImageNet weights for the backbone.
+        ArtifactError: If weights are missing, damaged or another network's.
+    """
+    generator = make_generator(seed)
+    if hf_name(config.name) is not None:
+        backbone, origin = start_hf("classifier", config, folder, fixed_norm=config.fixed_norm, generator=generator)
+        classifier = Classifier(
+            backbone, num_classes=len(classes), freeze_trunk=config.freeze_trunk, generator=generator
+        )
+        return classifier, origin
+    build = build_seam if config.method == "seam" else build_classifier
+    classifier = build(
+        config.name,
+        num_classes=len(classes),
+        freeze_trunk=config.freeze_trunk,
+        fixed_norm=config.fixed_norm,
+        generator=generator,
+    )
+    return classifier, _load_start(classifier, config.name, config.weights, folder)
+
+
+def start_hf(
+    section: str,
+    config: ClassifierConfig | IRNConfig | SegmenterConfig,
+    folder: NetworkFolder,
+    *,
+    fixed_norm: bool,
+    generator: torch.Generator,
+    classifier: NetworkFolder | None = None,
+) -> tuple[HFBackbone, str]:
+    """Build a backbone of `transformers` with its initial weights; see `start_hf_backbone` and `start_backbone`."""
+    if classifier is not None and config.weights == OWN:
+        _require_own(section, config.name, classifier)
+    resumes = folder.checkpoint.is_file()
+    backbone, origin = start_hf_backbone(
+        section,
+        config.name,
+        config.weights,
+        own=(classifier or folder).model,
+        resumes=resumes,
+        fixed_norm=fixed_norm,
+        generator=generator,
+    )
+    return backbone, str(load_info(folder.checkpoint).get(WEIGHTS_FROM)) if resumes else origin
+
+
+def start_irnet(config: IRNConfig, folder: NetworkFolder, *, classifier: NetworkFolder, seed: int) -> tuple[IRNet, str]:
+    """Build an IRNet with its initial weights; see `start_classifier` and `start_backbone`."""
+    generator = make_generator(seed)
+    if hf_name(config.name) is not None:
+        backbone, origin = start_hf(
+            "refine.irn", config, folder, fixed_norm=True, generator=generator, classifier=classifier
+        )
+        return IRNet(backbone, generator=generator), origin
+    irnet = build_irnet(config.name, generator=generator)
+    return irnet, start_backbone(irnet, config.name, config.weights, folder, classifier, section="refine.irn")
+
+
+def start_affinitynet(
+    config: PSAConfig, folder: NetworkFolder, *, classifier: NetworkFolder, seed: int
+) -> tuple[AffinityNet, str]:
+    """Build an AffinityNet with its initial weights; see `start_classifier` and `start_backbone`."""
+    network = build_affinitynet(
+        config.name,
+        freeze_trunk=config.freeze_trunk,
+        fixed_norm=config.fixed_norm,
+        generator=make_generator(seed),
+    )
+    return network, start_backbone(network, config.name, config.weights, folder, classifier, section="refine.psa")
+
+
+def start_backbone(
+    model: AffinityNet | IRNet | Segmenter,
+    name: str,
+    source: str,
+    folder: NetworkFolder,
+    classifier: NetworkFolder,
+    *,
+    section: str,
+) -> str:
+    """Load the initial weights of a network on a backbone, and say where they came from.
+
+    Args:
+        model: The network; its backbone is filled in place.
+        name: Its backbone.
+        source: As the recipe says it; with `classifier` the backbone of the run's own classifier, which must be of the
+            same kind.
+        folder: Where the network is trained; a checkpoint there makes initial weights needless.
+        classifier: The run's classifier.
+        section: Section of the recipe, for messages.
+
+    Raises:
+        ConfigError: If the classifier has another backbone, or there are no ImageNet weights for this one.
+        ArtifactError: If weights are missing, damaged or another network's.
+    """
+    if source != OWN:
+        return _load_start(model, name, source, folder)
+    _require_own(section, name, classifier)
+    _load_start(model, name, str(classifier.model), folder)
+    return OWN
+
+
+def _require_own(section: str, name: str, classifier: NetworkFolder) -> None:
+    """Raise a `ConfigError` unless the run's classifier stands on this backbone."""
+    trained = load_info(classifier.model).get("name")
+    if trained != name:
+        raise ConfigError(
+            f"{section}.weights: 'classifier' is for a network on the classifier's own backbone, but {section}.name "
+            f"is {name} and the classifier is {trained}; make them equal or choose other weights"
+        )
+
+
+def _load_start(
+    model: AffinityNet | Classifier | IRNet | Segmenter, name: str, source: str, folder: NetworkFolder
+) -> str:
+    """Load initial weights and say where they came from; `auto` falls back to random ones and warns."""
+    if folder.checkpoint.is_file():
+        return str(load_info(folder.checkpoint).get(WEIGHTS_FROM))
+    if source == "none":
+        return "random"
+    if source != "auto":
+        load_backbone(model.backbone, source, name)
+        return source
+    try:
+        load_backbone(model.backbone, "imagenet", name)
+    except (ArtifactError, ConfigError, MissingExtra) as error:
+        logger.warning(
+            "starting from random weights, which costs much accuracy on few images: %s (set 'weights' to imagenet, "
+            "none or a path to decide yourself)",
+            error,
+        )
+        return "random"
+    return "imagenet"
