@@ -70,9 +70,14 @@ def causes(checked: HealthCheck) -> list[list[str]]:
 
 def test_good_masks_are_called_good(tmp_path: Path, splits: tuple[Dataset, Dataset]) -> None:
     checked = check_masks(run(tmp_path, splits, ("refine.background_threshold", 0.5)))
-    assert verdicts(checked) == ["good"] * 3
+    assert verdicts(checked) == ["unsuspicious"] * 3
     found = checked.health
-    assert (found.verdict, found.images, found.untagged_images, found.splits) == ("good", 11, 2, ("train", "val"))
+    assert (found.verdict, found.images, found.untagged_images, found.splits) == (
+        "unsuspicious",
+        11,
+        2,
+        ("train", "val"),
+    )
     assert [item.counts.tagged for item in found.classes] == [5, 4, 3]
     assert [(item.id, NAMES[item.key]) for item in checked.tags[3:5]] == [("train_3", "cat"), ("train_3", "dog")]
 
@@ -101,7 +106,7 @@ def test_a_class_that_the_classifier_never_learnt(tmp_path: Path, splits: tuple[
     context = run(tmp_path, splits, ("refine.background_threshold", 0.5))
     spoil_seeds(context, forget_dogs)
     checked = check_masks(context)
-    assert verdicts(checked) == ["good", "bad", "good"]
+    assert verdicts(checked) == ["unsuspicious", "bad", "unsuspicious"]
     assert causes(checked) == [[], ["unseen"], []]
     assert checked.health.troubled[0].finding == "4 of 4 tagged images have no dog pixel"
 
@@ -114,7 +119,7 @@ def test_swapped_tags_show_where_the_classifier_knows_better(tmp_path: Path, spl
     save_seed(path, replace(seed, scales=tuple(0.05 * maps for maps in seed.scales)))
     save_mask(context.folder.mask("train_6"), np.zeros(seed.size_hw, np.uint8))
     checked = check_masks(context)
-    assert verdicts(checked) == ["doubtful", "good", "good"]
+    assert verdicts(checked) == ["doubtful", "unsuspicious", "unsuspicious"]
     assert causes(checked)[0] == ["tag doubtful"]
     assert checked.health.classes[0].counts.worst == ("train_6",)
 
@@ -136,7 +141,7 @@ def test_every_method_is_judged(
     context = run(tmp_path, splits, ("refine.background_threshold", 0.5))
     other = make_context(tmp_path / "other", splits, ("refine.background_threshold", 0.5), *settings)
     found = check_masks(replace(other, folder=context.folder)).health
-    assert found.verdict == "good"
+    assert found.verdict == "unsuspicious"
     assert (found.method.threshold is None) == (found.method.refinement == "psa")
 
 
@@ -151,7 +156,7 @@ def test_80_classes(tmp_path: Path) -> None:
     settings = (("localize.splits", ("train",)), ("refine.background_threshold", 0.5))
     checked = check_masks(run(tmp_path, (data, None), *settings))
     assert [item.key for item in checked.tags] == [79, 3, 40]
-    assert sorted(set(verdicts(checked))) == ["good", "no images"]
+    assert sorted(set(verdicts(checked))) == ["no images", "unsuspicious"]
 
 
 def test_several_processes_share_the_images_and_see_the_same(
@@ -185,7 +190,7 @@ def test_the_log_has_a_line_for_each_class_to_look_at(
     caplog.set_level(logging.INFO, logger="weakseg")
     tell_health(check_masks(run(tmp_path / "good", splits, ("refine.background_threshold", 0.5))).health)
     good = [(record.levelname, record.getMessage()) for record in caplog.records][-1]
-    assert good == ("INFO", "refine: masks judged without truth: good for all 3 classes on 11 images")
+    assert good == ("INFO", "refine: masks judged without truth: nothing suspicious in 3 classes on 11 images")
     caplog.clear()
     bad = check_masks(run(tmp_path / "bad", splits, ("refine.background_threshold", 0.99999))).health
     caplog.clear()

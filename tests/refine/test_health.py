@@ -107,11 +107,11 @@ def test_troubles_are_counted_and_the_worst_named() -> None:
     ("troubles", "verdict"),
     [
         ((), "no images"),
-        ((None,), "good"),
+        ((None,), "unsuspicious"),
         (("empty",), "bad"),
         (("empty", None), "bad"),
         (("empty", None, None, None, None), "doubtful"),
-        (("empty", None, None, None, None, None), "good"),
+        (("empty", None, None, None, None, None), "unsuspicious"),
         (("whole image", "empty", None, None), "bad"),
         (("nearly full",) * 5, "doubtful"),  # a photograph may show nothing but the object
     ],

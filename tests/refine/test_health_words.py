@@ -12,7 +12,7 @@ from weakseg.refine.health_words import (
 )
 
 NAMES = ("patches", "scratches", "inclusion")
-NONE = ClassCounts(23, 0, 0, 0, 0, 0, "good", (), (), ())
+NONE = ClassCounts(23, 0, 0, 0, 0, 0, "unsuspicious", (), (), ())
 METHOD = MaskMethod("crf", 0.4, 0.951)
 
 
@@ -99,13 +99,13 @@ def test_a_run_is_as_good_as_its_worst_class_and_names_it_first() -> None:
         .describe()
         .startswith("bad: scratches: 23 of 23 tagged images have no scratches pixel. In 23,")
     )
-    assert health.classes[0].describe() == "good: patches: nothing wrong with 20 masks."
+    assert health.classes[0].describe() == "unsuspicious: patches: nothing wrong with 20 masks."
 
 
 def test_good_runs_say_so() -> None:
-    assert make_health(*fine(3, 0), *fine(4, 1)).describe() == "good for all 2 classes on 30 images"
+    assert make_health(*fine(3, 0), *fine(4, 1)).describe() == "nothing suspicious in 2 classes on 30 images"
     alone = make_health(*fine(3, 0), names=("cell",))
-    assert (alone.verdict, alone.describe()) == ("good", "good for 1 class on 30 images")
+    assert (alone.verdict, alone.describe()) == ("unsuspicious", "nothing suspicious in 1 class on 30 images")
 
 
 def test_images_without_tags_leave_nothing_to_look_for() -> None:

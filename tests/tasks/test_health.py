@@ -75,7 +75,9 @@ def test_a_run_without_a_pixel_of_a_class_does_not_end_well() -> None:
 
 def test_a_good_run_claims_no_more_than_was_seen() -> None:
     (line,) = list_problems(make_health(*fine(3, 0), *fine(3, 1)))
-    assert line.startswith("Problems: none seen in the masks, which is no proof (good for all 2 classes on 30 images")
+    assert line.startswith(
+        "Problems: none seen in the masks, which is no proof (nothing suspicious in 2 classes on 30 images"
+    )
 
 
 def test_many_classes_are_counted() -> None:

@@ -35,7 +35,7 @@ def test_the_worst_class_comes_first_with_its_images(tmp_path: Path) -> None:
     found = section_of(spoil(make_run(tmp_path)))
     assert (found.verdict, found.word) == ("bad", "Bad")
     assert [(row.swatch.name, row.verdict, row.empty) for row in found.troubled] == [("avo", "bad", "2")]
-    assert [(row.swatch.name, row.verdict) for row in found.others] == [("bex", "good"), ("cim", "no images")]
+    assert [(row.swatch.name, row.verdict) for row in found.others] == [("bex", "unsuspicious"), ("cim", "no images")]
     assert found.lead == "1 bad of 2 classes on 6 images of train and val, 1 of them without tags."
     (group,) = found.groups
     assert group.heading == "avo: 2 of 2 tagged images"
@@ -75,7 +75,7 @@ def test_the_report_begins_with_the_masks(tmp_path: Path) -> None:
 def test_runs_evaluated_before_are_judged_by_the_report(tmp_path: Path) -> None:
     context = make_run(tmp_path)
     page = parse(read_report(context))
-    assert "Masks: good Good for all 2 classes on 6 images of train and val" in page.text
+    assert "Masks: nothing suspicious Nothing suspicious in 2 classes on 6 images of train and val" in page.text
     assert load_metrics(context.folder.metrics).health is None  # another stage's file
 
 

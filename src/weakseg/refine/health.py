@@ -31,7 +31,7 @@ Cause = Literal[
 ]
 """The likely reason; `health_words` explains each."""
 
-Verdict = Literal["good", "doubtful", "bad", "no images"]
+Verdict = Literal["unsuspicious", "doubtful", "bad", "no images"]
 
 EMPTY_SHARE = 0.001
 """A tagged class with less of the labelled pixels is missing: 17 x 17 px of 640 x 480."""
@@ -229,4 +229,4 @@ def _decide(tagged: int, *, empty: int, full: int, whole: int) -> Verdict:
         return "no images"
     if empty + whole >= BAD_SHARE * tagged:
         return "bad"
-    return "doubtful" if empty + full >= DOUBTFUL_SHARE * tagged else "good"
+    return "doubtful" if empty + full >= DOUBTFUL_SHARE * tagged else "unsuspicious"

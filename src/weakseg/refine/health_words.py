@@ -16,7 +16,7 @@ MAX_CAUSES = 2
 LOW_MAP = 0.5
 """A classifier below this mean average precision is named as a reason of its own."""
 
-_ORDER: tuple[Verdict, ...] = ("bad", "doubtful", "good", "no images")
+_ORDER: tuple[Verdict, ...] = ("bad", "doubtful", "unsuspicious", "no images")
 
 _REASONS = {
     "unseen": "the classifier gives it no score at all",
@@ -119,7 +119,7 @@ class MaskHealth:
             return f"nothing to look for: none of {self.images} images has a tag"
         counts = [(verdict, sum(item.verdict == verdict for item in with_tags)) for verdict in ("bad", "doubtful")]
         told = " and ".join(f"{count} {verdict}" for verdict, count in counts if count)
-        return f"{told} of {what}" if told else f"good for {'all ' if len(with_tags) > 1 else ''}{what}"
+        return f"{told} of {what}" if told else f"nothing suspicious in {what}"
 
 
 def judge_classes(

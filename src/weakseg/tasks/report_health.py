@@ -25,7 +25,7 @@ MAX_IMAGES = 3
 """Images shown of each."""
 
 _VERDICTS: dict[Verdict, str] = {
-    "good": "Good",
+    "unsuspicious": "Nothing suspicious",
     "doubtful": "Doubtful",
     "bad": "Bad",
     "no images": "Nothing to look for",
