@@ -1,3 +1,4 @@
+import errno
 import json
 import math
 import os
@@ -6,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from weakseg.errors import ArtifactError
-from weakseg.files import absolute_path, atomic_open, write_bytes, write_json, write_text
+from weakseg.files import absolute_path, advise_on, atomic_open, write_bytes, write_json, write_text
 
 
 def test_a_file_appears_only_once_it_is_whole(tmp_path: Path) -> None:
@@ -53,7 +54,7 @@ def test_a_file_in_the_place_of_a_folder_is_named(tmp_path: Path) -> None:
 def test_a_folder_in_the_place_of_a_file_is_named_and_no_partial_file_stays(tmp_path: Path) -> None:
     path = tmp_path / "run.json"
     path.mkdir()
-    with pytest.raises(ArtifactError, match=rf"cannot write {path}: Is a directory; make room there or choose another"):
+    with pytest.raises(ArtifactError, match=rf"cannot write {path}: Is a directory; a folder is where the file"):
         write_json(path, {})
     assert list(tmp_path.iterdir()) == [path]
 
@@ -90,3 +91,41 @@ def test_an_absolute_path_takes_the_steps_up_from_the_working_folder_and_no_othe
     assert str(absolute_path("/a/../b")) == "/a/../b"
     assert str(absolute_path("../" * 50 + "etc")) == "/etc", "the root is its own parent"
     assert absolute_path("~/w.pth") == Path.home() / "w.pth"
+
+
+@pytest.mark.parametrize("length", [200, 231, 232, 255])
+def test_every_name_that_a_file_may_have_can_be_written(length: int, tmp_path: Path) -> None:
+    path = tmp_path / ("é" * (length // 2) + "x" * (length % 2))
+    write_bytes(path, b"whole")
+    assert [other.name for other in tmp_path.iterdir()] == [path.name]
+
+
+@pytest.mark.parametrize(
+    ("number", "advice"),
+    [
+        (errno.ENOSPC, "make room there"),
+        (errno.EDQUOT, "your quota is used up"),
+        (errno.ENAMETOOLONG, "choose a shorter place"),
+        (errno.EROFS, "mounted for reading only"),
+        (errno.EACCES, "change the permissions"),
+        (errno.ENOENT, "a link that leads nowhere"),
+        (errno.ENOTDIR, "a file is where a folder should be"),
+        (errno.EBADMSG, "choose another place"),
+    ],
+)
+def test_the_advice_fits_the_error(number: int, advice: str) -> None:
+    text = advise_on(OSError(number, os.strerror(number)))
+    assert text.startswith(f"{os.strerror(number)}; ")
+    assert advice in text
+    assert ("make room" in text) == (number in (errno.ENOSPC, errno.EDQUOT)), "room helps against nothing else"
+    assert advise_on(OSError("broken")) == "broken; choose another place"
+
+
+def test_a_name_too_long_is_said_to_be_so(tmp_path: Path) -> None:
+    with pytest.raises(ArtifactError, match=r"File name too long; .*choose a shorter place"):
+        write_text(tmp_path / ("x" * 256), "text")
+
+
+def test_text_with_bytes_that_are_no_text_is_written_escaped(tmp_path: Path) -> None:
+    write_text(tmp_path / "names.txt", "caf\udce9\n")
+    assert (tmp_path / "names.txt").read_bytes() == b"caf\\udce9\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from weakseg.errors import ArtifactError
+from weakseg.file_names import MAX_NAME_BYTES, digest_text
 
 JsonValue = None | bool | int | float | str | Sequence["JsonValue"] | Mapping[str, "JsonValue"]
 """What JSON can hold; annotates documents instead of `Any`. Decoded ones hold `list` and `dict`."""
@@ -29,6 +31,50 @@ def absolute_path(path: str | Path) -> Path:
     return folder.joinpath(*parts)
 
 
+_PARTIAL_BYTES = 24
+"""Room for the dots, the number of the process and the ending of a half-written file."""
+
+_ELSEWHERE = "choose another place"
+
+_ADVICE = {
+    errno.ENOSPC: "the disk is full; make room there or choose another place",
+    errno.EDQUOT: "your quota is used up; make room there, ask for more, or choose another place",
+    errno.EFBIG: "the file is larger than this file system or 'ulimit -f' allows; choose another place",
+    errno.ENAMETOOLONG: "the name or its folders are longer than this file system takes; choose a shorter place",
+    errno.EINVAL: "this file system does not take such a name; choose a place on another",
+    errno.EILSEQ: "this file system does not take such a name; choose a place on another",
+    errno.EROFS: "this file system is mounted for reading only; choose another place",
+    errno.EACCES: "you may not write there; change the permissions or choose another place",
+    errno.EPERM: "you may not write there; change the permissions or choose another place",
+    errno.ENOENT: "a folder on the way has gone, or is a link that leads nowhere; choose another place",
+    errno.ENOTDIR: "a file is where a folder should be; move it or choose another place",
+    errno.EEXIST: "a file is where a folder should be; move it or choose another place",
+    errno.EISDIR: "a folder is where the file should be; move it or choose another place",
+    errno.ELOOP: "links on the way lead in a circle; choose another place",
+    errno.EMFILE: "too many files are open; raise the limit ('ulimit -n')",
+    errno.ENFILE: "too many files are open on this machine; close other programs",
+    errno.EIO: "the disk or the network has failed; look after it, or choose another place",
+    errno.ESTALE: "the network folder has gone; mount it again, or choose another place",
+}
+"""What to do about an error of the system."""
+
+
+def advise_on(error: OSError) -> str:
+    """Say what the system complains about, and what to do: `No space left on device; the disk is full; ...`."""
+    advice = _ELSEWHERE if error.errno is None else _ADVICE.get(error.errno, _ELSEWHERE)
+    return f"{error.strerror or error}; {advice}"
+
+
+def partial_path(path: Path) -> Path:
+    """Return where this process writes what shall become `path`: beside it, hidden, and named after the process."""
+    return path.with_name(f".{partial_stem(path.name)}.{os.getpid()}.partial")
+
+
+def partial_stem(name: str) -> str:
+    """Return what stands for a file's name in that of its half-written form: a digest where the name is too long."""
+    return name if len(os.fsencode(name)) <= MAX_NAME_BYTES - _PARTIAL_BYTES else digest_text(name)
+
+
 @contextmanager
 def atomic_open(path: Path) -> Iterator[BinaryIO]:
     """Open a binary file that appears at `path` only once the block has ended without an error.
@@ -39,7 +85,7 @@ def atomic_open(path: Path) -> Iterator[BinaryIO]:
     Raises:
         ArtifactError: If the system refuses: no permission, no space, a file where a folder should be.
     """
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    partial = partial_path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with partial.open("wb") as file:
@@ -48,9 +94,7 @@ def atomic_open(path: Path) -> Iterator[BinaryIO]:
             os.fsync(file.fileno())
         partial.replace(path)
     except OSError as error:
-        raise ArtifactError(
-            f"cannot write {path}: {error.strerror or error}; make room there or choose another place"
-        ) from error
+        raise ArtifactError(f"cannot write {path}: {advise_on(error)}") from error
     finally:
         with suppress(OSError):
             partial.unlink()
@@ -69,8 +113,8 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write UTF-8 text to `path` atomically."""
-    write_bytes(path, text.encode())
+    r"""Write UTF-8 text to `path` atomically; what stands for other bytes in a file's name is written as `\udce9`."""
+    write_bytes(path, text.encode(errors="backslashreplace"))
 
 
 def write_json(path: Path, value: object) -> None:

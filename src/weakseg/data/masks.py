@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -15,6 +16,7 @@ from PIL import Image
 from weakseg.data.mask_codes import MaskCode
 from weakseg.data.png import WRITTEN_COMPRESSION, is_png, read_bit_depth
 from weakseg.errors import DataError, ShapeError
+from weakseg.file_names import safe_path
 from weakseg.ops.color import label_palette
 from weakseg.types import Sample
 
@@ -36,12 +38,18 @@ class PngMasks:
         path = self.find(sample)
         return None if path is None else read_mask(path, code=self.code)
 
+    def has(self, sample: Sample) -> bool:
+        """Say whether a sample has a mask, without reading it."""
+        return self.find(sample) is not None
+
     def find(self, sample: Sample) -> Path | None:
-        """Return the mask file of a sample, or None."""
+        """Return the mask file of a sample, or None; files of a run have a safe form of the id."""
+        names = dict.fromkeys((safe_path(sample.id), sample.id))
         for folder in self.folders:
-            path = folder / f"{sample.id}.png"
-            if path.is_file():
-                return path
+            for name in names:
+                path = folder / f"{name}.png"
+                if os.path.isfile(path):  # False, where Path.is_file raises for a name that is too long
+                    return path
         return None
 
 
@@ -61,6 +69,10 @@ class MatchedMasks:
         """Return the (H, W) uint8 labels of a sample, or None if it has no mask."""
         path = self.find(sample)
         return None if path is None else read_mask(path, code=self.code)
+
+    def has(self, sample: Sample) -> bool:
+        """Say whether a sample has a mask, without reading it."""
+        return self.find(sample) is not None
 
     def find(self, sample: Sample) -> Path | None:
         """Return the mask file of a sample, or None."""

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from weakseg.data.base import MaskReader
 from weakseg.data.grey import GREY_MAX, read_grey
 from weakseg.errors import DataError
+from weakseg.file_names import safe_path
 from weakseg.types import IGNORE_LABEL, Sample
 
 
@@ -39,7 +40,7 @@ class SureMasks:
         labels = self.masks(sample)
         if labels is None:
             return None
-        path = self.confidence_folder / f"{sample.id}.png"
+        path = self.confidence_folder / f"{safe_path(sample.id)}.png"
         if not path.is_file():
             raise DataError(
                 f"image '{sample.id}' has no confidence at {path}, which segmenter.ignore_below needs; set "

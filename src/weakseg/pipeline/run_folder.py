@@ -1,4 +1,7 @@
-"""Where each file of a run lives. `weakseg.pipeline.artifacts` writes and reads them, and passes these names on."""
+"""Where each file of a run lives. `weakseg.pipeline.artifacts` writes and reads them, and passes these names on.
+
+`<id>` is the id of an image as a path that every common file system takes, see `weakseg.file_names.safe_path`.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from weakseg.data.masks import PngMasks
+from weakseg.file_names import safe_path
 
 
 @dataclass(frozen=True)
@@ -114,19 +118,19 @@ class RunFolder:
 
     def seed(self, sample_id: str) -> Path:
         """Seed file of one image."""
-        return self.seeds / f"{sample_id}.npz"
+        return self.seeds / f"{safe_path(sample_id)}.npz"
 
     def adaptation(self, updates: int, sample_id: str) -> Path:
         """Seed file of one image whose adaptation saw so many updates; 0 is CAM."""
-        return self.adaptations / str(updates) / f"{sample_id}.npz"
+        return self.adaptations / str(updates) / f"{safe_path(sample_id)}.npz"
 
     def label(self, sample_id: str) -> Path:
         """Confident labels of one image."""
-        return self.labels / f"{sample_id}.png"
+        return self.labels / f"{safe_path(sample_id)}.png"
 
     def instance(self, sample_id: str) -> Path:
         """Instances of one image."""
-        return self.instances / f"{sample_id}.npz"
+        return self.instances / f"{safe_path(sample_id)}.npz"
 
     def detection(self, split: str) -> Path:
         """All instances of one split as COCO's detection results."""
@@ -134,19 +138,19 @@ class RunFolder:
 
     def confidence_map(self, sample_id: str) -> Path:
         """How sure the pseudo mask of one image is."""
-        return self.confidence_maps / f"{sample_id}.png"
+        return self.confidence_maps / f"{safe_path(sample_id)}.png"
 
     def mask(self, sample_id: str) -> Path:
         """Pseudo mask of one image."""
-        return self.masks / f"{sample_id}.png"
+        return self.masks / f"{safe_path(sample_id)}.png"
 
     def prediction(self, sample_id: str) -> Path:
         """The segmenter's mask of one image."""
-        return self.predictions / f"{sample_id}.png"
+        return self.predictions / f"{safe_path(sample_id)}.png"
 
     def ablated(self, key: str, sample_id: str) -> Path:
         """Segmenter's mask of one validation image when it is predicted with less than the recipe says."""
-        return self.root / "ablation" / key / f"{sample_id}.png"
+        return self.root / "ablation" / key / f"{safe_path(sample_id)}.png"
 
     def mask_reader(self) -> PngMasks:
         """Reader of the pseudo masks."""

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from weakseg.data.images import IMAGE_SUFFIXES
 from weakseg.errors import DataError, UsageError
+from weakseg.file_names import safe_path
 from weakseg.spelling import nearest
 
 PICTURE_ENDINGS = {"mask": ".png", "overlay": "_overlay.jpg", "confidence": "_confidence.png"}
@@ -50,8 +51,9 @@ class OutputFiles:
         return self.folder / SUMMARY_FILE if SUMMARY in self.kinds else None
 
     def pictures(self, name: str) -> dict[str, Path]:
-        """Return the files of one image by output."""
-        return {kind: self.folder / f"{name}{end}" for kind, end in PICTURE_ENDINGS.items() if kind in self.kinds}
+        """Return the files of one image by output; a name that a file system refuses is replaced."""
+        base = safe_path(name)
+        return {kind: self.folder / f"{base}{end}" for kind, end in PICTURE_ENDINGS.items() if kind in self.kinds}
 
 
 def list_targets(inputs: Sequence[str | Path], *, files: OutputFiles) -> dict[str, Path]:

@@ -16,6 +16,7 @@ from pathlib import Path
 from weakseg.config.schema import RunConfig
 from weakseg.data.base import Dataset
 from weakseg.errors import ArtifactError
+from weakseg.file_names import safe_path
 from weakseg.files import write_json
 from weakseg.models.classifier import Classifier
 from weakseg.ops.images import limit_side
@@ -60,11 +61,11 @@ class Pass:
 
     def record(self, sample_id: str) -> Path:
         """How one image went, JSON."""
-        return self.folder / f"{sample_id}.json"
+        return self.folder / f"{safe_path(sample_id)}.json"
 
     def seed(self, iterations: int, sample_id: str) -> Path:
         """Score maps of one image after so many iterations; kept are those of the last one or of every one."""
-        return self.folder / str(iterations) / f"{sample_id}.npz"
+        return self.folder / str(iterations) / f"{safe_path(sample_id)}.npz"
 
     def load(self, sample_id: str) -> Adapted:
         """Read how one image went.

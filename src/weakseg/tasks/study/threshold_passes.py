@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from weakseg.data.base import Dataset
 from weakseg.errors import ArtifactError
+from weakseg.file_names import safe_path
 from weakseg.files import JsonValue, write_json
 from weakseg.models.classifier import Classifier
 from weakseg.ops.metrics import ConfusionMatrix
@@ -158,7 +159,7 @@ def _count_labels(mask: NDArray[np.uint8], truth: NDArray[np.uint8], num_labels:
 
 
 def _file(folder: Path, sample_id: str) -> Path:
-    return folder / f"{sample_id}.json"
+    return folder / f"{safe_path(sample_id)}.json"
 
 
 def _read(path: Path, name: str) -> NDArray[np.float64]:
