@@ -1,4 +1,5 @@
 import pickle
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -6,7 +7,7 @@ import pytest
 
 from tests.data.layouts import write_image, write_mask
 from weakseg.data.base import Dataset, Problem
-from weakseg.data.masks import PngMasks
+from weakseg.data.masks import MatchedMasks, PngMasks
 from weakseg.errors import DataError
 from weakseg.types import ClassSet, Sample
 
@@ -66,6 +67,17 @@ def test_masks_are_read_where_there_are_any(tmp_path: Path) -> None:
     assert mask.tolist() == [[0, 1, 255]]
     assert dataset.load_mask(dataset.samples[1]) is None
     assert make_dataset("a").load_mask(dataset.samples[0]) is None
+
+
+def test_a_mask_is_known_without_being_read(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(b"damaged")
+    dataset = make_dataset("a", "b", root=tmp_path, masks=PngMasks((tmp_path,)))
+    assert [dataset.has_mask(sample) for sample in dataset] == [True, False]
+    matched = replace(dataset, mask_reader=MatchedMasks({"b": tmp_path / "a.png"}))
+    assert [matched.has_mask(sample) for sample in matched] == [False, True]
+    read = replace(dataset, mask_reader=lambda sample: np.zeros((1, 3), np.uint8) if sample.id == "b" else None)
+    assert [read.has_mask(sample) for sample in read] == [False, True]
+    assert not make_dataset("a").has_mask(dataset.samples[0])
 
 
 def test_a_dataset_travels_to_workers() -> None:

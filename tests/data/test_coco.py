@@ -129,6 +129,7 @@ def test_an_image_with_a_broken_outline_has_no_mask(tmp_path: Path) -> None:
     dataset = open_coco(write_flat(tmp_path, **coco_document(["cat", "dog"], IMAGES, objects, (6, 9))), split="train")
     assert dataset.load_mask(dataset.samples[0]) is None
     assert dataset.load_mask(dataset.samples[1]) is not None
+    assert [dataset.has_mask(sample) for sample in dataset][:2] == [False, True]
     assert [problem.kind for problem in dataset.problems] == ["bad-outline"]
 
 

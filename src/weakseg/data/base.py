@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,6 +46,15 @@ class MaskReader(Protocol):
 
     def __call__(self, sample: Sample, /) -> NDArray[np.uint8] | None:
         """Return the (H, W) uint8 label map (0 background, c+1 class c, 255 void), or None if there is none."""
+        ...
+
+
+@runtime_checkable
+class MaskIndex(Protocol):
+    """A mask reader that knows which samples have a mask without reading one."""
+
+    def has(self, sample: Sample) -> bool:
+        """Say whether a sample has a mask; it may be damaged."""
         ...
 
 
@@ -116,6 +125,12 @@ class Dataset:
     def load_mask(self, sample: Sample) -> NDArray[np.uint8] | None:
         """Read the truth mask (H, W) uint8 of a sample, or None if it has none."""
         return None if self.mask_reader is None else self.mask_reader(sample)
+
+    def has_mask(self, sample: Sample) -> bool:
+        """Say whether a sample has a truth mask, without reading it where the reader knows."""
+        if isinstance(self.mask_reader, MaskIndex):
+            return self.mask_reader.has(sample)
+        return self.load_mask(sample) is not None
 
     def load_instances(self, sample: Sample) -> InstanceTruth | None:
         """Read the true instances of a sample, or None if it has none."""

@@ -119,6 +119,10 @@ class CocoOutlines:
         drawable = {sample_id: row for sample_id, row in rows.items() if index.images[row].outlined}
         return cls(index.path, index.class_of, drawable, sizes, index.first, index.spans)
 
+    def has(self, sample: Sample) -> bool:
+        """Say whether a sample has a mask, without drawing it."""
+        return self.size_hw(sample) is not None
+
     def size_hw(self, sample: Sample) -> tuple[int, int] | None:
         """Return the (height, width) of a sample's image in pixels, or None if its outlines cannot be drawn."""
         row = self.rows.get(sample.id)

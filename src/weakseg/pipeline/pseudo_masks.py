@@ -64,7 +64,7 @@ def unfinished_file(context: Context, sample_id: str) -> Path:
 def require_training_masks(context: Context) -> None:
     """Raise a `ConfigError` if there are no masks of the images that the segmenter learns from."""
     if context.config.segmenter.masks == "truth":
-        if not any(context.train.load_mask(sample) is not None for sample in context.train):
+        if not any(context.train.has_mask(sample) for sample in context.train):
             raise ConfigError(
                 f"segmenter.masks: 'truth' is for data sets with masks, but none of the {len(context.train)} images of "
                 f"'{context.train.split}' has one; put them into masks/, or set it to 'refined'"
@@ -79,7 +79,7 @@ def choose_training_images(context: Context) -> Dataset:
     train = context.train
     if context.config.segmenter.masks != "truth":
         return train
-    return train.keep(sample.id for sample in train if train.load_mask(sample) is not None)
+    return train.keep(sample.id for sample in train if train.has_mask(sample))
 
 
 def training_masks(context: Context) -> MaskReader:
