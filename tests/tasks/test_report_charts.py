@@ -70,3 +70,17 @@ def test_best_epoch_is_the_earliest_among_equals_and_undefined_ones_are_passed_o
     chart = build_training_charts(context.folder, NO_SCORES)[1]
     assert chart.title == "Classifier: mAP on val, 4 images"
     assert chart.caption == "50.0 after the last epoch, 75.0 at best (epoch 2)."
+
+
+def test_a_single_value_among_many_epochs_is_no_curve(tmp_path: Path) -> None:
+    context = make_run(tmp_path, train_tags=(0,), val_tags=(0,))
+    records = [
+        {"epoch": k + 1, "loss": 1.0, "learning_rate": 0.1, "metrics": {} if value is None else {"map": value}}
+        for k, value in enumerate([None, None, 0.75])
+    ]
+    write_json(context.folder.network("classifier").history, records)
+    titles = [chart.title for chart in build_training_charts(context.folder, NO_SCORES)]
+    assert [title for title in titles if title.startswith("Classifier")] == [
+        "Classifier: loss",
+        "Classifier: learning rate",
+    ]
