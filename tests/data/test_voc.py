@@ -7,6 +7,7 @@ import pytest
 from tests.data.layouts import write_image, write_mask, write_text, write_voc, write_xml
 from weakseg.data.base import Dataset
 from weakseg.data.voc import VOC_CLASSES, open_voc
+from weakseg.data.voc_splits import find_split
 from weakseg.errors import DataError
 
 
@@ -170,3 +171,25 @@ def test_a_line_of_a_list_may_be_an_id_with_spaces(tmp_path: Path) -> None:
     lines = "my photo 00\nJPEGImages/my photo 01.jpg\nJPEGImages/c.jpg SegmentationClass/c.png\n"
     write_text(root / "ImageSets" / "Segmentation" / "train.txt", lines)
     assert [sample.id for sample in open_voc(root, split="train")] == ["my photo 00", "my photo 01", "c"]
+
+
+@pytest.mark.parametrize(
+    ("present", "lines", "taken"),
+    [
+        (["my photo 00", "my photo 01", "my"], "my photo 00\nmy photo 07\n", ["my photo 00"]),
+        (["my photo", "my"], "my photo 1\nmy photo 2\n", []),  # neither is a flag: the ids would be the same
+        (["a b", "c"], "a b  1\nc -1\n", ["a b", "c"]),
+        (["a", "a b"], "JPEGImages/a b.jpg SegmentationClass/a b.png\n", ["a b"]),
+        (["a b", "a"], "a b.jpg, a b.png\n", ["a b"]),
+        (["a", "b"], "a.jpg masks/a_mask.png\nb b\n", ["a", "b"]),
+        (["a.b c", "a"], "a.b c \r\na.b d\r\n", ["a.b c"]),
+        (["end ", "end"], "end .jpg\n", ["end "]),
+        (["f\u0075\u0308r uns", "fr"], "f\u00fcr uns\n", ["f\u0075\u0308r uns"]),
+        (["a,b", "a"], "a,b\na,c\n", ["a,b"]),
+        (["wide\u2028name"], "wide\u2028name\n", ["wide\u2028name"]),
+    ],
+)
+def test_a_line_means_its_image_or_none(present: list[str], lines: str, taken: list[str], tmp_path: Path) -> None:
+    path = write_text(tmp_path / "list.txt", lines)
+    listed = find_split(tmp_path, str(path), present=present).ids
+    assert [key for key in listed if key in present] == taken

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import os
+import re
+import unicodedata
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from weakseg.data.base import Problem
-from weakseg.data.lists import read_lines
+from weakseg.data.images import IMAGE_SUFFIXES
+from weakseg.data.lists import read_lines, read_text
 from weakseg.data.scan import image_id
 from weakseg.errors import DataError
 
@@ -15,6 +19,11 @@ _LIST_FOLDERS = ("ImageSets/Segmentation", "ImageSets/Main")
 _AUGMENTED_NAMES = ("train_aug", "trainaug")
 _AUGMENTED_MASKS = "SegmentationClassAug"
 _IMAGES_PREFIX = "JPEGImages/"
+_MASK_SUFFIX = ".png"
+_FLAG = re.compile(r"\s+-?[01]$")
+_FLAGGED_VOC = re.compile(r"\d{4}_\d{6}\s+-?[01]")
+"""VOC's own ids, which hold no space."""
+_GAP = re.compile(r"\s*[,;]\s*|\s+")
 
 
 @dataclass(frozen=True)
@@ -39,7 +48,8 @@ def find_split(base: Path, split: str, *, present: Collection[str]) -> VocSplit:
 
     A line of a list is an id (`2007_000032`), or an image and perhaps its mask as the lists of the augmented set have
     them (`/JPEGImages/2007_000032.jpg /SegmentationClassAug/2007_000032.png`). A whole line that is the id of an image
-    is taken for it, spaces and all; else what follows the first space is not read.
+    is taken for it, spaces and all. Where every line ends with -1, 0 or 1, as in VOC's lists of one class, that is no
+    part of the id. No other line is cut: an image that is not listed is never taken.
 
     Args:
         base: The folder with `ImageSets`.
@@ -67,19 +77,85 @@ def find_split(base: Path, split: str, *, present: Collection[str]) -> VocSplit:
 
 
 def _read_list(path: Path, name: str, present: Collection[str], *, augmented: bool) -> VocSplit:
+    read_lines(path)  # complains about an empty list, but drops spaces that may belong to an id
+    lines = [line for line in re.split(r"[\r\n]+", read_text(path)) if line.strip()]
+    reader = _LineReader(present, flagged=_has_flags(lines))
     ids: dict[str, None] = {}
     problems = []
-    for line in read_lines(path):
-        entry = image_id(line.rpartition(_IMAGES_PREFIX)[2])
-        if entry not in present:
-            entry = image_id(line.split()[0].rpartition(_IMAGES_PREFIX)[2])
+    for line in lines:
+        entry = reader.read(line)
         if entry in ids:
             problems.append(Problem("warning", "same-id", entry, f"listed more than once in {path}; it is used once"))
         elif not entry or ".." in entry.split("/"):
-            problems.append(Problem("warning", "bad-id", line, f"an entry of {path} that names no image; left out"))
+            problems.append(
+                Problem("warning", "bad-id", line.strip(), f"an entry of {path} that names no image; left out")
+            )
         else:
             ids[entry] = None
     return VocSplit(name, ids, augmented, tuple(problems))
+
+
+class _LineReader:
+    """Finds the image that a line means, among those that are there.
+
+    Args:
+        present: Ids of the images that are there.
+        flagged: Whether every line ends with a flag.
+    """
+
+    def __init__(self, present: Collection[str], *, flagged: bool) -> None:
+        self._present = present
+        self._composed: dict[str, str] | None = None
+        self._flagged = flagged
+
+    def read(self, line: str) -> str:
+        """Return the id that a line means, or one that is not there."""
+        bare = line.strip()
+        entries = [line.rpartition(_IMAGES_PREFIX)[2], bare]
+        if self._flagged or _FLAGGED_VOC.fullmatch(bare):
+            entries.append(_FLAG.sub("", bare))
+        entries += _image_of_pair(bare)
+        ids = [_to_id(entry) for entry in entries]
+        found = next((key for key in map(self._find, ids) if key is not None), None)
+        return found if found is not None else ids[-1]
+
+    def _find(self, entry: str) -> str | None:
+        if entry in self._present:
+            return entry
+        if self._composed is None:
+            self._composed = {unicodedata.normalize("NFC", key): key for key in self._present}
+        return self._composed.get(unicodedata.normalize("NFC", entry))
+
+
+def _to_id(entry: str) -> str:
+    """Return the id of an image as a list has it; unlike in a table, spaces at its ends may belong to it."""
+    written = entry.rpartition(_IMAGES_PREFIX)[2]
+    if written == written.strip():
+        return image_id(written)
+    stem, suffix = os.path.splitext(written)
+    return stem if suffix.strip().lower() in IMAGE_SUFFIXES else written
+
+
+def _has_flags(lines: Sequence[str]) -> bool:
+    """Say whether every line is an id and -1, 0 or 1, as in VOC's lists of one class."""
+    bare = [line.strip() for line in lines]
+    ids = {_FLAG.sub("", line) for line in bare}
+    return len(ids) == len(bare) and all(map(_FLAG.search, bare))
+
+
+def _image_of_pair(line: str) -> list[str]:
+    """Return the image of a line that names an image and its mask; nothing else is ever cut at a space.
+
+    The two have the same name, or the image's ends as those of images do, and the mask's in `.png`.
+    """
+    pairs = [(line[: gap.start()], line[gap.end() :]) for gap in _GAP.finditer(line)]
+    same = [image for image, mask in pairs if PurePosixPath(image_id(image)).name == PurePosixPath(image_id(mask)).name]
+    named = [
+        image
+        for image, mask in pairs
+        if image.lower().endswith(IMAGE_SUFFIXES) and mask.lower().endswith(_MASK_SUFFIX) and not _GAP.search(mask)
+    ]
+    return (same or named)[:1]
 
 
 def _augmented_from_masks(base: Path, name: str, present: Collection[str]) -> VocSplit:
