@@ -312,3 +312,19 @@ def test_without_a_validation_split_no_network_is_needed(context: Context) -> No
     predict_split(replace(context, val=None))
     with pytest.raises(ArtifactError, match="expected a safetensors file at"):
         predict_split(context)
+
+
+def test_a_split_of_negatives_has_no_score_and_says_why(context: Context) -> None:
+    negatives = with_truth(context, {"t": TRAIN_TRUTH, "v": np.zeros_like(VAL_TRUTH)})
+    assert evaluate(negatives) == (
+        "seeds 100.0 on train; masks 50.0 on train; seeds NaN on val (the truth shows no class, only background); "
+        "masks NaN on val (the truth shows no class, only background); "
+        "segmenter NaN on val (the truth shows no class, only background)"
+    )
+    metrics = load_metrics(negatives.folder.metrics)
+    assert [score.mean_iou for score in metrics.scores] == [1.0, 0.5, None, None, None]
+    assert [curve.split for curve in metrics.curves] == ["train"]
+    assert metrics.notes == (
+        "val: masks cannot be scored: the truth shows no class, only background",
+        "val: segmenter cannot be scored: the truth shows no class, only background",
+    )

@@ -21,7 +21,7 @@ from weakseg.tasks.scores import (
     percent,
     save_metrics,
 )
-from weakseg.tasks.scoring import make_curve, score_confusion, score_sweep
+from weakseg.tasks.scoring import make_curve, note_unscored, score_confusion, score_sweep
 
 
 def make_score(**changes: object) -> Score:
@@ -222,3 +222,41 @@ def test_the_best_point_of_a_curve_is_the_first_among_equals() -> None:
 def test_compared_seeds_are_named_by_their_iterations() -> None:
     curve = make_curve(make_sweep().result(), split="val")
     assert [ComparedSeeds(number, curve).name for number in (0, 2)] == ["CAM", "RIB after 2 iterations"]
+
+
+def confuse(prediction: list[int], truth: list[int]) -> ConfusionMatrix:
+    confusion = ConfusionMatrix(3)
+    confusion.update(np.array([prediction], np.uint8), np.array([truth], np.uint8))
+    return confusion
+
+
+@pytest.mark.parametrize(
+    ("truth", "reason"),
+    [
+        ([0, 0, 0, 255], "the truth shows no class, only background"),
+        ([255, 255, 255, 255], "the truth has no pixel that counts"),
+    ],
+)
+def test_background_alone_is_no_result(truth: list[int], reason: str) -> None:
+    result = confuse([0, 0, 1, 0], truth).result()
+    settings = {"split": "val", "given_tags": False, "threshold_choice": "none", "threshold": None}
+    score = score_confusion(result, subject="segmenter", **settings)
+    assert (score.mean_iou, score.pixel_accuracy, score.undefined) == (None, None, reason)
+    assert score.iou == score.precision == score.recall == (None, None, None)
+    note = note_unscored(result, subject="segmenter", split="val", label_names=("background", "avo", "bex"))
+    assert note == f"val: segmenter cannot be scored: {reason}"
+    sweep = ThresholdSweep(3, [0.0, 0.5])
+    sweep.update(np.array([[[0.2, 1.0, 0.6, 0.9]]], np.float32), [0], np.array([truth], np.uint8))
+    seeds = score_sweep(sweep.result(), split="val")
+    assert (seeds.mean_iou, seeds.threshold, seeds.threshold_choice, seeds.undefined) == (None, None, "none", reason)
+    assert make_curve(sweep.result(), split="val").best_index is None
+
+
+def test_a_label_that_the_truth_never_shows_is_in_no_mean_and_named() -> None:
+    result = confuse([0, 1, 2, 1], [0, 1, 1, 1]).result()
+    assert result.iou.tolist() == [1.0, 2 / 3, 0.0]
+    settings = {"split": "val", "given_tags": False, "threshold_choice": "none", "threshold": None}
+    score = score_confusion(result, subject="segmenter", **settings)
+    assert (score.mean_iou, score.iou, score.undefined) == (0.833333, (1.0, 0.666667, None), None)
+    note = note_unscored(result, subject="segmenter", split="val", label_names=("background", "avo", "bex"))
+    assert note == "val, segmenter: no score of bex: the truth never shows it"

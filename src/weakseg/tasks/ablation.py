@@ -17,7 +17,8 @@ from weakseg.models.segmenter import SegmentationNetwork
 from weakseg.ops.images import limit_side
 from weakseg.ops.metrics import ConfusionMatrix
 from weakseg.pipeline.runner import Context
-from weakseg.tasks.scores import AblationScore, number, numbers
+from weakseg.tasks.scores import AblationScore, number
+from weakseg.tasks.scoring import mean_of_shown, measured, why_undefined
 from weakseg.tasks.truth import read_truth
 
 
@@ -134,17 +135,17 @@ def score_ablation(context: Context, notes: list[str], faults: set[str]) -> tupl
         if truth is not None:
             for tally, mask in zip(tallies, masks, strict=True):
                 tally.update(mask, truth)
-    if tallies[0].images == 0:
-        return ()  # said of the segmenter already
     results = [tally.result() for tally in tallies]
+    if why_undefined(results[0].support) is not None:
+        return ()  # said of the segmenter already
     return tuple(
         AblationScore(
             name=step.name,
             detail=step.describe(),
             split=val.split,
             images=result.images,
-            mean_iou=number(result.mean_iou),
-            iou=numbers(result.iou),
+            mean_iou=number(float(mean_of_shown(result.iou, result.support))),
+            iou=measured(result.iou, result.support),
         )
         for step, result in zip(steps, results, strict=True)
     )

@@ -36,6 +36,11 @@ def score_comparison(context: Context, notes: list[str], faults: set[str]) -> tu
     if found[0].curve.images == 0:
         notes.append(f"{compared.split}: no truth masks of the compared images, so CAM and RIB are only shown")
         return ()
+    if found[0].curve.best_index is None:
+        notes.append(
+            f"{compared.split}: the truth of the compared images shows no class, so CAM and RIB are only shown"
+        )
+        return ()
     return found
 
 

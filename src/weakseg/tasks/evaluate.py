@@ -37,7 +37,7 @@ from weakseg.tasks.scores import (
     percent,
     save_metrics,
 )
-from weakseg.tasks.scoring import make_curve, score_confusion, score_sweep
+from weakseg.tasks.scoring import NAN, make_curve, note_unscored, score_confusion, score_sweep
 from weakseg.tasks.truth import read_truth
 from weakseg.train.distributed import rank, wait_for_all
 from weakseg.types import Sample
@@ -154,10 +154,14 @@ class SplitTally:
         threshold = mask_threshold(self.context)
         sweep = self.sweep.result()
         scores.append(score_sweep(sweep, split=split))
-        curves.append(make_curve(sweep, split=split))
+        if scores[-1].undefined is None:
+            curves.append(make_curve(sweep, split=split))
+        found = self.masks.result()
+        names = self.dataset.classes.label_names
+        notes += filter(None, [note_unscored(found, subject="masks", split=split, label_names=names)])
         scores.append(
             score_confusion(
-                self.masks.result(),
+                found,
                 subject="masks",
                 split=split,
                 given_tags=True,
@@ -188,9 +192,12 @@ def _score_predictions(
     if confusion.images == 0:
         notes.append(f"{val.split}: no truth masks, so the segmenter is not scored")
         return []
+    result = confusion.result()
+    names = val.classes.label_names
+    notes += filter(None, [note_unscored(result, subject="segmenter", split=val.split, label_names=names)])
     return [
         score_confusion(
-            confusion.result(),
+            result,
             subject="segmenter",
             split=val.split,
             given_tags=False,
@@ -233,7 +240,11 @@ def _write_rows(folder: RunFolder, rows: dict[str, dict[str, str]]) -> None:
 
 
 def _summarise(metrics: Metrics) -> str:
-    found = [f"{score.subject} {percent(score.mean_iou)} on {score.split}" for score in metrics.scores]
+    found = [
+        f"{score.subject} {percent(score.mean_iou, undefined=NAN)} on {score.split}"
+        + ("" if score.undefined is None else f" ({score.undefined})")
+        for score in metrics.scores
+    ]
     found += [f"instances AP50 {percent(score.mean_ap50)} on {score.split}" for score in metrics.instances]
     return "; ".join(found) or "no truth masks: nothing to score"
 

@@ -10,6 +10,7 @@ from weakseg.files import JsonValue
 from weakseg.models.licences import describe_terms
 from weakseg.pipeline.records import StageRecord
 from weakseg.tasks.scores import Metrics, percent
+from weakseg.tasks.scoring import NAN
 from weakseg.tasks.threshold_choices import THRESHOLD_CHOICES
 from weakseg.types import ClassSet
 
@@ -136,8 +137,10 @@ def _describe_measures(metrics: Metrics | None) -> str:
             tags = "given" if score.given_tags else "not given"
             lines.append(
                 f"| {score.subject} | {score.split} | {score.images} | {tags} | {threshold} | "
-                f"{percent(score.mean_iou)} |"
+                f"{percent(score.mean_iou, undefined=NAN)} |"
             )
+        reasons = dict.fromkeys(f"- {s.split}: {s.undefined}." for s in metrics.scores if s.undefined is not None)
+        lines += ["", f"Not measured ({NAN}):", "", *reasons] if reasons else []
         used = dict.fromkeys(score.threshold_choice for score in metrics.scores)
         lines += ["", "How thresholds were chosen:", ""]
         lines += [f"- `{choice}`: {THRESHOLD_CHOICES[choice]}." for choice in used]

@@ -39,6 +39,7 @@ from weakseg.tasks.report_view import (
     ScoreRow,
 )
 from weakseg.tasks.scores import ClassifierScore, Metrics, Score, Subject, percent
+from weakseg.tasks.scoring import NAN
 from weakseg.tasks.threshold_choices import THRESHOLD_CHOICES
 
 MAX_EXAMPLES = 3
@@ -132,7 +133,8 @@ def _build_cards(metrics: Metrics) -> tuple[Card, ...]:
     cards = []
     for score in metrics.scores:
         title, detail = f"{_SUBJECTS[score.subject]}, mean IoU", f"{score.split}, {_describe_conditions(score)}"
-        cards.append(Card(title, percent(score.mean_iou), detail, score.subject))
+        detail += "" if score.undefined is None else f"; {score.undefined}"
+        cards.append(Card(title, percent(score.mean_iou, undefined=NAN), detail, score.subject))
     for found in metrics.instances:
         cards.append(Card("Instances, AP50", percent(found.mean_ap50), describe_precision(found), "instances"))
     classifier = metrics.classifier
@@ -232,7 +234,7 @@ def _score_row(score: Score) -> ScoreRow:
         images=f"{score.images:,}",
         tags="given" if score.given_tags else "not given",
         threshold=_describe_threshold(score),
-        mean_iou=percent(score.mean_iou),
+        mean_iou=percent(score.mean_iou, undefined=NAN),
         labels=f"{defined} of {len(score.iou)}",
         pixel_accuracy=percent(score.pixel_accuracy),
     )

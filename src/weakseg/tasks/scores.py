@@ -40,12 +40,13 @@ class Score:
         given_tags: Whether the images' own tags were given. Such numbers are not comparable with those without.
         threshold_choice: How the background threshold was chosen.
         threshold: That threshold, or None.
-        mean_iou: Mean over the labels that occur; None where undefined, as for all that follow.
-        iou: Per label, background first.
+        mean_iou: Mean over the labels that the truth shows; None where undefined, as for all that follow.
+        iou: Per label, background first; None where the truth lacks the label.
         precision: Per label.
         recall: Per label.
         support: Truth pixels per label.
         pixel_accuracy: Share of the pixels that are right; None for seeds, where the sweep does not count it.
+        undefined: Why nothing could be measured; None where something was.
     """
 
     subject: Subject
@@ -60,6 +61,7 @@ class Score:
     recall: tuple[float | None, ...] | None
     support: tuple[int, ...]
     pixel_accuracy: float | None
+    undefined: str | None = None
 
     def describe(self) -> str:
         """Say in words what the number is."""
@@ -176,7 +178,7 @@ class AblationScore:
         detail: How it predicts, in words.
         split: Name of the split.
         images: Number of images with a truth mask.
-        mean_iou: Mean over the labels that occur; None where undefined, as for `iou`.
+        mean_iou: Mean over the labels that the truth shows; None where undefined, as for `iou`.
         iou: Per label, background first.
     """
 
@@ -290,9 +292,9 @@ def numbers(values: NDArray[np.float64]) -> tuple[float | None, ...]:
     return tuple(number(float(value)) for value in values)
 
 
-def percent(value: float | None) -> str:
+def percent(value: float | None, *, undefined: str = "–") -> str:
     """Write a fraction as a percentage with one digit, or a dash where it is undefined."""
-    return "–" if value is None else f"{100 * value:.1f}"
+    return undefined if value is None else f"{100 * value:.1f}"
 
 
 def _read(kind: Callable[..., Record], entry: dict[str, JsonValue]) -> Record:

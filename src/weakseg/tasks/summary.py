@@ -9,6 +9,7 @@ from weakseg.pipeline.artifacts import RunFolder
 from weakseg.pipeline.runtime import launched_rank
 from weakseg.refine.health_words import MaskHealth
 from weakseg.tasks.scores import load_metrics, percent
+from weakseg.tasks.scoring import NAN
 
 MAX_PROBLEMS = 5
 """Classes whose troubles are printed; the report has all."""
@@ -47,7 +48,14 @@ def print_summary(folder: RunFolder) -> None:
         for score in metrics.scores:
             threshold = "–" if score.threshold is None else f"{score.threshold:g} ({score.threshold_choice})"
             tags = "given" if score.given_tags else "not given"
-            row = (score.subject, score.split, str(score.images), tags, threshold, percent(score.mean_iou))
+            row = (
+                score.subject,
+                score.split,
+                str(score.images),
+                tags,
+                threshold,
+                percent(score.mean_iou, undefined=NAN),
+            )
             table.add_row(*row)
         console.print(table)
     if metrics.compared:
