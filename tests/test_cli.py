@@ -1,3 +1,4 @@
+import io
 import shlex
 import subprocess
 import sys
@@ -32,6 +33,17 @@ def test_help_does_not_import_torch() -> None:
 def test_every_verb_explains_itself(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([verb, "--help"]) == 0
     assert f"usage: weakseg {verb}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("encoding", "shown"), [("ascii", "r\\xfcn"), ("latin-1", "rün"), ("utf-8", "rün")])
+def test_a_name_that_the_terminal_cannot_show_is_escaped(
+    encoding: str, shown: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    screen = io.TextIOWrapper(io.BytesIO(), encoding=encoding, errors="strict")
+    monkeypatch.setattr(sys, "stderr", screen)
+    assert main(["rün-caf\udce9"]) == 2
+    screen.seek(0)
+    assert f"unknown verb '{shown}-caf\\udce9'" in screen.read()
 
 
 def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:

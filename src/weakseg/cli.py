@@ -6,6 +6,7 @@ Exit codes: 0 done, 1 the user's recipe, data or files are wrong, 2 the command 
 from __future__ import annotations
 
 import importlib
+import io
 import logging
 import os
 import shlex
@@ -45,6 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     # Threads that wait should sleep: decoding workers share the cores with the training, and by default torch's
     # OpenMP threads burn the time slices those need (on two busy cores an epoch took ten times as long).
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    _escape_unprintable()
     words = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in words
     words = [word for word in words if word != "--debug"]
@@ -60,6 +62,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         # The reader of our output (head, less) has gone; Python would complain once more when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_DONE
+
+
+def _escape_unprintable() -> None:
+    """Print what a terminal or pipe cannot show, such as a name that is no UTF-8, as escapes instead of failing."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _dispatch(words: list[str]) -> int:
