@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 import torch
 
+from tests.pipeline.test_lock import held_by_another
 from tests.tiny import with_settings
 from weakseg.config.load import build_config, read_recipe
 from weakseg.data.base import Dataset
 from weakseg.errors import ArtifactError, ConfigError, DataError
 from weakseg.pipeline.artifacts import RunFolder
-from weakseg.pipeline.records import StageRecord, read_records
+from weakseg.pipeline.records import StageRecord, read_records, write_records
 from weakseg.pipeline.runner import Context, Stage, run_stages
 from weakseg.types import ClassSet, Sample
 
@@ -45,6 +46,7 @@ class Chain:
                 run=lambda context: self.work(name, outputs),
                 require=lambda context, *, afresh: self.require(name, afresh=afresh),
                 derived=name in ("evaluate", "report"),
+                shared=name == "report",
             )
 
         localize = stage("localize", ("localize", "data.max_side_px"), ("classify",), ("seeds",))
@@ -463,7 +465,38 @@ def test_time_adds_up_over_repairs(chain: Chain, monkeypatch: pytest.MonkeyPatch
 def test_other_ranks_write_nothing(chain: Chain, monkeypatch: pytest.MonkeyPatch) -> None:
     chain.run()
     before = chain.snapshot()
-    monkeypatch.setattr("weakseg.pipeline.runner.rank", lambda: 1)
+    for module in ("runner", "removal", "lock"):
+        monkeypatch.setattr(f"weakseg.pipeline.{module}.rank", lambda: 1)
     monkeypatch.setattr(chain, "work", lambda name, outputs: "")
     chain.run(("classifier.epochs", 3), redo="classify")
     assert chain.snapshot() == before
+
+
+def test_a_second_process_writes_nothing_but_the_report(chain: Chain) -> None:
+    chain.run()
+    with held_by_another(chain.root):
+        before = chain.snapshot()
+        for only in (None, "localize", "evaluate"):
+            with pytest.raises(ArtifactError, match="is in use by process 77 of ana on box since"):
+                chain.run(("classifier.epochs", 3), only=only, redo=only or "classify")
+        assert chain.ran == []
+        assert chain.snapshot() == before
+        assert chain.run(only="report", redo="report") == ["report"]
+    assert chain.run() == []
+
+
+def test_a_report_made_meanwhile_stays_known(chain: Chain, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its record appears in `run.json` while another process is within a stage."""
+    chain.run()
+    report, work, folder = chain.records["report"], chain.work, RunFolder(chain.root)
+
+    def report_meanwhile(name: str, outputs: tuple[str, ...]) -> str:
+        write_records(folder, {**read_records(folder), "report": report})
+        return work(name, outputs)
+
+    (chain.root / "metrics.json").unlink()
+    write_records(folder, {name: record for name, record in chain.records.items() if name != "report"})
+    (chain.root / "report.html").unlink()
+    monkeypatch.setattr(chain, "work", report_meanwhile)
+    assert chain.run(only="evaluate") == ["evaluate"]
+    assert chain.records["report"] == report

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import logging
 import operator
-import shutil
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
@@ -22,9 +22,11 @@ from weakseg.config.load import to_plain, to_yaml
 from weakseg.config.schema import RunConfig
 from weakseg.data.base import Dataset
 from weakseg.errors import ArtifactError, ConfigError
-from weakseg.files import JsonValue, remove_partial_files, write_text
+from weakseg.files import JsonValue, write_text
 from weakseg.pipeline.artifacts import RunFolder
+from weakseg.pipeline.lock import hold_folder
 from weakseg.pipeline.records import StageRecord, describe_changes, digest_parts, read_records, write_records
+from weakseg.pipeline.removal import remove_half_written, remove_results
 from weakseg.pipeline.runtime import format_duration
 from weakseg.train.distributed import rank, wait_for_all
 
@@ -87,6 +89,7 @@ class Stage:
             anything of the run is written or removed.
         derived: Whether it only summarises other stages' files. It is then done again when a setting changes, since
             nothing is lost; other stages stop and ask for `--redo`.
+        shared: Whether it may run alone while another process works in the folder, since it reads, and writes one file.
     """
 
     name: str
@@ -100,12 +103,14 @@ class Stage:
     added: Mapping[str, JsonValue] = field(default_factory=dict)
     require: Requirement | None = None
     derived: bool = False
+    shared: bool = False
 
 
 def run_stages(context: Context, stages: Sequence[Stage], *, only: str | None = None, redo: str | None = None) -> None:
     """Run stages in order, each as its record in `run.json` demands.
 
-    Everything that speaks against it is found before a file is written or removed.
+    Everything that speaks against it is found before a file is written or removed. No other process may do the same
+    meanwhile.
 
     Args:
         context: Configuration, files and data.
@@ -116,7 +121,7 @@ def run_stages(context: Context, stages: Sequence[Stage], *, only: str | None = 
     Raises:
         ConfigError: If a stage was made with other settings, a name is unknown, or `redo` removes what `only` needs.
         ArtifactError: If a needed stage is missing or out of date, or there are files that no stage is known to have
-            written.
+            written, or another process works in the folder.
         WeaksegError: If a stage that has work to do lacks what it needs, see `Stage.require`.
     """
     names = [stage.name for stage in stages]
@@ -125,6 +130,13 @@ def run_stages(context: Context, stages: Sequence[Stage], *, only: str | None = 
             raise ConfigError(f"stage '{name}': expected one of {', '.join(names)}")
     if only is not None and redo is not None and names.index(redo) < names.index(only):
         raise ConfigError(f"--redo {redo} would remove what the stage '{only}' needs; use it with 'weakseg run'")
+    is_shared = only is not None and stages[names.index(only)].shared
+    with nullcontext() if is_shared else hold_folder(context.folder.root):
+        _run_chosen(context, stages, only=only, redo=redo)
+
+
+def _run_chosen(context: Context, stages: Sequence[Stage], *, only: str | None, redo: str | None) -> None:
+    names = [stage.name for stage in stages]
     planned = plan_records(context, stages)
     records = read_records(context.folder)
     removed = [] if redo is None else names[names.index(redo) :]
@@ -140,7 +152,9 @@ def run_stages(context: Context, stages: Sequence[Stage], *, only: str | None = 
         if stage.require is not None and not _is_done(context, stage, kept.get(stage.name), planned[stage.name]):
             stage.require(context, afresh=stage.name not in kept)
 
-    records = _remove_results(context.folder, [stage for stage in stages if stage.name in removed], records)
+    begun = [stage for stage in stages if stage.name in removed and stage.name in records]
+    if begun:
+        records = remove_results(context.folder, [(stage.name, stage.outputs) for stage in begun])
     if rank() == 0:
         write_text(context.folder.recipe, to_yaml(context.config))
     for stage in chosen:
@@ -178,7 +192,7 @@ def _run_stage(context: Context, stage: Stage, records: Mapping[str, StageRecord
     if old is not None and old.fingerprint != planned.fingerprint:
         assert stage.derived, "checked before any stage ran"
         logger.info("%s: again, since %s", stage.name, describe_changes(old.parts, planned.parts))
-        records = _remove_results(context.folder, [stage], records)
+        records = remove_results(context.folder, [(stage.name, stage.outputs)])
         old = None
     if old is not None and _is_done(context, stage, old, planned):
         logger.info("%s: finished before (%s)", stage.name, old.summary or "no summary")
@@ -186,23 +200,28 @@ def _run_stage(context: Context, stage: Stage, records: Mapping[str, StageRecord
     wait_for_all()  # every process has read the state before rank 0 changes it
     spent_s = 0.0 if old is None else old.time_s
     if rank() == 0:
-        write_records(context.folder, {**records, stage.name: replace(planned, time_s=spent_s)})
+        _write_record(context.folder, stage, replace(planned, time_s=spent_s))
     if old is None:
         how = "started"
     else:
         how = "some of its files are gone, making them again" if old.finished else "going on where it was interrupted"
     logger.info("%s: %s", stage.name, how)
-    _remove_partial_files(context.folder, stage)
+    remove_half_written(context.folder, stage.outputs)
     wait_for_all()
     started_s = time.monotonic()
     summary = stage.run(context)
     wait_for_all()
     record = replace(planned, finished=True, time_s=spent_s + time.monotonic() - started_s, summary=summary)
     if rank() == 0:
-        write_records(context.folder, {**records, stage.name: record})
+        _write_record(context.folder, stage, record)
     wait_for_all()
     logger.info("%s: done in %s (%s)", stage.name, format_duration(record.time_s), summary)
     return record
+
+
+def _write_record(folder: RunFolder, stage: Stage, record: StageRecord) -> None:
+    """Write one stage's record beside those that are there now: a report may be made while another stage runs."""
+    write_records(folder, {**read_records(folder), stage.name: record})
 
 
 def _require_same_settings(
@@ -266,36 +285,6 @@ def _is_done(context: Context, stage: Stage, record: StageRecord | None, planned
 def _has_all_files(context: Context, stage: Stage) -> bool:
     files = [context.folder.root / output for output in stage.outputs] if stage.files is None else stage.files(context)
     return all(path.exists() for path in files)
-
-
-def _remove_results(
-    folder: RunFolder, stages: Sequence[Stage], records: Mapping[str, StageRecord]
-) -> dict[str, StageRecord]:
-    """Remove the files of stages that have begun, and forget those stages."""
-    begun = [stage for stage in stages if stage.name in records]
-    if not begun:
-        return dict(records)
-    left = {name: record for name, record in records.items() if name not in {stage.name for stage in begun}}
-    wait_for_all()
-    if rank() == 0:
-        for path in (folder.root / output for stage in begun for output in stage.outputs):
-            if path.is_dir():
-                shutil.rmtree(path)
-            else:
-                path.unlink(missing_ok=True)
-        write_records(folder, left)
-    wait_for_all()
-    return left
-
-
-def _remove_partial_files(folder: RunFolder, stage: Stage) -> None:
-    """Delete what a killed process left half-written."""
-    if rank() == 0:
-        outputs = [folder.root / output for output in stage.outputs]
-        for path in outputs:
-            remove_partial_files(path)
-        for partial in folder.root.glob(".*.partial"):
-            partial.unlink(missing_ok=True)
 
 
 def _flatten(prefix: str, value: JsonValue) -> dict[str, JsonValue]:

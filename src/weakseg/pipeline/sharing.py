@@ -9,6 +9,7 @@ from pathlib import Path
 
 from weakseg.errors import ArtifactError
 from weakseg.pipeline.artifacts import RunFolder
+from weakseg.pipeline.lock import hold_folder
 from weakseg.pipeline.records import read_records, write_records
 from weakseg.pipeline.runner import Stage
 from weakseg.train.distributed import rank, wait_for_all
@@ -27,23 +28,24 @@ def share_stages(source: RunFolder, target: RunFolder, stages: Sequence[Stage]) 
         stages: Which stages, in order.
 
     Raises:
-        ArtifactError: If the source lacks one of them.
+        ArtifactError: If the source lacks one of them, or another process works in the target.
     """
     found = read_records(source)
     for stage in stages:
         if stage.name not in found or not found[stage.name].finished:
             raise ArtifactError(f"{source.root} has not finished the stage '{stage.name}', which is to be shared")
-    own = read_records(target)
-    wait_for_all()  # every process has read the records before rank 0 changes them
-    if rank() == 0:
-        for stage in stages:
-            if stage.name in own:
-                continue
-            for output in stage.outputs:
-                _share(source.root / output, target.root / output)
-            own = {**own, stage.name: found[stage.name]}
-            write_records(target, own)
-    wait_for_all()
+    with hold_folder(target.root):
+        own = read_records(target)
+        wait_for_all()  # every process has read the records before rank 0 changes them
+        if rank() == 0:
+            for stage in stages:
+                if stage.name in own:
+                    continue
+                for output in stage.outputs:
+                    _share(source.root / output, target.root / output)
+                own = {**own, stage.name: found[stage.name]}
+                write_records(target, own)
+        wait_for_all()
 
 
 def _share(source: Path, target: Path) -> None:

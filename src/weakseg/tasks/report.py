@@ -61,4 +61,5 @@ REPORT = Stage(
     outputs=("report.html",),
     run=report,
     derived=True,
+    shared=True,
 )

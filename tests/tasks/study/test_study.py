@@ -12,8 +12,10 @@ import torch
 from PIL import Image
 
 import weakseg
+from tests.pipeline.test_lock import held_by_another
 from weakseg.errors import ArtifactError, ConfigError, UsageError
 from weakseg.files import JsonValue
+from weakseg.pipeline.lock import LOCK_NAME
 from weakseg.tasks.study.study import (
     Study,
     StudyFolder,
@@ -131,8 +133,17 @@ def test_redo_removes_the_study_and_nothing_else(tmp_path: Path) -> None:
     make_study(folder)
     (folder.root / "mine.txt").write_text("kept")
     begin_study(folder, make_plan({"over": "lr"}), redo=True)
-    assert sorted(path.name for path in folder.root.iterdir()) == ["mine.txt", "study.json"]
+    assert sorted(path.name for path in folder.root.iterdir()) == [LOCK_NAME, "mine.txt", "study.json"]
     assert json.loads(folder.record.read_text())["settings"]["over"] == "lr"
+
+
+def test_a_study_that_another_process_works_at_is_refused_by_its_name(tmp_path: Path) -> None:
+    folder = StudyFolder(tmp_path / "toy")
+    make_study(folder)
+    before = folder.record.read_bytes()
+    with held_by_another(folder.root), pytest.raises(ArtifactError, match="in use by process 77 of ana on box since"):
+        begin_study(folder, make_plan(), redo=True)
+    assert folder.record.read_bytes() == before
 
 
 def test_files_of_nobody_known_are_left_alone_even_by_redo(tmp_path: Path) -> None:

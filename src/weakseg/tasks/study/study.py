@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from weakseg.errors import ArtifactError, ConfigError, UsageError
+from weakseg.errors import ArtifactError, ConfigError, UsageError, WeaksegError
 from weakseg.files import JsonValue, atomic_open, remove_partial_files, write_json, write_text
+from weakseg.pipeline.lock import release_folder, take_folder
 from weakseg.pipeline.records import describe_changes, list_versions
 from weakseg.pipeline.runtime import launched_rank
 from weakseg.tasks.study.table import Table
@@ -169,6 +170,8 @@ def flatten_settings(prefix: str, value: JsonValue) -> dict[str, JsonValue]:
 def begin_study(folder: StudyFolder, plan: StudyPlan, *, redo: bool) -> None:
     """Make sure that a folder holds nothing but results of the same settings, and write the study's record.
 
+    From here to `finish_study`, or to its end, no other process may write there.
+
     Args:
         folder: The study's files.
         plan: What is about to be done.
@@ -176,8 +179,20 @@ def begin_study(folder: StudyFolder, plan: StudyPlan, *, redo: bool) -> None:
 
     Raises:
         ConfigError: If the folder holds results of other settings, and `redo` is not given.
-        ArtifactError: If it holds files that no study is known to have written, or a damaged record.
+        ArtifactError: If it holds files that no study is known to have written, or a damaged record, or another process
+            works there.
     """
+    if rank() == 0:
+        take_folder(folder.root)
+    wait_for_all()
+    try:
+        _clear_folder(folder, plan, redo=redo)
+    except WeaksegError:
+        release_folder(folder.root)
+        raise
+
+
+def _clear_folder(folder: StudyFolder, plan: StudyPlan, *, redo: bool) -> None:
     settings = plan.versioned_settings
     earlier = _read_settings(folder.record)
     found = [path for path in (*folder.outputs, *folder.extras) if path.exists()]
@@ -231,6 +246,7 @@ def finish_study(
             write_text(folder.details, details.to_csv(times=False))
             numbers["details"] = details.to_records()
         write_json(folder.record, {**_head(plan), "finished": True, "numbers": numbers})
+        release_folder(folder.root)
     wait_for_all()
     return Study(folder, table)
 
