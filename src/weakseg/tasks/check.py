@@ -15,6 +15,7 @@ from weakseg.data.base import Dataset, Problem, Severity
 from weakseg.data.tag_files import NO_CLASS_FOLDER
 from weakseg.errors import DataError
 from weakseg.tasks.check_files import SampleFacts, inspect_sample
+from weakseg.tasks.check_names import judge_names
 from weakseg.tasks.check_report import CheckReport, SplitReport
 from weakseg.tasks.check_text import render_check
 from weakseg.types import Sample
@@ -54,6 +55,7 @@ def check_dataset(datasets: Sequence[Dataset], *, progress: Callable[[int, int],
     reports = [_summarise(dataset, found) for dataset, found in zip(datasets, facts, strict=True)]
     problems.extend(_find_duplicates(datasets, facts))
     problems.extend(_find_shared_ids(datasets))
+    problems.extend(judge_names(datasets))
     problems.extend(_judge_training(datasets[0], reports[0], problems))
     for dataset, report in zip(datasets[1:], reports[1:], strict=True):
         problems.extend(_judge_evaluation(dataset, report, reports[0]))

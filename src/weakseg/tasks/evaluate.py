@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from weakseg.csv_cells import to_csv
 from weakseg.data.base import Dataset
 from weakseg.data.masks import read_mask
 from weakseg.files import write_text
@@ -232,11 +231,8 @@ def _image_iou(labels: NDArray[np.uint8], truth: NDArray[np.uint8], num_labels: 
 
 
 def _write_rows(folder: RunFolder, rows: dict[str, dict[str, str]]) -> None:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, IMAGE_COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows.values())
-    write_text(folder.image_scores, text.getvalue())
+    cells = ([row[column] for column in IMAGE_COLUMNS] for row in rows.values())
+    write_text(folder.image_scores, to_csv(IMAGE_COLUMNS, cells))
 
 
 def _summarise(metrics: Metrics) -> str:

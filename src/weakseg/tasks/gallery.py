@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from weakseg.csv_cells import restore_cell
 from weakseg.data.base import Dataset
 from weakseg.data.masks import read_mask
 from weakseg.errors import ArtifactError
@@ -119,7 +120,9 @@ def read_image_scores(path: Path) -> dict[str, ImageScore]:
     try:
         with path.open(encoding="utf-8", newline="") as file:
             rows = list(csv.DictReader(file))
-        return {row["id"]: ImageScore(_number(row["mask_iou"]), _number(row["segmenter_iou"])) for row in rows}
+        return {
+            restore_cell(row["id"]): ImageScore(_number(row["mask_iou"]), _number(row["segmenter_iou"])) for row in rows
+        }
     except FileNotFoundError:
         raise ArtifactError(f"there is no {path}; run the stage 'evaluate' first") from None
     except (ValueError, KeyError, TypeError) as error:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TypeVar
 
+from weakseg.csv_cells import to_csv
 from weakseg.files import JsonValue, write_text
 from weakseg.refine.health import CauseCount, ClassCounts, TagHealth
 from weakseg.refine.health_words import HEALTH_VERSION, ClassHealth, MaskHealth, MaskMethod
@@ -60,14 +59,11 @@ def write_tag_rows(path: Path, found: Sequence[TagHealth], names: Sequence[str])
         found: The tags.
         names: The classes by their index.
     """
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
+    rows = []
     for item in found:
         rival = "" if item.rival is None else names[item.rival]
-        row = (item.id, item.split, names[item.key], f"{item.share:.4f}", item.trouble or "", item.cause or "", rival)
-        writer.writerow(row)
-    write_text(path, text.getvalue())
+        rows.append((item.id, item.split, names[item.key], f"{item.share:.4f}", item.trouble, item.cause, rival))
+    write_text(path, to_csv(COLUMNS, rows))
 
 
 def _build(kind: Callable[..., Record], entry: dict[str, object]) -> Record:

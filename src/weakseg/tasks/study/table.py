@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -13,6 +11,7 @@ from rich.markup import escape
 from rich.measure import Measurement
 from rich.table import Table as RichTable
 
+from weakseg.csv_cells import to_csv
 from weakseg.files import JsonValue
 
 Cell = str | float | None
@@ -96,11 +95,7 @@ class Table:
                 gives again. Both start with the first column.
         """
         places = [at for at, column in enumerate(self.columns) if at == 0 or column.is_time == times]
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow([self.columns[at].name for at in places])
-        writer.writerows([row[at] for at in places] for row in self.rows)
-        return text.getvalue()
+        return to_csv([self.columns[at].name for at in places], ([row[at] for at in places] for row in self.rows))
 
     def to_records(self) -> list[dict[str, JsonValue]]:
         """Return one mapping from column names to cells per row."""
