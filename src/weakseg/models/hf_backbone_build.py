@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import cast
 
 import torch
 from torch import nn
@@ -12,12 +13,12 @@ from weakseg.files import JsonValue
 from weakseg.models.checkpoints import abridge
 from weakseg.models.hf_backbone import NUM_STAGES, HFBackbone
 from weakseg.models.hf_config import NetworkConfig, make_config, plain_config, read_architecture
+from weakseg.models.hf_networks import NetworkLoader, build_random, learning_names, load_pretrained
 from weakseg.models.hf_source import (
     InputFormat,
     NetworkSource,
     first_line,
     import_transformers,
-    quiet_transformers,
     read_config,
     read_input_format,
     require_weights,
@@ -55,7 +56,7 @@ def build_hf_backbone(
         if pretrained:
             network, fresh = _load_pretrained(network, config, source)
     backbone = _wrap(network, config, read_input_format(source), fixed_norm=fixed_norm, where=str(source.config))
-    return backbone, tuple(name for name, p in network.named_parameters() if name in fresh and p.requires_grad)
+    return backbone, learning_names(network, fresh)
 
 
 def rebuild_hf_backbone(info: Mapping[str, JsonValue], *, fixed_norm: bool, where: str) -> HFBackbone:
@@ -93,12 +94,7 @@ def _make_config(values: Mapping[str, JsonValue], *, where: str) -> NetworkConfi
 
 
 def _build(config: NetworkConfig, *, where: str) -> nn.Module:
-    """Build a network with random weights."""
-    try:
-        network: nn.Module = import_transformers().AutoBackbone.from_config(config, dtype=torch.float32)
-    except Exception as error:  # whatever a network's code raises on settings that contradict each other
-        raise ConfigError(f"{where}: transformers cannot build this network ({first_line(error)})") from error
-    return network
+    return build_random(import_transformers().AutoBackbone, config, where=where)
 
 
 def _wrap(
@@ -113,22 +109,9 @@ def _wrap(
 def _load_pretrained(network: nn.Module, config: NetworkConfig, source: NetworkSource) -> tuple[nn.Module, set[str]]:
     """Build a network anew with the weights that came with it; also return the names of those that did not."""
     folder = require_weights(source)
-    try:
-        with quiet_transformers():
-            loaded: nn.Module
-            # Not by `AutoBackbone`, which asks the hub about every folder.
-            loaded, found = type(network).from_pretrained(  # type: ignore[attr-defined]
-                str(folder),
-                config=config,
-                dtype=torch.float32,
-                local_files_only=True,
-                output_loading_info=True,
-                weights_only=True,
-            )
-    except Exception as error:  # unpickling, safetensors, and the network's own code
-        raise ArtifactError(f"{folder}: cannot load its weights ({first_line(error)})") from error
-    fresh = set(found["missing_keys"])
-    names = [name for name, _ in loaded.named_parameters()]
-    if fresh.issuperset(name for name in names if "hidden_states_norms" not in name):
+    # Not by `AutoBackbone`, which asks the hub about every folder.
+    loaded = load_pretrained(cast(NetworkLoader, type(network)), config, folder)
+    names = [name for name, _ in loaded.network.named_parameters()]
+    if loaded.missing.issuperset(name for name in names if "hidden_states_norms" not in name):
         raise ArtifactError(f"{folder}: its weights are another network's; none of {abridge(names)} is there")
-    return loaded, fresh
+    return loaded.network, set(loaded.missing)

@@ -7,16 +7,15 @@ from collections.abc import Collection, Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from weakseg.errors import ArtifactError, ConfigError
+from weakseg.errors import ArtifactError
 from weakseg.files import JsonValue
 from weakseg.models.checkpoints import abridge
 from weakseg.models.hf_config import NetworkConfig, make_config, plain_config, read_architecture
+from weakseg.models.hf_networks import build_random, learning_names, load_pretrained
 from weakseg.models.hf_segmenter import HFSegmenter, find_backbone
 from weakseg.models.hf_source import (
     NetworkSource,
-    first_line,
     import_transformers,
-    quiet_transformers,
     read_config,
     read_input_format,
     require_weights,
@@ -69,7 +68,7 @@ def build_hf_segmenter(
         input_format=read_input_format(source),
         fixed_norm=fixed_norm,
     )
-    return segmenter, tuple(name for name, p in network.named_parameters() if name in fresh and p.requires_grad)
+    return segmenter, learning_names(network, fresh)
 
 
 def rebuild_hf_segmenter(
@@ -122,34 +121,15 @@ def _make_config(values: Mapping[str, JsonValue], label_names: Sequence[str], *,
 
 
 def _build(config: NetworkConfig, *, where: str) -> nn.Module:
-    """Build a network with random weights."""
-    transformers = import_transformers()
-    try:
-        network: nn.Module = transformers.AutoModelForSemanticSegmentation.from_config(config, dtype=torch.float32)
-    except Exception as error:  # whatever a network's code raises on settings that contradict each other
-        raise ConfigError(f"{where}: transformers cannot build this network ({first_line(error)})") from error
-    return network
+    return build_random(import_transformers().AutoModelForSemanticSegmentation, config, where=where)
 
 
 def _load_pretrained(config: NetworkConfig, source: NetworkSource) -> tuple[nn.Module, set[str]]:
     """Build a network with the weights that came with it; also return the names of those that did not."""
     folder = require_weights(source)
-    transformers = import_transformers()
-    try:
-        with quiet_transformers():
-            network: nn.Module
-            network, found = transformers.AutoModelForSemanticSegmentation.from_pretrained(
-                str(folder),
-                config=config,
-                dtype=torch.float32,
-                ignore_mismatched_sizes=True,
-                local_files_only=True,
-                output_loading_info=True,
-                weights_only=True,
-            )
-    except Exception as error:  # unpickling, safetensors, and the network's own code
-        raise ArtifactError(f"{folder}: cannot load its weights ({first_line(error)})") from error
-    fresh = {*found["missing_keys"], *(name for name, *_ in found["mismatched_keys"])}
+    maker = import_transformers().AutoModelForSemanticSegmentation
+    loaded = load_pretrained(maker, config, folder, ignore_mismatched_sizes=True)
+    network, fresh = loaded.network, {*loaded.missing, *loaded.mismatched}
     backbone = find_backbone(network)
     below = [f"{backbone}.{name}" for name, _ in network.get_submodule(backbone).named_parameters()]
     if fresh.issuperset(below):
