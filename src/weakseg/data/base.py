@@ -128,8 +128,9 @@ class Dataset:
 
     def has_mask(self, sample: Sample) -> bool:
         """Say whether a sample has a truth mask, without reading it where the reader knows."""
-        if isinstance(self.mask_reader, MaskIndex):
-            return self.mask_reader.has(sample)
+        reader: object = self.mask_reader
+        if isinstance(reader, MaskIndex):
+            return reader.has(sample)
         return self.load_mask(sample) is not None
 
     def load_instances(self, sample: Sample) -> InstanceTruth | None:
