@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from weakseg.config.schema import RunConfig
-from weakseg.data.base import Dataset
+from weakseg.data.base import Dataset, MaskReader
 from weakseg.data.masks import PngMasks
+from weakseg.models.irnet import IRNet
 from weakseg.pipeline.artifacts import save_mask
 from weakseg.pipeline.images import first_missing
 from weakseg.pipeline.networks import describe_network, make_augmentation, make_hooks, make_plan, save_network
@@ -23,6 +24,8 @@ from weakseg.refine.confidence import confident_labels
 from weakseg.refine.instance_files import save_instances
 from weakseg.refine.soft_labels import score_threshold, soften
 from weakseg.train.irn import train_irn
+from weakseg.train.loop import EpochRecord
+from weakseg.train.plan import TrainingHooks
 
 
 def makes_instances(config: RunConfig) -> bool:
@@ -70,28 +73,45 @@ def train_refiner(context: Context) -> None:
     irnet, weights_from = start_irnet(config, folder, classifier=classifier, seed=runtime.seed)
     place_network(irnet, context.device)
     with show_progress("training the refiner") as tick:
-        history = train_irn(
-            irnet,
-            context.train,
-            PngMasks((context.folder.labels,)),
-            augmentation=make_augmentation(config.augment),
-            plan=make_plan(
-                config.optim,
-                epochs=config.epochs,
-                batch_size=config.batch_size,
-                workers=runtime.workers,
-                cache_mb=runtime.cache_mb,
-            ),
-            seed=runtime.seed,
-            radius=config.radius,
-            crop_size=config.pad_px,
-            max_side_px=context.config.data.max_side_px,
-            hooks=make_hooks(folder, tick, weights_from=weights_from),
-        )
+        hooks = make_hooks(folder, tick, weights_from=weights_from)
+        history = fit_irnet(context, irnet, PngMasks((context.folder.labels,)), hooks)
     info = describe_network(
         config, context.train.classes, kind=REFINER, weights_from=weights_from, backbone=irnet.backbone
     )
     save_network(folder, irnet, info, history)
+
+
+def fit_irnet(context: Context, irnet: IRNet, labels: MaskReader, hooks: TrainingHooks) -> tuple[EpochRecord, ...]:
+    """Train an IRNet by the recipe's settings.
+
+    Args:
+        context: The run.
+        irnet: What `weakseg.pipeline.starting.start_irnet` has built, on its device.
+        labels: Reads the confident labels.
+        hooks: Where to report to and go on from.
+
+    Returns:
+        What each epoch brought.
+    """
+    config, runtime = context.config.refine.irn, context.config.runtime
+    return train_irn(
+        irnet,
+        context.train,
+        labels,
+        augmentation=make_augmentation(config.augment),
+        plan=make_plan(
+            config.optim,
+            epochs=config.epochs,
+            batch_size=config.batch_size,
+            workers=runtime.workers,
+            cache_mb=runtime.cache_mb,
+        ),
+        seed=runtime.seed,
+        radius=config.radius,
+        crop_size=config.pad_px,
+        max_side_px=context.config.data.max_side_px,
+        hooks=hooks,
+    )
 
 
 def walk_seeds(context: Context, datasets: Sequence[Dataset]) -> None:

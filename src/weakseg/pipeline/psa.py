@@ -7,8 +7,9 @@ from functools import partial
 
 import torch
 
-from weakseg.data.base import Dataset
+from weakseg.data.base import Dataset, MaskReader
 from weakseg.data.masks import PngMasks
+from weakseg.models.affinitynet import AffinityNet
 from weakseg.ops.images import normalise
 from weakseg.pipeline.artifacts import save_mask
 from weakseg.pipeline.networks import (
@@ -28,6 +29,8 @@ from weakseg.pipeline.starting import start_affinitynet
 from weakseg.refine.psa import psa_labels, psa_scores
 from weakseg.refine.soft_labels import soften
 from weakseg.train.affinity import train_affinity
+from weakseg.train.loop import EpochRecord
+from weakseg.train.plan import TrainingHooks
 
 
 def refine_by_psa(context: Context, datasets: Sequence[Dataset]) -> None:
@@ -69,24 +72,33 @@ def train_affinitynet(context: Context) -> None:
     network, weights_from = start_affinitynet(config, folder, classifier=classifier, seed=runtime.seed)
     place_network(network, context.device)
     with show_progress("training the refiner") as tick:
-        history = train_affinity(
-            network,
-            context.train,
-            PngMasks((context.folder.labels,)),
-            augmentation=make_augmentation(config.augment),
-            plan=make_plan(
-                config.optim,
-                epochs=config.epochs,
-                batch_size=config.batch_size,
-                workers=runtime.workers,
-                cache_mb=runtime.cache_mb,
-            ),
-            seed=runtime.seed,
-            radius=config.radius,
-            hooks=make_hooks(folder, tick, weights_from=weights_from),
-        )
+        hooks = make_hooks(folder, tick, weights_from=weights_from)
+        history = fit_affinitynet(context, network, PngMasks((context.folder.labels,)), hooks)
     info = describe_network(config, context.train.classes, kind=REFINER, weights_from=weights_from)
     save_network(folder, network, info, history)
+
+
+def fit_affinitynet(
+    context: Context, network: AffinityNet, labels: MaskReader, hooks: TrainingHooks
+) -> tuple[EpochRecord, ...]:
+    """Train an AffinityNet by the recipe's settings; the arguments are those of `weakseg.pipeline.irn.fit_irnet`."""
+    config, runtime = context.config.refine.psa, context.config.runtime
+    return train_affinity(
+        network,
+        context.train,
+        labels,
+        augmentation=make_augmentation(config.augment),
+        plan=make_plan(
+            config.optim,
+            epochs=config.epochs,
+            batch_size=config.batch_size,
+            workers=runtime.workers,
+            cache_mb=runtime.cache_mb,
+        ),
+        seed=runtime.seed,
+        radius=config.radius,
+        hooks=hooks,
+    )
 
 
 def walk_along_affinities(context: Context, datasets: Sequence[Dataset]) -> None:

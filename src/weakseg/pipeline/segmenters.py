@@ -11,6 +11,7 @@ import torch
 from weakseg.config.paths import WEIGHTS
 from weakseg.config.schema import SegmenterConfig
 from weakseg.config.segmenters import hf_name
+from weakseg.data.base import Dataset, MaskReader
 from weakseg.errors import ArtifactError
 from weakseg.files import JsonValue
 from weakseg.models.checkpoints import abridge, fit_state
@@ -24,9 +25,13 @@ from weakseg.models.segmenter import SegmentationNetwork
 from weakseg.models.weights import find_weights
 from weakseg.pipeline.artifacts import NetworkFolder, load_info, load_tensors
 from weakseg.pipeline.hf_backbones import OWN, require_hf_backbone
-from weakseg.pipeline.networks import WEIGHTS_FROM, load_network
+from weakseg.pipeline.networks import WEIGHTS_FROM, load_network, make_augmentation, make_plan
+from weakseg.pipeline.runner import Context
 from weakseg.pipeline.runtime import make_generator
 from weakseg.pipeline.starting import start_backbone, start_hf
+from weakseg.train.loop import EpochRecord
+from weakseg.train.plan import TrainingHooks
+from weakseg.train.segment import train_segmenter
 from weakseg.types import ClassSet
 
 logger = logging.getLogger("weakseg")
@@ -149,6 +154,30 @@ def _start_on_hf(
         _fill(segmenter, Path(config.weights), classes)
         return segmenter, config.weights
     return segmenter, origin
+
+
+def fit_segmenter(
+    context: Context, segmenter: SegmentationNetwork, images: Dataset, masks: MaskReader, hooks: TrainingHooks
+) -> tuple[EpochRecord, ...]:
+    """Train a segmenter by the recipe's settings; the arguments are as in `weakseg.pipeline.irn.fit_irnet`."""
+    config, runtime = context.config.segmenter, context.config.runtime
+    return train_segmenter(
+        segmenter,
+        images,
+        masks,
+        augmentation=make_augmentation(config.augment),
+        plan=make_plan(
+            config.optim,
+            epochs=config.epochs,
+            batch_size=config.batch_size,
+            workers=runtime.workers,
+            accumulate=config.accumulate,
+            cache_mb=runtime.cache_mb,
+        ),
+        seed=runtime.seed,
+        balance=config.balance,
+        hooks=hooks,
+    )
 
 
 def _start_hf(

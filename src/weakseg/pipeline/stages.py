@@ -26,9 +26,7 @@ from weakseg.pipeline.localizers import count_stops, describe_stops, open_locali
 from weakseg.pipeline.networks import (
     describe_network,
     load_classifier,
-    make_augmentation,
     make_hooks,
-    make_plan,
     save_network,
 )
 from weakseg.pipeline.pseudo_masks import choose_training_images, require_training_masks, training_masks
@@ -44,11 +42,10 @@ from weakseg.pipeline.requirements import require_for_classify, require_for_refi
 from weakseg.pipeline.runner import Context, Stage
 from weakseg.pipeline.runtime import place_network, show_progress
 from weakseg.pipeline.saliency import name_saliency_maps
-from weakseg.pipeline.segmenters import describe_segmenter, start_segmenter
+from weakseg.pipeline.segmenters import describe_segmenter, fit_segmenter, start_segmenter
 from weakseg.pipeline.starting import start_classifier
 from weakseg.pipeline.threshold import mask_threshold, name_choice_rule
 from weakseg.train.distributed import wait_for_all
-from weakseg.train.segment import train_segmenter
 from weakseg.types import Sample
 
 
@@ -160,23 +157,8 @@ def segment(context: Context) -> str:
     segmenter, weights_from = start_segmenter(config, classes, folder, classifier=classifier, seed=runtime.seed)
     place_network(segmenter, context.device)
     with show_progress("training the segmenter") as tick:
-        history = train_segmenter(
-            segmenter,
-            train,
-            training_masks(context),
-            augmentation=make_augmentation(config.augment),
-            plan=make_plan(
-                config.optim,
-                epochs=config.epochs,
-                batch_size=config.batch_size,
-                workers=runtime.workers,
-                accumulate=config.accumulate,
-                cache_mb=runtime.cache_mb,
-            ),
-            seed=runtime.seed,
-            balance=config.balance,
-            hooks=make_hooks(folder, tick, weights_from=weights_from),
-        )
+        hooks = make_hooks(folder, tick, weights_from=weights_from)
+        history = fit_segmenter(context, segmenter, train, training_masks(context), hooks)
     info = describe_segmenter(segmenter, config.name, classes, weights_from=weights_from)
     save_network(folder, segmenter, info, history)
     taught = ", taught by the true masks" if config.masks == "truth" else ""

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from torch import nn
 
+from weakseg.config.schema import RefineConfig
 from weakseg.data.base import Dataset
 from weakseg.models.affinitynet import AffinityNet
 from weakseg.models.irnet import IRNet
 from weakseg.pipeline.cutters import open_cutter
 from weakseg.pipeline.health import check_masks
-from weakseg.pipeline.irn import walk_seeds, write_confident_labels
-from weakseg.pipeline.networks import make_augmentation, make_plan
-from weakseg.pipeline.psa import walk_along_affinities, write_affinity_labels
+from weakseg.pipeline.irn import fit_irnet, walk_seeds, write_confident_labels
+from weakseg.pipeline.psa import fit_affinitynet, walk_along_affinities, write_affinity_labels
 from weakseg.pipeline.refiners import METHODS
 from weakseg.pipeline.runner import Context
 from weakseg.pipeline.threshold import MAX_IMAGES, MAX_PIXELS, choose_on_tags
@@ -29,8 +30,7 @@ from weakseg.tasks.estimate.trial import (
     put_irnet,
     write_seeds,
 )
-from weakseg.train.affinity import train_affinity
-from weakseg.train.irn import estimate_mean_displacement, train_irn
+from weakseg.train.irn import estimate_mean_displacement
 from weakseg.train.plan import TrainingHooks
 
 WALKS: dict[str, Callable[[Context, Sequence[Dataset]], None]] = {
@@ -86,25 +86,8 @@ def _build_irnet(trial: Trial) -> nn.Module:
 
 def _fit_irnet(context: Context, network: nn.Module, batch: int, hooks: TrainingHooks) -> None:
     assert isinstance(network, IRNet)
-    config, runtime = context.config.refine.irn, context.config.runtime
-    train_irn(
-        network,
-        context.train,
-        StandInMasks(),
-        augmentation=make_augmentation(config.augment),
-        plan=make_plan(
-            config.optim,
-            epochs=config.epochs,
-            batch_size=batch,
-            workers=runtime.workers,
-            cache_mb=runtime.cache_mb,
-        ),
-        seed=runtime.seed,
-        radius=config.radius,
-        crop_size=config.pad_px,
-        max_side_px=context.config.data.max_side_px,
-        hooks=hooks,
-    )
+    refine = replace(context.config.refine, irn=replace(context.config.refine.irn, batch_size=batch))
+    fit_irnet(_with_refine(context, refine), network, StandInMasks(), hooks)
 
 
 def _build_affinitynet(trial: Trial) -> nn.Module:
@@ -113,23 +96,12 @@ def _build_affinitynet(trial: Trial) -> nn.Module:
 
 def _fit_affinitynet(context: Context, network: nn.Module, batch: int, hooks: TrainingHooks) -> None:
     assert isinstance(network, AffinityNet)
-    config, runtime = context.config.refine.psa, context.config.runtime
-    train_affinity(
-        network,
-        context.train,
-        StandInMasks(),
-        augmentation=make_augmentation(config.augment),
-        plan=make_plan(
-            config.optim,
-            epochs=config.epochs,
-            batch_size=batch,
-            workers=runtime.workers,
-            cache_mb=runtime.cache_mb,
-        ),
-        seed=runtime.seed,
-        radius=config.radius,
-        hooks=hooks,
-    )
+    refine = replace(context.config.refine, psa=replace(context.config.refine.psa, batch_size=batch))
+    fit_affinitynet(_with_refine(context, refine), network, StandInMasks(), hooks)
+
+
+def _with_refine(context: Context, refine: RefineConfig) -> Context:
+    return replace(context, config=replace(context.config, refine=refine))
 
 
 _AFFINITYNET = ("AffinityNet", _build_affinitynet, _fit_affinitynet)

@@ -11,8 +11,8 @@ from weakseg.models.classifier import Classifier
 from weakseg.models.segmenter import SegmentationNetwork
 from weakseg.pipeline.classifiers import fit_classifier
 from weakseg.pipeline.health import check_masks
-from weakseg.pipeline.networks import make_augmentation, make_plan
 from weakseg.pipeline.runner import Context
+from weakseg.pipeline.segmenters import fit_segmenter
 from weakseg.tasks.ablation import mask_files, prediction_steps
 from weakseg.tasks.estimate.costs import PartCost
 from weakseg.tasks.estimate.localizing import localize_parts
@@ -30,7 +30,6 @@ from weakseg.tasks.estimate.trial import (
 from weakseg.tasks.evaluate import SplitTally, predict_split
 from weakseg.train.classify import predict_logits
 from weakseg.train.plan import TrainingHooks
-from weakseg.train.segment import train_segmenter
 
 REPORT_S, PICTURE_S = 2.0, 0.15
 """Seconds of a report, and of an image that it shows, on a laptop; it is hardly worth more trouble."""
@@ -110,24 +109,10 @@ def _build_segmenter(trial: Trial) -> nn.Module:
 
 def _fit_segmenter(context: Context, network: nn.Module, batch: int, hooks: TrainingHooks) -> None:
     assert isinstance(network, SegmentationNetwork)
-    config, runtime = context.config.segmenter, context.config.runtime
-    train_segmenter(
-        network,
-        context.train,
-        StandInMasks(),
-        augmentation=make_augmentation(config.augment),
-        plan=make_plan(
-            config.optim,
-            epochs=config.epochs,
-            batch_size=batch,
-            workers=runtime.workers,
-            accumulate=min(batch, config.accumulate),
-            cache_mb=runtime.cache_mb,
-        ),
-        seed=runtime.seed,
-        balance=config.balance,
-        hooks=hooks,
-    )
+    config = context.config.segmenter
+    config = replace(config, batch_size=batch, accumulate=min(batch, config.accumulate))
+    context = replace(context, config=replace(context.config, segmenter=config))
+    fit_segmenter(context, network, context.train, StandInMasks(), hooks)
 
 
 def _evaluate_parts(trial: Trial) -> list[Part]:
