@@ -311,3 +311,35 @@ def test_no_folder_of_a_private_path_is_left(root: str, folders: list[str], last
     assert strip_path(strip_path(path)) == last
     if folders:
         assert strip_text(f"read {path}, then stopped") == f"read {last}, then stopped"
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "packing", "message"),
+    [
+        (
+            "segmenter/model.safetensors",
+            17 << 20,
+            zipfile.ZIP_DEFLATED,
+            r"would take 17825792 bytes, expected 16777216",
+        ),
+        ("recipe.yaml", (1 << 20) + 1, zipfile.ZIP_DEFLATED, r"would take 1048577 bytes, expected 1048576 at most"),
+        ("bundle.json", (1 << 20) + 1, zipfile.ZIP_STORED, r"would take 1048577 bytes"),
+        ("bundle.json", 9, zipfile.ZIP_LZMA, r"is packed in another way"),
+    ],
+)
+def test_a_zip_that_would_fill_the_disk_is_refused_before_it_is_unpacked(
+    name: str, size: int, packing: int, message: str, tmp_path: Path
+) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w", packing) as archive:
+        archive.writestr(f"a/{name}", bytes(size))
+    with pytest.raises(ArtifactError, match=message):
+        open_model(tmp_path / "a.zip", device="cpu")
+
+
+def test_a_zip_that_says_too_little_of_its_size_is_damaged(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a/recipe.yaml", bytes(3 << 20))
+    content = (tmp_path / "a.zip").read_bytes()
+    (tmp_path / "a.zip").write_bytes(content.replace((3 << 20).to_bytes(4, "little"), (9).to_bytes(4, "little")))
+    with pytest.raises(ArtifactError, match=r"not a readable zip file \(Bad CRC"):
+        open_model(tmp_path / "a.zip", device="cpu")
