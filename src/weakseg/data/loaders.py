@@ -8,20 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import DataLoader
-from torch.utils.data import Dataset as TorchDataset
 
+from weakseg.data.ahead import load_ahead, tell_progress
 from weakseg.data.base import Dataset, MaskReader
 from weakseg.data.image_cache import ImageCache, Picture
 from weakseg.data.images import ShrunkImage
 from weakseg.data.transforms import Augmentation, augment_image, make_rng, resize_labels
-from weakseg.errors import ConfigError, DataError, WeaksegError
+from weakseg.errors import ConfigError, DataError
 from weakseg.types import IGNORE_LABEL, Sample
 
 SHUFFLE_STREAM = 2**31
@@ -52,9 +50,6 @@ class Batch:
 
 Crop = tuple[Tensor, Tensor, Tensor, Tensor | None]
 """Image, tags, known and mask of one training image, see `Batch`."""
-
-Item = TypeVar("Item")
-Item_co = TypeVar("Item_co", covariant=True)
 
 
 class CropSet:
@@ -164,7 +159,7 @@ class EpochOfCrops:
         return len(self.keys)
 
     def __iter__(self) -> Iterator[Batch]:
-        return _load_ahead(_Batches(self.crops, self.keys), workers=self.workers)
+        return load_ahead(_Batches(self.crops, self.keys), workers=self.workers)
 
 
 def load_crops(
@@ -188,7 +183,7 @@ class _Batches:
         return len(self.keys)
 
     def __getitem__(self, index: int) -> Batch:
-        items = [self.crops[key] for key in self.keys[index]]
+        items = [self._load(key) for key in self.keys[index]]
         labels = [item[3] for item in items if item[3] is not None]
         return Batch(
             images=torch.stack([item[0] for item in items]),
@@ -196,6 +191,16 @@ class _Batches:
             known=torch.stack([item[2] for item in items]),
             labels=torch.stack(labels) if labels else None,
         )
+
+    def describe(self, index: int) -> str:
+        """Name the first image of a batch."""
+        first = self.crops.dataset.samples[self.keys[index][0][1]].id
+        return f"'{first}' and the others of its batch" if len(self.keys[index]) > 1 else f"'{first}'"
+
+    def _load(self, key: tuple[int, int]) -> Crop:
+        crop = self.crops[key]
+        tell_progress()
+        return crop
 
 
 class _WholeImages:
@@ -215,7 +220,12 @@ class _WholeImages:
     def __getitem__(self, index: int) -> tuple[Tensor, tuple[int, int]]:
         image = self.dataset.load_shrunk(self.samples[index], self.max_side_px)
         pixels = image.pixels if image.pixels.flags.writeable else image.pixels.copy()  # torch warns of read-only ones
+        tell_progress()
         return torch.from_numpy(pixels), image.size_hw
+
+    def describe(self, index: int) -> str:
+        """Name an image."""
+        return f"'{self.samples[index].id}'"
 
 
 def iterate_shrunk(
@@ -232,9 +242,9 @@ def iterate_shrunk(
     Yields:
         Sample and image.
     """
-    decoded = _load_ahead(_WholeImages(dataset, samples, max_side_px), workers=workers)
+    decoded = load_ahead(_WholeImages(dataset, samples, max_side_px), workers=workers)
     for sample, (pixels, size_hw) in zip(samples, decoded, strict=True):
-        yield sample, ShrunkImage(pixels.numpy(), (size_hw[0], size_hw[1]))  # a loader turns tuples into lists
+        yield sample, ShrunkImage(pixels.numpy(), size_hw)
 
 
 def iterate_images(
@@ -267,48 +277,3 @@ def iterate_images(
         held_images.append(image.pixels)
     if held_images:
         yield held_samples, held_images
-
-
-class _Items(Protocol[Item_co]):
-    """What workers load: items by index."""
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, index: int, /) -> Item_co: ...
-
-
-class _Guarded(TorchDataset[Item | WeaksegError]):
-    """Returns errors instead of raising them: from a worker one would arrive with a traceback for its message."""
-
-    def __init__(self, items: _Items[Item]) -> None:
-        self.items = items
-
-    def __len__(self) -> int:
-        return len(self.items)
-
-    def __getitem__(self, index: int) -> Item | WeaksegError:
-        try:
-            return self.items[index]
-        except WeaksegError as error:
-            return error
-
-
-def _load_ahead(items: _Items[Item], *, workers: int) -> Iterator[Item]:
-    """Yield items in order, loaded by worker processes; an error raised in one is raised here as it was."""
-    loader: DataLoader[Item | WeaksegError] = DataLoader(
-        _Guarded(items),
-        batch_size=None,
-        num_workers=workers,
-        worker_init_fn=_use_one_thread,
-        # It only seeds the workers, which draw nothing from it; torch would take it from its global generator.
-        generator=torch.Generator(),
-    )
-    for item in loader:
-        if isinstance(item, WeaksegError):
-            raise item
-        yield item
-
-
-def _use_one_thread(worker: int) -> None:
-    """Keep decoding workers from each starting a pool of threads."""
-    torch.set_num_threads(1)
