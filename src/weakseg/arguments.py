@@ -9,17 +9,20 @@ from pathlib import Path
 
 from jsonargparse import ArgumentError, ArgumentParser, Namespace
 
+from weakseg.config.complaints import explain
 from weakseg.config.load import (
     RECIPE_SUFFIXES,
     add_config_arguments,
+    build_config,
     config_from,
-    explain,
     list_recipes,
     read_recipe,
     set_recipe,
+    split_settings,
 )
 from weakseg.config.schema import RunConfig
-from weakseg.errors import UsageError
+from weakseg.errors import ConfigError, UsageError
+from weakseg.files import JsonValue
 from weakseg.spelling import nearest
 
 RUNS = Path("runs")
@@ -27,6 +30,9 @@ RUNS = Path("runs")
 
 RECIPE_FILE = "recipe.yaml"
 """The resolved recipe within a run folder."""
+
+FOLDER_RECIPE = "folder"
+"""The recipe that a folder of photographs stands for."""
 
 PRINT_CONFIG = "--print_config"
 
@@ -58,7 +64,7 @@ class ResolvedRecipe:
     """What the words of a verb with a recipe say.
 
     Args:
-        arguments: Everything that was typed, with the verb's own options.
+        arguments: The verb's own options, at least.
         config: The resolved configuration.
         out: The run folder.
         names_run: Whether that folder was itself named as the recipe.
@@ -124,7 +130,8 @@ def _spell_out(word: str, *, stage: str) -> str:
 def parse_recipe_words(verb: str, words: Sequence[str], *, recipe: str | None = None) -> RecipeRequest | None:
     """Parse `RECIPE [--out RUN] [--redo STAGE] [--section.setting value ...]`.
 
-    A run folder stands for the recipe it was made with, and is then the run folder unless `--out` says otherwise.
+    A run folder stands for the recipe it was made with, and is then the run folder unless `--out` says otherwise. Any
+    other folder is one of photographs: it stands for the recipe `folder` with that `data.root`.
 
     Args:
         verb: For messages and help.
@@ -144,13 +151,13 @@ def parse_recipe_words(verb: str, words: Sequence[str], *, recipe: str | None = 
     target = "" if recipe is not None else "RECIPE "
     parser.usage = f"weakseg {verb} {target}[--out RUN] [--redo STAGE] [--print_config] [--section.setting VALUE ...]"
     if recipe is None:
-        parser.add_argument("recipe", help="a built-in recipe, a .yaml file, or a run folder to go on with")
+        what = "a built-in recipe, a folder of photographs, a .yaml file, or a run folder to go on with"
+        parser.add_argument("recipe", help=what)
     parser.add_argument("--out", default=None, help="run folder; runs/<recipe> when not given")
     parser.add_argument("--redo", default=None, metavar="STAGE", help="replace this stage and all later ones")
     parser.add_argument(PRINT_CONFIG, action="store_true", help="show the resolved recipe and stop")
     if verb == "check":
         parser.add_argument("--estimate", type=bool, default=True, help="whether to tell how long a run takes here")
-    add_config_arguments(parser)
     words = [_spell_out(word, stage=verb) for word in words]
     # jsonargparse gives an option of this name a meaning of its own, so it is taken out before parsing.
     print_config = PRINT_CONFIG in words
@@ -167,11 +174,23 @@ def parse_recipe_words(verb: str, words: Sequence[str], *, recipe: str | None = 
     )
 
 
+def _read_settings(name: str, *, in_run: bool, is_named: bool) -> dict[str, JsonValue]:
+    """Read the settings of a recipe, of a run folder, or those of `folder` for a folder of photographs."""
+    if in_run:
+        return read_recipe(str(Path(name) / RECIPE_FILE))
+    if not is_named or name in list_recipes() or not Path(name).is_dir():
+        return read_recipe(name)
+    settings = read_recipe(FOLDER_RECIPE)
+    data = settings["data"]
+    assert isinstance(data, dict)
+    return {**settings, "data": {**data, "root": name}}
+
+
 def resolve_recipe(parser: ArgumentParser, words: Sequence[str], *, recipe: str | None = None) -> ResolvedRecipe | None:
-    """Parse words that name a recipe: once for its name, once with its settings as defaults.
+    """Parse words that name a recipe, options of the verb, and settings that override the recipe's.
 
     Args:
-        parser: Has the positional `recipe` (unless one is given here), the option `--out`, and every setting.
+        parser: Has the positional `recipe` (unless one is given here) and the option `--out`; settings are added here.
         words: The words after the verb.
         recipe: Built-in recipe to use; the words then name none.
 
@@ -182,16 +201,42 @@ def resolve_recipe(parser: ArgumentParser, words: Sequence[str], *, recipe: str 
         UsageError: If the command line is wrong.
         ConfigError: If the recipe or a setting is wrong.
     """
+    return _resolve_apart(parser, words, recipe) or _resolve_together(parser, words, recipe)
+
+
+def _resolve_apart(parser: ArgumentParser, words: Sequence[str], recipe: str | None) -> ResolvedRecipe | None:
+    """Parse a verb's own words and the settings apart, which is much faster; None after a mistake or for help."""
+    split = None if {"-h", "--help"} & set(words) else split_settings(words)
+    if split is None:
+        return None
+    try:
+        arguments = parser.parse_args(list(split.others))
+        name = recipe or str(arguments["recipe"])
+        in_run = (Path(name) / RECIPE_FILE).is_file()
+        settings = _read_settings(name, in_run=in_run, is_named=recipe is None)
+        config = build_config(settings, tuple(word for given in split.settings.values() for word in given))
+    except (ArgumentError, ConfigError):
+        return None
+    return _place(arguments, config, name, in_run=in_run)
+
+
+def _resolve_together(parser: ArgumentParser, words: Sequence[str], recipe: str | None) -> ResolvedRecipe | None:
+    """Do the same with one parser, which has all settings in its help and names every mistake."""
+    add_config_arguments(parser)
     arguments = parse_words(parser, words)
     if arguments is None:
         return None
     name = recipe or str(arguments["recipe"])
     in_run = (Path(name) / RECIPE_FILE).is_file()
-    set_recipe(parser, read_recipe(str(Path(name) / RECIPE_FILE) if in_run else name))
+    set_recipe(parser, _read_settings(name, in_run=in_run, is_named=recipe is None))
     arguments = parse_words(parser, words)
     assert arguments is not None
+    return _place(arguments, config_from(parser, arguments), name, in_run=in_run)
+
+
+def _place(arguments: Namespace, config: RunConfig, name: str, *, in_run: bool) -> ResolvedRecipe:
     path = Path(name)
-    default_out = path if in_run else RUNS / (path.stem if path.suffix in RECIPE_SUFFIXES else path.name)
+    default_out = path if in_run else RUNS / (path.stem if path.suffix in RECIPE_SUFFIXES else path.resolve().name)
     out = default_out if arguments.out is None else Path(arguments.out)
     names_run = in_run and out.resolve() == Path(name).resolve()
-    return ResolvedRecipe(arguments, config_from(parser, arguments), out, names_run)
+    return ResolvedRecipe(arguments, config, out, names_run)

@@ -352,3 +352,30 @@ def test_errors_say_what_is_missing(tmp_path: Path) -> None:
         open_folder(tmp_path, split="val", tags=None, val_fraction=0.1)
     with pytest.raises(ConfigError, match=r"from 0 to below 1, got 1\.0"):
         open_folder(tmp_path, split="val", tags=None, val_fraction=1.0)
+
+
+def test_parts_without_classes_or_table_say_nothing_rather_than_train_and_val(tmp_path: Path) -> None:
+    for name in ("train/1.jpg", "val/2.jpg"):
+        write_image(tmp_path / name)
+    write_text(tmp_path / "train" / "labels.csv", "image,tags\n1,dog\n")
+    message = r"has no tags\.csv, but train/labels\.csv: --data\.tags train/labels\.csv reads it"
+    with pytest.raises(DataError, match=message):
+        open_all(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("file", "recipe"), [("SegmentationClass/1.png", "voc"), ("annotations/instances_train2014.json", "coco")]
+)
+def test_the_layout_of_a_known_data_set_is_told_and_not_taken_for_classes(
+    tmp_path: Path, file: str, recipe: str
+) -> None:
+    write_image(tmp_path / "JPEGImages" / "1.jpg")
+    write_text(tmp_path / file, "")
+    with pytest.raises(DataError, match=rf"take the recipe {recipe} \(weakseg check {recipe} --data\.root"):
+        open_all(tmp_path)
+
+
+def test_the_tag_file_is_found_whatever_its_case(tmp_path: Path) -> None:
+    write_image(tmp_path / "1.jpg")
+    write_text(tmp_path / "Tags.CSV", "image,tags\n1,cat\n")
+    assert open_all(tmp_path).classes.names == ("cat",)

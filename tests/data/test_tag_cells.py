@@ -65,3 +65,36 @@ def test_names_that_may_be_several_are_told(cells: list[str]) -> None:
     problems = part_cells(cells, source="tags.csv").problems
     assert [problem.kind for problem in problems] == ["several-in-one"] * len(cells)
     assert "--data.tag_separator" in problems[0].message
+
+
+@pytest.mark.parametrize(
+    ("cell", "tags"),
+    [
+        ("cat\uff1bdog", ("cat", "dog")),
+        ("cat\uff0cdog", ("cat", "dog")),
+        ("cat\u3001dog", ("cat", "dog")),
+        ("{cat,dog}", ("cat", "dog")),
+        ("{}", ()),
+        ("['cat'; 'dog']", ("cat", "dog")),
+        ("[cat; dog]", ("cat", "dog")),
+        ('{"cat": 1, "dog": 0}', ("cat",)),
+        ('{"choices": ["cat", "dog"]}', ("cat", "dog")),
+    ],
+)
+def test_other_tools_ways_of_writing_several_tags_are_read(cell: str, tags: tuple[str, ...]) -> None:
+    assert part_cells([cell, "cat", "dog"], source="tags.csv").tokens[cell] == tags
+
+
+@pytest.mark.parametrize("mark", ["\\", ":", "~", " and ", "-", "_", ".", " ", "\u00a0"])
+def test_a_mark_that_names_hold_too_is_a_doubt_unless_a_list_fixes_the_names(mark: str) -> None:
+    cell = f"cat{mark}dog"
+    with pytest.raises(DataError, match=r"looks like several \('cat' and 'dog'\): --data.tag_separator"):
+        part_cells([cell, "cat", "dog"], source="tags.csv")
+    assert part_cells([cell, "cat"], source="tags.csv", known=("cat", "dog")).tokens[cell] == ("cat", "dog")
+    assert part_cells([cell], source="tags.csv", known=(cell, "cat", "dog")).tokens[cell] == (cell,)
+
+
+def test_half_a_doubt_is_a_warning() -> None:
+    found = part_cells(["cat", "cat sofa"], source="tags.csv")
+    assert found.tokens["cat sofa"] == ("cat sofa",)
+    assert [problem.kind for problem in found.problems] == ["several-in-one"]

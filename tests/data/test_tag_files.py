@@ -221,3 +221,21 @@ def test_folders_tell_one_class_and_leave_the_others_unknown() -> None:
         "_none/c": ImageTags(frozenset(), rest_absent=True),
     }
     assert [(p.severity, p.kind) for p in table.problems] == [("note", "unknown-absence")]
+
+
+@pytest.mark.parametrize("header", ["value", "Present", "Confidence"])
+def test_a_row_of_a_table_of_pairs_may_say_that_a_tag_is_absent_or_unknown(tmp_path: Path, header: str) -> None:
+    rows = "a.jpg,cat,1\na.jpg,dog,0\nb.jpg,cat,0\nb.jpg,dog,?\nc.jpg,dog,1\n"
+    table = read_csv(tmp_path, f"image,label,{header}\n{rows}")
+    assert table.names == ("cat", "dog")
+    assert table.entries == {
+        "a.jpg": ImageTags(frozenset({"cat"})),
+        "b.jpg": ImageTags(frozenset(), frozenset({"dog"})),
+        "c.jpg": ImageTags(frozenset({"dog"})),
+    }
+
+
+def test_a_column_of_scores_marks_nothing_and_is_named(tmp_path: Path) -> None:
+    table = read_csv(tmp_path, "image,label,score\na.jpg,cat,0.9\nb.jpg,dog,0.2\n")
+    assert table.entries["b.jpg"] == ImageTags(frozenset({"dog"}))
+    assert [problem.kind for problem in table.problems] == ["extra-columns"]

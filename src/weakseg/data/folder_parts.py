@@ -40,7 +40,9 @@ def container_folders(ids: Iterable[str]) -> frozenset[str]:
     folders = {image: image.split("/")[:-1] for image in ids}
     containers = set()
     parts = find_parts(ids)
-    if parts and any(_has_class(names) for names in folders.values() if _part_of("/".join([*names, ""]))):
+    in_parts = [names for names in folders.values() if _part_of("/".join([*names, ""]))]
+    # Parts without classes in them are parts all the same where there is nothing else that could be a class.
+    if parts and (any(map(_has_class, in_parts)) or len(in_parts) == len(folders)):
         containers |= {name for names in folders.values() for name in names[:2] if name.lower() in PART_OF_FOLDER}
     tops = {names[0] for names in folders.values() if names}
     if len(tops) == 1 and {name.lower() for name in tops} <= set(IMAGE_FOLDERS):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections import defaultdict
 from collections.abc import Collection
 from dataclasses import dataclass, replace
@@ -12,14 +13,18 @@ from weakseg.data.base import Problem
 from weakseg.data.class_names import check_class_names
 from weakseg.data.image_tags import ImageTags, TagTable, map_background
 from weakseg.data.matching import ImageNames, match_names
-from weakseg.data.scan import FoundImages
+from weakseg.data.scan import FoundImages, list_files
 from weakseg.data.tag_files import join_tags, read_tags, tags_from_folders
 from weakseg.errors import DataError
 
 TAG_FILES = ("tags.csv", "tags.tsv", "tags.json", "instances.json", "annotations.json")
 """Looked for in the root in this order."""
 
-_TABLES = (".csv", ".tsv", ".xlsx", ".xls", ".ods")
+_VOC_FOLDERS = ("Annotations", "ImageSets", "SegmentationClass", "SegmentationClassAug")
+_TEXTS = (".csv", ".tsv")
+_SPREADSHEETS = (".xlsx", ".xls", ".ods")
+_MAX_DEPTH = 3  # folders and name of a table that is looked for
+_MAX_TABLES = 5
 
 
 @dataclass(frozen=True)
@@ -81,14 +86,17 @@ def find_tags(
     path = _find_file(root, tags)
     problems: tuple[Problem, ...] = ()
     if path is not None:
-        table = read_tags(path, separator=reading.tag_separator, known=known)
+        table = read_tags(path, separator=reading.tag_separator, known=known, drop_background=reading.drop_background)
     else:
+        _refuse_other_layouts(root)
         table = tags_from_folders(ids, only_class=reading.only_folder_class)
-        tables = sorted(entry.name for entry in root.iterdir() if entry.suffix.lower() in _TABLES)
+        tables = _other_tables(root)
         if not table.names:
             raise DataError(_say_nothing(root, len(ids), tables))
-        message = f"tags are taken from the sub-folders; --data.tags {next(iter(tables), '')} reads this table instead"
-        problems = tuple(Problem("warning", "table-not-read", name, message) for name in tables)
+        problems = tuple(
+            Problem("warning", "table-not-read", name, f"tags are taken from the sub-folders; {_how_to_read(name)}")
+            for name in tables
+        )
     table = map_background(table, drop=reading.drop_background)
     return table, (*problems, *check_class_names((*table.names, *known), source=table.source))
 
@@ -139,18 +147,47 @@ def _of_other_formats(problem: Problem, found: FoundImages) -> Problem:
 
 def _find_file(root: Path, tags: Path | None) -> Path | None:
     if tags is None:
-        return next((root / name for name in TAG_FILES if (root / name).is_file()), None)
+        there = {entry.name.casefold(): entry for entry in sorted(root.iterdir()) if entry.is_file()}
+        return next((there[name] for name in TAG_FILES if name in there), None)
     for path in (tags, root / tags):
         if path.is_file():
             return path
     raise DataError(f"there is no tag file {tags}, nor {root / tags}")
 
 
+def _refuse_other_layouts(root: Path) -> None:
+    """Stop where sub-folders are those of a known data set, and no classes."""
+    if (root / "JPEGImages").is_dir() and any((root / name).is_dir() for name in _VOC_FOLDERS):
+        layout, name = "PASCAL VOC", "voc"
+    elif any((root / "annotations").glob("instances*.json")):
+        layout, name = "MS COCO", "coco"
+    else:
+        return
+    raise DataError(
+        f"{root} has no {TAG_FILES[0]} and is laid out as {layout}: take the recipe {name} (weakseg check {name} "
+        f"--data.root ...) or add --data.name {name}"
+    )
+
+
+def _other_tables(root: Path) -> list[str]:
+    """Name the tables below a folder that may hold tags, those of text first; only a few, since there may be many."""
+    found = sorted(
+        path.as_posix()
+        for path in list_files(root)
+        if path.suffix.lower() in (*_TEXTS, *_SPREADSHEETS) and len(path.parts) <= _MAX_DEPTH
+    )
+    return sorted(found, key=lambda name: not name.lower().endswith(_TEXTS))[:_MAX_TABLES]
+
+
+def _how_to_read(table: str) -> str:
+    if table.lower().endswith(_TEXTS):
+        return f"--data.tags {shlex.quote(table)} reads it"
+    return "save it as 'CSV UTF-8' under the name tags.csv"
+
+
 def _say_nothing(root: Path, num_images: int, tables: list[str]) -> str:
     if tables:
-        text = any(name.lower().endswith((".csv", ".tsv")) for name in tables)
-        how = f"--data.tags {tables[0]} reads it" if text else "save it as 'CSV UTF-8' under the name tags.csv"
-        return f"{root} has no {TAG_FILES[0]}, but {', '.join(tables)}: {how}"
+        return f"{root} has no {TAG_FILES[0]}, but {', '.join(tables)}: {_how_to_read(tables[0])}"
     return (
         f"{root} says nothing about its {num_images} images: write {TAG_FILES[0]} with the header 'image,tags', "
         "add a COCO-style tags.json, or sort the images into one folder per class"

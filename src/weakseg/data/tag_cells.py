@@ -15,13 +15,16 @@ from weakseg.errors import DataError
 SEPARATOR = ";"
 UNKNOWN_MARK = "?"
 
-_SURE_MARKS = (";", "|")
-"""No class is called so."""
+_SURE_MARKS = (";", "|", "\uff1b", "\uff5c")
+"""No class is called so; the last two are the wide forms of East Asian keyboards."""
 
-_LIKELY_MARKS = ("/", ",", "#", "+", "&")
+_LIKELY_MARKS = ("/", ",", "#", "+", "&", "\uff0c", "\u3001", "\uff0f")
 """They part tags where the parts occur as tags of their own."""
 
 _BLANK = " "
+_OTHER_BLANKS = ("\u00a0", "\u3000")
+_RARE_MARKS = ("\\", ":", "~", " and ", "-", "_", ".", _BLANK)
+"""They are part of names, too: only where a list fixes the names do they part tags."""
 _NO_PARTS = frozenset({"n/a"})
 _LIST = re.compile(r"^(?:set|frozenset|array)?\s*\(?\s*[\[({](.*?)[\])}]\s*(?:,\s*dtype=\w+)?\)?$", re.DOTALL)
 _QUOTED = re.compile(r"""'([^']*)'|"([^"]*)\"""")
@@ -46,7 +49,8 @@ def part_cells(
     """Part cells into tags.
 
     Lists in Python's and JSON's writing are read as such. `;` and `|` always part; `/ , # + &` where the parts are tags
-    of their own elsewhere. A name of `known` is never parted, and a space parts only names of `known`.
+    of their own elsewhere. A name of `known` is never parted, and a space, hyphen and the like part only names of
+    `known`.
 
     Args:
         cells: The cells of all rows, since only all of them tell what a mark means.
@@ -61,7 +65,7 @@ def part_cells(
     if separator is not None:
         return PartedCells(tokens, ())
     problems: list[Problem] = []
-    for mark in (*_LIKELY_MARKS, _BLANK):
+    for mark in (*_LIKELY_MARKS, *_RARE_MARKS):
         names = dict.fromkeys(_bare(token) for found in tokens.values() for token in found)
         parted = _names_to_part(names, mark, source=source, known=frozenset(known), problems=problems)
         if parted:
@@ -83,21 +87,34 @@ def _read_list(cell: str) -> list[str] | None:
     if cell in ("set()", "frozenset()"):
         return []
     match = _LIST.match(cell)
-    if match is None or ";" in match.group(1):
+    if match is None or any(bracket in match.group(1) for bracket in "[](){}" if not cell.startswith("{")):
         return None
-    quoted = [one or other for one, other in _QUOTED.findall(match.group(1))]
-    if len(quoted) > 1 and "," not in _QUOTED.sub("", match.group(1)):
+    inner = match.group(1)
+    quoted = [one or other for one, other in _QUOTED.findall(inner)]
+    if len(quoted) > 1 and not set(",:") & set(_QUOTED.sub("", inner)):
         return quoted  # Python itself would join 'a' 'b' to one
     for read in (json.loads, ast.literal_eval):
         try:
             value = read(cell)
         except (ValueError, SyntaxError, RecursionError, MemoryError):
             continue
+        if isinstance(value, dict):
+            return _read_mapping(value)
         if isinstance(value, list | tuple | set) and all(isinstance(part, str) for part in value):
             return [str(part) for part in (sorted(value) if isinstance(value, set) else value)]
     if quoted:
         return quoted
-    return match.group(1).split(",") if cell.startswith("[") else None
+    return re.split("[,;]", inner) if cell[0] in "[{" and ":" not in inner else None
+
+
+def _read_mapping(value: dict[object, object]) -> list[str] | None:
+    """Read `{"cat": 1, "dog": 0}`, and `{"choices": ["cat"]}` as Label Studio writes it."""
+    if all(isinstance(name, str) and mark in (0, 1) for name, mark in value.items()):
+        return [str(name) for name, mark in value.items() if mark]
+    listed = next(iter(value.values())) if len(value) == 1 else None
+    if isinstance(listed, list) and all(isinstance(part, str) for part in listed):
+        return [str(part) for part in listed]
+    return None
 
 
 def _clean(parts: Iterable[str]) -> tuple[str, ...]:
@@ -108,10 +125,17 @@ def _bare(token: str) -> str:
     return token.removeprefix(UNKNOWN_MARK).strip()
 
 
+def _split(name: str, mark: str) -> tuple[str, ...]:
+    if mark == _BLANK:
+        for wide in _OTHER_BLANKS:
+            name = name.replace(wide, _BLANK)
+    return _clean(name.split(mark)) if mark in name else (name,)
+
+
 def _part(tokens: tuple[str, ...], mark: str, parted: Collection[str]) -> tuple[str, ...]:
     parts: list[str] = []
     for token in tokens:
-        parts += _clean(token.split(mark)) if _bare(token) in parted else [token]
+        parts += _split(token, mark) if _bare(token) in parted else [token]
     return tuple(parts)
 
 
@@ -119,19 +143,20 @@ def _names_to_part(
     names: Collection[str], mark: str, *, source: str, known: frozenset[str], problems: list[Problem]
 ) -> frozenset[str]:
     """Decide which names a mark parts; the doubtful are told, or refused where their parts are tags elsewhere."""
-    parts = {name: [_bare(part) for part in _clean(name.split(mark))] for name in names if mark in name}
+    parts = {name: [_bare(part) for part in _split(name, mark)] for name in names}
     parts = {name: found for name, found in parts.items() if len(found) > 1 and name.casefold() not in _NO_PARTS}
     alone = {name for name in names if name not in parts} | known
+    alike = {name.casefold() for name in alone}
     uses = Counter(part for found in parts.values() for part in set(found))
     chosen = []
     for name, found in parts.items():
         if name in known:
             continue
         num_alone = sum(part in alone for part in found)
-        if mark == _BLANK:
+        if mark in _RARE_MARKS:
             sure = bool(known) and num_alone == len(found)
-            doubtful = num_alone == len(found)
-            odd = all(part in alone or uses[part] > 1 for part in found)
+            doubtful = all(part.casefold() in alike for part in found)
+            odd = mark == _BLANK and (num_alone > 0 or all(uses[part] > 1 for part in found))
         else:
             sure = num_alone == len(found) or (mark == "/" and num_alone > 0)
             doubtful = num_alone > 0 or any(uses[part] > 1 for part in found)

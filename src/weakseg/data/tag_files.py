@@ -13,7 +13,7 @@ from weakseg.data.folder_parts import container_folders
 from weakseg.data.image_tags import ImageTags, TagTable
 from weakseg.data.tables import Row, Table, read_table, without_empty_end
 from weakseg.data.tag_cells import UNKNOWN_MARK, part_cells
-from weakseg.data.tag_columns import Columns, find_columns, read_marks
+from weakseg.data.tag_columns import Columns, find_columns, heed_value, read_marks
 from weakseg.errors import DataError
 
 __all__ = ["NO_CLASS_FOLDER", "ImageTags", "TagTable", "join_tags", "normalise_name", "read_tags", "tags_from_folders"]
@@ -26,7 +26,9 @@ _MASK_PROBLEMS = ("bad-outline", "no-outlines", "no-size")
 """Findings about a COCO file that do not matter where no masks are drawn from it."""
 
 
-def read_tags(path: Path, *, separator: str | None = None, known: Collection[str] = ()) -> TagTable:
+def read_tags(
+    path: Path, *, separator: str | None = None, known: Collection[str] = (), drop_background: bool = False
+) -> TagTable:
     """Read a tag file by its suffix: `.csv`, `.tsv` or `.json`.
 
     A table has a column of images and one of tags, or one column per class with 0 and 1, see `weakseg.data.tables` for
@@ -36,6 +38,7 @@ def read_tags(path: Path, *, separator: str | None = None, known: Collection[str
         path: The file.
         separator: What parts the tags of a cell; None finds it out, see `weakseg.data.tag_cells`.
         known: The class names, where a list fixes them.
+        drop_background: For JSON: whether a category `background` is passed over; else it is an error.
 
     Raises:
         DataError: If it has another suffix, cannot be read, or has a cell that may be one tag or several.
@@ -44,7 +47,7 @@ def read_tags(path: Path, *, separator: str | None = None, known: Collection[str
         case ".csv" | ".tsv":
             return _read_table(path, separator, known)
         case ".json":
-            return _read_json(path)
+            return _read_json(path, drop_background=drop_background)
         case ".xlsx" | ".xls" | ".ods":
             raise DataError(f"{path} is a spreadsheet, which is not read; save it there as 'CSV UTF-8'")
         case suffix:
@@ -99,6 +102,7 @@ def _read_table(path: Path, separator: str | None, known: Collection[str]) -> Ta
         parted = part_cells(chain.from_iterable(cells.values()), source=path.name, separator=separator, known=known)
         problems += parted.problems
         tags = {line: _to_tags(chain.from_iterable(map(parted.tokens.__getitem__, c))) for line, c in cells.items()}
+        tags = {row.line: heed_value(tags[row.line], row.cells, columns) for row in rows}
         names = sorted({name for entry in tags.values() for name in entry.present | entry.unknown})
     entries: dict[str, ImageTags] = {}
     for row in rows:
@@ -143,8 +147,8 @@ def _to_tags(tokens: Iterable[str]) -> ImageTags:
     return ImageTags(frozenset(present - unknown), frozenset(unknown))
 
 
-def _read_json(path: Path) -> TagTable:
-    index = read_coco_index(path)
+def _read_json(path: Path, *, drop_background: bool) -> TagTable:
+    index = read_coco_index(path, drop_background=drop_background)
     entries: dict[str, ImageTags] = {}
     for image, tags in zip(index.images, index.tags, strict=True):
         entries.setdefault(normalise_name(image.file_name), ImageTags(frozenset(index.classes.decode(tags))))
