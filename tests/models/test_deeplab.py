@@ -31,6 +31,14 @@ def test_fresh_aspp_predicts_about_zero_with_biases_of_zero() -> None:
     assert aspp.branches[0].weight.std().item() == pytest.approx(0.01, rel=0.05)
 
 
+@pytest.mark.parametrize("std", [0.001, 0.0])
+def test_fresh_convolutions_have_the_spread_they_are_given(std: float) -> None:
+    aspp = ASPP(64, 21, rates=(6,), std=std, generator=torch.Generator().manual_seed(0))
+    assert aspp.branches[0].weight.std().item() == pytest.approx(std, rel=0.05)
+    built = build_segmenter("critter", num_labels=4, aspp_rates=(3,), fixed_norm=False, aspp_std=std)
+    assert built.aspp.branches[0].weight.abs().max().item() < max(6 * std, 1e-9)
+
+
 @pytest.mark.parametrize("rates", [(), (6, 0)])
 def test_aspp_without_a_usable_dilation_is_refused(rates: tuple[int, ...]) -> None:
     with pytest.raises(ConfigError, match="aspp_rates: expected one or more dilations of at least 1"):

@@ -91,6 +91,13 @@ def test_random_weights_depend_on_the_seed_alone(folder: NetworkFolder, classifi
     assert_equal(one, two)
 
 
+def test_the_recipe_says_how_far_fresh_convolutions_spread(folder: NetworkFolder, classifier: NetworkFolder) -> None:
+    config = replace(DEEPLAB, aspp_std=0.0)
+    segmenter, _ = start_segmenter(config, CLASSES, folder, classifier=classifier, seed=3)
+    assert isinstance(segmenter, Segmenter)
+    assert all(not branch.weight.any() for branch in segmenter.aspp.branches)
+
+
 def test_a_deeplab_may_start_from_the_classifiers_backbone(folder: NetworkFolder, classifier: NetworkFolder) -> None:
     config = replace(DEEPLAB, weights="classifier")
     segmenter, origin = start_segmenter(config, CLASSES, folder, classifier=classifier, seed=0)

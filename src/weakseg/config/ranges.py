@@ -51,6 +51,7 @@ MIN_CRITTER_PX = 48
 RANGES: dict[str, Range | tuple[Range, ...]] = {
     "data.val_fraction": SHARE,
     "data.max_side_px": SIDE_PX,
+    "data.pixel_range": Range(-1e9, 1e9),
     "data.critters.images": COUNT,
     "data.critters.val_images": NOT_NEGATIVE,
     "data.critters.size_px": Range(MIN_CRITTER_PX, 1024),
@@ -105,6 +106,7 @@ RANGES: dict[str, Range | tuple[Range, ...]] = {
     "refine.psa.crf_iterations": NOT_NEGATIVE,
     "refine.saliency.threshold": SHARE,
     "segmenter.aspp_rates": COUNT,
+    "segmenter.aspp_std": Range(0, 1),
     "segmenter.multi_scale": Range(0.05, 0.99),
     "segmenter.accumulate": COUNT,
     "segmenter.ignore_below": SHARE,
@@ -139,6 +141,7 @@ RANGES: dict[str, Range | tuple[Range, ...]] = {
 """The bounds of a setting; in a list those of all its entries, or of each."""
 
 PAIRS = (
+    "data.pixel_range",
     *(
         f"{section}.long_side_px"
         for section in (
@@ -197,6 +200,8 @@ def _check_bounds(config: RunConfig) -> None:
 def _check_pairs(config: RunConfig) -> None:
     for path in PAIRS:
         pair = _get(config, path)
+        if pair is None:
+            continue
         assert isinstance(pair, tuple)
         low, high = pair
         if low > high:

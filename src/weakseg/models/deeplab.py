@@ -21,8 +21,8 @@ from weakseg.models.segmenter import SegmentationNetwork
 SEGMENTER_NAMES: tuple[str, ...] = STAGED_NAMES
 """Names `build_segmenter` knows."""
 
-HEAD_INIT_STD = 0.01
-"""Standard deviation of the fresh ASPP convolutions; their biases start at 0."""
+ASPP_STD = 0.01
+"""Standard deviation of the fresh ASPP convolutions as DeepLab-v2 has it; their biases start at 0."""
 
 
 class ASPP(nn.Module):
@@ -32,6 +32,7 @@ class ASPP(nn.Module):
         in_channels: Channels D of the features.
         out_channels: Channels L of the result.
         rates: Dilation of each convolution; the paper's are 6, 12, 18, 24 at stride 8.
+        std: Standard deviation of the fresh weights.
         generator: Source of the random weights; torch's global one if None.
 
     Raises:
@@ -39,14 +40,20 @@ class ASPP(nn.Module):
     """
 
     def __init__(
-        self, in_channels: int, out_channels: int, *, rates: Sequence[int], generator: torch.Generator | None = None
+        self,
+        in_channels: int,
+        out_channels: int,
+        *,
+        rates: Sequence[int],
+        std: float = ASPP_STD,
+        generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
         if not rates or min(rates) < 1:
             raise ConfigError(f"aspp_rates: expected one or more dilations of at least 1, got {tuple(rates)}")
         branches = [nn.Conv2d(in_channels, out_channels, 3, padding=rate, dilation=rate) for rate in rates]
         for branch in branches:
-            nn.init.normal_(branch.weight, std=HEAD_INIT_STD, generator=generator)
+            nn.init.normal_(branch.weight, std=std, generator=generator)
             assert branch.bias is not None
             nn.init.zeros_(branch.bias)
         self.branches = nn.ModuleList(branches)
@@ -70,6 +77,7 @@ class Segmenter(SegmentationNetwork):
         multi_scale: Further scales, above 0 and below 1, at which the same network sees its input; the paper's are 0.75
             and 0.5. None by default.
         freeze_trunk: Leave the backbone's trunk as it is: it gets no gradient.
+        aspp_std: Standard deviation of the fresh convolutions' weights.
         generator: Source of the random weights of the convolutions; torch's global one if None.
 
     Attributes:
@@ -91,13 +99,14 @@ class Segmenter(SegmentationNetwork):
         aspp_rates: Sequence[int],
         multi_scale: Sequence[float] = (),
         freeze_trunk: bool = False,
+        aspp_std: float = ASPP_STD,
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__(num_labels=num_labels, stride=backbone.stride)
         if not all(0 < scale < 1 for scale in multi_scale):
             raise ConfigError(f"multi_scale: expected factors above 0 and below 1, got {tuple(multi_scale)}")
         self.backbone = backbone
-        self.aspp = ASPP(backbone.out_channels, num_labels, rates=aspp_rates, generator=generator)
+        self.aspp = ASPP(backbone.out_channels, num_labels, rates=aspp_rates, std=aspp_std, generator=generator)
         self.aspp_rates = tuple(aspp_rates)
         self.multi_scale = tuple(multi_scale)
         if freeze_trunk:
@@ -223,6 +232,7 @@ def build_segmenter(
     multi_scale: Sequence[float] = (),
     caffe_form: bool = False,
     freeze_trunk: bool = False,
+    aspp_std: float = ASPP_STD,
     generator: torch.Generator | None = None,
 ) -> Segmenter:
     """Build a segmentation network with random weights, in training mode.
@@ -237,6 +247,7 @@ def build_segmenter(
         multi_scale: Further scales at which the network sees its input, see `Segmenter`.
         caffe_form: Put strides where the published weights of DeepLab-v2 have them, see `CaffeBottleneck`.
         freeze_trunk: Leave the backbone's trunk as it is: it gets no gradient. Its batch norms should be fixed, too.
+        aspp_std: Standard deviation of the fresh convolutions' weights.
         generator: Source of the random weights; torch's global one if None.
 
     Raises:
@@ -251,5 +262,6 @@ def build_segmenter(
         aspp_rates=aspp_rates,
         multi_scale=multi_scale,
         freeze_trunk=freeze_trunk,
+        aspp_std=aspp_std,
         generator=generator,
     )

@@ -106,6 +106,7 @@ def start_segmenter(
         multi_scale=config.multi_scale,
         caffe_form=config.caffe_form,
         freeze_trunk=config.freeze_trunk,
+        aspp_std=config.aspp_std,
         generator=make_generator(seed),
     )
     if config.weights in NAMED_WEIGHTS or folder.checkpoint.is_file():
@@ -148,6 +149,7 @@ def _start_on_hf(
         num_labels=classes.num_labels,
         aspp_rates=config.aspp_rates,
         freeze_trunk=config.freeze_trunk,
+        aspp_std=config.aspp_std,
         generator=generator,
     )
     if is_path and not folder.checkpoint.is_file():

@@ -194,13 +194,13 @@ STAGES = (
     Stage(
         name="classify",
         version=1,
-        settings=("classifier", "runtime.seed", "data.max_side_px"),
+        settings=("classifier", "runtime.seed", "data.max_side_px", "data.pixel_range"),
         needs=(),
         outputs=("classifier",),
         run=classify,
         files=_network_files("classifier"),
         inputs=_name_classify_inputs,
-        added={"classifier.released": None},
+        added={"classifier.released": None, "data.pixel_range": None},
         require=require_for_classify,
     ),
     Stage(
@@ -233,7 +233,7 @@ STAGES = (
         outputs=("segmenter",),
         run=segment,
         files=_network_files("segmenter"),
-        added={"segmenter.freeze_trunk": False, "segmenter.masks": "refined"},
+        added={"segmenter.aspp_std": 0.01, "segmenter.freeze_trunk": False, "segmenter.masks": "refined"},
         require=require_for_segment,
     ),
 )

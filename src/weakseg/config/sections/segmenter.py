@@ -21,6 +21,8 @@ class SegmenterConfig:
             DeepLab-v2, whose predicting convolutions are taken too where its labels fit (docs/deeplab.md). For `hf:`
             networks `pretrained`, the weights they come with, `auto`, `none`, or the weights of such a segmenter.
         aspp_rates: Dilations of the parallel 3x3 convolutions that predict the labels.
+        aspp_std: Standard deviation of their fresh weights. DeepLab-v2 has 0.01. Over the 1280 channels of an
+            EfficientNet-Lite that begins with logits of noise, two and more high; 0.001 does not.
         multi_scale: Further scales, below 1, at which the network sees its input, in training and later; the largest
             logit counts. DeepLab-v2 has [0.75, 0.5]; none when empty.
         caffe_form: Strides where the published weights of DeepLab-v2 have them, and such weights converted to this
@@ -43,6 +45,7 @@ class SegmenterConfig:
     name: str = "resnet101"
     weights: str = "imagenet"
     aspp_rates: tuple[int, ...] = (6, 12, 18, 24)
+    aspp_std: float = 0.01
     multi_scale: tuple[float, ...] = ()
     caffe_form: bool = False
     fixed_norm: bool = True
