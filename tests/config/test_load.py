@@ -2,7 +2,17 @@ from pathlib import Path
 
 import pytest
 
-from weakseg.config.load import build_config, list_recipes, read_recipe, to_plain, to_yaml
+from weakseg.config.load import (
+    SettingWords,
+    _build_by_section,
+    _build_whole,
+    build_config,
+    list_recipes,
+    read_recipe,
+    split_settings,
+    to_plain,
+    to_yaml,
+)
 from weakseg.config.schema import RunConfig
 from weakseg.errors import ConfigError
 
@@ -144,3 +154,34 @@ def test_a_recipe_in_another_encoding_is_named(tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_bytes("data:\n  root: café\n".encode("latin-1"))
     with pytest.raises(ConfigError, match=r"^recipe .*mine\.yaml: expected a text in UTF-8, got 'utf-8' codec"):
         read_recipe(str(tmp_path / "mine.yaml"))
+
+
+@pytest.mark.parametrize(
+    ("words", "settings", "others"),
+    [
+        (("demo", "--out=run"), {}, ("demo", "--out=run")),
+        (("demo", "--classifier.epochs", "3", "x"), {"classifier": ("--classifier.epochs", "3")}, ("demo", "x")),
+        (("--data.root=--x", "--redo", "a"), {"data": ("--data.root=--x",)}, ("--redo", "a")),
+        (
+            ("--refine.irn.epochs=1", "--data.root", "-1", "--refine.method=crf"),
+            {"refine": ("--refine.irn.epochs=1", "--refine.method=crf"), "data": ("--data.root", "-1")},
+            (),
+        ),
+    ],
+)
+def test_words_of_settings_are_told_from_others(
+    words: tuple[str, ...], settings: dict[str, tuple[str, ...]], others: tuple[str, ...]
+) -> None:
+    assert split_settings(words) == SettingWords(settings, others)
+
+
+@pytest.mark.parametrize("word", ["--classifier.epoch=3", "--classifier.epochs", "--", "--data.critters=1"])
+def test_words_that_need_a_whole_parser_are_not_told_apart(word: str) -> None:
+    assert split_settings(("demo", word)) is None
+
+
+def test_sections_parsed_apart_are_those_parsed_together() -> None:
+    words = ("--classifier.epochs=3", "--segmenter.batch_size", "5", "--evaluate.scales=[1.0]", "--data.root=1")
+    apart, together = (build(read_recipe("folder"), words) for build in (_build_by_section, _build_whole))
+    assert apart == together
+    assert repr(apart) == repr(together), "1.0 is not 1"

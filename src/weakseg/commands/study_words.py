@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING
 
 from jsonargparse import ArgumentParser, Namespace
 
-from weakseg.config.load import add_config_arguments
-
 if TYPE_CHECKING:  # these import torch, which `--help` and mistakes do not wait for
     from weakseg.tasks.study.study import Study, StudyRequest
 
@@ -26,7 +24,7 @@ def add_recipe_words(
     metavar: str | None = None,
     out: str = "run folder; runs/<recipe> when not given",
 ) -> None:
-    """Add a recipe, `--out`, what every study has, and every setting; `resolve_recipe` parses them.
+    """Add a recipe, `--out` and what every study has; `resolve_recipe` parses them and adds every setting.
 
     Args:
         parser: Receives the arguments.
@@ -38,7 +36,6 @@ def add_recipe_words(
     parser.add_argument("recipe", metavar=metavar, help=recipe)
     parser.add_argument("--out", default=None, help=out)
     add_study_words(parser, folder="RUN", usual_name=usual_name)
-    add_config_arguments(parser)
 
 
 def add_study_words(parser: ArgumentParser, *, folder: str, usual_name: str) -> None:

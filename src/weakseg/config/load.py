@@ -7,11 +7,10 @@ jsonargparse parses and converts; this module decides where values come from and
 from __future__ import annotations
 
 import dataclasses
-import re
-import types
+import json
 import typing
-from collections.abc import Hashable, Iterator, Mapping
-from functools import cache
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from functools import cache, lru_cache
 from importlib import resources
 from pathlib import Path
 
@@ -19,6 +18,7 @@ import yaml
 from jsonargparse import ArgumentError, ArgumentParser, Namespace
 from yaml.constructor import ConstructorError
 
+from weakseg.config.complaints import explain, field_types, unknown_key
 from weakseg.config.ranges import check_ranges
 from weakseg.config.schema import RunConfig
 from weakseg.errors import ConfigError
@@ -26,6 +26,9 @@ from weakseg.files import JsonValue
 from weakseg.spelling import nearest
 
 RECIPE_SUFFIXES = (".yaml", ".yml")
+
+SECTIONS_KEPT = 256
+"""So many sections are parsed once: recipes that differ in a setting or two share most of them."""
 
 
 def list_recipes() -> tuple[str, ...]:
@@ -94,12 +97,95 @@ def build_config(recipe: Mapping[str, JsonValue], overrides: tuple[str, ...] = (
     Raises:
         ConfigError: On an unknown key, a value of the wrong type, or one out of range; names the dotted path.
     """
+    config = _build_by_section(recipe, overrides)
+    return _build_whole(recipe, overrides) if config is None else config
+
+
+def _build_whole(recipe: Mapping[str, JsonValue], overrides: tuple[str, ...]) -> RunConfig:
+    """Do the same with one parser of all settings, which names mistakes wherever they are."""
     given, parser = _check_recipe(recipe), _settings_parser()
     try:
         namespace = parser.parse_args(list(overrides), namespace=given)
     except ArgumentError as error:
         raise explain(error) from None
     return config_from(parser, namespace)
+
+
+def _build_by_section(recipe: Mapping[str, JsonValue], overrides: tuple[str, ...]) -> RunConfig | None:
+    """Do the same section by section, or return None if there is a mistake.
+
+    The time of jsonargparse grows with the square of the number of settings.
+    """
+    words = split_settings(overrides)
+    if words is None or words.others or not set(recipe).issubset(_section_types()):
+        return None
+    sections: dict[str, object] = {}
+    for name in {**recipe, **words.settings}:
+        if not isinstance(recipe.get(name, {}), dict):
+            return None
+        try:
+            settings = json.dumps(recipe.get(name, {}))
+        except TypeError:  # YAML knows dates
+            return None
+        section = _build_section(name, settings, words.settings.get(name, ()))
+        if section is None:
+            return None
+        sections[name] = section
+    config = RunConfig(**sections)  # type: ignore[arg-type]
+    check_ranges(config)
+    return config
+
+
+@lru_cache(maxsize=SECTIONS_KEPT)
+def _build_section(name: str, settings: str, words: tuple[str, ...]) -> object | None:
+    """Return a section for its settings as JSON and words that override them, or None if there is a mistake."""
+    parser = _section_parser(name)
+    try:
+        given = parser.parse_object({name: json.loads(settings)})
+        if words:
+            given = parser.parse_args(list(words), namespace=given)
+    except ArgumentError:
+        return None
+    return parser.instantiate(given)[name]
+
+
+@dataclasses.dataclass(frozen=True)
+class SettingWords:
+    """Command-line words told apart.
+
+    Args:
+        settings: By section, the words that give its settings.
+        others: All other words, in order.
+    """
+
+    settings: Mapping[str, tuple[str, ...]]
+    others: tuple[str, ...]
+
+
+def split_settings(words: Sequence[str]) -> SettingWords | None:
+    """Tell the words that give settings from all others; None where that takes a parser of all settings.
+
+    Args:
+        words: Such as `demo`, `--classifier.epochs`, `3`, `--out=run`.
+    """
+    settings: dict[str, list[str]] = {}
+    others: list[str] = []
+    rest = iter(words)
+    for word in rest:
+        name, equals, _ = word.removeprefix("--").partition("=")
+        if word == "--" or (word.startswith("--") and "." in name and name not in field_types()):
+            return None
+        if not word.startswith("--") or name not in field_types():
+            others.append(word)
+            continue
+        given = settings.setdefault(name.split(".")[0], [])
+        given.append(word)
+        if not equals:
+            value = next(rest, "--")
+            if value.startswith("--"):
+                return None
+            given.append(value)
+    return SettingWords({name: tuple(given) for name, given in settings.items()}, tuple(others))
 
 
 def set_recipe(parser: ArgumentParser, recipe: Mapping[str, JsonValue]) -> None:
@@ -115,13 +201,27 @@ def set_recipe(parser: ArgumentParser, recipe: Mapping[str, JsonValue]) -> None:
 def _check_recipe(recipe: Mapping[str, JsonValue]) -> Namespace:
     """Return a recipe's settings over the schema's defaults, once keys and types are right."""
     for path, value in _flatten(recipe):
-        if path not in _field_types():
-            raise _unknown_key(path, value)
+        if path not in field_types():
+            raise unknown_key(path, value)
     try:
         given: Namespace = _settings_parser().parse_object(dict(recipe))
     except ArgumentError as error:
         raise explain(error) from None
     return given
+
+
+@cache
+def _section_types() -> dict[str, type]:
+    """Map the name of every section to its class."""
+    return {name: kind for name, kind in typing.get_type_hints(RunConfig).items()}
+
+
+@cache
+def _section_parser(name: str) -> ArgumentParser:
+    """Return a parser of a section's settings alone; see `_settings_parser`."""
+    parser = ArgumentParser(exit_on_error=False, allow_abbrev=False)
+    parser.add_class_arguments(_section_types()[name], name, as_group=True)
+    return parser
 
 
 @cache
@@ -155,73 +255,11 @@ def to_plain(section: object) -> JsonValue:
     return section
 
 
-def explain(error: Exception) -> ConfigError:
-    """Reword a complaint of jsonargparse as one line: path, what was expected, what arrived, nearest valid name."""
-    text = str(error)
-    unknown = re.search(r"(?:[Uu]nrecognized arguments:|does not accept option)\s+'?(?:--)?([\w.]+)'?=?\s*(.*)", text)
-    if unknown:
-        group = re.search(r"Group '([\w.]+)'", text)
-        path = f"{group.group(1)}.{unknown.group(1)}" if group else unknown.group(1)
-        return _unknown_key(path, unknown.group(2).strip() or None)
-    named = re.findall(r'key "([\w.]+)"', text)
-    if named and named[-1] in _field_types():
-        path = named[-1]  # the innermost of nested complaints
-        # A setting of several types has a complaint for each, and the value after the last one.
-        arrived = re.search(r".*(?:Got|Given) value: (.*?)\s*$", text, re.DOTALL)
-        got = " ".join(arrived.group(1).split()) if arrived else "something else"
-        return ConfigError(f"{path}: expected {_describe(_field_types()[path])}, got {got}")
-    loaded = re.search(r"Unable to load config '(.*?)'", text, re.DOTALL)
-    if named and loaded:
-        return _unknown_key(named[-1], loaded.group(1))
-    return ConfigError(" ".join(text.split()))
-
-
-def _unknown_key(path: str, value: JsonValue) -> ConfigError:
-    if any(known.startswith(f"{path}.") for known in _field_types()):
-        return ConfigError(f"{path}: expected a section with settings of its own, got {value}")
-    got = "" if value is None else f" (got {value})"
-    same_leaf = [known for known in _field_types() if known.split(".")[-1] == path.split(".")[-1]]
-    hint = f"did you mean '{same_leaf[0]}'?" if len(same_leaf) == 1 else nearest(path, _field_types())
-    return ConfigError(f"{path}: no such setting{got}; {hint}")
-
-
 def _flatten(document: Mapping[str, JsonValue], prefix: str = "") -> Iterator[tuple[str, JsonValue]]:
     for key, value in document.items():
         path = f"{prefix}{key}"
         # A list or scalar where a section belongs is left whole: jsonargparse names the path.
-        if isinstance(value, dict) and path not in _field_types():
+        if isinstance(value, dict) and path not in field_types():
             yield from _flatten(value, f"{path}.")
         else:
             yield path, value
-
-
-@cache
-def _field_types() -> dict[str, object]:
-    """Map the dotted path of every setting to its annotation."""
-    return dict(_walk_types(RunConfig, ""))
-
-
-def _walk_types(section: type, prefix: str) -> Iterator[tuple[str, object]]:
-    for name, annotation in typing.get_type_hints(section).items():
-        if dataclasses.is_dataclass(annotation):
-            assert isinstance(annotation, type)
-            yield from _walk_types(annotation, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", annotation
-
-
-def _describe(annotation: object) -> str:
-    """Say an annotation in words a user knows."""
-    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
-    if origin is typing.Literal and len(arguments) == 1:
-        return str(arguments[0])
-    if origin is typing.Literal:
-        return f"one of {', '.join(str(argument) for argument in arguments)}"
-    if origin is tuple:
-        if arguments[-1] is Ellipsis:
-            return f"a list, each {_describe(arguments[0])}"
-        return f"a list of {len(arguments)}: {', '.join(_describe(argument) for argument in arguments)}"
-    if origin in (typing.Union, types.UnionType):
-        return " or ".join(_describe(argument) for argument in arguments)
-    words: dict[object, str] = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
-    return words.get(annotation, "null" if annotation is type(None) else str(annotation))
