@@ -3,6 +3,8 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from tests.tasks.made_run import make_run
 from weakseg.files import write_json
 from weakseg.tasks.report_charts import Key, build_threshold_charts, build_training_charts
@@ -72,11 +74,12 @@ def test_best_epoch_is_the_earliest_among_equals_and_undefined_ones_are_passed_o
     assert chart.caption == "50.0 after the last epoch, 75.0 at best (epoch 2)."
 
 
-def test_a_single_value_among_many_epochs_is_no_curve(tmp_path: Path) -> None:
+@pytest.mark.parametrize("values", [[None, None, 0.75], [None]])
+def test_a_single_value_among_many_epochs_is_no_curve(values: list[float | None], tmp_path: Path) -> None:
     context = make_run(tmp_path, train_tags=(0,), val_tags=(0,))
     records = [
         {"epoch": k + 1, "loss": 1.0, "learning_rate": 0.1, "metrics": {} if value is None else {"map": value}}
-        for k, value in enumerate([None, None, 0.75])
+        for k, value in enumerate(values)
     ]
     write_json(context.folder.network("classifier").history, records)
     titles = [chart.title for chart in build_training_charts(context.folder, NO_SCORES)]

@@ -78,7 +78,8 @@ def build_training_charts(folder: RunFolder, metrics: Metrics) -> tuple[Chart, .
             continue
         charts.append(_loss_chart(kind, epochs))
         # A single value, as with `runtime.validate` at `last`, is no curve; the table of scores has it.
-        if len(epochs) == 1 or sum(_precision(epoch) is not None for epoch in epochs) > 1:
+        measured = sum(_precision(epoch) is not None for epoch in epochs)
+        if measured > 1 or measured == len(epochs):
             score = metrics.classifier
             charts.append(_precision_chart(kind, epochs, f"{score.split}, {score.images} images"))
         charts.append(_rate_chart(kind, epochs))
