@@ -193,3 +193,8 @@ def test_a_line_means_its_image_or_none(present: list[str], lines: str, taken: l
     path = write_text(tmp_path / "list.txt", lines)
     listed = find_split(tmp_path, str(path), present=present).ids
     assert [key for key in listed if key in present] == taken
+
+
+def test_the_folder_of_ribs_repository_is_found_from_above(tmp_path: Path) -> None:
+    write_voc(tmp_path / "Dataset" / "VOC2012_SEG_AUG", {"2007_000032": ["cat"]}, train=["2007_000032"])
+    assert len(open_voc(tmp_path / "Dataset", split="train")) == 1

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from weakseg.data.base import Dataset, Problem
 from weakseg.data.coco_index import CocoIndex, read_coco_index
 from weakseg.data.coco_outlines import Outline, draw_instances, draw_labels
+from weakseg.data.coco_semantic import find_semantic_folder, open_coco_semantic
 from weakseg.data.scan import image_id
 from weakseg.errors import DataError
 from weakseg.ops.instances import InstanceTruth
@@ -33,7 +34,7 @@ def open_coco(root: Path, *, split: str, drop_background: bool = False) -> Datas
 
     Args:
         root: The folder with `annotations/instances_<split>.json` and `<split>/`, or with `instances.json` and
-            `images/`.
+            `images/`. A folder with `JPEGImages/` and `coco_seg_anno/` is read by `weakseg.data.coco_semantic`.
         split: `train` or `val` of the year that is there, `train2014`, `val2014`, `train2017`, `val2017`, any name
             for the flat folder, or the path of a JSON file.
         drop_background: Whether a category `background` is passed over; else it is an error where objects are of it.
@@ -46,6 +47,9 @@ def open_coco(root: Path, *, split: str, drop_background: bool = False) -> Datas
     Raises:
         DataError: If the file is missing, ambiguous or not COCO, or none of its images is found.
     """
+    semantic = find_semantic_folder(root)
+    if semantic is not None:
+        return open_coco_semantic(semantic, split=split, drop_background=drop_background)
     json_path, name = _find_json(root, split)
     index = read_coco_index(json_path, drop_background=drop_background)
     folder = _find_image_folder(root, json_path, name, index)

@@ -41,7 +41,8 @@ def open_voc(root: Path, *, split: str, mask_values: str | None = None, drop_bac
     XML file, its tags are the labels of its mask; where it has neither, all its classes are unknown.
 
     Args:
-        root: `VOCdevkit`, `VOCdevkit/VOC2012`, the folder that holds `VOCdevkit`, or any folder with `JPEGImages`.
+        root: `VOCdevkit`, `VOCdevkit/VOC2012`, the folder that holds `VOCdevkit` or `VOC2012_SEG_AUG`, or any folder
+            with `JPEGImages`.
             A `classes.txt` in it, one name per line, replaces the 20 VOC classes; so does a `labelmap.txt`, which also
             tells the colours of masks.
         split: `train`, `train_aug`, `val`, `test`, the name of any list in `ImageSets/Segmentation` (or
@@ -106,7 +107,7 @@ def _read_classes(base: Path, *, drop_background: bool) -> ClassSet:
 
 
 def _find_base(root: Path) -> Path:
-    candidates = (root, root / "VOC2012", root / "VOCdevkit" / "VOC2012")
+    candidates = (root, root / "VOC2012", root / "VOCdevkit" / "VOC2012", root / "VOC2012_SEG_AUG")
     for base in candidates:
         if (base / _IMAGES).is_dir():
             return base
