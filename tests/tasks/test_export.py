@@ -2,6 +2,7 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -145,14 +146,17 @@ def test_a_run_of_another_machine_with_a_gpu_is_exported_here(own: Context) -> N
             "--to: expected one of voc, coco, yolo-seg, cvat, label-studio, hf-dataset, onnx, bundle, got 'pascal'",
         ),
         ({"to": "voc", "what": "seeds"}, "--what: expected one of masks, predictions, got 'seeds'"),
-        ({"to": "voc", "split": "test"}, "--split: expected one of train, val, got 'test'"),
+        ({"to": "voc", "split": "test"}, "--split: expected one of train, val, all, got 'test'"),
         ({"to": "hf-dataset", "images": "move"}, "--images: expected one of copy, link, got 'move'"),
         ({"to": "cvat", "images": "link"}, "'cvat' has no images in it; yolo-seg and hf-dataset have"),
         ({"to": "voc", "what": "predictions", "split": "train"}, "predictions are made of the validation split only"),
+        ({"to": "voc", "what": "predictions", "split": "all"}, "--split all: predictions are made of the validation"),
+        ({"to": "voc", "min_area_px": -1}, "--min-area-px: expected pixels, or 0 to keep every part, got -1"),
+        ({"to": "onnx", "min_area_px": 3}, "--min-area-px 3: 'onnx' is the network itself, not masks of images"),
     ],
 )
 def test_a_wrong_command_line_is_told_before_anything_is_written(
-    options: dict[str, str], message: str, run: Path, tmp_path: Path
+    options: dict[str, Any], message: str, run: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(UsageError, match=message):
         export_run(run, out=tmp_path / "out", **options)
@@ -209,3 +213,43 @@ def test_a_mask_of_other_classes_is_named(own: Context) -> None:
     save_mask(own.folder.mask(own.train.samples[0].id), np.full(SIZE_HW, 7, np.uint8))
     with pytest.raises(DataError, match="holds label 7, but there are 2 classes"):
         export_masks(own, to="coco")
+
+
+@pytest.mark.parametrize("to", sorted(FORMATS))
+def test_all_images_go_into_one_export(to: str, context: Context, tmp_path: Path) -> None:
+    exported = export_masks(context, to=to, out=tmp_path / "out", role="all")
+    assert (exported.images, exported.split, exported.what) == (12, "train and val", "masks")
+    assert not any("segmenter" in note for note in exported.notes)
+
+
+def test_the_splits_keep_their_folders_in_one_export(context: Context, tmp_path: Path) -> None:
+    for to in ("voc", "yolo-seg", "hf-dataset"):
+        export_masks(context, to=to, out=tmp_path / to, role="all")
+    counts = {place.name: len(list(place.glob("*.png"))) for place in (tmp_path / "voc" / VOC).iterdir()}
+    assert counts == {"comp6_train_cls": 9, "comp6_val_cls": 3}
+    assert "train: images/train\nval: images/val\n" in (tmp_path / "yolo-seg" / "data.yaml").read_text()
+    for folder, count in (("train", 9), ("validation", 3)):
+        assert len((tmp_path / "hf-dataset" / folder / "metadata.jsonl").read_text().splitlines()) == count
+
+
+def test_images_without_a_pseudo_mask_go_with_the_segmenters(context: Context, tmp_path: Path) -> None:
+    localize = replace(context.config.localize, splits=("train",))
+    only_train = replace(context, config=replace(context.config, localize=localize))
+    exported = export_masks(only_train, to="coco", out=tmp_path / "out", role="all")
+    assert (exported.images, exported.what) == (12, "masks and predictions")
+    assert exported.notes == ("the masks of val are the segmenter's, since the run makes no pseudo masks of it",)
+    ids = {image["id"] for image in json.loads((tmp_path / "out" / "images.json").read_text())["images"]}
+    assert ids == set(range(1, 13)), "numbered through"
+    without_val = replace(only_train, val=None)
+    assert export_masks(without_val, to="coco", out=tmp_path / "out", role="all").images == 9
+    with pytest.raises(ArtifactError, match="has no pseudo masks of val"):
+        export_masks(only_train, to="coco", out=tmp_path / "out", role="all", what="masks")
+
+
+@pytest.mark.parametrize(("to", "min_area_px", "left_out"), [("yolo-seg", None, 0), ("coco", 10, 9), ("voc", 10, 9)])
+def test_small_parts_are_left_out_and_counted(
+    to: str, min_area_px: int | None, left_out: int, context: Context, tmp_path: Path
+) -> None:
+    exported = export_masks(context, to=to, out=tmp_path / "out", min_area_px=min_area_px)
+    note = f"{left_out} of 9 parts are specks of fewer than 10 pixels, and left out; --min-area-px 0 keeps them"
+    assert (note in exported.notes) == bool(left_out)

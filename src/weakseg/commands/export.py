@@ -25,8 +25,17 @@ def run(words: Sequence[str]) -> int:
     parser.add_argument(
         "--what", default=None, help="masks (pseudo masks, the default) or predictions (of the segmenter)"
     )
-    parser.add_argument("--split", default=None, help="train or val; train for masks, val for predictions if not given")
+    parser.add_argument(
+        "--split", default=None, help="train, val or all; train for masks, val for predictions if not given"
+    )
     parser.add_argument("--images", default=None, help="copy (the default) or link, for formats that hold the images")
+    parser.add_argument(
+        "--min-area-px",
+        type=int,
+        default=None,
+        help="leave out parts of fewer pixels; 0 keeps all. Not given: in formats of objects, parts of less than a "
+        "thousandth of the image, 4 to 64 pixels",
+    )
     given = parse_words(parser, words)
     if given is None:
         return 0
@@ -41,6 +50,7 @@ def run(words: Sequence[str]) -> int:
         what=given.what,
         split=given.split,
         images=given.images,
+        min_area_px=given.min_area_px,
     )
     print(exported.describe())
     for note in exported.notes:

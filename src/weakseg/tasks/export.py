@@ -2,36 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Literal
 
 from weakseg.config.schema import DataConfig
-from weakseg.data.base import Dataset
 from weakseg.data.export.folder import ExportFolder
 from weakseg.data.export.formats import FORMATS
-from weakseg.data.export.split import LabelledSplit, Role
-from weakseg.data.masks import PngMasks
+from weakseg.data.export.specks import Specks
+from weakseg.data.export.split import ROLES, Role
 from weakseg.errors import ArtifactError, UsageError
-from weakseg.ops.instances import Instances
 from weakseg.pipeline.artifacts import RunFolder
-from weakseg.pipeline.images import seeded_datasets
 from weakseg.pipeline.inputs import prepare
-from weakseg.pipeline.irn import makes_instances
 from weakseg.pipeline.runner import Context
 from weakseg.pipeline.runtime import show_progress
-from weakseg.refine.instance_files import load_instances
 from weakseg.tasks.export_model import EXPORTS, MODEL_FORMATS, ExportedModel, export_model
+from weakseg.tasks.export_source import MASKS, PREDICTIONS, Part, choose_part, choose_parts, make_source
 from weakseg.tasks.run import read_run_config
-from weakseg.types import Sample
 
-SUBJECTS = ("masks", "predictions")
-"""What can be exported: the pseudo masks, or the segmenter's masks of the validation split."""
-
-ROLES: tuple[Role, ...] = ("train", "val")
+SUBJECTS = (MASKS, PREDICTIONS)
+ALL = "all"
 IMAGE_CHOICES = ("copy", "link")
 
 
@@ -41,8 +32,8 @@ class Exported:
 
     Args:
         format: Name of the format.
-        what: `masks` or `predictions`.
-        split: Name of the split.
+        what: `masks`, `predictions`, or `masks and predictions`.
+        split: Name of the split, or of both.
         folder: Where it was written.
         images: Number of images.
         notes: What the format could not hold, and what it takes to use it.
@@ -68,6 +59,7 @@ def export_run(
     what: str | None = None,
     split: str | None = None,
     images: str | None = None,
+    min_area_px: int | None = None,
 ) -> Exported | ExportedModel:
     """Write the masks of a run in another format, or its network.
 
@@ -77,8 +69,11 @@ def export_run(
         out: Folder to write to; `RUN/exports/<format>-<what>-<split>` when None. It may hold an earlier export to the
             same format, which is replaced, and no other file. For the network see `export_model`.
         what: `masks`, or `predictions` of the segmenter; `masks` when None. Not for the network, as all that follow.
-        split: `train` or `val` as the recipe means them; when None, `train` for masks and `val` for predictions.
+        split: `train` or `val` as the recipe means them, or `all` for both: pseudo masks where the run makes them, else
+            the segmenter's masks. When None, `train` for masks and `val` for predictions.
         images: `copy` or `link`, for the formats that hold images; `copy` when None.
+        min_area_px: Connected parts of fewer pixels are left out, 0 for none; when None, those that are specks by the
+            size of the image in formats of objects, and none in others.
 
     Returns:
         What was written.
@@ -90,11 +85,14 @@ def export_run(
     """
     _require_choice(to, (*FORMATS, *MODEL_FORMATS), option="--to")
     if to in MODEL_FORMATS:
-        _refuse_options_of_masks(to, {"--what": what, "--split": split, "--images": images})
+        area = {"--min-area-px": min_area_px}
+        _refuse_options_of_masks(to, {"--what": what, "--split": split, "--images": images, **area})
         return export_model(run, to=to, out=out)
-    what, images = what or "masks", images or "copy"
-    role = _choose_role(to=to, what=what, split=split, images=images)
-    return export_masks(_open_run(run), to=to, out=out, what=what, role=role, link_images=images == "link")
+    role = _choose_role(to=to, what=what, split=split, images=images or "copy")
+    if min_area_px is not None and min_area_px < 0:
+        raise UsageError(f"--min-area-px: expected pixels, or 0 to keep every part, got {min_area_px}")
+    link = images == "link"
+    return export_masks(_open_run(run), to=to, out=out, what=what, role=role, link_images=link, min_area_px=min_area_px)
 
 
 def export_masks(
@@ -102,38 +100,53 @@ def export_masks(
     *,
     to: str,
     out: Path | None = None,
-    what: str = "masks",
-    role: Role = "train",
+    what: str | None = None,
+    role: Role | Literal["all"] = "train",
     link_images: bool = False,
+    min_area_px: int | None = None,
 ) -> Exported:
     """Write the masks of an opened run in another format; see `export_run`."""
-    dataset = _choose_dataset(context, what, role)
-    files = context.folder.mask if what == "masks" else context.folder.prediction
-    _require_masks(context, dataset, files, what)
-    target = out or context.folder.root / EXPORTS / f"{to}-{what}-{role}"
+    if role == "all":
+        parts = choose_parts(context, what=what)
+    else:
+        parts = [choose_part(context, what=what or MASKS, role=role)]
+    target = out or context.folder.root / EXPORTS / f"{to}-{what or MASKS}-{role}"
     _require_outside_data(context.config.data, target)
     folder = ExportFolder(target, format=to, link_images=link_images)
+    specks = Specks(min_area_px if FORMATS[to].has_objects or min_area_px is not None else 0)
     with show_progress(f"exporting to {to}") as tick:
-        notes = FORMATS[to].write(_make_source(context, dataset, what, role, tick), folder)
+        source = make_source(context, parts, specks=specks, tick=tick)
+        notes = FORMATS[to].write(source, folder)
     folder.finish()
-    return Exported(to, what, dataset.split, target, len(dataset), tuple(notes))
+    whats = " and ".join(dict.fromkeys(part.what for part in parts))
+    notes += [*specks.notes(), *_tell_mixture(parts)]
+    return Exported(to, whats, source.name, target, len(source.samples), tuple(notes))
 
 
-def _choose_role(*, to: str, what: str, split: str | None, images: str) -> Role:
+def _tell_mixture(parts: Sequence[Part]) -> list[str]:
+    predicted = [part.dataset.split for part in parts if part.what == PREDICTIONS]
+    if len(parts) == 1 or not predicted:
+        return []
+    return [f"the masks of {predicted[0]} are the segmenter's, since the run makes no pseudo masks of it"]
+
+
+def _choose_role(*, to: str, what: str | None, split: str | None, images: str) -> Role | Literal["all"]:
     """Check what was typed, and return what the split is used for."""
-    _require_choice(what, SUBJECTS, option="--what")
+    _require_choice(what or MASKS, SUBJECTS, option="--what")
     _require_choice(images, IMAGE_CHOICES, option="--images")
     if split is not None:
-        _require_choice(split, ROLES, option="--split")
-    if what == "predictions" and split == "train":
-        raise UsageError("--split train: predictions are made of the validation split only; use --split val")
+        _require_choice(split, (*ROLES, ALL), option="--split")
+    if what == PREDICTIONS and split in ("train", ALL):
+        raise UsageError(f"--split {split}: predictions are made of the validation split only; use --split val")
     if images == "link" and not FORMATS[to].holds_images:
         holding = " and ".join(name for name, format in FORMATS.items() if format.holds_images)
         raise UsageError(f"--images link: '{to}' has no images in it; {holding} have")
-    return "val" if split == "val" or what == "predictions" else "train"
+    if split == ALL:
+        return "all"
+    return "val" if split == "val" or what == PREDICTIONS else "train"
 
 
-def _refuse_options_of_masks(to: str, given: Mapping[str, str | None]) -> None:
+def _refuse_options_of_masks(to: str, given: Mapping[str, str | int | None]) -> None:
     for option, value in given.items():
         if value is not None:
             raise UsageError(f"{option} {value}: '{to}' is the network itself, not masks of images; leave {option} out")
@@ -145,69 +158,12 @@ def _open_run(run: Path) -> Context:
     return prepare(replace(config, runtime=replace(config.runtime, device="cpu")), RunFolder(run))
 
 
-def _choose_dataset(context: Context, what: str, role: Role) -> Dataset:
-    """Return the images of a split that have what is asked for."""
-    run = context.folder.root
-    whole = context.train if role == "train" else context.val
-    if whole is None:
-        raise ArtifactError(f"{run} has no validation split (data.val); --split train exports the pseudo masks")
-    if what == "predictions":
-        return whole
-    if role not in context.config.localize.splits:
-        raise ArtifactError(
-            f"{run} has no pseudo masks of {whole.split}: localize.splits is {list(context.config.localize.splits)}; "
-            "use --what predictions for the segmenter's masks"
-        )
-    own = {sample.id for dataset in seeded_datasets(context) for sample in dataset}
-    return whole.keep(own)
-
-
-def _require_masks(context: Context, dataset: Dataset, files: Callable[[str], Path], what: str) -> None:
-    run, stage = context.folder.root, "refine" if what == "masks" else "evaluate"
-    if not len(dataset):
-        raise ArtifactError(f"{run} has no images of {dataset.split} to export")
-    missing = [sample.id for sample in dataset if not files(sample.id).is_file()]
-    if missing:
-        raise ArtifactError(
-            f"{run} lacks the {what} of {len(missing)} of {len(dataset)} images of {dataset.split}, such as "
-            f"'{missing[0]}'; finish the stage '{stage}' with 'weakseg run {run}'"
-        )
-
-
 def _require_outside_data(data: DataConfig, target: Path) -> None:
     """Refuse to write images where the data set's reader would find them the next time."""
     if data.name == "folder" and data.root is not None and Path(data.root).resolve() in target.resolve().parents:
         raise ArtifactError(
             f"{target} lies within the data set {data.root}, whose images are taken at any depth; choose another --out"
         )
-
-
-def _make_source(
-    context: Context, dataset: Dataset, what: str, role: Role, tick: Callable[[int, int], None]
-) -> LabelledSplit:
-    folder = context.folder
-    reader = PngMasks((folder.masks if what == "masks" else folder.predictions,))
-    done = 0
-
-    def read_mask(sample: Sample, /) -> NDArray[np.uint8] | None:
-        nonlocal done
-        done += 1
-        tick(done, len(dataset))
-        return reader(sample)
-
-    def read_instances(sample: Sample) -> Instances:
-        return load_instances(folder.instance(sample.id))
-
-    return LabelledSplit(
-        name=dataset.split,
-        role=role,
-        classes=dataset.classes,
-        samples=dataset.samples,
-        mask_reader=read_mask,
-        # Instances are parts of the pseudo masks; the segmenter's masks are others.
-        instance_reader=read_instances if what == "masks" and makes_instances(context.config) else None,
-        source_ids=dataset.source_ids,
-    )
 
 
 def _require_choice(value: str, valid: Iterable[str], *, option: str) -> None:

@@ -80,7 +80,7 @@ def test_instances_are_written_with_the_same_ids(tmp_path: Path) -> None:
         "b/c": make_instances(mask, ~mask, keys=[2, 0], scores=[0.25, 1.0]),
     }
     split = make_split(tmp_path / "photos", dict.fromkeys(found, np.zeros((5, 8), np.uint8)), instances=found)
-    assert export(tmp_path / "out", split) == ["2 instances"]
+    assert export(tmp_path / "out", split)[-1] == "2 instances"
     entries = json.loads((tmp_path / "out/instances_results.json").read_text())
     assert [(entry["image_id"], entry["category_id"], entry["score"]) for entry in entries] == [
         (2, 3, 0.25),

@@ -154,9 +154,18 @@ def test_names_that_the_label_map_cannot_hold_are_encoded_reversibly(tmp_path: P
 @pytest.mark.parametrize("id", ["#a", " a", "a ", "two\nlines"])
 def test_ids_that_a_list_of_lines_cannot_hold_are_refused_before_anything_is_written(id: str, tmp_path: Path) -> None:
     split = make_split(tmp_path / "photos", {id: np.zeros((2, 3), np.uint8)})
-    with pytest.raises(DataError, match="cannot be exported to CVAT, whose list of images has one name per line"):
+    with pytest.raises(DataError, match=r"no image can be exported to CVAT, such as .* one name per line"):
         export(tmp_path / "out", split)
     assert read_files(tmp_path / "out") == {}
+
+
+def test_an_image_that_the_list_cannot_hold_is_left_out_and_named(tmp_path: Path) -> None:
+    mask = np.ones((2, 3), np.uint8)
+    *_, note = export(tmp_path / "out", make_split(tmp_path / "photos", {"#a": mask, "b": mask, "c\u2028d": mask}))
+    assert note.startswith("2 images are left out, such as '#a': CVAT's list of images has one name per line")
+    with zipfile.ZipFile(tmp_path / "out" / "annotations.zip") as archive:
+        assert archive.read("ImageSets/Segmentation/default.txt") == b"b\n"
+        assert "SegmentationClass/#a.png" not in archive.namelist()
 
 
 def test_the_same_masks_give_the_same_bytes(tmp_path: Path) -> None:

@@ -16,9 +16,13 @@ from pycocotools import mask as rle_tools
 from weakseg.data.base import SourceId
 from weakseg.data.coco_results import write_coco_results
 from weakseg.data.export.folder import ExportFolder
+from weakseg.data.export.specks import Specks
 from weakseg.data.export.split import LabelledSplit, VoidCount
 from weakseg.files import JsonValue, atomic_open, write_json
+from weakseg.ops.instances import Instances
 from weakseg.types import IGNORE_LABEL
+
+_NOTHING_FOUND = "no image shows any class: the list of results is empty, which loadRes of pycocotools refuses to read"
 
 SEMANTIC, INSTANCES, IMAGES = "semantic_results.json", "instances_results.json", "images.json"
 
@@ -63,7 +67,8 @@ def write_coco(split: LabelledSplit, folder: ExportFolder) -> list[str]:
                 written += 1
         file.write(b"\n]\n")
     write_json(folder.claim(IMAGES), _make_data_set(split, images, category_ids))
-    return [*void.notes(), *_write_instances(split, folder, image_ids, category_ids)]
+    notes = [] if written else [_NOTHING_FOUND]
+    return [*void.notes(), *notes, *_write_instances(split, folder, image_ids, category_ids)]
 
 
 def _describe(labels: NDArray[np.uint8], image_id: SourceId, category_ids: Sequence[int]) -> list[dict[str, JsonValue]]:
@@ -93,6 +98,15 @@ def _write_instances(
     reader = split.instance_reader
     if reader is None:
         return []
-    found = ((sample.id, reader(sample)) for sample in split.samples)
+    found = (
+        (sample.id, _drop_specks(instances, split.specks))
+        for sample in split.samples
+        if (instances := reader(sample)) is not None
+    )
     count = write_coco_results(folder.claim(INSTANCES), found, image_ids=image_ids, category_ids=category_ids)
     return [f"{count} instances"]
+
+
+def _drop_specks(instances: Instances, specks: Specks) -> Instances:
+    kept = np.array([specks.keeps(mask) for mask, _, _ in instances], np.bool_)
+    return Instances(instances.masks[kept], instances.keys[kept], instances.scores[kept])

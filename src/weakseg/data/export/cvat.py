@@ -31,6 +31,10 @@ ARCHIVE, LABELS = "annotations.zip", "labels.json"
 
 _BACKGROUND = "background"
 _MOST_OBJECTS = 255
+_LISTABLE = (
+    "CVAT's list of images has one name per line, which is text without line breaks, does not begin with '#', and "
+    "neither begins nor ends with a space; rename them"
+)
 _OLDEST_DATE = (1980, 1, 1, 0, 0, 0)
 """The same content then gives the same bytes."""
 
@@ -43,31 +47,35 @@ def write_cvat(split: LabelledSplit, folder: ExportFolder) -> list[str]:
 
     Args:
         split: What to export. Ids keep their folders, as the names of a task's images do. A class name that the list
-            of labels cannot hold is percent-encoded, see `label_names`.
+            of labels cannot hold is percent-encoded, see `label_names`. An image whose id cannot stand in the list of
+            images is left out.
         folder: Where to.
 
     Returns:
         What the format could not hold, for the user.
 
     Raises:
-        DataError: If a mask is missing or damaged, or an id cannot stand in a list of lines.
+        DataError: If a mask is missing or damaged, or no id can stand in a list of lines.
         ArtifactError: If a file cannot be written, or instances are missing or damaged.
     """
     void, names, crowded = VoidCount(), label_names(split), 0
     colours = label_palette().tolist()
-    for sample in split.samples:
-        _require_listable(sample.id)
+    samples = [sample for sample in split.samples if _is_listable(sample.id)]
+    left_out = len(split.samples) - len(samples)
+    if not samples:
+        raise DataError(f"no image can be exported to CVAT, such as {split.samples[0].id!r}: {_LISTABLE}")
     with atomic_open(folder.claim(ARCHIVE)) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
         rows = [
             f"{name}:{','.join(map(str, colour))}::"
             for name, colour in zip((_BACKGROUND, *names), colours, strict=False)
         ]
         _add(archive, "labelmap.txt", "\n".join(["# label:color_rgb:parts:actions", *rows, ""]).encode())
-        ids = "".join(f"{sample.id}\n" for sample in split.samples)
+        ids = "".join(f"{sample.id}\n" for sample in samples)
         _add(archive, "ImageSets/Segmentation/default.txt", ids.encode())
-        for sample in split.samples:
+        for sample in samples:
             labels = void.clear(split.read_labels(sample))
-            objects = divide_objects(labels, split.read_instances(sample, labels.shape))
+            instances = split.read_instances(sample, labels.shape)
+            objects = divide_objects(labels, instances, min_area_px=split.specks.min_area(labels.shape))
             crowded += len(objects.keys) > _MOST_OBJECTS
             _add(archive, f"SegmentationClass/{sample.id}.png", encode_mask(labels))
             _add(archive, f"SegmentationObject/{sample.id}.png", encode_mask(_number(labels, objects)))
@@ -77,6 +85,9 @@ def write_cvat(split: LabelledSplit, folder: ExportFolder) -> list[str]:
     notes = [f"{crowded} images have more than {_MOST_OBJECTS} objects and were given one per class"] if crowded else []
     renamed = [name for name, plain in zip(names, split.classes, strict=True) if name != plain]
     notes += [f"labels that the format cannot hold as they are: {', '.join(renamed)}"] if renamed else []
+    if left_out:
+        example = next(sample.id for sample in split.samples if not _is_listable(sample.id))
+        notes.append(f"{left_out} images are left out, such as {example!r}: {_LISTABLE}")
     return [*void.notes(), *notes]
 
 
@@ -94,12 +105,10 @@ def label_names(split: LabelledSplit) -> list[str]:
     return names
 
 
-def _require_listable(sample_id: str) -> None:
-    if escape_controls(sample_id) != escape(sample_id, "") or sample_id != sample_id.strip() or sample_id[0] == "#":
-        raise DataError(
-            f"image '{sample_id}' cannot be exported to CVAT, whose list of images has one name per line: rename it so "
-            "that it has no line break, does not begin with '#', and neither begins nor ends with a space"
-        )
+def _is_listable(sample_id: str) -> bool:
+    has_lines = len(sample_id.splitlines()) > 1 or escape_controls(sample_id) != escape(sample_id, "")
+    is_text = sample_id.encode(errors="ignore").decode() == sample_id
+    return is_text and not has_lines and sample_id == sample_id.strip() and not sample_id.startswith("#")
 
 
 def _number(labels: NDArray[np.uint8], objects: ObjectMap) -> NDArray[np.uint8]:

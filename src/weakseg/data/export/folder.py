@@ -20,7 +20,7 @@ from PIL import Image
 
 from weakseg.data.images import inspect_image, read_image
 from weakseg.errors import ArtifactError, DataError
-from weakseg.files import atomic_open, write_text
+from weakseg.files import advise_on, atomic_open, partial_path, partial_stem, write_text
 from weakseg.types import Sample
 
 JOURNAL = ".weakseg-export.jsonl"
@@ -124,10 +124,11 @@ def _own_files(root: Path, format: str) -> set[str]:
     if earlier not in (None, format):
         raise ArtifactError(f"{root} holds an export to '{earlier}', not '{format}'; choose another --out")
     partials = []
+    stems = {f"{folder}{slash}{partial_stem(base)}" for folder, slash, base in (n.rpartition("/") for n in names)}
     for name in _list_files(root):
         folder, _, base = name.rpartition("/")
         partial = _PARTIAL.fullmatch(base)
-        if partial is not None and (f"{folder}/" if folder else "") + partial[1] in {*names, JOURNAL}:
+        if partial is not None and (f"{folder}/" if folder else "") + partial[1] in {*stems, JOURNAL}:
             partials.append(root / name)
         elif name not in names and name != JOURNAL:
             raise ArtifactError(
@@ -170,13 +171,11 @@ def _copy(path: Path, source: Path) -> None:
 
 
 def _link(path: Path, source: Path) -> None:
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    partial = partial_path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         partial.unlink(missing_ok=True)
         partial.symlink_to(source.absolute())
         partial.replace(path)
     except OSError as error:
-        raise ArtifactError(
-            f"cannot link {path} to the image: {error.strerror or error}; copy images instead"
-        ) from error
+        raise ArtifactError(f"cannot link {path} to the image: {advise_on(error)}, or copy images instead") from error

@@ -23,18 +23,20 @@ class ExportFormat:
         summary: What it is for, in a few words.
         write: Writes a split into a folder and returns what the user should know.
         holds_images: Whether it holds the images, too.
+        has_objects: Whether people work with each part of a mask there, so that specks are left out by default.
     """
 
     summary: str
     write: Callable[[LabelledSplit, ExportFolder], list[str]]
     holds_images: bool = False
+    has_objects: bool = False
 
 
 FORMATS = {
     "voc": ExportFormat("results as PASCAL VOC's test server takes them", write_voc),
-    "coco": ExportFormat("COCO's results, semantic and instances", write_coco),
-    "yolo-seg": ExportFormat("images and polygons for YOLO", write_yolo_seg, holds_images=True),
-    "cvat": ExportFormat("a zip of 'Segmentation mask 1.1' for CVAT", write_cvat),
-    "label-studio": ExportFormat("brush predictions for Label Studio", write_label_studio),
+    "coco": ExportFormat("COCO's results, semantic and instances", write_coco, has_objects=True),
+    "yolo-seg": ExportFormat("images and polygons for YOLO", write_yolo_seg, holds_images=True, has_objects=True),
+    "cvat": ExportFormat("a zip of 'Segmentation mask 1.1' for CVAT", write_cvat, has_objects=True),
+    "label-studio": ExportFormat("brush predictions for Label Studio", write_label_studio, has_objects=True),
     "hf-dataset": ExportFormat("a folder for Hugging Face datasets", write_hf_dataset, holds_images=True),
 }

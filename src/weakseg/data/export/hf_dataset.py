@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 
 from weakseg.data.export.folder import ExportFolder
-from weakseg.data.export.names import flat_name
+from weakseg.data.export.names import flat_names
 from weakseg.data.export.split import LabelledSplit
 from weakseg.data.masks import encode_mask
 from weakseg.files import JsonValue, write_bytes, write_text
@@ -29,7 +29,7 @@ def write_hf_dataset(split: LabelledSplit, folder: ExportFolder) -> list[str]:
     are palette PNGs that hold the labels themselves, 255 for void.
 
     Args:
-        split: What to export. An id with folders becomes one file name, see `flat_name`.
+        split: What to export. An id with folders becomes one file name, see `flat_names`.
         folder: Where to; it says whether images are copied or linked.
 
     Returns:
@@ -39,11 +39,11 @@ def write_hf_dataset(split: LabelledSplit, folder: ExportFolder) -> list[str]:
         DataError: If a mask or image is missing or damaged, or they do not fit one another.
         ArtifactError: If a file cannot be written.
     """
-    place = _FOLDERS[split.role]
-    rows = []
+    names = flat_names(sample.id for sample in split.samples)
+    rows: dict[str, list[str]] = {_FOLDERS[role]: [] for role in split.roles}
     for sample in split.samples:
         labels = split.read_labels(sample)
-        name = flat_name(sample.id)
+        place, name = _FOLDERS[split.home_of(sample).role], names[sample.id]
         image = folder.add_image(f"{place}/images/{name}", sample, size_hw=labels.shape)
         mask = f"{place}/masks/{name}.png"
         write_bytes(folder.claim(mask), encode_mask(labels))
@@ -53,8 +53,9 @@ def write_hf_dataset(split: LabelledSplit, folder: ExportFolder) -> list[str]:
             "id": sample.id,
             "tags": _TAG_SEPARATOR.join(split.classes.decode(sample.tags)),
         }
-        rows.append(json.dumps(row, ensure_ascii=False) + "\n")
-    write_text(folder.claim(f"{place}/metadata.jsonl"), "".join(rows))
-    names: dict[str, JsonValue] = {str(label): name for label, name in enumerate(split.classes.label_names)}
-    write_text(folder.claim("id2label.json"), json.dumps(names, indent=1, ensure_ascii=False) + "\n")
+        rows[place].append(json.dumps(row, ensure_ascii=False) + "\n")
+    for place, lines in rows.items():
+        write_text(folder.claim(f"{place}/metadata.jsonl"), "".join(lines))
+    labels_by_id: dict[str, JsonValue] = {str(label): name for label, name in enumerate(split.classes.label_names)}
+    write_text(folder.claim("id2label.json"), json.dumps(labels_by_id, indent=1, ensure_ascii=False) + "\n")
     return []

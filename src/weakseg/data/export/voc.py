@@ -7,7 +7,7 @@ competitions, submission of results): http://host.robots.ox.ac.uk/pascal/VOC/voc
 from __future__ import annotations
 
 from weakseg.data.export.folder import ExportFolder
-from weakseg.data.export.names import flat_name
+from weakseg.data.export.names import flat_name, flat_names, list_renamed
 from weakseg.data.export.split import LabelledSplit, VoidCount
 from weakseg.data.masks import encode_mask
 from weakseg.files import write_bytes
@@ -23,7 +23,7 @@ def write_voc(split: LabelledSplit, folder: ExportFolder) -> list[str]:
     development kit refuses a result that holds a larger label than its last class.
 
     Args:
-        split: What to export. An id with folders becomes one file name, see `flat_name`.
+        split: What to export. An id with folders becomes one file name, see `flat_names`.
         folder: Where to.
 
     Returns:
@@ -33,9 +33,9 @@ def write_voc(split: LabelledSplit, folder: ExportFolder) -> list[str]:
         DataError: If a mask is missing or damaged.
         ArtifactError: If a file cannot be written.
     """
-    void = VoidCount()
-    results = f"results/VOC2012/Segmentation/{COMPETITION}_{flat_name(split.name)}_cls"
+    void, names = VoidCount(), flat_names(sample.id for sample in split.samples)
     for sample in split.samples:
         labels = void.clear(split.read_labels(sample))
-        write_bytes(folder.claim(f"{results}/{flat_name(sample.id)}.png"), encode_mask(labels))
-    return void.notes()
+        results = f"results/VOC2012/Segmentation/{COMPETITION}_{flat_name(split.home_of(sample).name)}_cls"
+        write_bytes(folder.claim(f"{results}/{names[sample.id]}.png"), encode_mask(labels))
+    return [*void.notes(), *list_renamed(names, folder)]

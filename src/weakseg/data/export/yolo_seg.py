@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from weakseg.data.export.folder import ExportFolder
-from weakseg.data.export.names import flat_name
+from weakseg.data.export.names import flat_name, flat_names, list_renamed
 from weakseg.data.export.objects import divide_objects
 from weakseg.data.export.outlines import trace_polygon
 from weakseg.data.export.split import LabelledSplit, VoidCount
@@ -25,6 +25,7 @@ _DECIMALS = 7
 _HEAD = (
     "# The split '{name}'. YOLO asks for train and val; both are the split exported here, change that as you need.\n"
 )
+_HEAD_OF_BOTH = "# All splits of the run.\n"
 
 
 def write_yolo_seg(split: LabelledSplit, folder: ExportFolder) -> list[str]:
@@ -35,7 +36,7 @@ def write_yolo_seg(split: LabelledSplit, folder: ExportFolder) -> list[str]:
     exact when filled at the centres of pixels. An image without objects has an empty file.
 
     Args:
-        split: What to export. An id with folders becomes one file name, see `flat_name`.
+        split: What to export. An id with folders becomes one file name, see `flat_names`.
         folder: Where to; it says whether images are copied or linked.
 
     Returns:
@@ -45,26 +46,31 @@ def write_yolo_seg(split: LabelledSplit, folder: ExportFolder) -> list[str]:
         DataError: If a mask or image is missing or damaged, or they do not fit one another.
         ArtifactError: If a file cannot be written, or instances are missing or damaged.
     """
-    void = VoidCount()
+    void, names = VoidCount(), flat_names(sample.id for sample in split.samples)
     for sample in split.samples:
         labels = void.clear(split.read_labels(sample))
-        name = flat_name(sample.id)
-        folder.add_image(f"images/{split.role}/{name}", sample, size_hw=labels.shape)
-        lines = describe_objects(labels, split.read_instances(sample, labels.shape))
-        write_text(folder.claim(f"labels/{split.role}/{name}.txt"), "".join(f"{line}\n" for line in lines))
+        place = f"{split.home_of(sample).role}/{names[sample.id]}"
+        folder.add_image(f"images/{place}", sample, size_hw=labels.shape)
+        instances = split.read_instances(sample, labels.shape)
+        lines = describe_objects(labels, instances, min_area_px=split.specks.min_area(labels.shape))
+        write_text(folder.claim(f"labels/{place}.txt"), "".join(f"{line}\n" for line in lines))
+    roles = split.roles
     settings = {
-        "train": f"images/{split.role}",
-        "val": f"images/{split.role}",
+        "train": f"images/{roles[0]}",
+        "val": f"images/{roles[-1]}",
         "names": dict(enumerate(split.classes)),
     }
     text = yaml.safe_dump(settings, sort_keys=False, allow_unicode=True)
-    write_text(folder.claim("data.yaml"), _HEAD.format(name=flat_name(split.name)) + text)
-    return void.notes()
+    head = _HEAD.format(name=flat_name(split.name)) if len(roles) == 1 else _HEAD_OF_BOTH
+    write_text(folder.claim("data.yaml"), head + text)
+    return [*void.notes(), *list_renamed(names, folder)]
 
 
-def describe_objects(labels: NDArray[np.uint8], instances: Instances | None = None) -> list[str]:
-    """Return the line of each object of a label map (H, W) uint8; see `write_yolo_seg`."""
-    objects = divide_objects(labels, instances)
+def describe_objects(
+    labels: NDArray[np.uint8], instances: Instances | None = None, *, min_area_px: int = 0
+) -> list[str]:
+    """Return the line of each object of a label map (H, W) uint8; see `write_yolo_seg` and `divide_objects`."""
+    objects = divide_objects(labels, instances, min_area_px=min_area_px)
     size_xy = np.array(labels.shape[::-1])
     lines = []
     for place, box in enumerate(ndimage.find_objects(objects.numbers)):
