@@ -19,7 +19,8 @@ def test_images_anywhere_below_get_their_path_as_id(tmp_path: Path) -> None:
 
 
 def test_hidden_and_skipped_folders_are_passed_over(tmp_path: Path) -> None:
-    for name in (".cache/a.png", "masks/b.png", "sub/masks/c.png", ".d.png", "sub/.git/e.png"):
+    hidden = (".cache/a.png", ".d.png", "sub/.git/e.png", "__MACOSX/f.png", "sub/@eaDir/g.png/h.png")
+    for name in (*hidden, "masks/b.png", "sub/masks/c.png"):
         write_image(tmp_path / name)
     assert list(find_images(tmp_path, skip=("masks",)).paths) == ["sub/masks/c"]
 

@@ -242,7 +242,7 @@ def test_other_ranks_take_over_what_rank_0_found(
     first = prepare_voc(root)
     inspected.clear()
     (root / "JPEGImages" / "b.jpg").write_bytes((root / "JPEGImages" / "a.jpg").read_bytes())
-    monkeypatch.setattr("weakseg.pipeline.inputs.rank", lambda: 1)
+    monkeypatch.setattr("weakseg.pipeline.file_index.rank", lambda: 1)
     again = prepare_voc(root)
     assert inspected == []
     assert ids(again) == ids(first) == ("acd", "vw")

@@ -79,6 +79,7 @@ def test_odd_images_are_noted_and_bad_ones_named(tmp_path: Path) -> None:
         "cmyk": ["print"],
         "exif-rotated": ["turned"],
         "greyscale": ["deep", "grey"],
+        "pixel-range": ["folder"],
         "tiny": ["small"],
         "unreadable": ["cut", "empty"],
     }

@@ -12,6 +12,7 @@ from typing import Literal, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from weakseg.data.depth import PixelRange
 from weakseg.data.images import ShrunkImage, read_image, read_shrunk
 from weakseg.errors import DataError
 from weakseg.ops.instances import InstanceTruth
@@ -79,6 +80,7 @@ class Dataset:
         problems: What the reader noticed while it opened the split.
         instance_reader: Reads true instances for evaluation, or None where the split has none.
         source_ids: Image ids of the source annotation by sample id (COCO's integers), or None where ids are our own.
+        pixel_range: How values of more than 8 bits become 0..255; None for each image by its own.
 
     Raises:
         DataError: If two samples share an id or a tag vector does not fit the classes.
@@ -92,6 +94,7 @@ class Dataset:
     problems: tuple[Problem, ...] = ()
     instance_reader: InstanceReader | None = None
     source_ids: Mapping[str, SourceId] | None = None
+    pixel_range: PixelRange | None = None
 
     def __post_init__(self) -> None:
         seen: set[str] = set()
@@ -113,14 +116,14 @@ class Dataset:
 
     def load_image(self, sample: Sample) -> NDArray[np.uint8]:
         """Decode an image as (H, W, 3) uint8 RGB with EXIF rotation applied."""
-        return read_image(sample.image_path)
+        return read_image(sample.image_path, pixel_range=self.pixel_range)
 
     def load_shrunk(self, sample: Sample, max_side_px: int | None) -> ShrunkImage:
         """Decode an image as a copy whose longer side is at most `max_side_px`, and tell the size it has in full.
 
         Large JPEGs are decoded at a reduced scale, see `weakseg.data.images.read_shrunk`.
         """
-        return read_shrunk(sample.image_path, max_side_px)
+        return read_shrunk(sample.image_path, max_side_px, pixel_range=self.pixel_range)
 
     def load_mask(self, sample: Sample) -> NDArray[np.uint8] | None:
         """Read the truth mask (H, W) uint8 of a sample, or None if it has none."""

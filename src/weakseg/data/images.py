@@ -10,9 +10,10 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageFile, UnidentifiedImageError
 
-from weakseg.data.formats import list_suffixes
+from weakseg.data.depth import PixelRange, has_hidden_bits, load_deep, measure_span
+from weakseg.data.formats import describe_format, list_suffixes
 from weakseg.errors import DataError
 from weakseg.ops.images import limit_side, scaled_size_hw
 
@@ -58,6 +59,7 @@ class ImageFacts:
         exif_rotated: Whether EXIF says that the stored pixels are rotated or mirrored.
         digest: Hexadecimal 16-byte BLAKE2b of the file's bytes; empty if the file cannot be read.
         problem: Why the image cannot be used, or None.
+        span: What its values span if they have more than 8 bits, see `weakseg.data.depth.measure_span`; else None.
     """
 
     size_hw: tuple[int, int] | None
@@ -67,6 +69,7 @@ class ImageFacts:
     exif_rotated: bool
     digest: str
     problem: str | None
+    span: PixelRange | None = None
 
 
 _NOTHING_KNOWN = ImageFacts(
@@ -74,24 +77,24 @@ _NOTHING_KNOWN = ImageFacts(
 )
 
 
-def read_image(path: Path) -> NDArray[np.uint8]:
+def read_image(path: Path, *, pixel_range: PixelRange | None = None) -> NDArray[np.uint8]:
     """Decode an image upright and in RGB.
 
-    EXIF rotation is applied. Grey values are repeated in three channels. 16-bit grey is scaled from 0..65535 to
-    0..255; of 16-bit colour the high byte is kept, as Pillow does. Transparent pixels are laid on white. CMYK is
-    converted without its ICC profile. Of animations the first frame is read.
+    EXIF rotation is applied. Grey values are repeated in three channels. Values of more than 8 bits are scaled to
+    0..255. Transparent pixels are laid on white. CMYK is converted without its ICC profile. Of animations the first
+    frame is read.
 
     Args:
         path: The image file.
+        pixel_range: Which values of more than 8 bits become 0 and 255; None for what this image's own span.
 
     Returns:
         (H, W, 3) uint8 RGB, writable.
 
     Raises:
-        DataError: If the file is missing, not an image, truncated, larger than `MAX_PIXELS`, or has floating-point
-            or 32-bit pixels, whose range is not known.
+        DataError: If the file is missing, not an image, truncated, or larger than `MAX_PIXELS`.
     """
-    return read_shrunk(path, None).pixels
+    return read_shrunk(path, None, pixel_range=pixel_range).pixels
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,7 +110,7 @@ class ShrunkImage:
     size_hw: tuple[int, int]
 
 
-def read_shrunk(path: Path, max_side_px: int | None) -> ShrunkImage:
+def read_shrunk(path: Path, max_side_px: int | None, *, pixel_range: PixelRange | None = None) -> ShrunkImage:
     """Decode an image as `read_image` does and shrink it as `weakseg.ops.images.limit_side` does.
 
     A JPEG much larger than that is decoded at a half, a quarter or an eighth of its size, never below
@@ -117,6 +120,7 @@ def read_shrunk(path: Path, max_side_px: int | None) -> ShrunkImage:
     Args:
         path: The image file.
         max_side_px: Longer side of the result; smaller images keep their size. None for no limit.
+        pixel_range: See `read_image`.
 
     Returns:
         The pixels, and the size they have in the file.
@@ -133,16 +137,17 @@ def read_shrunk(path: Path, max_side_px: int | None) -> ShrunkImage:
         with Image.open(path) as image:
             _require_decodable(image)
             draft = _choose_draft(image, max_side_px)
+            deep = load_deep(image, lambda: Image.open(path))
             image.load()
             # Read after loading: Pillow turns a TIFF's pixels itself while it loads, and then drops the tag.
             orientation = _orientation(image)
             turn = _UPRIGHT.get(orientation)
-            rgb = _to_rgb(image)
+            rgb = _to_rgb(image if deep is None else deep.to_image(pixel_range))
             if draft is not None:
                 rgb = rgb.resize(draft.wanted_hw[::-1], Image.Resampling.BICUBIC, box=draft.box)
             pixels = np.array(rgb if turn is None else rgb.transpose(turn))
     except Exception as error:  # decoders raise nearly anything on damaged bytes
-        raise DataError(f"cannot read image {path}: {_reason(error)}") from error
+        raise DataError(f"cannot read image {path}: {_reason(error, path)}") from error
     if draft is None:
         return ShrunkImage(limit_side(pixels, max_side_px), (pixels.shape[0], pixels.shape[1]))
     return ShrunkImage(pixels, draft.stored_hw[::-1] if orientation in _QUARTER_TURNS else draft.stored_hw)
@@ -193,7 +198,7 @@ def inspect_image(path: Path) -> ImageFacts:
             return replace(_NOTHING_KNOWN, problem=_NO_FILE)
         content = path.read_bytes()
     except OSError as error:
-        return replace(_NOTHING_KNOWN, problem=_reason(error))
+        return replace(_NOTHING_KNOWN, problem=_reason(error, path))
     facts = replace(_NOTHING_KNOWN, digest=hashlib.blake2b(content, digest_size=_DIGEST_BYTES).hexdigest())
     if not content:
         return replace(facts, problem=_EMPTY)
@@ -205,9 +210,10 @@ def inspect_image(path: Path) -> ImageFacts:
             orientation = _orientation(image) if image.format == "TIFF" else None
             draft_size = (max(1, image.width // _DRAFT_FACTOR), max(1, image.height // _DRAFT_FACTOR))
             image.draft(None, draft_size)
+            deep = load_deep(image, lambda: Image.open(io.BytesIO(content)))
             image.load()
-            if image.mode == "I":
-                _to_rgb(image)  # only the pixels tell whether they fit into 16 bits
+            if deep is not None:
+                facts = replace(facts, span=measure_span(deep.values))
             if orientation is not None:
                 facts = replace(facts, size_hw=(image.height, image.width))
             else:
@@ -216,16 +222,14 @@ def inspect_image(path: Path) -> ImageFacts:
                     facts = replace(facts, size_hw=facts.size_hw[::-1])
             return replace(facts, exif_rotated=orientation in _UPRIGHT)
     except Exception as error:  # decoders raise nearly anything on damaged bytes
-        return replace(facts, problem=_reason(error))
+        return replace(facts, problem=_reason(error, path))
 
 
-def _header_facts(image: Image.Image, digest: str) -> ImageFacts:
-    raw_modes = " ".join(str(tile[3]) for tile in getattr(image, "tile", ()))
-    deep = ";16" in raw_modes and ";16" not in image.mode
+def _header_facts(image: ImageFile.ImageFile, digest: str) -> ImageFacts:
     return ImageFacts(
         size_hw=(image.height, image.width),
         format=image.format or "",
-        mode=f"{image.mode};16" if deep else image.mode,
+        mode=f"{image.mode};16" if has_hidden_bits(image) else image.mode,
         has_alpha=image.has_transparency_data,
         exif_rotated=False,
         digest=digest,
@@ -238,8 +242,6 @@ def _require_decodable(image: Image.Image) -> None:
         raise DataError(
             f"{image.width} x {image.height} pixels are more than the {MAX_PIXELS} that are accepted; scale it down"
         )
-    if image.mode == "F":
-        raise DataError("floating-point pixels have no known range; save it with 8 or 16 bits per channel")
 
 
 def _orientation(image: Image.Image) -> int:
@@ -250,8 +252,6 @@ def _orientation(image: Image.Image) -> int:
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I"):  # 16-bit grey: I;16, I;16B, or I in older Pillow and for PGM
-        return Image.fromarray(_grey_to_8_bits(np.asarray(image))).convert("RGB")
     if image.has_transparency_data:
         layer = image.convert("RGBA")
         white = Image.new("RGBA", layer.size, "white")
@@ -259,16 +259,12 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def _grey_to_8_bits(values: NDArray[np.integer]) -> NDArray[np.uint8]:
-    if values.min() < 0 or values.max() > 65535:
-        raise DataError("32-bit pixels outside 0..65535; save it with 8 or 16 bits per channel")
-    return ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)  # 257 = 65535 / 255, rounded to nearest
-
-
-def _reason(error: Exception) -> str:
+def _reason(error: Exception, path: Path) -> str:
     if isinstance(error, FileNotFoundError):
         return "there is no such file"
     if isinstance(error, UnidentifiedImageError):
+        if path.suffix.lower() in OTHER_PICTURES:
+            return describe_format(path.suffix)
         return "not an image, or of a format that Pillow cannot read"
     if isinstance(error, Image.DecompressionBombError):
         return f"more than twice the {MAX_PIXELS} pixels that are accepted; scale it down"

@@ -8,11 +8,20 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from weakseg.data.base import Problem
 from weakseg.data.formats import advise
 from weakseg.data.images import IMAGE_SUFFIXES, OTHER_PICTURES
 from weakseg.errors import DataError
+
+NOT_A_FILE = "not a regular file, but a pipe, a device or a link that leads nowhere"
+
+_SYSTEM_FOLDERS = ("__MACOSX", "@eaDir", "#recycle", "$RECYCLE.BIN", "System Volume Information")
+"""Folders that systems put beside photographs: companions of files, thumbnails, what was deleted."""
+
+FileKind = Literal["image", "other-format", "not-a-file", "no-picture"]
+"""What a path is: an image, a picture in a format that is not read, a pipe called like an image, or anything else."""
 
 
 @dataclass(frozen=True)
@@ -53,23 +62,44 @@ def find_images(folder: Path, *, skip: tuple[str, ...] = ()) -> FoundImages:
     others: list[Path] = []
     problems: list[Problem] = []
     for path in list_files(folder, skip=skip):
-        suffix = path.suffix.lower()
-        if suffix in OTHER_PICTURES:
+        kind = tell_kind(folder / path)
+        if kind == "other-format":
             others.append(path)
-        elif suffix in IMAGE_SUFFIXES and not is_regular(folder / path):
-            message = "not a regular file, but a pipe, a device or a link that leads nowhere; it is left out"
-            problems.append(Problem("warning", "not-a-file", ascii(path.as_posix())[1:-1], message))
-        elif suffix in IMAGE_SUFFIXES:
+        elif kind == "not-a-file":
+            problems.append(Problem("warning", kind, ascii(path.as_posix())[1:-1], f"{NOT_A_FILE}; it is left out"))
+        elif kind == "image":
             relative_paths.append(path)
     return _name_images(folder, relative_paths, others, problems)
 
 
 def list_files(folder: Path, *, skip: tuple[str, ...] = ()) -> Iterator[Path]:
-    """Yield the paths relative to a folder of what lies below it and is no folder, but for hidden ones."""
+    """Yield the paths relative to a folder of what lies below it and is no folder, but for what is hidden.
+
+    Hidden are names that start with a dot, and folders that systems make for themselves (`__MACOSX`, `@eaDir`).
+    """
     for parent, folder_names, file_names in os.walk(folder):
         here = Path(parent).relative_to(folder)
-        folder_names[:] = [n for n in folder_names if not n.startswith(".") and (here / n).as_posix() not in skip]
+        folder_names[:] = [n for n in folder_names if not _is_hidden(n) and (here / n).as_posix() not in skip]
         yield from (here / name for name in file_names if not name.startswith("."))
+
+
+def tell_kind(path: Path) -> FileKind:
+    """Say what a path is by its suffix and by what the file system says of it; nothing is opened."""
+    suffix = path.suffix.lower()
+    if suffix in OTHER_PICTURES:
+        return "other-format"
+    if suffix not in IMAGE_SUFFIXES:
+        return "no-picture"
+    return "image" if is_regular(path) else "not-a-file"
+
+
+def is_hidden_below(path: Path, base: Path) -> bool:
+    """Say whether a file or one of its folders below `base` is hidden, see `list_files`."""
+    return any(_is_hidden(part) for part in path.relative_to(base).parts)
+
+
+def _is_hidden(name: str) -> bool:
+    return name.startswith(".") or name in _SYSTEM_FOLDERS
 
 
 def is_regular(path: Path) -> bool:

@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from weakseg.data.base import Problem
 from weakseg.data.images import IMAGE_SUFFIXES
 from weakseg.data.lists import read_lines, read_text
-from weakseg.data.scan import image_id
+from weakseg.data.scan import image_id, list_files
 from weakseg.errors import DataError
 
 _LIST_FOLDERS = ("ImageSets/Segmentation", "ImageSets/Main")
@@ -161,7 +161,7 @@ def _image_of_pair(line: str) -> list[str]:
 def _augmented_from_masks(base: Path, name: str, present: Collection[str]) -> VocSplit:
     held_out = find_split(base, "val", present=present).ids
     folder = base / _AUGMENTED_MASKS
-    names = sorted(path.relative_to(folder).with_suffix("").as_posix() for path in folder.rglob("*.png"))
+    names = sorted(path.with_suffix("").as_posix() for path in list_files(folder) if path.suffix == _MASK_SUFFIX)
     message = f"there is no list of this split; it is made of the masks in {folder} without the images of 'val'"
     return VocSplit(
         name=name,

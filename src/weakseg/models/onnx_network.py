@@ -7,7 +7,7 @@ The file says of itself, as JSON in its metadata under `weakseg`, what it takes 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -87,6 +87,7 @@ class OnnxInfo:
                     flip=bool(views["flip"]),
                     max_side_px=views["max_side_px"],
                     crf=None if views["crf"] is None else _read_crf(views["crf"]),
+                    pixel_range=_read_range(views.get("pixel_range")),
                 ),
             )
         except (ValueError, KeyError, TypeError, IndexError, DataError) as error:
@@ -138,6 +139,11 @@ class OnnxNetwork:
                 f"{' '.join(str(error).split())[:200]}"
             ) from None
         return torch.from_numpy(logits)
+
+
+def _read_range(pair: Sequence[float] | None) -> tuple[float, float] | None:
+    """Read lowest and highest value; files of earlier versions have none."""
+    return None if pair is None else (float(pair[0]), float(pair[1]))
 
 
 def _read_crf(document: Mapping[str, JsonValue]) -> CRFSettings:

@@ -78,12 +78,15 @@ class Views:
         flip: Whether each scale is also seen mirrored left-right.
         max_side_px: Scale 1 is the image shrunk to this longer side; None for no limit.
         crf: The CRF on the mean probabilities, which runs on the shrunk image; None for none.
+        pixel_range: (lowest, highest): how values of more than 8 bits became 0..255 in training; None if there were
+            none. Whoever reads the images heeds it.
     """
 
     scales: tuple[float, ...] = (1.0,)
     flip: bool = False
     max_side_px: int | None = None
     crf: CRFSettings | None = None
+    pixel_range: tuple[float, float] | None = None
 
 
 def predict_views(

@@ -9,9 +9,8 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,13 +18,14 @@ import numpy as np
 from weakseg.config.schema import DataConfig, RunConfig
 from weakseg.data.base import Dataset, Problem
 from weakseg.data.coco import open_coco
+from weakseg.data.depth import PixelRange, find_range
 from weakseg.data.folder import FolderReading, open_folder
 from weakseg.data.images import inspect_image
 from weakseg.data.synthetic import CritterSettings, write_critters
 from weakseg.data.voc import open_voc
 from weakseg.errors import ConfigError, DataError
-from weakseg.files import JsonValue, write_json
 from weakseg.pipeline.artifacts import RunFolder
+from weakseg.pipeline.file_index import FileFacts, Looked, index_files
 from weakseg.pipeline.records import DIGEST_BYTES
 from weakseg.pipeline.runner import Context
 from weakseg.pipeline.runtime import choose_device, show_progress
@@ -36,26 +36,6 @@ logger = logging.getLogger("weakseg")
 
 MAX_NAMED = 5
 """Problems of one kind that are named one by one before the rest is only counted."""
-
-INSPECTION_THREADS = 4
-"""Pillow decodes outside the interpreter lock; more threads than cores also hide the disk."""
-
-
-@dataclass(frozen=True)
-class FileFacts:
-    """What is remembered about a file.
-
-    Args:
-        size_bytes: Length of the file.
-        modified_ns: Its modification time.
-        digest: Digest of its content.
-        problem: Why it cannot be used, or None.
-    """
-
-    size_bytes: int
-    modified_ns: int
-    digest: str
-    problem: str | None
 
 
 def prepare(config: RunConfig, folder: RunFolder) -> Context:
@@ -86,10 +66,29 @@ def prepare(config: RunConfig, folder: RunFolder) -> Context:
         logger.warning("%s %s: no readable image is left, so there is no validation", val.name, val.split)
         val = None
     _warn_of_unlearnable(train)
+    config, train, val = _settle_range(config, train, val, facts)
     digests = {"train": _digest(train, facts)}
     if val is not None:
         digests["val"] = _digest(val, facts)
-    return Context(config, folder, device, train, val, digests)
+    return Context(config, folder, device, train, val, digests, _of_samples(facts, train, val))
+
+
+def _settle_range(
+    config: RunConfig, train: Dataset, val: Dataset | None, facts: Mapping[Path, FileFacts]
+) -> tuple[RunConfig, Dataset, Dataset | None]:
+    """Choose how values of more than 8 bits become 0..255, once for all images, and keep that among the settings."""
+    used = _of_samples(facts, train, val)
+    finding = find_range([about.span for about in used.values() if about.span is not None], config.data.pixel_range)
+    if finding is None:
+        return config, train, val
+    (logger.warning if finding.guessed else logger.info)("%s: %s%s", train.name, finding, finding.advice)
+    data = replace(config.data, pixel_range=(finding.pixel_range.low, finding.pixel_range.high))
+    deep = replace(train, pixel_range=finding.pixel_range)
+    return replace(config, data=data), deep, None if val is None else replace(val, pixel_range=finding.pixel_range)
+
+
+def _of_samples(facts: Mapping[Path, FileFacts], *datasets: Dataset | None) -> dict[Path, FileFacts]:
+    return {s.image_path: facts[s.image_path] for dataset in datasets if dataset is not None for s in dataset}
 
 
 def open_splits(data: DataConfig, folder: RunFolder) -> list[Dataset]:
@@ -101,7 +100,9 @@ def open_splits(data: DataConfig, folder: RunFolder) -> list[Dataset]:
         _draw_critters(data, folder)
     wait_for_all()
     val = None if data.name == "critters" and data.critters.val_images == 0 else data.val
-    return [open_split(data, split, folder) for split in (data.train, val) if split is not None]
+    asked = None if data.pixel_range is None else PixelRange(*data.pixel_range)
+    datasets = [open_split(data, split, folder) for split in (data.train, val) if split is not None]
+    return [replace(dataset, pixel_range=asked) for dataset in datasets]
 
 
 def _draw_critters(data: DataConfig, folder: RunFolder) -> None:
@@ -166,60 +167,9 @@ def index_images(samples: Sequence[Sample], cache: Path) -> dict[Path, FileFacts
     return index_files(paths, cache, look=_look_at_image, label="looking at images")
 
 
-def index_files(
-    paths: Iterable[Path], cache: Path, *, look: Callable[[Path], tuple[str, str | None]], label: str
-) -> dict[Path, FileFacts]:
-    """Look at files, or remember them from last time by their size and modification time.
-
-    Rank 0 looks and the other processes read what it wrote, so that all of them leave out the same files.
-
-    Args:
-        paths: Files to look at; may be missing.
-        cache: JSON file; rewritten when anything is new.
-        look: Returns the digest of a file's content, and why the file cannot be used or None. Called in threads.
-        label: What is being done, for the progress.
-
-    Returns:
-        Facts per file.
-    """
-    facts: dict[Path, FileFacts] = {}
-    if rank() == 0:
-        known = _read_cache(cache)
-        ordered = sorted(set(paths))
-        with ThreadPoolExecutor(INSPECTION_THREADS) as pool, show_progress(label) as tick:
-            found = pool.map(lambda path: _inspect(path, known, look), ordered)
-            for done, (path, about) in enumerate(zip(ordered, found, strict=True)):
-                facts[path] = about
-                tick(done + 1, len(ordered))
-        if facts != known:
-            write_json(cache, {str(path): vars(about) for path, about in facts.items()})
-    wait_for_all()
-    return facts if rank() == 0 else _read_cache(cache)
-
-
-def _inspect(path: Path, known: dict[Path, FileFacts], look: Callable[[Path], tuple[str, str | None]]) -> FileFacts:
-    try:
-        status = path.stat()
-    except OSError as error:
-        return FileFacts(0, 0, "", error.strerror or "cannot be read")
-    old = known.get(path)
-    if old is not None and (old.size_bytes, old.modified_ns) == (status.st_size, status.st_mtime_ns):
-        return old
-    digest, problem = look(path)
-    return FileFacts(status.st_size, status.st_mtime_ns, digest, problem)
-
-
-def _look_at_image(path: Path) -> tuple[str, str | None]:
+def _look_at_image(path: Path) -> Looked:
     seen = inspect_image(path)
-    return seen.digest, seen.problem
-
-
-def _read_cache(path: Path) -> dict[Path, FileFacts]:
-    try:
-        document: dict[str, dict[str, JsonValue]] = json.loads(path.read_text(encoding="utf-8"))
-        return {Path(name): FileFacts(**entry) for name, entry in document.items()}  # type: ignore[arg-type]
-    except (OSError, ValueError, TypeError, AttributeError):
-        return {}  # only a cache: a missing or damaged one is made anew
+    return Looked(seen.digest, seen.problem, seen.span)
 
 
 def _leave_out(

@@ -24,6 +24,7 @@ from weakseg.data.base import Dataset
 from weakseg.errors import ArtifactError, ConfigError
 from weakseg.files import JsonValue, write_text
 from weakseg.pipeline.artifacts import RunFolder
+from weakseg.pipeline.file_index import FileFacts, warning_of_changed
 from weakseg.pipeline.lock import hold_folder
 from weakseg.pipeline.records import StageRecord, describe_changes, digest_parts, read_records, write_records
 from weakseg.pipeline.removal import remove_half_written, remove_results
@@ -44,6 +45,7 @@ class Context:
         train: Usable images of the training split.
         val: Usable images of the validation split, or None.
         digests: Digest of images, tags and classes per split: `train`, `val`.
+        images: What the image files of both splits were when the run began.
     """
 
     config: RunConfig
@@ -52,6 +54,7 @@ class Context:
     train: Dataset
     val: Dataset | None
     digests: Mapping[str, str]
+    images: Mapping[Path, FileFacts] = field(default_factory=dict)
 
 
 class Requirement(Protocol):
@@ -209,8 +212,9 @@ def _run_stage(context: Context, stage: Stage, records: Mapping[str, StageRecord
     remove_half_written(context.folder, stage.outputs)
     wait_for_all()
     started_s = time.monotonic()
-    summary = stage.run(context)
-    wait_for_all()
+    with warning_of_changed(stage.name, context.images):
+        summary = stage.run(context)
+        wait_for_all()
     record = replace(planned, finished=True, time_s=spent_s + time.monotonic() - started_s, summary=summary)
     if rank() == 0:
         _write_record(context.folder, stage, record)

@@ -22,8 +22,9 @@ from weakseg.data.grey import decode_grey, read_grey
 from weakseg.errors import DataError, ShapeError
 from weakseg.files import JsonValue
 from weakseg.pipeline.artifacts import load_seed
+from weakseg.pipeline.file_index import FileFacts, Looked, digest_bytes, index_files
 from weakseg.pipeline.images import seeded_datasets
-from weakseg.pipeline.inputs import MAX_NAMED, FileFacts, index_files
+from weakseg.pipeline.inputs import MAX_NAMED
 from weakseg.pipeline.records import DIGEST_BYTES, read_records
 from weakseg.pipeline.runner import Context
 from weakseg.refine.saliency import find_size_fault, fit_saliency
@@ -136,17 +137,17 @@ def _index_maps(context: Context, datasets: Sequence[Dataset]) -> dict[str, File
     return {sample_id: facts[path] for sample_id, path in paths.items()}
 
 
-def _look_at_map(path: Path) -> tuple[str, str | None]:
+def _look_at_map(path: Path) -> Looked:
     try:
         content = path.read_bytes()
     except OSError as error:
-        return "", error.strerror or "cannot be read"
-    digest = hashlib.blake2b(content, digest_size=DIGEST_BYTES).hexdigest()
+        return Looked("", error.strerror or "cannot be read")
+    digest = digest_bytes(content)
     try:
         decode_grey(content)
     except DataError as error:
-        return digest, str(error)
-    return digest, None
+        return Looked(digest, str(error))
+    return Looked(digest, None)
 
 
 def _find_sideways(context: Context, sample_ids: Sequence[str]) -> dict[str, str]:

@@ -14,6 +14,7 @@ import numpy as np
 from weakseg.data.base import Dataset, Problem, Severity
 from weakseg.data.tag_files import NO_CLASS_FOLDER
 from weakseg.errors import DataError
+from weakseg.tasks.check_depth import judge_depth
 from weakseg.tasks.check_files import SampleFacts, inspect_sample
 from weakseg.tasks.check_names import judge_names
 from weakseg.tasks.check_report import CheckReport, SplitReport
@@ -52,6 +53,7 @@ def check_dataset(datasets: Sequence[Dataset], *, progress: Callable[[int, int],
             problems.extend(sample_facts.problems)
             if progress is not None:
                 progress(done, total)
+    problems.extend(judge_depth(datasets, facts))
     reports = [_summarise(dataset, found) for dataset, found in zip(datasets, facts, strict=True)]
     problems.extend(_find_duplicates(datasets, facts))
     problems.extend(_find_shared_ids(datasets))

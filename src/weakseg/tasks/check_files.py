@@ -55,12 +55,14 @@ def _image_problems(sample: Sample, facts: ImageFacts) -> list[Problem]:
         notes["exif-rotated"] = "stored rotated or mirrored; it is turned upright when it is read"
     if facts.mode == "CMYK":
         notes["cmyk"] = "CMYK; it is converted to RGB without its colour profile"
-    if facts.mode.split(";")[0] in ("1", "L", "LA", "I"):
+    if facts.mode.split(";")[0] in ("1", "L", "LA", "I", "F"):
         notes["greyscale"] = "greyscale; it is read as RGB with three equal channels"
     if facts.has_alpha:
         notes["alpha"] = "has transparency; transparent parts are laid on white"
-    if "16" in facts.mode or facts.mode == "I":
-        notes["16-bit"] = "16 bits per channel; it is scaled to 8"
+    if facts.span is not None:
+        notes["16-bit"] = f"more than 8 bits per channel, with values {facts.span}; it is scaled to 8"
+    elif "16" in facts.mode:
+        notes["16-bit"] = "16 bits per channel; only the upper 8 are read"
     if facts.size_hw is not None and min(facts.size_hw) < SMALLEST_SIDE_PX:
         notes["tiny"] = f"only {facts.size_hw[1]} x {facts.size_hw[0]} pixels, too few for maps of its objects"
     return [Problem("note", kind, sample.id, message) for kind, message in notes.items()]

@@ -11,8 +11,9 @@ from PIL import Image
 
 from tests.photos import EXIF_ORIENTATION, ROTATED
 from tests.tasks.predict.made_model import CLASSES, RECIPE, list_files, make_model, write_photo
-from tests.tiny import make_classifier, make_segmenter
+from tests.tiny import make_classifier, make_segmenter, with_settings
 from weakseg.config.schema import ClassifierConfig, RunConfig
+from weakseg.data.depth import PixelRange
 from weakseg.data.images import read_image
 from weakseg.data.masks import read_mask
 from weakseg.errors import ArtifactError, ConfigError, DataError, UsageError
@@ -94,6 +95,7 @@ def test_the_summary_says_what_made_the_results_and_is_read_back(run: Path, tmp_
         "flip": True,
         "max_side_px": 30,
         "crf": None,
+        "pixel_range": None,
         "tile_px": 1024,
         "overlap_px": 256,
     }
@@ -269,6 +271,49 @@ def test_an_unreadable_image_is_named_and_left_out(run: Path, tmp_path: Path, to
         assert told == [f"{problem}; left out"]
         document = json.loads((out / "summary.json").read_text())
         assert document["unreadable"] == [{"image": str(photos / "bad.jpg"), "problem": problem}]
+
+
+def test_what_is_passed_over_is_counted_in_the_log_and_named_in_the_summary(
+    run: Path, tmp_path: Path, told: list[str]
+) -> None:
+    photos = tmp_path / "photos"
+    write_photo(photos / "good.jpg")
+    for number in range(7):
+        (photos / f"{number}.dng").touch()
+    os.mkfifo(photos / "pipe.jpg")
+    done = predict(run, [photos], tmp_path / "out")
+    assert ([image.name for image in done.images], done.passed_over, done.unreadable) == (["good"], 8, 0)
+    named = ", ".join(str(photos / f"{number}.dng") for number in range(5))
+    assert told[0] == f"passed over 7: {named} and 2 more: .dng is not read here; convert them to JPEG or PNG"
+    assert told[1].startswith(f"passed over 1: {photos / 'pipe.jpg'}: not a regular file")
+    document = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert [Path(entry["image"]).name for entry in document["passed_over"]] == [
+        *(f"{number}.dng" for number in range(7)),
+        "pipe.jpg",
+    ]
+
+
+@pytest.mark.parametrize("trained", [None, (0.0, 4095.0)])
+def test_deep_images_are_scaled_as_in_training_or_else_by_what_all_of_them_span(
+    trained: tuple[float, float] | None, tmp_path: Path, told: list[str]
+) -> None:
+    config = with_settings(RECIPE, ("data.pixel_range", trained))
+    model = make_model(tmp_path / "run", config=config).root
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for number, top in enumerate((300, 1000)):
+        ramp = np.linspace(0, top, 22 * 40).reshape(22, 40).astype(np.uint16)
+        Image.fromarray(ramp).save(photos / f"{number}.png")
+    done = predict(model, [photos], tmp_path / "out", outputs=("overlay", "mask", "summary"))
+    high = 4095.0 if trained else 1023.0
+    document = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert document["made_by"]["settings"]["pixel_range"] == [0.0, high]
+    assert [line.partition(":")[0] for line in told] == (
+        [] if trained else ["2 images have more than 8 bits per channel, with values 0..998"]
+    )
+    for image, path in zip(done.images, sorted(photos.iterdir()), strict=True):
+        expected = expected_labels(read_image(path, pixel_range=PixelRange(0.0, high)))
+        assert read_mask(tmp_path / "out" / image.files["mask"]).tolist() == expected.tolist()
 
 
 def test_nothing_readable_is_an_error(run: Path, tmp_path: Path) -> None:

@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ from weakseg.tasks.predict.targets import OutputFiles, list_targets
 
 
 def names(inputs: list[str | Path], out: Path) -> list[str]:
-    return list(list_targets(inputs, files=OutputFiles(out)))
+    return list(list_targets(inputs, files=OutputFiles(out)).paths)
 
 
 @pytest.fixture
@@ -95,7 +96,7 @@ def test_results_of_different_images_never_share_a_file(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=rf"results of {one} and {other} would both be written to .*a_confidence\.png"):
         names([one, other], tmp_path / "out")
     kinds = OutputFiles(tmp_path / "out", ("mask", "summary"))
-    assert list(list_targets([one, other], files=kinds)) == ["a", "a_confidence"]
+    assert list(list_targets([one, other], files=kinds).paths) == ["a", "a_confidence"]
 
 
 @pytest.mark.parametrize("name", ["a.png", "sub/a.png"])
@@ -116,6 +117,56 @@ def test_a_file_given_by_name_may_have_any_suffix_but_a_folder_is_searched_for_p
     photo = write_photo(tmp_path / "photo.png").rename(tmp_path / "photo.picture")
     assert names([photo], tmp_path / "out") == ["photo"]
     with pytest.raises(DataError, match=rf"no images \(\.jpg, .*\) in {tmp_path}"):
+        names([tmp_path], tmp_path / "out")
+
+
+@pytest.mark.parametrize("given", ["{}", "{}/**", "{}/*"])
+@pytest.mark.parametrize(
+    ("name", "taken"),
+    [
+        ("IMG_1.jpg", True),
+        ("IMG_1.JFIF", True),
+        ("IMG_1.gif", True),
+        ("._IMG_1.jpg", False),
+        (".hidden.png", False),
+        (".thumbnails/IMG_1.jpg", False),
+        ("@eaDir/IMG_1.jpg", False),
+        ("__MACOSX/IMG_1.jpg", False),
+        ("notes.txt", False),
+    ],
+)
+def test_what_training_does_not_see_is_not_predicted_either(given: str, name: str, taken: bool, tmp_path: Path) -> None:
+    folder = tmp_path / ".cache" / "new"  # only what lies below the input counts as hidden
+    write_photo(folder / "other.png")
+    (folder / name).parent.mkdir(exist_ok=True)
+    (folder / name).write_bytes((folder / "other.png").read_bytes())
+    found = list_targets([given.format(folder)], files=OutputFiles(tmp_path / "out"))
+    assert list(found.paths) == sorted(["other", *([name.rpartition(".")[0]] if taken else [])])
+    assert found.passed_over == ()
+
+
+def test_pictures_that_are_not_read_and_pipes_are_passed_over_by_name(tmp_path: Path) -> None:
+    new = tmp_path / "new"
+    write_photo(new / "a.jpg")
+    for name in ("b.DNG", "sub/c.svg", "film.mov"):
+        (new / name).parent.mkdir(exist_ok=True)
+        (new / name).touch()
+    os.mkfifo(new / "d.jpg")
+    (new / "e.png").symlink_to("/dev/zero")
+    (new / "f.png").symlink_to("gone.png")
+    for inputs in ([new], [f"{new}/**"], [new, new / "d.jpg", f"{new}/**"]):
+        found = list_targets(inputs, files=OutputFiles(tmp_path / "out"))
+        assert list(found.paths) == ["a"]
+        told = {picture.image.relative_to(new).as_posix(): picture.problem for picture in found.passed_over}
+        assert list(told) == ["b.DNG", "d.jpg", "e.png", "f.png", "film.mov", "sub/c.svg"]
+        assert told["b.DNG"] == ".dng is not read here; convert them to JPEG or PNG"
+        assert told["film.mov"] == ".mov is not read here; save frames of them as JPEG or PNG"
+        assert all("not a regular file" in told[name] for name in ("d.jpg", "e.png", "f.png"))
+
+
+def test_a_folder_of_nothing_but_other_formats_says_so(tmp_path: Path) -> None:
+    (tmp_path / "a.dng").touch()
+    with pytest.raises(DataError, match=r"no images .*; 1 passed over, such as .*a\.dng: \.dng is not read here"):
         names([tmp_path], tmp_path / "out")
 
 

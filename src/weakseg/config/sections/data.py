@@ -49,6 +49,8 @@ class DataConfig:
         val_fraction: For `folder`: share of the images that is held out as the split `val`.
         max_side_px: Larger images are resized to this longer side before a network looks at them whole; masks keep
             the original size. Null for no limit, as the released codes have it for images of at most 640 pixels.
+        pixel_range: Which values of images with more than 8 bits per channel become black and white, such as
+            `[0, 4095]`; null finds out what all of them span.
         critters: Settings of the generator.
     """
 
@@ -63,4 +65,5 @@ class DataConfig:
     mask_values: str | None = None
     val_fraction: float = 0.1
     max_side_px: int | None = None
+    pixel_range: tuple[float, float] | None = None
     critters: CrittersConfig = field(default_factory=CrittersConfig)

@@ -126,7 +126,8 @@ def find_settings(model: Path) -> RunConfig:
 def views_of(config: RunConfig) -> Views:
     """Return how a recipe looks at images that are predicted."""
     evaluate = config.evaluate
-    return Views(evaluate.scales, evaluate.flip, config.data.max_side_px, make_crf(evaluate.crf))
+    data = config.data
+    return Views(evaluate.scales, evaluate.flip, data.max_side_px, make_crf(evaluate.crf), data.pixel_range)
 
 
 def digest_file(path: Path) -> str:

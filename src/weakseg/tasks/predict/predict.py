@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 
+from weakseg.data.depth import PixelRange
 from weakseg.data.images import read_image
 from weakseg.errors import ConfigError, DataError, UsageError
 from weakseg.models.inference import LabelledPixels
@@ -22,14 +22,15 @@ from weakseg.pipeline.runtime import show_progress
 from weakseg.tasks.predict.constraint import TagConstraint, constrain
 from weakseg.tasks.predict.opened import OpenedModel, digest_file, open_model
 from weakseg.tasks.predict.pictures import write_pictures
+from weakseg.tasks.predict.reading import peek_size, settle_range
 from weakseg.tasks.predict.summary import ImageSummary, Provenance, SummaryFile, read_summary, summarise_labels
-from weakseg.tasks.predict.targets import OUTPUTS, OutputFiles, list_targets
+from weakseg.tasks.predict.targets import OUTPUTS, OutputFiles, PassedOver, list_targets
 from weakseg.train.loop import Tick
 
 logger = logging.getLogger("weakseg")
 
-_QUARTER_TURNS = (5, 6, 7, 8)
-_ORIENTATION_TAG = 0x0112
+MAX_NAMED = 5
+"""Pictures passed over for one reason that are named before the rest is only counted; the summary names all."""
 
 
 @dataclass(frozen=True)
@@ -70,12 +71,14 @@ class Predicted:
         images: One entry per image predicted, in the order of the inputs.
         skipped: Number of images whose results were there.
         unreadable: Number of images that could not be read.
+        passed_over: Number of pictures in formats that are not read here, and of pipes and devices called like images.
         summary: The summary of all, or None if it was left out.
     """
 
     images: tuple[ImageSummary, ...]
     skipped: int
     unreadable: int
+    passed_over: int
     summary: Path | None
 
 
@@ -106,7 +109,7 @@ def predict_files(
         options: How; as `PredictOptions` has it when None.
 
     Returns:
-        What was done. Unreadable images are named in the log and left out.
+        What was done. Unreadable images and what is passed over are named in the log and in the summary.
 
     Raises:
         ArtifactError: If there is no trained segmenter, or a file cannot be written.
@@ -119,12 +122,15 @@ def predict_files(
     files = OutputFiles(out, options.outputs)
     if options.skip_existing and files.summary is None:
         raise UsageError("--skip-existing needs the summary, which tells what made the results; add it to --outputs")
-    targets = list_targets(inputs, files=files)
+    found = list_targets(inputs, files=files)
+    targets = found.paths
     opened = open_model(model, device=device)
     constraint = constrain(opened.classes, targets, tags=options.tags, tag_file=options.tag_file)
     _tell_unconstrained(targets, constraint)
-    job = _Job(_limit(opened, options.max_side_px), files, constraint, options)
-    return job.run(targets)
+    _tell_passed_over(found.passed_over)
+    opened = replace(opened, views=settle_range(_limit(opened.views, options.max_side_px), targets.values()))
+    job = _Job(opened, files, constraint, options)
+    return job.run(targets, passed_over=found.passed_over)
 
 
 class _Job:
@@ -142,8 +148,12 @@ class _Job:
         self._provenance = provenance
         self._summary = SummaryFile(files.summary, provenance)
         self._unreadable = 0
+        ends = opened.views.pixel_range
+        self._range = None if ends is None else PixelRange(*ends)
 
-    def run(self, targets: Mapping[str, Path]) -> Predicted:
+    def run(self, targets: Mapping[str, Path], *, passed_over: Sequence[PassedOver]) -> Predicted:
+        for picture in passed_over:
+            self._summary.add_passed_over(picture.image, picture.problem)
         kept = self._find_finished(targets) if self._options.skip_existing else {}
         for image in kept.values():
             self._summary.add(image)
@@ -169,7 +179,7 @@ class _Job:
         if not found and not kept:
             raise DataError(f"none of the {len(targets)} images can be read; each is named above")
         images = tuple(found[name] for name in targets if name in found)
-        return Predicted(images, len(kept), self._unreadable, self._files.summary)
+        return Predicted(images, len(kept), self._unreadable, len(passed_over), self._files.summary)
 
     def _find_finished(self, targets: Mapping[str, Path]) -> dict[str, ImageSummary]:
         """Return the images whose results this model made of these very files with these settings and tags."""
@@ -202,7 +212,7 @@ class _Job:
         """Decode images and yield them in groups of one size; unreadable ones are named and left out."""
         order = list(targets.items())
         if self._options.batch > 1:
-            order.sort(key=lambda item: _peek_size(item[1]))  # images of one size come one after another
+            order.sort(key=lambda item: peek_size(item[1]))  # images of one size come one after another
         for _, same in groupby(self._decode(order, tick), key=lambda image: image.pixels.shape):
             yield from batched(same, self._options.batch)
 
@@ -210,7 +220,7 @@ class _Job:
         for done, (name, path) in enumerate(order):
             tick(done, len(order))
             try:
-                yield _Decoded(name, path, read_image(path))
+                yield _Decoded(name, path, read_image(path, pixel_range=self._range))
             except DataError as error:
                 logger.warning("%s; left out", error)
                 self._summary.add_unreadable(path, str(error))
@@ -249,12 +259,9 @@ class _Job:
         )
 
 
-def _limit(opened: OpenedModel, max_side_px: int | None) -> OpenedModel:
+def _limit(views: Views, max_side_px: int | None) -> Views:
     """Put the limit that was asked for in place of the run's."""
-    if max_side_px is None:
-        return opened
-    views: Views = replace(opened.views, max_side_px=max_side_px or None)
-    return replace(opened, views=views)
+    return views if max_side_px is None else replace(views, max_side_px=max_side_px or None)
 
 
 def _tell_unconstrained(targets: Mapping[str, Path], constraint: TagConstraint) -> None:
@@ -270,11 +277,11 @@ def _tell_unconstrained(targets: Mapping[str, Path], constraint: TagConstraint) 
         )
 
 
-def _peek_size(path: Path) -> tuple[int, int]:
-    """Return the (height, width) an image will most likely have, read from its header; it only orders images."""
-    try:
-        with Image.open(path) as image:
-            turned = image.getexif().get(_ORIENTATION_TAG) in _QUARTER_TURNS
-            return (image.width, image.height) if turned else (image.height, image.width)
-    except Exception:  # decoders raise nearly anything on damaged bytes; reading the image says what is wrong
-        return (0, 0)
+def _tell_passed_over(pictures: Sequence[PassedOver]) -> None:
+    """Name the first of those that are passed over for the same reason, and count them."""
+    by_problem: dict[str, list[str]] = {}
+    for picture in pictures:
+        by_problem.setdefault(picture.problem, []).append(str(picture.image))
+    for problem, names in by_problem.items():
+        more = f" and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
+        logger.warning("passed over %d: %s%s: %s", len(names), ", ".join(names[:MAX_NAMED]), more, problem)

@@ -107,6 +107,7 @@ class SummaryFile:
         self._provenance = provenance
         self._images: list[ImageSummary] = []
         self._unreadable: list[dict[str, JsonValue]] = []
+        self._passed_over: list[dict[str, JsonValue]] = []
         self._written_s = time.monotonic()
 
     def add(self, image: ImageSummary) -> None:
@@ -118,6 +119,10 @@ class SummaryFile:
     def add_unreadable(self, image: Path, problem: str) -> None:
         """Add an image that was left out."""
         self._unreadable.append({"image": str(image), "problem": problem})
+
+    def add_passed_over(self, image: Path, problem: str) -> None:
+        """Add a picture that was not even tried."""
+        self._passed_over.append({"image": str(image), "problem": problem})
 
     def write(self, *, complete: bool) -> None:
         """Write what there is.
@@ -135,6 +140,7 @@ class SummaryFile:
             "made_by": asdict(self._provenance),
             "images": [asdict(image) for image in sorted(self._images, key=lambda image: image.name)],
             "unreadable": self._unreadable,
+            "passed_over": self._passed_over,
         }
         write_json(self._path, document)
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from weakseg.data.formats import describe_format
 from weakseg.data.images import IMAGE_SUFFIXES
+from weakseg.data.scan import NOT_A_FILE, is_hidden_below, list_files, tell_kind
 from weakseg.errors import DataError, UsageError
 from weakseg.file_names import safe_path
 from weakseg.spelling import nearest
@@ -56,28 +58,57 @@ class OutputFiles:
         return {kind: self.folder / f"{base}{end}" for kind, end in PICTURE_ENDINGS.items() if kind in self.kinds}
 
 
-def list_targets(inputs: Sequence[str | Path], *, files: OutputFiles) -> dict[str, Path]:
+@dataclass(frozen=True)
+class PassedOver:
+    """A picture that is not predicted.
+
+    Args:
+        image: The file as it was given or found.
+        problem: Why it is not, and what to do.
+    """
+
+    image: Path
+    problem: str
+
+
+@dataclass(frozen=True)
+class Targets:
+    """What is predicted, and what is not.
+
+    Args:
+        paths: Image file by name, in the order of the inputs.
+        passed_over: Pictures in formats that are not read, and pipes or devices called like images.
+    """
+
+    paths: dict[str, Path]
+    passed_over: tuple[PassedOver, ...]
+
+
+def list_targets(inputs: Sequence[str | Path], *, files: OutputFiles) -> Targets:
     """Name the images of files, folders and patterns.
 
     A file is called by its stem; an image of a folder or pattern by its path, relative to the folder or to the part of
     the pattern before its first wildcard, without its suffix.
 
     Args:
-        inputs: Files; folders, whose images are taken at any depth; and patterns with `*`, `?`, `[...]` or `**` (any
-            number of folders) for which no file is called, whose images are taken.
+        inputs: Files; folders, whose images are taken at any depth but for hidden ones, as in training; and patterns
+            with `*`, `?`, `[...]` or `**` (any number of folders) for which no file is called, whose images are taken.
         files: Where results go. Where that folder lies below an input folder, what it holds are earlier results, no
             inputs.
 
     Returns:
-        Image file by name, in the order of the inputs; an image that two of them give under one name comes once.
+        The images; one that two inputs give under one name comes once.
 
     Raises:
         DataError: If an input does not exist, none holds an image, two images would be written to one file, or a
             result would replace an input.
     """
     targets: dict[str, Path] = {}
+    passed_over: dict[Path, PassedOver] = {}
     for given in inputs:
-        for name, path in _name_images(str(given), out=files.folder):
+        found = _find_pictures(str(given), out=files.folder)
+        passed_over.update((picture.image, picture) for picture in found.passed_over)
+        for name, path in found.paths:
             if name in targets and targets[name].resolve() != path.resolve():
                 raise DataError(
                     f"{targets[name]} and {path} would both be written as '{name}{PICTURE_ENDINGS['mask']}'; rename "
@@ -85,26 +116,64 @@ def list_targets(inputs: Sequence[str | Path], *, files: OutputFiles) -> dict[st
                 )
             targets.setdefault(name, path)
     if not targets:
-        given_names = ", ".join(str(path) for path in inputs)
-        raise DataError(f"no images ({', '.join(IMAGE_SUFFIXES)}) in {given_names}")
+        raise DataError(_describe_nothing(inputs, list(passed_over.values())))
     _require_free_places(targets, files)
-    return targets
+    return Targets(targets, tuple(passed_over.values()))
 
 
-def _name_images(given: str, *, out: Path) -> list[tuple[str, Path]]:
+def _describe_nothing(inputs: Sequence[str | Path], passed_over: Sequence[PassedOver]) -> str:
+    text = f"no images ({', '.join(IMAGE_SUFFIXES)}) in {', '.join(str(path) for path in inputs)}"
+    if not passed_over:
+        return text
+    first = passed_over[0]
+    return f"{text}; {len(passed_over)} passed over, such as {first.image}: {first.problem}"
+
+
+@dataclass(frozen=True)
+class _Found:
+    """The pictures of one input: names and paths of those to predict, and the others."""
+
+    paths: tuple[tuple[str, Path], ...]
+    passed_over: tuple[PassedOver, ...] = ()
+
+
+def _find_pictures(given: str, *, out: Path) -> _Found:
     path = Path(given)
     if path.is_dir():
-        return [(_relative_name(found, path), found) for found in _find_images(path, out=out)]
+        return _sort_pictures((path / inner for inner in list_files(path)), base=path, out=out)
     if path.is_file():
-        return [(path.stem, path)]
+        return _Found(((path.stem, path),))
+    if os.path.lexists(path):
+        return _Found((), (PassedOver(path, NOT_A_FILE),))
     if not glob.has_magic(given):
         raise DataError(f"there is no file or folder {given}")
-    found = [Path(match) for match in sorted(glob.glob(given, recursive=True))]
-    images = [path for path in found if _is_image(path) and not _lies_in(path, out)]
-    if not images:
-        raise DataError(f"no image ({', '.join(IMAGE_SUFFIXES)}) is called like '{given}'")
+    matches = (Path(match) for match in glob.glob(given, recursive=True))
     base = _fixed_part(given)
-    return [(_relative_name(image, base), image) for image in images]
+    found = _sort_pictures((m for m in matches if not m.is_dir() and not is_hidden_below(m, base)), base=base, out=out)
+    if not found.paths and not found.passed_over:
+        raise DataError(f"no image ({', '.join(IMAGE_SUFFIXES)}) is called like '{given}'")
+    return found
+
+
+def _sort_pictures(paths: Iterable[Path], *, base: Path, out: Path) -> _Found:
+    """Tell files to predict from other pictures; earlier results and what is no picture are left aside."""
+    named: list[tuple[str, Path]] = []
+    passed_over: list[PassedOver] = []
+    results = _results_below(base, out)
+    for path in sorted(paths):
+        kind = tell_kind(path)
+        if kind == "no-picture" or (results is not None and results in path.resolve().parents):
+            continue
+        if kind == "image":
+            named.append((_relative_name(path, base), path))
+        else:
+            passed_over.append(PassedOver(path, NOT_A_FILE if kind == "not-a-file" else describe_format(path.suffix)))
+    return _Found(tuple(named), tuple(passed_over))
+
+
+def _results_below(base: Path, out: Path) -> Path | None:
+    """Return the folder to write to if it lies below another, whose images it must not give back."""
+    return out.resolve() if base.resolve() in out.resolve().parents else None
 
 
 def _relative_name(path: Path, base: Path) -> str:
@@ -119,21 +188,6 @@ def _fixed_part(pattern: str) -> Path:
             break
         fixed.append(part)
     return Path(*fixed)
-
-
-def _find_images(folder: Path, *, out: Path) -> list[Path]:
-    paths = sorted(path for path in folder.rglob("*") if _is_image(path))
-    if folder.resolve() not in out.resolve().parents:
-        return paths
-    return [path for path in paths if not _lies_in(path, out)]
-
-
-def _is_image(path: Path) -> bool:
-    return path.suffix.lower() in IMAGE_SUFFIXES and path.is_file()
-
-
-def _lies_in(path: Path, folder: Path) -> bool:
-    return folder.resolve() in path.resolve().parents
 
 
 def _require_free_places(targets: Mapping[str, Path], files: OutputFiles) -> None:
