@@ -50,6 +50,7 @@ class RecipeRequest:
         redo: Stage to replace, or None.
         print_config: Only show the configuration.
         estimate: For `check`: also tell how long a run takes.
+        fix_list: For `check`: the table of what to do that is to be written, or None.
     """
 
     config: RunConfig
@@ -57,6 +58,7 @@ class RecipeRequest:
     redo: str | None
     print_config: bool
     estimate: bool = True
+    fix_list: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -158,6 +160,7 @@ def parse_recipe_words(verb: str, words: Sequence[str], *, recipe: str | None = 
     parser.add_argument(PRINT_CONFIG, action="store_true", help="show the resolved recipe and stop")
     if verb == "check":
         parser.add_argument("--estimate", type=bool, default=True, help="whether to tell how long a run takes here")
+        parser.add_argument("--fix-list", default=None, metavar="FILE", help="CSV of what to do, a line per image")
     words = [_spell_out(word, stage=verb) for word in words]
     # jsonargparse gives an option of this name a meaning of its own, so it is taken out before parsing.
     print_config = PRINT_CONFIG in words
@@ -165,12 +168,14 @@ def parse_recipe_words(verb: str, words: Sequence[str], *, recipe: str | None = 
     resolved = resolve_recipe(parser, words, recipe=recipe)
     if resolved is None:
         return None
+    fix_list = resolved.arguments.get("fix_list")
     return RecipeRequest(
         config=resolved.config,
         out=resolved.out,
         redo=resolved.arguments.redo,
         print_config=print_config,
         estimate=bool(resolved.arguments.get("estimate", True)),
+        fix_list=None if fix_list is None else Path(str(fix_list)),
     )
 
 
