@@ -1,6 +1,6 @@
 import pytest
 
-from weakseg.file_names import MAX_NAME_BYTES, MAX_STEM_BYTES, is_device, safe_path, shorten
+from weakseg.file_names import MAX_NAME_BYTES, MAX_STEM_BYTES, is_device, printable, safe_path, shorten
 
 
 @pytest.mark.parametrize(
@@ -70,3 +70,10 @@ def test_a_long_name_is_cut_between_letters() -> None:
 )
 def test_devices_of_windows(name: str, device: bool) -> None:
     assert is_device(name) is device
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"), [("für 狐", "für 狐"), ("new\nline\x1b[2J", "new\\nline\\x1b[2J"), ("a\u2028b", "a\\u2028b")]
+)
+def test_a_name_is_printed_in_one_line_without_commands_for_the_terminal(text: str, shown: str) -> None:
+    assert printable(text) == shown

@@ -21,6 +21,9 @@ REFUSED_CHARACTERS = '\\:*?"<>|' + "".join(map(chr, (*range(32), 127)))
 _REFUSED = re.compile(f"[{re.escape(REFUSED_CHARACTERS)}\ud800-\udfff]")
 """Python writes surrogates for bytes that are not UTF-8; APFS refuses those."""
 
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+"""What moves a terminal's cursor, or does worse, when it is printed."""
+
 _DEVICE = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9\u00b9\u00b2\u00b3]) *(\.|$)", re.IGNORECASE)
 """Names of devices on Windows, also with an ending: `con.png` cannot be written there."""
 
@@ -40,6 +43,11 @@ def safe_path(sample_id: str) -> str:
     """
     *folders, stem = sample_id.split("/")
     return "/".join([*(_safe_folder(part) for part in folders), _safe_part(stem, MAX_STEM_BYTES)])
+
+
+def printable(text: str) -> str:
+    r"""Return a text as one line that is safe to print: a line break becomes `\n`, other control characters `\x1b`."""
+    return _CONTROL.sub(lambda match: ascii(match[0])[1:-1], text)
 
 
 def is_device(name: str) -> bool:

@@ -7,6 +7,7 @@ from collections import defaultdict
 import numpy as np
 
 from weakseg.data.base import Problem
+from weakseg.file_names import printable
 from weakseg.tasks.check_report import CheckReport, SplitReport
 
 _TOP_PAIRS = 10
@@ -84,7 +85,7 @@ def _describe_problems(problems: tuple[Problem, ...], examples: int) -> list[str
     lines = []
     for (severity, kind), group in groups.items():
         lines += ["", f"{severity}: {kind} ({len(group)})"]
-        lines += [f"  {problem.where}: {problem.message}" for problem in group[:examples]]
+        lines += [f"  {printable(problem.where)}: {printable(problem.message)}" for problem in group[:examples]]
         if len(group) > examples:
             lines.append(f"  ... and {len(group) - examples} more")
     return lines
