@@ -12,7 +12,7 @@ torch.set_num_threads(1)
 
 # The laws are tried on the same examples every time, so that a change fails the tests only through its own fault.
 # `make explore` looks for new examples; one that fails becomes an @example of its law.
-settings.register_profile("repeatable", derandomize=True, deadline=None)
+settings.register_profile("repeatable", derandomize=True, deadline=None, max_examples=40)
 settings.register_profile("explore", deadline=None, print_blob=True)
 settings.load_profile("repeatable")
 

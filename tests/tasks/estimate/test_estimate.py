@@ -1,3 +1,4 @@
+import multiprocessing
 import os
 from pathlib import Path
 
@@ -45,7 +46,9 @@ def test_a_check_ends_with_time_and_memory_and_leaves_nothing_behind(
 
 
 @pytest.mark.slow
-def test_trials_that_cannot_begin_say_why(tmp_path: Path) -> None:
+def test_trials_that_cannot_begin_say_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    forking = multiprocessing.get_context("fork")  # has imported torch already
+    monkeypatch.setattr(multiprocessing, "get_context", lambda method: forking)
     estimate = estimate_run(tiny_config("--runtime.device=cuda:9"), [make_dataset(tmp_path)])
     assert estimate.parts == ()
     assert "Nothing could be tried: runtime.device" in estimate.stopped
