@@ -167,13 +167,16 @@ def test_an_interrupt_exits_with_130_and_says_how_to_go_on(
     assert capsys.readouterr().err == "weakseg: interrupted; start the same command again to go on\n"
 
 
-def test_a_bug_of_ours_is_not_dressed_up_as_a_user_error(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bug_of_ours_is_not_dressed_up_as_a_user_error(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     def fail(words: object) -> int:
         raise ZeroDivisionError
 
     monkeypatch.setattr("weakseg.cli._dispatch", fail)
-    with pytest.raises(ZeroDivisionError):
-        main(["demo"])
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    assert main(["demo"]) == 3
+    assert capsys.readouterr().err.startswith("weakseg: an error that nobody foresaw, ZeroDivisionError: ; ")
 
 
 @pytest.mark.slow

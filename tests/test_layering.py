@@ -16,7 +16,7 @@ LAYERS = (
     {"localize", "refine"},
     {"pipeline"},
     {"tasks"},
-    {"cli", "arguments", "commands", "__main__"},
+    {"cli", "arguments", "commands", "endings", "__main__"},
 )
 FORBIDDEN = {("ops", "config"), ("models", "config"), ("data", "config"), ("data", "models"), ("models", "data")}
 """Pairs that the order of the layers alone would allow."""

@@ -1,6 +1,7 @@
 """The command line: parse, call, exit code. Heavy imports happen inside the verb that needs them.
 
-Exit codes: 0 done, 1 the user's recipe, data or files are wrong, 2 the command line itself is wrong, 130 interrupted.
+Exit codes: 0 done, 1 the user's recipe, data or files are wrong, 2 the command line itself is wrong, 3 an error that
+nobody foresaw, 130 interrupted, 143 ended by SIGTERM.
 """
 
 from __future__ import annotations
@@ -11,15 +12,13 @@ import logging
 import os
 import shlex
 import sys
-import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from weakseg import __version__
-from weakseg.errors import UsageError, WeaksegError
-
-EXIT_DONE, EXIT_USER_ERROR, EXIT_USAGE, EXIT_INTERRUPTED = 0, 1, 2, 130
+from weakseg.endings import EXIT_DONE, EXIT_USAGE, EXIT_USER_ERROR, end_well
+from weakseg.errors import UsageError
 
 USAGE = "usage: weakseg VERB [arguments] [--debug]"
 
@@ -50,18 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in words
     words = [word for word in words if word != "--debug"]
-    try:
-        return _dispatch(words)
-    except UsageError as error:
-        return _fail(str(error), EXIT_USAGE, debug=debug)
-    except WeaksegError as error:
-        return _fail(str(error), EXIT_USER_ERROR, debug=debug)
-    except KeyboardInterrupt:
-        return _fail("interrupted; start the same command again to go on", EXIT_INTERRUPTED, debug=debug)
-    except BrokenPipeError:
-        # The reader of our output (head, less) has gone; Python would complain once more when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return EXIT_DONE
+    return end_well(lambda: _dispatch(words), debug=debug)
 
 
 def _escape_unprintable() -> None:
@@ -84,13 +72,6 @@ def _dispatch(words: list[str]) -> int:
 
         raise UsageError(f"unknown verb '{words[0]}'; {nearest(words[0], VERBS)}")
     return verb.run(words[1:])
-
-
-def _fail(message: str, code: int, *, debug: bool) -> int:
-    if debug:
-        traceback.print_exc()
-    print(f"weakseg: {' '.join(message.split())}", file=sys.stderr)
-    return code
 
 
 def _help_text() -> str:
@@ -155,6 +136,11 @@ def _check(words: Sequence[str]) -> int:
     with show_progress("looking at images") as tick:
         report = check_dataset(datasets, progress=tick)
     print(render_check(report), end="")
+    if request.fix_list is not None:
+        from weakseg.tasks.fix_list import write_fix_list
+
+        lines = write_fix_list(request.fix_list, report, datasets)
+        print(f"{request.fix_list} says what to do, in {lines} lines")
     if request.estimate and not report.fails:
         from weakseg.tasks.estimate.estimate import print_estimate
 

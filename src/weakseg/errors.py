@@ -30,3 +30,7 @@ class MissingExtra(WeaksegError):
 
 class UsageError(WeaksegError):
     """The command line itself is wrong: an unknown verb or option, or a missing argument."""
+
+
+class PeerFailed(WeaksegError):
+    """Another process of the same run has failed and says why; this one ends without a word."""

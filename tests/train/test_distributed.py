@@ -128,9 +128,8 @@ def test_two_processes_end_with_the_files_of_one(backbone: str, tmp_path: Path) 
     words = (str(recipe), f"--data.root={tmp_path / 'data'}")
     if backbone != "critter":
         words = (*words, f"--classifier.name={backbone}", f"--segmenter.name={backbone}", "--classifier.weights=auto")
-    alone = run("weakseg", "run", *words, "--out", str(tmp_path / "one"))
+    assert main(["run", *words, "--out", str(tmp_path / "one")]) == 0
     together = launch("weakseg", "run", *words, "--out", str(tmp_path / "two"))
-    assert alone.returncode == 0, alone.stderr
     assert together.returncode == 0, together.stderr
     one, two = RunFolder(tmp_path / "one"), RunFolder(tmp_path / "two")
     assert files(one.root) == files(two.root)
@@ -152,8 +151,9 @@ def test_two_processes_end_with_the_files_of_one(backbone: str, tmp_path: Path) 
         assert (read_mask(path) == read_mask(two.prediction(path.stem))).all(), path.stem
     assert together.stdout.count("mean IoU in %") == 1, "only one process prints the table"
     assert together.stderr.count("segment: done") == 1
-    again = launch("weakseg", "run", str(two.root))
-    assert again.stderr.count("finished before") == 6
+    if backbone == "critter":  # skipping what is finished has nothing to do with networks
+        again = launch("weakseg", "run", str(two.root))
+        assert again.stderr.count("finished before") == 6
 
 
 @pytest.mark.slow
@@ -180,24 +180,13 @@ def test_two_processes_choose_the_threshold_of_one(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_batch_that_two_processes_cannot_share_stops_with_one_line(tmp_path: Path) -> None:
-    recipe = tmp_path / "tiny.yaml"
-    recipe.write_text(RECIPE)
-    words = ("weakseg", "run", str(recipe), "--out", str(tmp_path / "run"), "--classifier.batch_size=3")
-    finished = launch(*words)
-    assert finished.returncode != 0
-    assert "weakseg: batch_size 3 must be a multiple of the 2 processes" in finished.stderr
-
-
-@pytest.mark.slow
 def test_two_processes_share_out_adaptations_and_refinement(tmp_path: Path) -> None:
     recipe = tmp_path / "tiny.yaml"
     recipe.write_text(RECIPE)
-    words = ("weakseg", "run", str(recipe), f"--data.root={tmp_path / 'data'}", *TINY_RIB, *TINY_IRN)
+    words = ("run", str(recipe), f"--data.root={tmp_path / 'data'}", *TINY_RIB, *TINY_IRN)
     words = (*words, "--localize.compared_images=2", "--refine.irn.radius=3", "--refine.irn.augment.crop_px=32")
-    alone = run(*words, "--out", str(tmp_path / "one"))
-    together = launch(*words, "--out", str(tmp_path / "two"))
-    assert alone.returncode == 0, alone.stderr
+    assert main([*words, "--out", str(tmp_path / "one")]) == 0
+    together = launch("weakseg", *words, "--out", str(tmp_path / "two"))
     assert together.returncode == 0, together.stderr
     one, two = RunFolder(tmp_path / "one"), RunFolder(tmp_path / "two")
     assert files(one.root) == files(two.root)

@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.logging import RichHandler
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from weakseg.errors import ConfigError
+from weakseg.errors import ConfigError, PeerFailed, WeaksegError
 from weakseg.models.layout import Network, lay_out
 from weakseg.train.distributed import rank, wait_for_all
 from weakseg.train.loop import Tick
@@ -29,6 +29,12 @@ LINE_INTERVAL_S = 10.0
 MAX_WAIT = timedelta(days=7)
 """Processes wait this long for one that works alone, as rank 0 does when it scores. The defaults of torch are 10 and 30
 minutes; a process that has died is noticed by `torchrun`, not by this."""
+
+FAILED_KEY = "weakseg/failed"
+"""Where processes count those of them that have failed, in the store through which they met."""
+
+LOST_CONNECTION = ("Connection closed by peer", "Connection reset by peer", "Broken pipe", "remote process exited")
+"""What gloo and NCCL say when another process has gone."""
 
 console = Console(stderr=True, highlight=False)
 """Progress and messages go to stderr, so that stdout stays a command's result."""
@@ -81,7 +87,12 @@ def place_network(network: Network, device: torch.device) -> Network:
 
 @contextmanager
 def joined_processes(device: torch.device) -> Iterator[None]:
-    """Join the other processes when started by `torchrun`; does nothing without a launcher."""
+    """Join the other processes when started by `torchrun`; does nothing without a launcher.
+
+    Raises:
+        PeerFailed: If the block fails after another process has failed.
+        WeaksegError: If another process has gone without saying why.
+    """
     if launched_processes() == 1 or dist.is_initialized():
         yield
         return
@@ -89,10 +100,28 @@ def joined_processes(device: torch.device) -> Iterator[None]:
     try:
         yield
         wait_for_all()  # none takes its connections down while another still uses them
+    except BaseException as error:
+        if not _is_first_to_fail():
+            raise PeerFailed("another process of this run has failed") from error
+        if any(words in str(error) for words in LOST_CONNECTION):
+            raise WeaksegError(
+                "another process of this run has gone without a word, which often means that the memory does not "
+                "suffice; start the same command again to go on"
+            ) from error
+        raise
     finally:
         # A wrapper that a reference cycle keeps alive would outlive the group it belongs to.
         gc.collect()
         dist.destroy_process_group()
+
+
+def _is_first_to_fail() -> bool:
+    """Say that this process fails; True if none has said so before, since one of them is to tell the user why."""
+    try:
+        store = dist.distributed_c10d._get_default_store()
+        return int(store.add(FAILED_KEY, 1)) == 1
+    except (RuntimeError, ValueError):  # no connection to the launcher either
+        return True
 
 
 def make_deterministic() -> None:
