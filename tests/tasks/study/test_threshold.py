@@ -53,6 +53,12 @@ def make_study(
     return study_threshold(config, request, images=images, split=split)
 
 
+@pytest.fixture(autouse=True)
+def no_figure(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Draw nothing, but for `study`, which is made before: a figure takes longer than all the rest."""
+    monkeypatch.setattr("weakseg.tasks.study.threshold.draw_threshold", lambda figure, found: None)
+
+
 @pytest.fixture(scope="module")
 def study(config: RunConfig, run: Path) -> Study:
     return make_study(config, run, None)
