@@ -31,6 +31,13 @@ LEARNS_ENOUGH = ("--data.critters.images=24", "--classifier.epochs=8")
 """After less training the maps of most images are negative everywhere, and no setting of RIB makes a difference."""
 
 
+@pytest.fixture(autouse=True)
+def no_figure(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Draw nothing, but in the test of the figure: it takes longer than all the rest."""
+    if "figure" not in request.function.__name__:
+        monkeypatch.setattr("weakseg.tasks.study.rib.draw_rib", lambda figure, table, sweep: None)
+
+
 @pytest.fixture(scope="module")
 def config() -> RunConfig:
     return build_config(read_recipe("demo"), (*TINY_CRITTERS, *TINY, *TINY_RIB, *RULES_OFF, *LEARNS_ENOUGH))
