@@ -72,6 +72,15 @@ def test_a_number_too_long_to_be_printed_still_ends_in_one_line() -> None:
 
     assert explain_unforeseen(Unprintable()) == ("an error that nobody foresaw, Unprintable: ", 3)
     assert len(explain_unforeseen(ValueError("x" * 10**6))[0]) < 1000
+    assert explain_unforeseen(ValueError("Exceeds the limit (4300 digits) for integer string conversion"))[1] == 1
+
+
+def test_the_middle_of_a_very_long_line_is_left_out(capsys: pytest.CaptureFixture[str]) -> None:
+    end_by(DataError(f"expected a number, got {'9' * 10**5}; choose another"))
+    line = capsys.readouterr().err
+    assert line.startswith("weakseg: expected a number, got 9999")
+    assert line.endswith("9999; choose another\n")
+    assert len(line) < 1300
 
 
 def test_without_a_place_for_the_traceback_the_line_says_how_to_see_it(

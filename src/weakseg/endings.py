@@ -30,7 +30,7 @@ GRACE_S = 1.5
 """After a signal, a command has so long to end by itself; whoever sent SIGTERM often sends SIGKILL soon after."""
 
 MAX_LINE = 600
-"""An error that nobody foresaw is cut after so many characters; all of it is in the file."""
+"""What nobody foresaw is told in so many characters, and anything else in twice as many."""
 
 ERROR_FILE = "TORCHELASTIC_ERROR_FILE"
 """Where `torchrun` looks for what a process died of, to repeat it at the end of its summary."""
@@ -121,6 +121,8 @@ def explain_unforeseen(error: Exception) -> tuple[str, int]:
     if isinstance(error, OSError) and error.strerror:
         where = "" if error.filename is None else f" {_printable(error.filename)}"
         return f"the system refuses{where}: {error.strerror}", EXIT_USER_ERROR
+    if "integer string conversion" in text or "int too large to convert" in text:
+        return "a number among the words of the command or in a file it reads is too long", EXIT_USER_ERROR
     if isinstance(error, RecursionError):
         return "something is nested too deeply", EXIT_UNFORESEEN
     return f"an error that nobody foresaw, {name}: {text}", EXIT_UNFORESEEN
@@ -148,10 +150,15 @@ def _say(message: str, code: int, *, debug: bool) -> int:
     if debug:
         traceback.print_exc()
     if message:
-        line = f"weakseg: {' '.join(message.split())}"
+        line = f"weakseg: {_shorten(' '.join(message.split()))}"
         print(line, file=sys.stderr, flush=True)
         _tell_launcher(line)
     return code
+
+
+def _shorten(line: str) -> str:
+    """Leave the middle out of a line that repeats a very long value; its end says what to do."""
+    return line if len(line) <= 2 * MAX_LINE else f"{line[:MAX_LINE]} [...] {line[-MAX_LINE:]}"
 
 
 def _tell_launcher(line: str) -> None:

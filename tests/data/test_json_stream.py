@@ -51,3 +51,19 @@ def read_through(text: str) -> None:
             list(stream.items())
         else:
             stream.value()
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [("[" * 100_000, "nested too deeply"), ("1" * 5000, "thousands of digits")],
+    ids=["deep", "long"],
+)
+def test_values_that_python_refuses_are_mistakes_with_their_place(value: str, message: str) -> None:
+    stream = JsonStream('{"a": ' + value + "}")
+    next(stream.members())
+    with pytest.raises(json.JSONDecodeError, match=f"{message}.*: line 1 column 7"):
+        stream.value()
+    stream = JsonStream('{"a": [1, ' + value + "]}")
+    next(stream.members())
+    with pytest.raises(json.JSONDecodeError, match=f"{message}.*: line 1 column 11"):
+        list(stream.items())

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save
 
 from weakseg.data.masks import read_mask
 from weakseg.errors import ArtifactError
@@ -255,3 +256,29 @@ def test_masks_are_read_back_by_the_folders_reader(tmp_path: Path) -> None:
     sample = Sample("sub/a", tmp_path / "a.png", np.zeros(3, np.uint8), np.ones(3, np.bool_))
     assert folder.mask_reader()(sample).tolist() == labels.tolist()
     assert [path.name for path in folder.mask("sub/a").parent.iterdir()] == ["a.png"]
+
+
+@pytest.mark.parametrize(
+    ("info", "message"),
+    [
+        ("[1, 2]", "expected its 'weakseg' to be a mapping, got list"),
+        ("null", "expected its 'weakseg' to be a mapping, got NoneType"),
+        ("[" * 100_000, "nested too deeply"),
+        ('{"epochs": ' + "1" * 5000 + "}", "thousands of digits"),
+    ],
+    ids=["list", "null", "deep", "digits"],
+)
+def test_information_that_is_none_is_one_line(info: str, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(save({"a": torch.zeros(1)}, metadata={"weakseg": info}))
+    for load in (load_info, load_tensors):
+        with pytest.raises(ArtifactError, match=message):
+            load(path)
+
+
+def test_a_header_that_is_nested_too_deeply_is_one_line(tmp_path: Path) -> None:
+    header = b'{"a": ' + b"[" * 50_000 + b"]" * 50_000 + b"}"
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(len(header).to_bytes(8, "little") + header)
+    with pytest.raises(ArtifactError, match="is damaged"):
+        load_tensors(path)

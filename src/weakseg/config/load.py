@@ -9,23 +9,29 @@ from __future__ import annotations
 import dataclasses
 import json
 import typing
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache, lru_cache
 from importlib import resources
 from pathlib import Path
 
 import yaml
 from jsonargparse import ArgumentError, ArgumentParser, Namespace
-from yaml.constructor import ConstructorError
 
 from weakseg.config.complaints import explain, field_types, unknown_key
 from weakseg.config.ranges import check_ranges
+from weakseg.config.recipe_text import decode_recipe
 from weakseg.config.schema import RunConfig
 from weakseg.errors import ConfigError
 from weakseg.files import JsonValue
 from weakseg.spelling import nearest
 
 RECIPE_SUFFIXES = (".yaml", ".yml")
+
+MAX_RECIPE_BYTES = 2**17
+"""Recipes take 4 kB; YAML takes seconds for every megabyte, and a larger file is something else."""
+
+MAX_RECIPE_VALUES = 10_000
+"""Values of a recipe, those of aliases (`*name`) counted each time: few lines of them can stand for billions."""
 
 SECTIONS_KEPT = 256
 """So many sections are parsed once: recipes that differ in a setting or two share most of them."""
@@ -51,6 +57,11 @@ def read_recipe(name_or_path: str) -> dict[str, JsonValue]:
         if not path.is_file():
             raise ConfigError(f"recipe {path}: no such file")
         try:
+            size_bytes = path.stat().st_size
+            if size_bytes > MAX_RECIPE_BYTES:
+                raise ConfigError(
+                    f"recipe {path}: expected at most {MAX_RECIPE_BYTES} bytes, got {size_bytes}; is it another file?"
+                )
             text = path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigError(f"recipe {path}: expected a text in UTF-8, got {error}") from None
@@ -62,24 +73,28 @@ def read_recipe(name_or_path: str) -> dict[str, JsonValue]:
             f"{nearest(name_or_path, list_recipes())}"
         )
     try:
-        document = yaml.load(text, _UniqueKeys) or {}  # a SafeLoader
-    except yaml.YAMLError as error:
-        raise ConfigError(f"recipe {name_or_path}: not valid YAML: {' '.join(str(error).split())}") from None
+        document = decode_recipe(text) or {}
+    except ValueError as error:
+        raise ConfigError(f"recipe {name_or_path}: not valid YAML: {error}") from None
     if not isinstance(document, dict):
         raise ConfigError(f"recipe {name_or_path}: expected sections such as 'data:', got {type(document).__name__}")
+    _require_few_values(document, name_or_path)
     return document
 
 
-class _UniqueKeys(yaml.SafeLoader):
-    """Refuses a section or setting that is given twice, of which YAML's loader silently takes the last."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, object]:
-        seen: set[str] = set()
-        for key, _ in node.value:
-            if isinstance(key, yaml.ScalarNode) and key.value in seen:
-                raise ConstructorError(None, None, f"'{key.value}' is given twice", key.start_mark)
-            seen.add(str(key.value))
-        return super().construct_mapping(node, deep)
+def _require_few_values(document: JsonValue, name: str) -> None:
+    waiting, count = [document], 0
+    while waiting:
+        value = waiting.pop()
+        count += 1
+        if count > MAX_RECIPE_VALUES:
+            raise ConfigError(
+                f"recipe {name}: expected at most {MAX_RECIPE_VALUES} values, got more; is it another file?"
+            )
+        if isinstance(value, dict):
+            waiting.extend(value.values())
+        elif isinstance(value, list):
+            waiting.extend(value[: MAX_RECIPE_VALUES + 1])
 
 
 def add_config_arguments(parser: ArgumentParser) -> None:

@@ -164,6 +164,9 @@ MAY_BE_EMPTY = ("segmenter.multi_scale",)
 _CELL_PX = {"irn": 4, "psa": 8}
 """Pixels to a cell of the networks that learn from pairs of cells."""
 
+LARGEST_WHOLE = 10**18 - 1
+"""What arrays and generators of random numbers can hold."""
+
 
 def check_ranges(config: RunConfig) -> None:
     """Raise a `ConfigError` that names the first setting out of its range, or settings that contradict each other."""
@@ -191,6 +194,8 @@ def _check_bounds(config: RunConfig) -> None:
             if item is None or item == AUTO:
                 continue
             assert isinstance(item, int | float), f"{path} is no number"
+            if isinstance(item, int) and abs(item) > LARGEST_WHOLE:
+                raise ConfigError(f"{path}: expected a whole number of at most 18 digits, got a longer one")
             if not own.holds(item):
                 raise ConfigError(f"{path}: expected a value {own}, got {item:g}")
             if math.isinf(item):  # a run's records are JSON, which has no infinity

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from weakseg.documents import TOO_DEEP, TOO_LONG
 from weakseg.files import JsonValue
 
 _SPACE = re.compile(r"[ \t\n\r]*")
@@ -62,8 +63,7 @@ class JsonStream:
     def value(self) -> JsonValue:
         """Decode the next value as a whole."""
         self._skip_space()
-        value: JsonValue
-        value, self._at = _DECODER.raw_decode(self._text, self._at)
+        value, self._at = self._decode(self._at)
         return value
 
     def at_list(self) -> bool:
@@ -79,12 +79,24 @@ class JsonStream:
         while True:
             self._skip_space()
             start = self._at
-            value, self._at = _DECODER.raw_decode(self._text, start)
+            value, self._at = self._decode(start)
             first_byte = self._byte_of(start)
             yield PlacedValue(value, first_byte, self._byte_of(self._at) - first_byte)
             if self._try("]"):
                 return
             self._expect(",")
+
+    def _decode(self, start: int) -> tuple[JsonValue, int]:
+        """Decode the value that begins at a character; returns it and where it ends."""
+        try:
+            found: tuple[JsonValue, int] = _DECODER.raw_decode(self._text, start)
+        except RecursionError:
+            raise json.JSONDecodeError(TOO_DEEP, self._text, start) from None
+        except json.JSONDecodeError:
+            raise
+        except ValueError:
+            raise json.JSONDecodeError(TOO_LONG, self._text, start) from None
+        return found
 
     def _byte_of(self, at: int) -> int:
         """Return the byte of the character `at`; calls must not go back."""

@@ -9,7 +9,6 @@ a pickle that is read as tensors alone (`weights_only=True`, as every other chec
 from __future__ import annotations
 
 import importlib
-import json
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -20,6 +19,7 @@ from types import ModuleType
 import torch
 from torch import Tensor, nn
 
+from weakseg.documents import decode_json
 from weakseg.errors import ArtifactError, ConfigError, MissingExtra
 from weakseg.files import JsonValue
 from weakseg.ops.images import IMAGENET_MEAN, IMAGENET_STD
@@ -182,7 +182,7 @@ def read_config(source: NetworkSource) -> dict[str, JsonValue]:
         ArtifactError: If it is no JSON object.
     """
     try:
-        values = json.loads(source.config.read_text(encoding="utf-8"))
+        values = decode_json(source.config.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ArtifactError(f"{source.config}: not a readable configuration ({error})") from None
     if not isinstance(values, dict):

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from weakseg.documents import decode_json
 from weakseg.errors import ArtifactError, ConfigError, DataError, MissingExtra
 from weakseg.files import JsonValue
 from weakseg.models.inference import CRFSettings
@@ -73,7 +74,7 @@ class OnnxInfo:
             ArtifactError: If it is damaged, of another version, or wants another normalisation than ours.
         """
         try:
-            document = json.loads(text)
+            document = decode_json(text)
             if document["format"] != FORMAT:
                 raise ValueError(f"format {document['format']}, expected {FORMAT}")
             if (tuple(document["mean"]), tuple(document["std"])) != (IMAGENET_MEAN, IMAGENET_STD):

@@ -20,6 +20,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from weakseg.data.masks import encode_mask
+from weakseg.documents import decode_json
 from weakseg.errors import ArtifactError, ShapeError
 from weakseg.files import JsonValue, write_bytes
 from weakseg.pipeline.run_folder import NetworkFolder, RunFolder
@@ -74,7 +75,9 @@ def _read(path: Path, *, with_tensors: bool) -> tuple[dict[str, Tensor], dict[st
     try:
         with safe_open(path, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()} if with_tensors else {}
-            info = json.loads((file.metadata() or {}).get(METADATA_KEY, "{}"))
+            info = decode_json((file.metadata() or {}).get(METADATA_KEY, "{}"))
+        if not isinstance(info, dict):
+            raise ValueError(f"expected its '{METADATA_KEY}' to be a mapping, got {type(info).__name__}")
     except (SafetensorError, OSError, ValueError) as error:
         raise ArtifactError(f"{path} is damaged ({error}); delete it and run the stage that writes it again") from None
     return tensors, info

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +12,7 @@ from pathlib import Path
 
 from weakseg.data.depth import PixelRange
 from weakseg.data.scan import NOT_A_FILE, is_regular
+from weakseg.documents import decode_json
 from weakseg.errors import WeaksegError
 from weakseg.files import JsonValue, write_json
 from weakseg.pipeline.records import DIGEST_BYTES
@@ -109,7 +109,7 @@ def _inspect(path: Path, known: Mapping[Path, FileFacts], look: Callable[[Path],
 
 def _read_cache(path: Path) -> dict[Path, FileFacts]:
     try:
-        document: dict[str, dict[str, JsonValue]] = json.loads(path.read_text(encoding="utf-8"))
+        document: dict[str, dict[str, JsonValue]] = decode_json(path.read_text(encoding="utf-8"))
         return {Path(name): _read_facts(entry) for name, entry in document.items()}
     except (OSError, ValueError, TypeError, AttributeError, KeyError):
         return {}  # only a cache: a missing, older or damaged one is made anew

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from weakseg.documents import decode_json
 from weakseg.errors import ArtifactError
 from weakseg.files import advise_on
 from weakseg.train.distributed import rank, wait_for_all
@@ -163,7 +164,7 @@ def _describe_self() -> bytes:
 def _read_owner(path: Path) -> str:
     """Say who holds a lock; it may be writing its name just now."""
     try:
-        owner = json.loads(path.read_bytes())
+        owner = decode_json(path.read_bytes())
         return f"process {owner['process']} of {owner['user']} on {owner['host']} since {owner['since']}"
     except (OSError, ValueError, KeyError, TypeError):
         return _UNKNOWN

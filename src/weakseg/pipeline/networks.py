@@ -5,7 +5,6 @@ What they start from is in `weakseg.pipeline.starting`, what is special to segme
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable
 from dataclasses import replace
@@ -23,6 +22,7 @@ from weakseg.config.schema import (
 )
 from weakseg.config.segmenters import hf_name
 from weakseg.data.transforms import Augmentation
+from weakseg.documents import decode_json
 from weakseg.errors import ArtifactError
 from weakseg.files import JsonValue, write_json
 from weakseg.models.affinitynet import AffinityNet, build_affinitynet
@@ -123,7 +123,7 @@ def load_history(folder: NetworkFolder) -> tuple[EpochRecord, ...]:
     """
     path = folder.history
     try:
-        records = json.loads(path.read_text(encoding="utf-8"))
+        records = decode_json(path.read_text(encoding="utf-8"))
         if not records and not (folder.model.is_file() and RELEASED in load_info(folder.model)):
             raise ValueError("no epoch")
         return tuple(EpochRecord.from_json(record) for record in records)

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 import weakseg
+from weakseg.documents import decode_json
 from weakseg.errors import ArtifactError
 from weakseg.files import JsonValue, write_json
 from weakseg.pipeline.artifacts import RunFolder
@@ -61,7 +62,7 @@ def read_records(folder: RunFolder) -> dict[str, StageRecord]:
     if not folder.state.is_file():
         return {}
     try:
-        stages = json.loads(folder.state.read_text(encoding="utf-8"))["stages"]
+        stages = decode_json(folder.state.read_text(encoding="utf-8"))["stages"]
         return {name: StageRecord(**record) for name, record in stages.items()}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ArtifactError(f"{folder.state} is damaged ({error}); delete the run folder and start again") from None

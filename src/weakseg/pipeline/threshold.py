@@ -1,13 +1,12 @@
 """The background threshold of the masks: the recipe's number, or with `auto` one chosen on images that have tags alone.
 
 `auto` refines some tagged training images at every candidate, measures what colours tell about the masks
-(`weakseg.refine.threshold.colour`), and leaves the usual threshold only as far as that is evidence for another one
+(`weakseg.refine.threshold.colour`), and weighs that against how much of an image tagged objects usually take
 (`weakseg.refine.threshold.choice`). `docs/threshold.md` compares it with other ways and with the truth.
 """
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -17,15 +16,16 @@ from typing import Literal
 import numpy as np
 
 from weakseg.config.schema import RefineConfig
+from weakseg.documents import decode_json
 from weakseg.errors import ArtifactError, ConfigError
 from weakseg.files import JsonValue, write_json
 from weakseg.pipeline.cutters import Cutter, cut_image, open_cutter
 from weakseg.pipeline.runner import Context
 from weakseg.pipeline.runtime import show_progress
 from weakseg.pipeline.seeds import SeededImage, pair_with_seed, require_training_seeds
-from weakseg.refine.threshold.choice import CANDIDATES, USUAL, ThresholdChoice, choose_threshold
+from weakseg.refine.threshold.area import measure_areas
+from weakseg.refine.threshold.choice import CANDIDATES, ThresholdChoice, choose_threshold
 from weakseg.refine.threshold.colour import score_colours
-from weakseg.refine.threshold.level import mean_score, usual_threshold
 from weakseg.train.distributed import rank, wait_for_all
 from weakseg.types import Sample
 
@@ -37,9 +37,9 @@ MAX_IMAGES = 200
 MAX_PIXELS = 8_000_000
 """Fewer do once they hold so many pixels together: 200 of 200 x 200, 72 of 384 x 288."""
 
-RULE_VERSION = 3
+RULE_VERSION = 4
 """Raised when `auto` chooses otherwise on the same seeds. 1 took the best candidate; 2, among those about as good, the
-nearest to 0.15; 3 the nearest to what is usual for seeds of their mean score."""
+nearest to 0.15; 3 the nearest to what is usual for seeds of their mean score; 4 weighs colours and areas."""
 
 
 @dataclass(frozen=True)
@@ -126,15 +126,15 @@ def choose_on_tags(context: Context, cutter: Cutter) -> ThresholdChoice:
     """
     require_training_seeds(context, "refine.background_threshold 'auto'")
     order = draw_tagged(context)
-    scores, means = [], []
+    scores, areas = [], []
     with show_progress("choosing the background threshold") as tick:
         for item in _load_some(context, order):
             cuts = cut_image(item, cutter, CANDIDATES)
             scores.append(score_colours(cuts))
-            means.append(mean_score(cuts))
+            areas.append(measure_areas(cuts))
             tick(len(scores), min(MAX_IMAGES, len(order)))
-    table = np.array(scores).reshape(-1, len(CANDIDATES))
-    choice = choose_threshold(table, CANDIDATES, usual=usual_threshold(means))
+    shape = (-1, len(CANDIDATES))
+    choice = choose_threshold(np.array(scores).reshape(shape), CANDIDATES, areas=np.array(areas).reshape(shape))
     if not choice.is_clear:
         logger.warning(
             "refine.background_threshold: no candidate is better than another on %d tagged images, so 'auto' takes "
@@ -165,14 +165,15 @@ def load_choice(path: Path) -> ThresholdChoice:
         ArtifactError: If the file is missing or damaged.
     """
     try:
-        entry = json.loads(path.read_text(encoding="utf-8"))
+        entry = decode_json(path.read_text(encoding="utf-8"))
         return ThresholdChoice(
             threshold=float(entry["threshold"]),
             best=float(entry["best"]),
             candidates=tuple(entry["candidates"]),
             curve=tuple(entry["curve"]),
             images=entry["images"],
-            usual=float(entry.get("usual", USUAL)),  # files of earlier versions have none
+            # Files of earlier versions have none.
+            areas=tuple(entry.get("areas", (None,) * len(entry["candidates"]))),
             is_clear=entry["is_clear"],
         )
     except FileNotFoundError:

@@ -7,7 +7,6 @@ a bundle as well.
 from __future__ import annotations
 
 import dataclasses
-import json
 import re
 import types
 import zipfile
@@ -21,6 +20,7 @@ from weakseg.config.schema import RunConfig
 from weakseg.config.segmenters import HF_PREFIX
 from weakseg.data.export.folder import ExportFolder
 from weakseg.data.lists import CLASSES_FILE
+from weakseg.documents import decode_json
 from weakseg.errors import ArtifactError
 from weakseg.files import JsonValue, atomic_open, write_json, write_text
 from weakseg.pipeline.artifacts import RunFolder, load_info, load_tensors, save_tensors
@@ -179,7 +179,7 @@ def _find_classifier_start(run: RunFolder, metrics: Metrics | None) -> str | Non
 def _read_versions(run: RunFolder) -> Mapping[str, JsonValue]:
     """Return the versions that trained, or those of now where the run does not say."""
     try:
-        versions = json.loads(run.state.read_text(encoding="utf-8"))["versions"]
+        versions = decode_json(run.state.read_text(encoding="utf-8"))["versions"]
         return {str(name): str(version) for name, version in versions.items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return list_versions()

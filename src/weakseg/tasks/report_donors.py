@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import base64
-import json
 from dataclasses import dataclass
 
 from PIL import Image
 
+from weakseg.documents import decode_json
 from weakseg.errors import ArtifactError
 from weakseg.pipeline.artifacts import RunFolder
 from weakseg.tasks.scores import percent
@@ -48,7 +48,7 @@ def build_donor_section(folder: RunFolder) -> DonorSection | None:
     if not network.donors.is_file():
         return None
     try:
-        entries = json.loads(network.donors.read_text(encoding="utf-8"))
+        entries = decode_json(network.donors.read_text(encoding="utf-8"))
         rows = tuple(
             DonorRow(entry["name"], f"{entry['found']:,}", f"{entry['kept']:,}", percent(entry["mean_share"]))
             for entry in entries

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -15,6 +14,7 @@ from typing import Literal, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from weakseg.documents import decode_json
 from weakseg.errors import ArtifactError
 from weakseg.files import JsonValue, write_json
 from weakseg.pipeline.origin import describe_released
@@ -260,7 +260,7 @@ def load_metrics(path: Path) -> Metrics:
         ArtifactError: If the file is missing or damaged.
     """
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = decode_json(path.read_text(encoding="utf-8"))
         return Metrics(
             dataset=document["dataset"],
             label_names=tuple(document["label_names"]),

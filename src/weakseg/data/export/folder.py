@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from weakseg.data.images import inspect_image, read_image
+from weakseg.documents import decode_json
 from weakseg.errors import ArtifactError, DataError
 from weakseg.files import advise_on, atomic_open, partial_path, partial_stem, write_text
 from weakseg.types import Sample
@@ -146,7 +147,7 @@ def _read_journal(path: Path) -> tuple[str | None, set[str]]:
     first, *rest = path.read_text(encoding="utf-8").split("\n")
     try:
         # What follows the last line break is empty, or a name cut off by a kill, whose file was not begun.
-        return str(json.loads(first)["format"]), {str(json.loads(line)) for line in rest[:-1]}
+        return str(decode_json(first)["format"]), {str(decode_json(line)) for line in rest[:-1]}
     except (ValueError, KeyError, TypeError) as error:
         raise ArtifactError(f"{path} is damaged ({error}); delete the folder, or choose another --out") from None
 

@@ -15,6 +15,7 @@ from PIL import Image
 from weakseg.data.synthetic.scenes import CritterScene, generate_scene
 from weakseg.data.synthetic.settings import CritterSettings
 from weakseg.data.synthetic.species import CRITTER_CLASSES
+from weakseg.documents import decode_json
 from weakseg.errors import ConfigError, DataError
 from weakseg.files import JsonValue, remove_partial_files, write_bytes, write_json, write_text
 
@@ -139,7 +140,7 @@ def _is_complete(root: Path, stamp: dict[str, JsonValue]) -> bool:
 def _require_same(path: Path, stamp: dict[str, JsonValue]) -> None:
     """Raise a `DataError` that names the differing keys unless the file holds the content of `stamp`."""
     try:
-        existing = json.loads(path.read_bytes())
+        existing = decode_json(path.read_bytes())
     except (OSError, ValueError) as error:
         raise DataError(f"cannot read {path}: {error}; choose another folder, or remove {path.parent}") from error
     if not isinstance(existing, dict):

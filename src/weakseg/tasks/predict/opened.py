@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from weakseg.config.load import build_config, read_recipe
 from weakseg.config.schema import RunConfig
+from weakseg.documents import decode_json
 from weakseg.errors import ArtifactError
 from weakseg.models.onnx_network import OnnxNetwork
 from weakseg.models.predictor import DenseNetwork, TorchNetwork, Views
@@ -78,7 +78,7 @@ def open_model(path: Path, *, device: str) -> OpenedModel:
 
 def _require_own_weights(file: Path, weights: Path, digest: str) -> None:
     try:
-        expected = json.loads(file.read_text(encoding="utf-8"))["digest"]
+        expected = decode_json(file.read_text(encoding="utf-8"))["digest"]
     except (ValueError, KeyError, TypeError) as error:
         raise ArtifactError(f"{file} is damaged ({error}); copy the bundle again") from None
     if digest != expected:

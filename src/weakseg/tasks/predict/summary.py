@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 import weakseg
+from weakseg.documents import decode_json
 from weakseg.errors import ArtifactError
 from weakseg.files import JsonValue, write_json
 from weakseg.models.inference import LabelledPixels
@@ -155,7 +156,7 @@ def read_summary(path: Path) -> tuple[Provenance, dict[str, ImageSummary]]:
         ArtifactError: If it is missing, damaged or of another version.
     """
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = decode_json(path.read_text(encoding="utf-8"))
         if document["format"] != FORMAT:
             raise ValueError(f"format {document['format']}, expected {FORMAT}")
         made_by = Provenance(**document["made_by"])

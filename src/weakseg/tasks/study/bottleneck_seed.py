@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 
 from weakseg.data.digits import Digits
 from weakseg.data.marked_digits import MarkedDigits, make_marked_digits, split_digits, without_digits
+from weakseg.documents import decode_json
 from weakseg.errors import ArtifactError, WeaksegError
 from weakseg.files import write_bytes, write_json
 from weakseg.models.classifier import Classifier
@@ -96,7 +96,7 @@ class SeedFiles:
             ArtifactError: If the record is missing or damaged.
         """
         try:
-            entries = json.loads(self.record.read_text(encoding="utf-8"))
+            entries = decode_json(self.record.read_text(encoding="utf-8"))
             return {activation: TwinResult(**entries[activation]) for activation in ACTIVATIONS}
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ArtifactError(

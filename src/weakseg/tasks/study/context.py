@@ -5,7 +5,6 @@ Both classifiers make the same number of updates. `docs/study_methods.md` shows 
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
@@ -14,6 +13,7 @@ from pathlib import Path
 from weakseg.config.paths import absolute_paths
 from weakseg.config.schema import RunConfig
 from weakseg.data.base import Dataset
+from weakseg.documents import decode_json
 from weakseg.errors import ArtifactError, ConfigError, UsageError
 from weakseg.files import write_json
 from weakseg.models.classifier import Classifier
@@ -146,7 +146,7 @@ def free_map(context: Context) -> float | None:
             write_json(path, {"map": number(reached)})
         wait_for_all()
     try:
-        kept = json.loads(path.read_text(encoding="utf-8"))["map"]
+        kept = decode_json(path.read_text(encoding="utf-8"))["map"]
         return None if kept is None else float(kept)
     except (ValueError, KeyError, TypeError) as error:
         raise ArtifactError(f"{path} is damaged ({error}); delete it and start the study again") from None

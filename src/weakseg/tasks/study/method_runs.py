@@ -11,12 +11,12 @@ one seed share their data; a run shares the finished stages of another from whic
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from weakseg.config.schema import ClassifierConfig, RunConfig, SplitName
+from weakseg.documents import decode_json
 from weakseg.errors import ArtifactError, ConfigError
 from weakseg.models.seam import SEAM_NAMES
 from weakseg.pipeline.artifacts import RunFolder
@@ -272,7 +272,7 @@ def _has_donors(context: Context) -> bool:
     if context.config.classifier.cda.masks is None:
         return False
     try:
-        return any(entry["kept"] for entry in json.loads(path.read_text(encoding="utf-8")))
+        return any(entry["kept"] for entry in decode_json(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ArtifactError(
             f"{path} is missing or damaged ({error}); delete {context.folder.root} and start the study again"

@@ -6,7 +6,6 @@ knows by which truth it was made: where truth masks have changed since, it is ma
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
@@ -16,6 +15,7 @@ import numpy as np
 
 from weakseg.data.base import Dataset
 from weakseg.data.masks import read_mask
+from weakseg.documents import decode_json
 from weakseg.errors import ArtifactError, DataError
 from weakseg.files import write_json
 from weakseg.ops.maps import FloatArray
@@ -148,7 +148,7 @@ def _keep_score(context: Context, subject: str, truth_digest: str, compute: Call
         write_json(path, {**asdict(compute()), TRUTH_KEY: truth_digest})
     wait_for_all()
     try:
-        kept = json.loads(path.read_text(encoding="utf-8"))
+        kept = decode_json(path.read_text(encoding="utf-8"))
         return MethodScore(**{key: value for key, value in kept.items() if key != TRUTH_KEY})
     except (OSError, ValueError, TypeError, AttributeError) as error:
         raise ArtifactError(f"{path} is missing or damaged ({error}); delete it and start the study again") from None
@@ -159,7 +159,7 @@ def _is_outdated(path: Path, truth_digest: str) -> bool:
     if not path.is_file():
         return True
     try:
-        made_by = json.loads(path.read_text(encoding="utf-8")).get(TRUTH_KEY)
+        made_by = decode_json(path.read_text(encoding="utf-8")).get(TRUTH_KEY)
     except (OSError, ValueError, AttributeError):
         return False
     if made_by != truth_digest:

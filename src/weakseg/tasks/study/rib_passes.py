@@ -6,7 +6,6 @@ last, `<pass>/<id>.json` with how it went: an image whose record exists is done.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
@@ -15,6 +14,7 @@ from pathlib import Path
 
 from weakseg.config.schema import RunConfig
 from weakseg.data.base import Dataset
+from weakseg.documents import decode_json
 from weakseg.errors import ArtifactError
 from weakseg.file_names import safe_path
 from weakseg.files import write_json
@@ -75,7 +75,7 @@ class Pass:
         """
         path = self.record(sample_id)
         try:
-            entry = json.loads(path.read_text(encoding="utf-8"))
+            entry = decode_json(path.read_text(encoding="utf-8"))
             return Adapted(**{**entry, "trace_times_s": tuple(entry["trace_times_s"])})
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ArtifactError(

@@ -6,7 +6,6 @@ them. All counts are sums over the images of the split; scores are made of them 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from weakseg.data.masks import read_mask
+from weakseg.documents import decode_json
 from weakseg.errors import ArtifactError
 from weakseg.files import JsonValue, write_json
 from weakseg.ops.boundary import boundary_width_px, count_boundaries
@@ -208,7 +208,7 @@ def _iterate_truth(source: Source, reader: TruthReader) -> Iterator[tuple[Sample
 
 def _read(path: Path) -> dict[str, JsonValue]:
     try:
-        entry = json.loads(path.read_text(encoding="utf-8"))
+        entry = decode_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise _damaged(path, error) from None
     if not isinstance(entry, dict):

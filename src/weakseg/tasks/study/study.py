@@ -7,7 +7,6 @@ those files, every time anew. `begin_study` comes before the first of them, `fin
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from weakseg.documents import decode_json
 from weakseg.errors import ArtifactError, ConfigError, UsageError, WeaksegError
 from weakseg.files import JsonValue, atomic_open, remove_partial_files, write_json, write_text
 from weakseg.pipeline.lock import release_folder, take_folder
@@ -277,7 +277,7 @@ def _read_settings(path: Path) -> Mapping[str, JsonValue] | None:
     if not path.is_file():
         return None
     try:
-        settings = json.loads(path.read_text(encoding="utf-8"))["settings"]
+        settings = decode_json(path.read_text(encoding="utf-8"))["settings"]
     except (ValueError, KeyError, TypeError) as error:
         raise ArtifactError(f"{path} is damaged ({error}); delete the study's folder and start again") from None
     if not isinstance(settings, dict):

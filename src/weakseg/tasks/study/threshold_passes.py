@@ -5,7 +5,6 @@ Each file is written whole; an image that has one is done.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -15,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from weakseg.data.base import Dataset
+from weakseg.documents import decode_json
 from weakseg.errors import ArtifactError
 from weakseg.file_names import safe_path
 from weakseg.files import JsonValue, write_json
@@ -25,9 +25,9 @@ from weakseg.pipeline.images import iterate_pending
 from weakseg.pipeline.runner import Context
 from weakseg.pipeline.seeds import pair_with_seed, resize_labels
 from weakseg.refine.threshold.agreement import score_refinement, score_stability, score_typicality
+from weakseg.refine.threshold.area import measure_areas
 from weakseg.refine.threshold.colour import score_colours
 from weakseg.refine.threshold.cuts import Statistic
-from weakseg.refine.threshold.level import mean_score
 from weakseg.refine.threshold.masking import score_confidence
 from weakseg.refine.threshold.spread import score_log_spread, score_spread
 from weakseg.tasks.truth import digest_truth_of, read_truth
@@ -36,9 +36,8 @@ from weakseg.train.distributed import rank, wait_for_all
 CHOSEN = "colour"
 """The statistic that `auto` goes by."""
 
-
-LEVEL = "mean score"
-"""What the usual threshold follows from, kept beside the statistics."""
+AREA = "area"
+"""The share of the foreground, kept beside the statistics: every choice weighs it."""
 
 
 def open_statistics(classifier: Classifier) -> dict[str, Statistic]:
@@ -75,7 +74,8 @@ def judge_images(
     output = partial(_file, folder)
     for sample, image in iterate_pending(context, [chosen], output, label="judging thresholds without truth"):
         cuts = cut_image(pair_with_seed(context, sample, image), cutter, thresholds)
-        found = {name: statistic(cuts).tolist() for name, statistic in statistics.items()} | {LEVEL: [mean_score(cuts)]}
+        found = {name: statistic(cuts).tolist() for name, statistic in statistics.items()}
+        found[AREA] = measure_areas(cuts).tolist()
         defined = {name: [None if math.isnan(value) else value for value in row] for name, row in found.items()}
         write_json(output(sample.id), defined)
 
@@ -168,7 +168,7 @@ def _read(path: Path, name: str) -> NDArray[np.float64]:
 
 def _entry(path: Path, name: str) -> JsonValue:
     try:
-        entry: JsonValue = json.loads(path.read_text(encoding="utf-8"))[name]
+        entry: JsonValue = decode_json(path.read_text(encoding="utf-8"))[name]
         return entry
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ArtifactError(f"{path} is missing or damaged ({error}); delete it and start the study again") from None
