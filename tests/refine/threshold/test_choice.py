@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -5,55 +7,78 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from weakseg.errors import ShapeError
-from weakseg.refine.threshold.choice import CANDIDATES, USUAL, choose_threshold
+from weakseg.refine.threshold.choice import CANDIDATES, USUAL, USUAL_AREA, choose_threshold
 from weakseg.refine.threshold.colour import colour_information
 
 NAN = float("nan")
 
 
-def test_the_largest_average_wins_where_every_image_agrees() -> None:
-    choice = choose_threshold(np.array([[0.0, 3.0, 1.0], [1.0, 4.0, 2.0]]), (0.2, 0.3, 0.4))
+def same_area(scores: np.ndarray, share: float = USUAL_AREA) -> np.ndarray:
+    """Return areas that say nothing: every candidate's masks take the same share."""
+    return np.full(scores.shape, share)
+
+
+def test_the_largest_average_wins_where_areas_are_alike() -> None:
+    scores = np.array([[0.0, 3.0, 1.0], [1.0, 4.0, 2.0]])
+    choice = choose_threshold(scores, (0.2, 0.3, 0.4), areas=same_area(scores))
     assert (choice.threshold, choice.best) == (0.3, 0.3)
     assert choice.curve == (0.5, 3.5, 1.5)
+    assert choice.areas == (0.22, 0.22, 0.22)
     assert (choice.images, choice.is_clear) == (2, True)
 
 
-def test_what_is_about_as_good_as_the_best_gives_way_to_the_usual_threshold() -> None:
-    choice = choose_threshold(np.array([[0.5, 1.0], [1.4, 1.0]]), (0.15, 0.3))
-    assert (choice.threshold, choice.best) == (0.15, 0.3), "0.95 is 5 % below 1"
-    choice = choose_threshold(np.array([[0.5, 1.0], [1.3, 1.0]]), (0.15, 0.3))
-    assert (choice.threshold, choice.best) == (0.3, 0.3), "0.9 is 10 % below 1"
+def test_an_unusual_area_costs_the_square_of_its_logarithm() -> None:
+    """Masks of e times the usual area lose 1, so that they must be more than e times as well supported."""
+    areas = np.array([[USUAL_AREA * math.e, USUAL_AREA]])
+    assert choose_threshold(np.array([[2.7, 1.0]]), (0.1, 0.2), areas=areas).threshold == 0.2
+    assert choose_threshold(np.array([[2.8, 1.0]]), (0.1, 0.2), areas=areas).threshold == 0.1
+    assert choose_threshold(np.array([[2.7, 1.0]]), (0.1, 0.2), areas=areas).best == 0.1
+    # As far on the other side costs as much.
+    areas = np.array([[USUAL_AREA, USUAL_AREA / math.e]])
+    assert choose_threshold(np.array([[1.0, 2.7]]), (0.1, 0.2), areas=areas).threshold == 0.1
+    assert choose_threshold(np.array([[1.0, 2.8]]), (0.1, 0.2), areas=areas).threshold == 0.2
 
 
-def test_evidence_against_the_usual_threshold_leads_no_further_than_it_reaches() -> None:
-    choice = choose_threshold(np.array([[0.0, 1.0, 5.7, 6.0]]), (0.15, 0.2, 0.3, 0.5))
-    assert (choice.threshold, choice.best) == (0.3, 0.5)
-    choice = choose_threshold(np.array([[6.0, 5.7, 1.0, 5.9]]), (0.02, 0.03, 0.15, 0.5))
-    assert (choice.threshold, choice.best) == (0.5, 0.02), "as near as 3.3 times, where 0.03 is 5 times lower"
+def test_areas_are_averaged_over_images_before_they_are_judged() -> None:
+    scores = np.ones((2, 2)) * [1.0, 1.1]
+    areas = np.array([[0.02, 0.1], [0.42, 0.12]])  # 0.22 and 0.11 on average
+    assert choose_threshold(scores, (0.1, 0.2), areas=areas).threshold == 0.1
 
 
-def test_of_equals_the_one_of_nearest_ratio_to_the_usual_is_taken() -> None:
-    rows = np.array([[0.0, 2.0, 2.0], [0.0, 3.0, 3.0]])
-    assert choose_threshold(rows, (0.1, 0.2, 0.3)).threshold == 0.2
-    assert choose_threshold(rows, (0.02, 0.03, 0.1)).threshold == 0.1
+def test_a_candidate_whose_masks_are_empty_is_never_taken() -> None:
+    scores = np.array([[1.0, 9.0]])
+    choice = choose_threshold(scores, (0.1, 0.2), areas=np.array([[0.9, 0.0]]))
+    assert (choice.threshold, choice.best) == (0.1, 0.2)
 
 
-def test_what_is_undefined_is_left_out() -> None:
-    choice = choose_threshold(np.array([[NAN, 1.0, 2.0], [NAN, 3.0, NAN]]), (0.1, 0.2, 0.3))
+def test_of_equals_the_lower_is_taken() -> None:
+    scores = np.array([[0.0, 2.0, 2.0], [0.0, 3.0, 3.0]])
+    assert choose_threshold(scores, (0.1, 0.2, 0.3), areas=same_area(scores)).threshold == 0.2
+
+
+def test_what_is_undefined_or_below_zero_is_left_out() -> None:
+    scores = np.array([[NAN, 1.0, 2.0], [NAN, 3.0, NAN]])
+    choice = choose_threshold(scores, (0.1, 0.2, 0.3), areas=same_area(scores))
     assert choice.curve == (None, 2.0, 2.0)
     assert not choice.is_clear, "both candidates that are defined are equal"
-    # 0.15 is undefined and cannot be taken; 0.2 is far worse.
-    choice = choose_threshold(np.array([[NAN, 1.0, 2.0], [NAN, 1.5, 2.5], [NAN, NAN, 9.0]]), (0.15, 0.2, 0.3))
-    assert choice.threshold == 0.3
+    scores = np.array([[NAN, -1.0, 0.1]])
+    areas = np.array([[USUAL_AREA, USUAL_AREA, 0.9]])
+    assert choose_threshold(scores, (0.15, 0.2, 0.3), areas=areas).threshold == 0.3
 
 
-@pytest.mark.parametrize(
-    "scores", [np.zeros((4, len(CANDIDATES))), np.full((1, len(CANDIDATES)), NAN), np.zeros((0, len(CANDIDATES)))]
-)
-def test_without_any_difference_the_usual_threshold_is_taken(scores: np.ndarray) -> None:
-    choice = choose_threshold(scores, CANDIDATES)
-    assert choice.threshold == USUAL
-    assert not choice.is_clear
+@pytest.mark.parametrize("scores", [np.zeros((4, 3)), np.full((1, 3), NAN), -np.ones((2, 3))])
+def test_without_evidence_the_area_decides_alone(scores: np.ndarray) -> None:
+    areas = np.tile([0.6, 0.3, 0.1], (len(scores), 1))
+    choice = choose_threshold(scores, (0.1, 0.3, 0.5), areas=areas)
+    assert (choice.threshold, choice.best, choice.is_clear) == (0.3, 0.3, False)
+
+
+@pytest.mark.parametrize("images", [0, 1, 4])
+def test_without_any_foreground_the_default_is_taken(images: int) -> None:
+    scores = np.zeros((images, len(CANDIDATES)))
+    choice = choose_threshold(scores, CANDIDATES, areas=scores)
+    assert (choice.threshold, choice.is_clear) == (USUAL, False)
+    assert choice.areas == ((0.0,) if images else (None,)) * len(CANDIDATES)
 
 
 def test_masks_without_foreground_or_background_do_not_win_by_telling_nothing() -> None:
@@ -62,44 +87,45 @@ def test_masks_without_foreground_or_background_do_not_win_by_telling_nothing() 
     labels = [np.random.default_rng(1).random((24, 33)) < share for share in (1.0, 0.5, 0.0)]
     scores = np.array([[colour_information(image, mask.astype(np.uint8)) for mask in labels]])
     assert scores[0, 1] < 0 == scores[0, 0] == scores[0, 2]
-    choice = choose_threshold(scores, (0.02, 0.15, 0.5))
+    choice = choose_threshold(scores, (0.02, 0.15, 0.5), areas=np.array([[1.0, 0.5, 0.0]]))
     assert (choice.threshold, choice.is_clear) == (0.15, False)
 
 
-def test_the_candidates_ascend_and_hold_the_usual_one() -> None:
+def test_the_candidates_ascend_and_hold_the_default() -> None:
     assert list(CANDIDATES) == sorted(set(CANDIDATES))
     assert USUAL in CANDIDATES
 
 
-@given(arrays(np.float64, st.tuples(st.integers(1, 6), st.just(4)), elements=st.integers(-1000, 1000).map(float)))
-def test_the_choice_lies_between_the_best_and_the_usual_threshold(scores: np.ndarray) -> None:
+@given(
+    arrays(np.float64, (3, 4), elements=st.integers(1, 1000).map(float)),
+    arrays(np.float64, (3, 4), elements=st.integers(1, 100).map(lambda share: share / 100)),
+)
+def test_nothing_better_supported_and_nearer_to_the_usual_area_is_passed_over(
+    scores: np.ndarray, areas: np.ndarray
+) -> None:
     candidates = (0.05, 0.1, 0.15, 0.4)
-    choice = choose_threshold(scores, candidates)
-    assert {choice.threshold, choice.best} <= set(candidates)
-    assert abs(np.log(choice.threshold / USUAL)) <= abs(np.log(choice.best / USUAL))
-    averages = scores.mean(axis=0)
+    choice = choose_threshold(scores, candidates, areas=areas)
+    taken = candidates.index(choice.threshold)
+    averages, distances = scores.mean(axis=0), np.abs(np.log(areas.mean(axis=0) / USUAL_AREA))
     if choice.is_clear:
-        assert averages[candidates.index(choice.best)] == pytest.approx(averages.max())
+        assert not ((averages > averages[taken]) & (distances < distances[taken])).any()
     else:
-        assert choice.threshold == choice.best == USUAL
+        assert distances[taken] == distances.min()
 
 
 @given(arrays(np.float64, (5, 4), elements=st.integers(-1000, 1000).map(float)), st.sampled_from((2, 4, 8)))
 def test_the_unit_of_the_statistic_does_not_matter(scores: np.ndarray, factor: int) -> None:
     candidates = (0.05, 0.1, 0.15, 0.4)
-    choice, scaled = choose_threshold(scores, candidates), choose_threshold(factor * scores, candidates)
+    areas = np.tile([0.5, 0.3, 0.2, 0.1], (5, 1))
+    choice = choose_threshold(scores, candidates, areas=areas)
+    scaled = choose_threshold(factor * scores, candidates, areas=areas)
     assert (scaled.threshold, scaled.best) == (choice.threshold, choice.best)
 
 
 def test_a_wrong_number_of_columns_is_named() -> None:
     with pytest.raises(ShapeError, match=r"expected scores \(images, 2\), one column per candidate, got \(1, 3\)"):
-        choose_threshold(np.zeros((1, 3)), (0.1, 0.2))
+        choose_threshold(np.zeros((1, 3)), (0.1, 0.2), areas=np.zeros((1, 3)))
     with pytest.raises(ShapeError, match="one column per candidate"):
-        choose_threshold(np.zeros((1, 0)), ())
-
-
-def test_the_usual_threshold_can_be_another_one() -> None:
-    rows = np.array([[0.95, 1.0, 0.95, 0.1]])
-    assert choose_threshold(rows, (0.1, 0.2, 0.3, 0.4), usual=0.5).threshold == 0.3
-    assert choose_threshold(rows, (0.1, 0.2, 0.3, 0.4), usual=0.05).threshold == 0.1
-    assert choose_threshold(rows, (0.1, 0.2, 0.3, 0.4), usual=0.3).usual == 0.3
+        choose_threshold(np.zeros((1, 0)), (), areas=np.zeros((1, 0)))
+    with pytest.raises(ShapeError, match=r"expected areas \(2, 1\) as the scores, got \(1, 1\)"):
+        choose_threshold(np.zeros((2, 1)), (0.1,), areas=np.zeros((1, 1)))

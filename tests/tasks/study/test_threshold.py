@@ -188,7 +188,7 @@ def test_a_recipe_is_no_run(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_the_table_measures_from_oracle_and_fixed() -> None:
-    choice = ThresholdChoice(0.2, 0.3, (0.1, 0.2, 0.3), (None, 0.5, 0.6), 7, usual=0.15, is_clear=True)
+    choice = ThresholdChoice(0.2, 0.3, (0.1, 0.2, 0.3), (None, 0.5, 0.6), 7, areas=(0.4, 0.3, 0.2), is_clear=True)
     found = Findings("crf", "val", 9, (0.1, 0.15, 0.2), np.array([0.5, 0.3, 0.45]), {"colour": choice}, 0.15, 7)
     rows = {row[0]: row[1:] for row in make_table(found).rows}
     assert rows == {
@@ -198,4 +198,4 @@ def test_the_table_measures_from_oracle_and_fixed() -> None:
     }
     assert make_details(found).rows == ((0.1, 0.5, None), (0.15, 0.3, None), (0.2, 0.45, 0.5))
     unclear = make_table(replace(found, choices={"colour": replace(choice, is_clear=False)}))
-    assert unclear.notes[-1] == "cannot tell the candidates apart, so that the usual one is taken: colour"
+    assert unclear.notes[-1] == "cannot tell the candidates apart, so that the area alone decides: colour"

@@ -1,10 +1,10 @@
-"""The choice among candidate thresholds by the average of a statistic over images.
+"""The choice among candidate thresholds by the average of a statistic over images, and by the area of the masks.
 
 A statistic is a noisy and a biased guide: averages over a hundred images scatter, their curves are flat at the top, and
-colours may tell more about an animal's head than about the whole animal. The candidate with the largest average is
-therefore only where the search begins. Of all candidates that are about as good, the one nearest to the usual threshold
-is taken, much as the one-standard-error rule (Breiman et al., Classification and Regression Trees, 1984) takes the
-simplest tree of those about as good as the best. What departs from the usual threshold thus has evidence for it.
+colours tell more about the head of a drawn animal than about the whole, and more about a photographed one together with
+the meadow it stands on. What does not depend on network and refinement is how much of an image its tagged objects take:
+about a fifth (docs/threshold.md has measurements). Each candidate is therefore judged by both, as by a likelihood and a
+prior: the logarithm of its average, less the squared logarithm of how far its masks are from that area.
 """
 
 from __future__ import annotations
@@ -17,16 +17,15 @@ from numpy.typing import NDArray
 
 from weakseg.errors import ShapeError
 
-CANDIDATES = (0.02, 0.03, 0.04, 0.06, 0.08, 0.1, 0.12, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
+CANDIDATES = (0.02, 0.04, 0.06, 0.08, 0.1, 0.12, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5, 0.6, 0.7, 0.75, 0.8)
 """Thresholds to choose among: about equal ratios below, since seeds are peaks with long feet; equal steps above, for
 those of textures, whose feet are high."""
 
 USUAL = 0.15
-"""The schema's default: taken where nothing tells of another, see `weakseg.refine.threshold.level`."""
+"""The schema's default: taken where nothing is known, not even areas."""
 
-TOLERANCE = 0.06
-"""A candidate is about as good as the best one if its average is lower by no more than this share; docs/threshold.md
-says how this was chosen."""
+USUAL_AREA = 0.22
+"""Share of an image that its tagged objects usually take; chosen on training images, see docs/threshold.md."""
 
 
 @dataclass(frozen=True)
@@ -39,9 +38,8 @@ class ThresholdChoice:
         candidates: All of them, ascending.
         curve: Average of the statistic at each; None where no image defines it.
         images: Number of images.
-        usual: The threshold that is left only as far as the evidence asks for.
-        is_clear: Whether any two candidates differ, and the best average is above 0; if not, the usual threshold is
-            taken.
+        areas: Mean share of the foreground in the masks at each, 0..1; None where it is not known.
+        is_clear: Whether any two candidates differ, and the best average is above 0; if not, areas alone decide.
     """
 
     threshold: float
@@ -49,49 +47,65 @@ class ThresholdChoice:
     candidates: tuple[float, ...]
     curve: tuple[float | None, ...]
     images: int
-    usual: float
+    areas: tuple[float | None, ...]
     is_clear: bool
 
 
 def choose_threshold(
-    scores: NDArray[np.float64], candidates: Sequence[float], *, usual: float = USUAL
+    scores: NDArray[np.float64], candidates: Sequence[float], *, areas: NDArray[np.float64]
 ) -> ThresholdChoice:
-    """Choose the candidate nearest to the usual threshold among those that are about as good as the best one.
+    """Choose the candidate whose masks the statistic supports and whose area is not far from the usual one.
 
     Args:
         scores: (N, T) one image's statistic per row, NaN where it is undefined. N may be 0. Not modified.
         candidates: (T,) thresholds above 0, ascending.
-        usual: The threshold to stay near to, above 0.
+        areas: (N, T) share of the foreground in the masks of these images, 0..1. Not modified.
 
     Returns:
-        The choice: of the candidates whose average is at most 6 % below the largest, that whose ratio to the usual one
-        is nearest to 1, the lower of two. Where all averages are equal or undefined, as for maps that are 0 everywhere,
-        or none is above 0, as where colours tell nothing, the candidate nearest to the usual one.
+        The choice: the candidate with the largest `ln(average / largest average) - ln(area / 0.22)^2`, the lower of
+        two; averages and areas are means over the images. Where all averages are equal or undefined, as for maps that
+        are 0 everywhere, or none is above 0, as where colours tell nothing, the candidate whose area is nearest to the
+        usual one, by ratio; 0.15, or the candidate nearest to it, where no mask has foreground.
 
     Raises:
-        ShapeError: If scores and candidates do not fit.
+        ShapeError: If scores, areas and candidates do not fit.
     """
     if scores.ndim != 2 or not candidates or scores.shape[1] != len(candidates):
         raise ShapeError(f"expected scores (images, {len(candidates)}), one column per candidate, got {scores.shape}")
-    distances = np.abs(np.log(np.array(candidates) / usual))
-    defined = ~np.isnan(scores)
-    counts = defined.sum(axis=0)
-    sums = np.where(defined, scores, 0).sum(axis=0)
-    means = np.divide(sums, counts, out=np.full(len(candidates), np.nan), where=counts > 0)
-    found = means[counts > 0]
+    if areas.shape != scores.shape:
+        raise ShapeError(f"expected areas {scores.shape} as the scores, got {areas.shape}")
+    means = _average(scores)
+    found = means[~np.isnan(means)]
     is_clear = bool(found.size) and bool(found.max() > max(found.min(), 0))
-    if is_clear:
-        best = int(np.nanargmax(means))
-        is_good = means >= (1 - TOLERANCE) * means[best]  # NaN is not
-        place = int(np.where(is_good, distances, np.inf).argmin())
-    else:
-        best = place = int(distances.argmin())
+    shares = areas.mean(axis=0) if len(areas) else np.zeros(len(candidates))
+    distances = np.full(len(candidates), np.inf)
+    distances[shares > 0] = np.log(shares[shares > 0] / USUAL_AREA) ** 2
+    if not np.isfinite(distances).any():
+        distances = np.abs(np.log(np.array(candidates) / USUAL))
+    best = int(np.nanargmax(means)) if is_clear else int(distances.argmin())
+    place = int(_support(means, distances).argmax()) if is_clear else best
     return ThresholdChoice(
         threshold=float(candidates[place]),
         best=float(candidates[best]),
         candidates=tuple(candidates),
         curve=tuple(None if np.isnan(mean) else round(float(mean), 6) for mean in means),
         images=len(scores),
-        usual=round(float(usual), 6),
+        areas=tuple(round(float(share), 6) if len(areas) else None for share in shares),
         is_clear=is_clear,
     )
+
+
+def _average(scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the mean of every column over what is defined; NaN where nothing is."""
+    defined = ~np.isnan(scores)
+    counts = defined.sum(axis=0)
+    sums = np.where(defined, scores, 0).sum(axis=0)
+    return np.divide(sums, counts, out=np.full(scores.shape[1], np.nan), where=counts > 0)
+
+
+def _support(means: NDArray[np.float64], distances: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return what speaks for every candidate; minus infinity where the average is undefined or not above 0."""
+    found = np.full(len(means), -np.inf)
+    speaks = means > 0  # NaN does not
+    found[speaks] = np.log(means[speaks] / means[speaks].max()) - distances[speaks]
+    return found

@@ -23,7 +23,6 @@ from weakseg.pipeline.runtime import choose_device, joined_processes, make_deter
 from weakseg.pipeline.seeds import require_training_seeds
 from weakseg.pipeline.threshold import choose_judges
 from weakseg.refine.threshold.choice import CANDIDATES, USUAL, choose_threshold
-from weakseg.refine.threshold.level import usual_threshold
 from weakseg.tasks.study.study import (
     Study,
     StudyPlan,
@@ -35,7 +34,7 @@ from weakseg.tasks.study.study import (
 )
 from weakseg.tasks.study.threshold_figure import SIZE_IN, draw_threshold
 from weakseg.tasks.study.threshold_passes import (
-    LEVEL,
+    AREA,
     count_images,
     drop_outdated,
     judge_images,
@@ -46,7 +45,7 @@ from weakseg.tasks.study.threshold_passes import (
 from weakseg.tasks.study.threshold_table import Findings, make_details, make_table
 from weakseg.train.distributed import wait_for_all
 
-VERSION = 3
+VERSION = 4
 """Raised when the results change for the same settings."""
 
 
@@ -108,8 +107,8 @@ def study_threshold(config: RunConfig, request: StudyRequest, *, images: int, sp
                 f"{scored.name} {split}: no image has a truth mask that can be used; choose another --split"
             )
         scores = {name: load_judgements(judged, name, folder.results / "judged") for name in statistics}
-        usual = usual_threshold(load_judgements(judged, LEVEL, folder.results / "judged")[:, 0].tolist())
-        choices = {name: choose_threshold(rows, CANDIDATES, usual=usual) for name, rows in scores.items()}
+        areas = load_judgements(judged, AREA, folder.results / "judged")
+        choices = {name: choose_threshold(rows, CANDIDATES, areas=areas) for name, rows in scores.items()}
         found = Findings(method, scored.split, counted, thresholds, mean_iou, choices, fixed, len(judged))
         return finish_study(
             folder,

@@ -62,10 +62,10 @@ def make_table(found: Findings) -> Table:
         "of the recipe, or of the schema where the recipe says auto; all others are label-free, chosen on "
         f"{found.judged} tagged training images",
         "below oracle and above fixed are in points of mean IoU; largest at: where the statistic's average is largest, "
-        "while the chosen threshold is the nearest to the usual one of those about as good",
+        "while the chosen threshold weighs it against how much of an image the masks take",
     ]
     if unclear:
-        notes.append(f"cannot tell the candidates apart, so that the usual one is taken: {', '.join(unclear)}")
+        notes.append(f"cannot tell the candidates apart, so that the area alone decides: {', '.join(unclear)}")
     return Table(
         title=f"Background thresholds of refinement {found.method}: masks on {found.split}, {found.images} images, "
         "tags given",
