@@ -145,6 +145,32 @@ def test_a_recipe_that_says_something_twice_is_refused(text: str, twice: str, tm
         read_recipe(str(tmp_path / "mine.yaml"))
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (f"evaluate:\n  scales: [{'1, ' * 50_000}1]\n", "expected at most 131072 bytes, got 150024"),
+        (f"evaluate:\n  scales: [{'1,' * 300}1]\n", "expected at most 200 values, got more"),
+        (
+            "a: &a [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]\n"
+            + "".join(
+                f"{name}: &{name} [{', '.join(10 * [f'*{before}'])}]\n"
+                for before, name in zip("abcdefgh", "bcdefghi", strict=True)
+            ),
+            "expected at most 200 values, got more",
+        ),
+    ],
+    ids=["large", "many", "aliases"],
+)
+def test_a_file_of_more_values_than_a_recipe_has_is_refused_at_once(
+    text: str, expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("weakseg.config.load.MAX_RECIPE_VALUES", 200)
+    path = tmp_path / "recipe.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=f"recipe .*: {expected}; is it another file"):
+        read_recipe(str(path))
+
+
 def test_names_may_come_again_in_another_section(tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text("classifier:\n  epochs: 3\nsegmenter:\n  epochs: 3\n")
     assert read_recipe(str(tmp_path / "mine.yaml")) == {"classifier": {"epochs": 3}, "segmenter": {"epochs": 3}}

@@ -178,6 +178,33 @@ def test_a_stray_quote_is_an_error_with_its_line(tmp_path: Path, text: str, line
         read_csv(tmp_path, text)
 
 
+def test_a_table_of_more_tags_than_anyone_has_is_refused_before_they_are_looked_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("weakseg.data.tag_files.MAX_TAGS", 3)
+    rows = "".join(f"a.jpg,t{number}\n" for number in range(4))
+    with pytest.raises(
+        DataError, match=r"tags\.csv has 4 different tags, such as 't0', and at most 254 can be classes"
+    ):
+        read_csv(tmp_path, f"image,tags\n{rows}")
+    marks = "".join(f",t{number}" for number in range(4))
+    with pytest.raises(DataError, match=r"has 4 different tags"):
+        read_csv(tmp_path, f"image{marks}\na.jpg,1,1,0,1\n")
+    assert len(read_csv(tmp_path, f"image,tags\n{rows.replace('t3', 't2')}").names) == 3
+
+
+def test_rows_of_one_image_are_joined_however_many_there_are(tmp_path: Path) -> None:
+    rows = "".join(f"a.jpg,{'?' * (number == 7)}t{number % 50:02d}\n" for number in range(5_000))
+    table = read_csv(tmp_path, f"image,tags\n{rows}")
+    assert table.entries == {"a.jpg": absent_but(*(f"t{n:02d}" for n in range(50) if n != 7), unknown=("t07",))}
+
+
+def test_a_header_longer_than_a_field_may_be_is_read_by_the_mark_that_parts_it(tmp_path: Path) -> None:
+    names = [f"a class with a long name {number}" for number in range(4_500)]  # one field of 140 kB for semicolons
+    table = read_csv(tmp_path, f"image,{','.join(names)}\na.jpg,{','.join('1' for _ in names)}\n")
+    assert table.names == tuple(names)
+
+
 def test_spaces_in_file_names_are_kept(tmp_path: Path) -> None:
     assert list(read_csv(tmp_path, "image,tags\nimg 1 .jpg,cat\n b.jpg,cat\n").entries) == ["img 1 .jpg", " b.jpg"]
 

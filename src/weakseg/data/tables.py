@@ -31,7 +31,7 @@ _SEP_LINE = re.compile(r"sep=(.)\s*(?:\r\n|\r|\n|$)", re.IGNORECASE)
 _SHOWN = 60
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Row:
     """A row below the header.
 
@@ -106,7 +106,7 @@ def without_empty_end(row: tuple[str, ...]) -> tuple[str, ...]:
 
 def _guess_separator(text: str) -> str:
     first = text.partition("\n")[0]
-    headers = {mark: tuple(next(csv.reader([first], delimiter=mark), [])) for mark in _COLUMN_SEPARATORS}
+    headers = {mark: _try_header(first, mark) for mark in _COLUMN_SEPARATORS}
     for mark, header in headers.items():
         if image_column(header) is not None and tag_columns(header):
             return mark
@@ -114,6 +114,13 @@ def _guess_separator(text: str) -> str:
         if image_column(header) is not None and len(header) > 1:
             return mark
     return next((mark for mark in _COLUMN_SEPARATORS if mark in first), _COLUMN_SEPARATORS[0])
+
+
+def _try_header(line: str, mark: str) -> tuple[str, ...]:
+    try:
+        return tuple(next(csv.reader([line], delimiter=mark), []))
+    except csv.Error:  # such as a field longer than 128 kB, which the right mark may part
+        return ()
 
 
 def _read_rows(path: Path, text: str, separator: str, line: int) -> Iterator[Row]:

@@ -6,7 +6,7 @@ import ast
 import json
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from weakseg.data.base import Problem
@@ -18,13 +18,19 @@ UNKNOWN_MARK = "?"
 _SURE_MARKS = (";", "|", "\uff1b", "\uff5c")
 """No class is called so; the last two are the wide forms of East Asian keyboards."""
 
+_SURE = re.compile(f"[{re.escape(''.join(_SURE_MARKS))}]")
+
 _LIKELY_MARKS = ("/", ",", "#", "+", "&", "\uff0c", "\u3001", "\uff0f")
 """They part tags where the parts occur as tags of their own."""
 
 _BLANK = " "
 _OTHER_BLANKS = ("\u00a0", "\u3000")
+_WIDE_BLANK = re.compile(f"[{''.join(_OTHER_BLANKS)}]")
 _RARE_MARKS = ("\\", ":", "~", " and ", "-", "_", ".", _BLANK)
 """They are part of names, too: only where a list fixes the names do they part tags."""
+_ANY_MARK = re.compile(
+    "[" + re.escape("".join((*_SURE_MARKS, *_LIKELY_MARKS, *_RARE_MARKS, *_OTHER_BLANKS))) + r"\[({]"
+)
 _NO_PARTS = frozenset({"n/a"})
 _LIST = re.compile(r"^(?:set|frozenset|array)?\s*\(?\s*[\[({](.*?)[\])}]\s*(?:,\s*dtype=\w+)?\)?$", re.DOTALL)
 _QUOTED = re.compile(r"""'([^']*)'|"([^"]*)\"""")
@@ -41,6 +47,11 @@ class PartedCells:
 
     tokens: dict[str, tuple[str, ...]]
     problems: tuple[Problem, ...]
+
+
+def is_one_tag(cell: str) -> bool:
+    """Say whether a cell holds a single tag whatever others hold: it has no mark that may part tags."""
+    return _ANY_MARK.search(cell) is None
 
 
 def part_cells(
@@ -65,12 +76,17 @@ def part_cells(
     if separator is not None:
         return PartedCells(tokens, ())
     problems: list[Problem] = []
+    names = _names_of(tokens)
     for mark in (*_LIKELY_MARKS, *_RARE_MARKS):
-        names = dict.fromkeys(_bare(token) for found in tokens.values() for token in found)
         parted = _names_to_part(names, mark, source=source, known=frozenset(known), problems=problems)
         if parted:
             tokens = {cell: _part(found, mark, parted) for cell, found in tokens.items()}
+            names = _names_of(tokens)
     return PartedCells(tokens, tuple(problems))
+
+
+def _names_of(tokens: Mapping[str, tuple[str, ...]]) -> Collection[str]:
+    return dict.fromkeys(_bare(token) for found in tokens.values() for token in found)
 
 
 def _first_parts(cell: str, separator: str | None) -> tuple[str, ...]:
@@ -79,7 +95,7 @@ def _first_parts(cell: str, separator: str | None) -> tuple[str, ...]:
         return _clean(listed)
     if separator is not None:
         return _clean(cell.split() if not separator.strip() else cell.split(separator))
-    return _clean(re.split(f"[{re.escape(''.join(_SURE_MARKS))}]", cell))
+    return _clean(_SURE.split(cell))
 
 
 def _read_list(cell: str) -> list[str] | None:
@@ -143,8 +159,13 @@ def _names_to_part(
     names: Collection[str], mark: str, *, source: str, known: frozenset[str], problems: list[Problem]
 ) -> frozenset[str]:
     """Decide which names a mark parts; the doubtful are told, or refused where their parts are tags elsewhere."""
-    parts = {name: [_bare(part) for part in _split(name, mark)] for name in names}
+    marked = [name for name in names if mark in name]
+    if mark == _BLANK:
+        marked += [name for name in names if mark not in name and _WIDE_BLANK.search(name)]
+    parts = {name: [_bare(part) for part in _split(name, mark)] for name in marked}
     parts = {name: found for name, found in parts.items() if len(found) > 1 and name.casefold() not in _NO_PARTS}
+    if not parts:
+        return frozenset()
     alone = {name for name in names if name not in parts} | known
     alike = {name.casefold() for name in alone}
     uses = Counter(part for found in parts.values() for part in set(found))

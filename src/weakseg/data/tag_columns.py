@@ -34,6 +34,8 @@ _VALUE_HEADERS = frozenset(
 
 _OPEN_ENDED = ";"
 _LISTED = 6
+_NAMED = 20  # columns that are not read
+_SHOWN = 120  # letters of a header in a message
 
 
 @dataclass(frozen=True)
@@ -69,11 +71,13 @@ def find_columns(table: Table) -> Columns:
     """
     image = image_column(table.header)
     tags = tuple(at for at in tag_columns(table.header) if at != image)
+    if len(tags) > 1 and image is not None and set(tags) <= _mark_columns(table, image).keys():
+        tags = ()  # `class_1`, `class_2` of 0 and 1 are classes and no lists of tags
     marks = {} if tags or image is None else _mark_columns(table, image)
     if image is None or not (tags or marks):
         raise DataError(
             f"{table.path}, line 1: expected the header 'image{table.separator}tags', got "
-            f"'{table.separator.join(table.header)}'; write it as the first line (images may also be called "
+            f"'{table.separator.join(table.header)[:_SHOWN]}'; write it as the first line (images may also be called "
             f"{', '.join(IMAGE_HEADERS[1:_LISTED])}, ..., tags {', '.join(TAG_HEADERS[1:_LISTED])}, ..., or each class "
             "has a column of 0 and 1)"
         )
@@ -82,7 +86,8 @@ def find_columns(table: Table) -> Columns:
     passed_over = [name for at, name in enumerate(table.header) if at not in read and name]
     problems = []
     if passed_over:
-        message = f"not read: the column{'s' if len(passed_over) > 1 else ''} {', '.join(passed_over)}"
+        more = f", ... ({len(passed_over)} in all)" if len(passed_over) > _NAMED else ""
+        message = f"not read: the column{'s' if len(passed_over) > 1 else ''} {', '.join(passed_over[:_NAMED])}{more}"
         problems.append(Problem("note", "extra-columns", table.path.name, message))
     cells = (row.cells[at].strip().lower() for row in table.rows for at in marks if at < len(row.cells))
     blank_is_absent = not any(cell in _ABSENT_MARKS for cell in cells)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Collection, Iterable
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Sequence
 from itertools import chain
 from pathlib import Path
 
@@ -12,18 +13,22 @@ from weakseg.data.coco_index import read_coco_index
 from weakseg.data.folder_parts import container_folders
 from weakseg.data.image_tags import ImageTags, TagTable
 from weakseg.data.tables import Row, Table, read_table, without_empty_end
-from weakseg.data.tag_cells import UNKNOWN_MARK, part_cells
+from weakseg.data.tag_cells import UNKNOWN_MARK, is_one_tag, part_cells
 from weakseg.data.tag_columns import Columns, find_columns, heed_value, read_marks
 from weakseg.errors import DataError
+from weakseg.types import MAX_CLASSES
 
 __all__ = ["NO_CLASS_FOLDER", "ImageTags", "TagTable", "join_tags", "normalise_name", "read_tags", "tags_from_folders"]
 
 NO_CLASS_FOLDER = "_none"
 """Reserved name of the sub-folder whose images are known to show no class."""
 
+MAX_TAGS = 100_000
+"""A table with more different tags has something else in that column; a data set has at most 254 classes."""
+
 _SHOWN = 60  # letters of a row in a message
-_MASK_PROBLEMS = ("bad-outline", "no-outlines", "no-size")
-"""Findings about a COCO file that do not matter where no masks are drawn from it."""
+_MASK_PROBLEMS = ("bad-outline", "no-outlines", "no-size", "odd-class-name", "similar-tags")
+"""Findings about a COCO file that do not matter where no masks are drawn from it, or are told of every tag file."""
 
 
 def read_tags(
@@ -92,6 +97,7 @@ def normalise_name(name: str) -> str:
 def _read_table(path: Path, separator: str | None, known: Collection[str]) -> TagTable:
     table = read_table(path)
     columns = find_columns(table)
+    _require_few_tags(path, _single_tags(table, columns))  # before anything that takes time
     rows, problems = _usable_rows(table, columns)
     problems = [*columns.problems, *problems]
     if columns.marks:
@@ -104,17 +110,34 @@ def _read_table(path: Path, separator: str | None, known: Collection[str]) -> Ta
         tags = {line: _to_tags(chain.from_iterable(map(parted.tokens.__getitem__, c))) for line, c in cells.items()}
         tags = {row.line: heed_value(tags[row.line], row.cells, columns) for row in rows}
         names = sorted({name for entry in tags.values() for name in entry.present | entry.unknown})
-    entries: dict[str, ImageTags] = {}
+    names = tuple(names)
+    _require_few_tags(path, names)
+    by_image: defaultdict[str, list[ImageTags]] = defaultdict(list)
     for row in rows:
-        image = unicodedata.normalize("NFC", row.cells[columns.image])
-        entries[image] = join_tags(entries[image], tags[row.line]) if image in entries else tags[row.line]
-    return TagTable(path.name, tuple(names), entries, tuple(problems))
+        by_image[unicodedata.normalize("NFC", row.cells[columns.image])].append(tags[row.line])
+    entries = {image: join_tags(*found) for image, found in by_image.items()}
+    return TagTable(path.name, names, entries, tuple(problems))
 
 
-def join_tags(one: ImageTags, other: ImageTags) -> ImageTags:
-    """Join what two rows say about one image: it shows the classes of both; doubt of either stays."""
-    unknown = one.unknown | other.unknown
-    return ImageTags((one.present | other.present) - unknown, unknown, one.rest_absent and other.rest_absent)
+def _single_tags(table: Table, columns: Columns) -> list[str]:
+    """Return the different cells that are one tag each, if there are very many."""
+    cells = {row.cells[at] for row in table.rows for at in columns.tags if at < len(row.cells)}
+    return [cell for cell in cells if cell and is_one_tag(cell)] if len(cells) > MAX_TAGS else []
+
+
+def _require_few_tags(path: Path, names: Sequence[str]) -> None:
+    if len(names) > MAX_TAGS:
+        raise DataError(
+            f"{path} has {len(names)} different tags, such as '{min(names)[:_SHOWN]}', and at most {MAX_CLASSES} "
+            "can be classes; is another column meant?"
+        )
+
+
+def join_tags(*found: ImageTags) -> ImageTags:
+    """Join what several rows say about one image: it shows the classes of all; doubt of any stays."""
+    unknown = frozenset().union(*(tags.unknown for tags in found))
+    present = frozenset().union(*(tags.present for tags in found))
+    return ImageTags(present - unknown, unknown, all(tags.rest_absent for tags in found))
 
 
 def _usable_rows(table: Table, columns: Columns) -> tuple[list[Row], list[Problem]]:
@@ -128,8 +151,8 @@ def _usable_rows(table: Table, columns: Columns) -> tuple[list[Row], list[Proble
             rows.append(row)
             continue
         message = (
-            f"expected {len(table.header)} fields ({table.separator.join(table.header)}), got {len(row.cells)}: "
-            f"{table.separator.join(row.cells)[:_SHOWN]}; left out"
+            f"expected {len(table.header)} fields ({table.separator.join(table.header)[:_SHOWN]}), "
+            f"got {len(row.cells)}: {table.separator.join(row.cells)[:_SHOWN]}; left out"
         )
         problems.append(Problem("warning", "bad-row", f"{table.path.name}, line {row.line}", message))
     return rows, problems
