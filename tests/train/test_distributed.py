@@ -13,6 +13,7 @@ from torch import nn
 from tests.photos import TINY_IRN, TINY_RIB
 from weakseg.cli import main
 from weakseg.data.masks import read_mask
+from weakseg.models.backbones import build_staged
 from weakseg.pipeline.artifacts import RunFolder, load_seed, load_tensors
 from weakseg.pipeline.threshold import load_choice
 from weakseg.train.distributed import (
@@ -20,6 +21,8 @@ from weakseg.train.distributed import (
     rank,
     share_buffers,
     sum_over_ranks,
+    tell_differences,
+    tell_own_pairs,
     wait_for_all,
     world_size,
 )
@@ -109,6 +112,39 @@ def test_one_process_needs_no_wrapper_and_keeps_its_buffers() -> None:
     assert average_gradients(model) is model
     share_buffers(model)
     assert model.running_mean.tolist() == [3.0, 3.0]
+
+
+@pytest.mark.parametrize(
+    ("model", "told_of"),
+    [
+        (nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4)), ["batch norm"]),
+        (nn.Sequential(nn.Dropout2d(0.5), nn.BatchNorm2d(4)), ["batch norm", "dropout"]),
+        (nn.Sequential(nn.Dropout(0.0), nn.GroupNorm(2, 4)), []),
+        (build_staged("critter", fixed_norm=True), []),
+    ],
+    ids=["norm", "both", "neither", "fixed norm"],
+)
+def test_what_makes_processes_differ_from_one_is_told(
+    model: nn.Module, told_of: list[str], monkeypatch: pytest.MonkeyPatch, told: list[str]
+) -> None:
+    model.train()
+    tell_differences(model)
+    assert told == [], "one process"
+    monkeypatch.setattr("weakseg.train.distributed.world_size", lambda: 2)
+    tell_differences(model)
+    start = "2 processes end with a slightly different network than one would: "
+    assert [line.removeprefix(start).split(",")[0] for line in told] == told_of
+
+
+def test_pairs_of_each_process_are_told(monkeypatch: pytest.MonkeyPatch, told: list[str]) -> None:
+    tell_own_pairs()
+    assert told == []
+    monkeypatch.setattr("weakseg.train.distributed.world_size", lambda: 4)
+    tell_own_pairs()
+    assert told == [
+        "4 processes end with a slightly different network than one would: a loss that each process averages over the "
+        "pairs of pixels in its own images"
+    ]
 
 
 @pytest.mark.slow

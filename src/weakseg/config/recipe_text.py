@@ -47,7 +47,7 @@ class _RecipeLoader(yaml.SafeLoader):
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
         try:
-            value = super().construct_object(node, deep)  # type: ignore[no-untyped-call]
+            value = super().construct_object(node, deep)
         except (ValueError, OverflowError) as error:  # what a tag such as !!int promises and the text does not keep
             said = "a number that is too long" if "digits" in str(error) else str(error)
             raise ConstructorError(None, None, said, node.start_mark) from None

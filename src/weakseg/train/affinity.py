@@ -16,6 +16,7 @@ from weakseg.errors import ConfigError, ShapeError
 from weakseg.models.affinitynet import AffinityNet
 from weakseg.ops.affinity import LOG_EPS, feature_affinity
 from weakseg.ops.paths import SourceGrid, list_offsets, other_ends
+from weakseg.train.distributed import tell_own_pairs
 from weakseg.train.loop import EpochRecord
 from weakseg.train.plan import NO_HOOKS, TrainingHooks, TrainingPlan, train_on_crops
 from weakseg.types import IGNORE_LABEL
@@ -87,6 +88,7 @@ def train_affinity(
             f"crop_px {augmentation.crop_px} is too small for radius {radius}: it has {cells} cells of "
             f"{network.stride} px on a side, and {error}"
         ) from None
+    tell_own_pairs()
     return train_on_crops(
         network,
         CropSet(train, augmentation, seed=seed, masks=labels),

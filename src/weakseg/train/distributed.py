@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import logging
+
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.dropout import _DropoutNd
 from torch.nn.parallel import DistributedDataParallel
+
+logger = logging.getLogger("weakseg")
 
 
 def rank() -> int:
@@ -44,3 +50,32 @@ def share_buffers(model: nn.Module) -> None:
     if world_size() > 1:
         for buffer in model.buffers():
             dist.broadcast(buffer, 0)
+
+
+def tell_differences(model: nn.Module) -> None:
+    """Warn, when there are several processes, of what in a network makes them learn otherwise than one would.
+
+    Args:
+        model: In training mode, as it is about to learn.
+    """
+    if world_size() == 1:
+        return
+    for what, kind in (("batch norm, whose statistics", _BatchNorm), ("dropout, whose draws", _DropoutNd)):
+        if any(isinstance(module, kind) and module.training and _acts(module) for module in model.modules()):
+            cure = "; fixed_norm: true makes them equal" if kind is _BatchNorm else ""
+            _tell(f"{what} are each process's own{cure}")
+
+
+def tell_own_pairs() -> None:
+    """Warn, when there are several processes, that a loss is averaged over the pairs of each process's own share."""
+    if world_size() > 1:
+        _tell("a loss that each process averages over the pairs of pixels in its own images")
+
+
+def _tell(why: str) -> None:
+    logger.warning("%d processes end with a slightly different network than one would: %s", world_size(), why)
+
+
+def _acts(module: nn.Module) -> bool:
+    """Say whether a layer does anything; dropout of no share does not."""
+    return not isinstance(module, _DropoutNd) or module.p > 0

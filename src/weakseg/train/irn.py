@@ -15,7 +15,7 @@ from weakseg.errors import ConfigError
 from weakseg.models.irnet import IRNet
 from weakseg.ops.affinity import affinity_displacement_losses
 from weakseg.ops.images import normalise
-from weakseg.train.distributed import rank, sum_over_ranks, world_size
+from weakseg.train.distributed import rank, sum_over_ranks, tell_own_pairs, world_size
 from weakseg.train.loop import EpochRecord
 from weakseg.train.plan import NO_HOOKS, TrainingHooks, TrainingPlan, train_on_crops
 
@@ -65,6 +65,7 @@ def train_irn(
         TrainingDiverged: If the loss is not finite.
     """
     _require_room(augmentation.crop_px, radius=radius, stride=irnet.stride)
+    tell_own_pairs()
     history = train_on_crops(
         irnet,
         CropSet(train, augmentation, seed=seed, masks=labels),

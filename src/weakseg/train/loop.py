@@ -22,7 +22,14 @@ from weakseg.errors import ArtifactError, WeaksegError
 from weakseg.files import JsonValue
 from weakseg.models.checkpoints import fit_state
 from weakseg.models.randomness import seeded_draws
-from weakseg.train.distributed import average_gradients, rank, share_buffers, sum_over_ranks, world_size
+from weakseg.train.distributed import (
+    average_gradients,
+    rank,
+    share_buffers,
+    sum_over_ranks,
+    tell_differences,
+    world_size,
+)
 from weakseg.train.parts import add_gradients
 
 Tick = Callable[[int, int], None]
@@ -140,9 +147,12 @@ def fit(
     history = [] if resume is None else restore(resume, model, optimizer, schedule)
     wrapped = average_gradients(model)
     device = next(model.parameters()).device
-    for epoch in range(len(history), epochs):
+    first = len(history)
+    for epoch in range(first, epochs):
         batches = load_epoch(epoch)
         wrapped.train()
+        if epoch == first:
+            tell_differences(model)
         total = torch.zeros((), device=device)
         highest_rate = 0.0
         for step, batch in enumerate(batches):

@@ -42,6 +42,9 @@ GRACE_S = 2.0
 START_S = 60.0
 """The other process may take so long to import what it needs; an idle machine takes three seconds."""
 
+_KILLED = -9
+"""The exit code after SIGKILL, which Windows does not name."""
+
 _ENDED = "ended"
 """Stands for the reason why the process sends nothing more, until it is known."""
 
@@ -160,7 +163,7 @@ def _end(process: BaseProcess) -> None:
 
 def _explain_exit(code: int | None) -> str:
     reason = "themselves" if code is None else f"signal {-code}" if code < 0 else f"exit code {code}"
-    hint = ", which often means that the memory does not suffice" if code == -signal.SIGKILL else ""
+    hint = ", which often means that the memory does not suffice" if code == _KILLED else ""
     return f"The trials were ended by {reason}{hint}; the stages after the last one above were not tried."
 
 
