@@ -3,7 +3,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.data.layouts import coco_document, square, write_json, write_text
+from tests.data.layouts import coco_document, square, write_image, write_json, write_text
+from weakseg.data.coco import open_coco
 from weakseg.data.coco_index import CocoImage, read_coco_index
 from weakseg.errors import DataError
 
@@ -126,3 +127,23 @@ def test_missing_and_binary_files_are_refused(tmp_path: Path) -> None:
     (tmp_path / "photo.json").write_bytes(b"\xff\xd8\xff")
     with pytest.raises(DataError, match="not UTF-8 text"):
         read_coco_index(tmp_path / "photo.json")
+
+
+def test_ids_may_be_written_as_texts_in_one_list_and_as_numbers_in_another(tmp_path: Path) -> None:
+    document = coco_document(["cat", "dog"], ["a.jpg", "b.jpg"], [(0, 0, OUTLINE), (1, 1, OUTLINE)], (6, 9))
+    for annotation in document["annotations"]:
+        annotation |= {name: str(annotation[name]) for name in ("image_id", "category_id")}
+    document["images"] = [{**image, "height": "6", "width": "9"} for image in document["images"]]
+    write_json(tmp_path / "instances.json", document)
+    for name in ("a.jpg", "b.jpg"):
+        write_image(tmp_path / "images" / name)
+    dataset = open_coco(tmp_path, split="train")
+    assert [sample.tags.tolist() for sample in dataset] == [[1, 0], [0, 1]]
+    mask = dataset.load_mask(dataset.samples[1])
+    assert mask is not None
+    assert np.unique(mask).tolist() == [0, 2]
+
+
+def test_names_that_differ_by_case_only_are_told(tmp_path: Path) -> None:
+    path = write_json(tmp_path / "c.json", coco_document(["cat", "Cat"], ["a.jpg"], [], (6, 9)))
+    assert [problem.kind for problem in read_coco_index(path).problems] == ["similar-tags"]

@@ -1,3 +1,4 @@
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,11 +9,18 @@ from PIL import Image
 from tests.data.layouts import write_image, write_text, write_voc
 from weakseg.data.base import Dataset
 from weakseg.data.folder import FolderReading, open_folder
-from weakseg.data.mask_codes import MaskCode, find_mask_code, labelmap_classes, parse_mask_values, read_labelmap
+from weakseg.data.mask_codes import (
+    MaskCode,
+    distrust_masks,
+    find_mask_code,
+    labelmap_classes,
+    parse_mask_values,
+    read_labelmap,
+)
 from weakseg.data.masks import read_mask
 from weakseg.data.voc import open_voc
 from weakseg.errors import ConfigError, DataError
-from weakseg.types import ClassSet
+from weakseg.types import ClassSet, Sample
 
 CLASSES = ClassSet(("cat", "dog"))
 LABELMAP = """# label:color_rgb:parts:actions
@@ -161,3 +169,30 @@ def test_a_label_map_is_read_line_by_line(tmp_path: Path) -> None:
     write_text(path, "cat:0,128::\n")
     with pytest.raises(DataError, match=r"expected lines 'name:red,green,blue::', got 'cat:0,128::'"):
         read_labelmap(path)
+
+
+@pytest.mark.parametrize(
+    ("tags", "labels", "words"),
+    [
+        # The classes in another order.
+        ([(1, 0), (0, 1), (1, 0)], [{2}, {1}, {2}], "3 of 3 truth masks show only what their images do not"),
+        # One object after the other, whatever its class.
+        ([(1, 0), (0, 1), (1, 0), (0, 1)], [{1}, {2}, {3}, {4}], None),
+        ([(1, 0), (1, 0), (1, 0), (0, 1)], [{1}, {2}, {3}, {4}], "3 of 4 truth masks"),
+        # Object 0, background 1.
+        ([(1, 0), (0, 0), (0, 0), (0, 0)], [{0, 1}, {1}, {1}, {1}], "3 of 3 truth masks .* its tags say no class"),
+        # Tags that name one of the classes that masks show are no reason.
+        ([(1, 0), (1, 0), (1, 0)], [{1, 2}, {1, 2}, {1, 2}], None),
+        ([(1, 0), (0, 1)], [{2}, {1}], None),
+    ],
+)
+def test_masks_that_most_tags_contradict_are_not_trusted(
+    tags: list[tuple[int, int]], labels: list[set[int]], words: str | None
+) -> None:
+    samples = [Sample(str(n), Path("x.jpg"), np.array(t, np.uint8), np.ones(2, np.bool_)) for n, t in enumerate(tags)]
+    masks = {sample.id: np.array([sorted(shown)], np.uint8) for sample, shown in zip(samples, labels, strict=True)}
+    problem = distrust_masks(lambda sample: masks[sample.id], samples, ClassSet(("cat", "dog")))
+    assert (problem is None) == (words is None)
+    if words is not None:
+        assert problem is not None
+        assert re.search(words, problem.message)

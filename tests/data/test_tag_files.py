@@ -266,3 +266,9 @@ def test_a_column_of_scores_marks_nothing_and_is_named(tmp_path: Path) -> None:
     table = read_csv(tmp_path, "image,label,score\na.jpg,cat,0.9\nb.jpg,dog,0.2\n")
     assert table.entries["b.jpg"] == ImageTags(frozenset({"dog"}))
     assert [problem.kind for problem in table.problems] == ["extra-columns"]
+
+
+def test_numbered_class_columns_of_marks_are_classes(tmp_path: Path) -> None:
+    table = read_csv(tmp_path, "image,class_1,class_2\na.jpg,1,0\nb.jpg,0,1\n")
+    assert table.names == ("class_1", "class_2")
+    assert table.entries["b.jpg"] == ImageTags(frozenset({"class_2"}))

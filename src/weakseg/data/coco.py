@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,11 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from weakseg.data.base import Dataset, Problem
+from weakseg.data.coco_categories import as_number
 from weakseg.data.coco_index import CocoIndex, read_coco_index
 from weakseg.data.coco_outlines import Outline, draw_instances, draw_labels
 from weakseg.data.coco_semantic import find_semantic_folder, open_coco_semantic
 from weakseg.data.scan import image_id
+from weakseg.documents import decode_json
 from weakseg.errors import DataError
+from weakseg.files import JsonValue
 from weakseg.ops.instances import InstanceTruth
 from weakseg.types import Sample
 
@@ -147,9 +149,9 @@ class CocoOutlines:
             with self.path.open("rb") as file:
                 for start, length in self.spans[self.first[row] : self.first[row + 1]].tolist():
                     file.seek(start)
-                    entry = json.loads(file.read(length))
+                    entry = decode_json(file.read(length))
                     crowd = bool(entry.get("iscrowd", 0))
-                    outlines.append(Outline(self.class_of[entry["category_id"]] + 1, crowd, entry["segmentation"]))
+                    outlines.append(Outline(self.class_of[_category(entry)] + 1, crowd, entry["segmentation"]))
         except (OSError, ValueError, KeyError, AttributeError) as error:
             raise DataError(f"{self.path} has changed since it was opened ({error}); start again") from error
         return outlines
@@ -200,6 +202,13 @@ class _FolderContent:
 
     def has(self, file_name: str) -> bool:
         return file_name in self._names or ("/" in file_name and (self._folder / file_name).is_file())
+
+
+def _category(entry: dict[str, JsonValue]) -> int:
+    key = as_number(entry["category_id"])
+    if not isinstance(key, int):
+        raise KeyError(key)
+    return key
 
 
 def _find_json(root: Path, split: str) -> tuple[Path, str]:

@@ -6,15 +6,22 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from weakseg.data.base import Problem
-from weakseg.data.class_names import BACKGROUND_ADVICE, compose_name, is_background
+from weakseg.data.class_names import BACKGROUND_ADVICE, check_class_names, compose_name, is_background
 from weakseg.errors import DataError
 from weakseg.files import JsonValue
 from weakseg.types import ClassSet
+
+_MAX_DIGITS = 18  # longer ones are no ids, and Python refuses to read those of thousands of digits
 
 
 def as_id(value: JsonValue) -> JsonValue:
     """Return a number that stands for an integer (1.0, as pandas writes it) as that integer; all else as it is."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def as_number(value: JsonValue) -> JsonValue:
+    """Return what stands for an integer, also as a text such as "7", as that integer; all else as it is."""
+    return int(value) if isinstance(value, str) and value.isdecimal() and len(value) <= _MAX_DIGITS else as_id(value)
 
 
 def read_categories(
@@ -52,6 +59,7 @@ def read_categories(
             raise DataError(f"{path}: category {key} is '{name}', which is no class: {BACKGROUND_ADVICE}")
         else:
             ids.setdefault(name, []).append(key)
+    problems += check_class_names(ids, source=path.name)
     for name, keys in ids.items():
         if len(keys) > 1:
             message = f"categories {', '.join(map(str, keys))} are all called '{name}'; they are one class"
@@ -68,7 +76,7 @@ def _read_names(categories: list[JsonValue], path: Path) -> tuple[dict[int, str]
     named: dict[int, str] = {}
     parents: dict[int, str] = {}
     for entry in categories:
-        key = as_id(entry.get("id")) if isinstance(entry, dict) else None
+        key = as_number(entry.get("id")) if isinstance(entry, dict) else None
         name = entry.get("name") if isinstance(entry, dict) else None
         if not isinstance(entry, dict) or not isinstance(key, int) or not isinstance(name, str) or key in named:
             raise DataError(f"{path}: expected categories with distinct integer ids and a name, got {str(entry)[:60]}")

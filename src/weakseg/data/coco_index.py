@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from weakseg.data.base import Problem, SourceId
-from weakseg.data.coco_categories import as_id, read_categories
+from weakseg.data.coco_categories import as_id, as_number, read_categories
 from weakseg.data.coco_outlines import outline_fault, rle_size_hw
 from weakseg.data.json_stream import JsonStream, PlacedValue
 from weakseg.errors import DataError
@@ -129,7 +129,7 @@ class _Indexer:
         lost_images: list[JsonValue] = []
         lost_categories: Counter[str] = Counter()
         for annotation in annotations:
-            row = self.row_of.get(annotation.image_id) if isinstance(annotation.image_id, int | str) else None
+            row = self._find_row(annotation.image_id)
             category = annotation.category_id
             k = self.class_of.get(category) if isinstance(category, int) else None
             if row is None:
@@ -154,6 +154,15 @@ class _Indexer:
             spans=np.array(spans, np.int64).reshape(-1, 2),
             problems=tuple(self.problems),
         )
+
+    def _find_row(self, key: JsonValue) -> int | None:
+        """Return the number of the image with an id, which one list may write as 7 and the other as "7"."""
+        if not isinstance(key, int | str):
+            return None
+        if key in self.row_of:
+            return self.row_of[key]
+        other = str(key) if isinstance(key, int) else as_number(key)
+        return self.row_of.get(other) if isinstance(other, int | str) else None
 
     def _add_image(self, entry: JsonValue) -> None:
         key = as_id(entry.get("id")) if isinstance(entry, dict) else None
@@ -206,7 +215,7 @@ class _Indexer:
 
 
 def _size_hw(entry: dict[str, JsonValue]) -> tuple[int, int] | None:
-    height, width = as_id(entry.get("height")), as_id(entry.get("width"))
+    height, width = as_number(entry.get("height")), as_number(entry.get("width"))
     if isinstance(height, int) and isinstance(width, int) and height > 0 and width > 0:
         return height, width
     return None
@@ -244,7 +253,7 @@ def _reduce(placed: PlacedValue) -> _Annotation:
     outline = entry.get("segmentation")
     return _Annotation(
         image_id=as_id(entry.get("image_id")),
-        category_id=as_id(entry.get("category_id")),
+        category_id=as_number(entry.get("category_id")),
         start=placed.start,
         length=placed.length,
         fault=outline_fault(outline),

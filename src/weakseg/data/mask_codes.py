@@ -135,19 +135,50 @@ def distrust_masks(reader: MaskReader, samples: Sequence[Sample], classes: Class
         classes: The classes.
     """
     tagged = [sample for sample in samples if sample.tags.any()] or list(samples)
-    step = max(1, len(tagged) // _NUM_LOOKED_AT)
-    holders: Counter[int] = Counter()
-    num_read = 0
-    for sample in tagged[::step][:_NUM_LOOKED_AT]:
+    seen = _look_at(reader, tagged)
+    holders: Counter[int] = Counter(value for _, values in seen for value in values)
+    message = _explain(holders, len(seen), classes, any(sample.tags.any() for sample in tagged))
+    if message is None:
+        negatives = [sample for sample in samples if sample.known.all() and not sample.tags.any()]
+        message = _contradict(seen, _look_at(reader, negatives), classes)
+    return None if message is None else Problem("warning", "mask-values", "masks", f"{message}; no score is measured")
+
+
+def _look_at(reader: MaskReader, samples: Sequence[Sample]) -> list[tuple[Sample, frozenset[int]]]:
+    """Return the values in some of the masks."""
+    step = max(1, len(samples) // _NUM_LOOKED_AT)
+    seen = []
+    for sample in samples[::step][:_NUM_LOOKED_AT]:
         try:
             mask = reader(sample)
         except DataError:
             continue  # told where every mask is looked at
         if mask is not None:
-            num_read += 1
-            holders.update(int(value) for value in np.flatnonzero(np.bincount(mask.ravel(), minlength=256)))
-    message = _explain(holders, num_read, classes, any(sample.tags.any() for sample in tagged))
-    return None if message is None else Problem("warning", "mask-values", "masks", f"{message}; no score is measured")
+            counts = np.bincount(mask.ravel(), minlength=IGNORE_LABEL + 1)
+            seen.append((sample, frozenset(int(value) for value in np.flatnonzero(counts))))
+    return seen
+
+
+def _contradict(
+    tagged: Sequence[tuple[Sample, frozenset[int]]],
+    negatives: Sequence[tuple[Sample, frozenset[int]]],
+    classes: ClassSet,
+) -> str | None:
+    """Say that most masks show classes, but none of those that their images show, so that numbers mean other ones."""
+    background = frozenset({0, IGNORE_LABEL})
+    showing = [(sample, values) for sample, values in tagged if values - background]
+    wrong = [(s, values) for s, values in showing if not values & {int(key) + 1 for key in s.keys}]
+    for looked_at, found in ((showing, wrong), (negatives, [(s, v) for s, v in negatives if v - background])):
+        if len(looked_at) >= _ENOUGH and 2 * len(found) > len(looked_at):
+            sample, values = found[0]
+            labels = ", ".join(str(value) for value in sorted(values - background)[:_SHOWN])
+            shown = ", ".join(classes.decode(sample.tags)) or "no class"
+            return (
+                f"{len(found)} of {len(looked_at)} truth masks show only what their images do not: that of "
+                f"'{sample.id}' holds {labels}, its tags say {shown}; label 1 is {classes.names[0]}, 0 is background: "
+                "--data.mask_values says what numbers mean if it is otherwise"
+            )
+    return None
 
 
 def _explain(holders: Mapping[int, int], num_read: int, classes: ClassSet, is_tagged: bool) -> str | None:

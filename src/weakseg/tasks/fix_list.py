@@ -27,7 +27,6 @@ ACTIONS = {
     "dark-image": "Look at the image; if it is all but black, save it with more of its range, or remove it.",
     "mask-label": "Correct the numbers in the mask, or add the class that they mean.",
     "mask-not-tagged": "Add the class to the image's tags, or remove it from the mask.",
-    "mask-lacks-class": "Look whether masks number the classes in another order, or lack this class.",
     "mask-palette": "Save the mask anew with the palette unchanged.",
     "mask-size": "Save the mask in the size of the upright image.",
     "mask-unused": "Call the mask as its image is called.",

@@ -32,7 +32,7 @@ def note_unscored(result: ConfusionResult, *, subject: Subject, split: str, labe
     undefined = why_undefined(result.support)
     if undefined is not None:
         return f"{split}: {subject} cannot be scored: {undefined}"
-    lacking = [label_names[label] for label in np.flatnonzero((result.support == 0) & ~np.isnan(result.iou))]
+    lacking = [label_names[int(label)] for label in np.flatnonzero((result.support == 0) & ~np.isnan(result.iou))]
     if not lacking:
         return None
     more = f" and {len(lacking) - _SHOWN} more" if len(lacking) > _SHOWN else ""
