@@ -103,7 +103,7 @@ def _read_list(path: Path, images: ImageNumbers) -> ListedImages:
     problems = []
     for line in dict.fromkeys(lines):
         number = number_of(line.split()[0])
-        if number in images.ids:
+        if number is not None and number in images.ids:
             chosen.append(images.ids[number])
         else:
             message = f"listed in {path.name}, but there is no such image; it is left out"
