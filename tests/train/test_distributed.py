@@ -156,6 +156,19 @@ def test_two_processes_agree_on_sums_buffers_losses_and_gradients() -> None:
 
 
 @pytest.mark.slow
+def test_when_one_process_fails_its_line_is_all_that_both_say_and_the_launchers_last() -> None:
+    finished = launch("tests.train.one_rank_fails")
+    assert finished.returncode != 0
+    line = "weakseg: image 'x' is damaged"
+    own, launchers = finished.stderr.split("torch/distributed/elastic", 1)
+    assert "Traceback" not in own
+    assert [told for told in own.splitlines() if told.startswith("weakseg")] == [line], "the other process is silent"
+    *_, last, rule = launchers.strip().splitlines()
+    assert last.strip() == f"traceback : {line}"
+    assert set(rule) == {"="}
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("backbone", ["critter", "efficientnet_lite0"])
 def test_two_processes_end_with_the_files_of_one(backbone: str, tmp_path: Path) -> None:
     """Float sums differ in their order: weights agree within rounding, masks and predictions to the last pixel."""
