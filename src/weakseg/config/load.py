@@ -161,7 +161,8 @@ def _build_section(name: str, settings: str, words: tuple[str, ...]) -> object |
             given = parser.parse_args(list(words), namespace=given)
     except ArgumentError:
         return None
-    return parser.instantiate(given)[name]
+    built: object = parser.instantiate(given)[name]
+    return built
 
 
 @dataclasses.dataclass(frozen=True)

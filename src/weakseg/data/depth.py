@@ -48,9 +48,10 @@ class PixelRange:
 
     def scale(self, values: Values) -> NDArray[np.uint8]:
         """Scale values of any shape to 0..255, rounded to nearest; NaN becomes 0."""
-        span = max(self.high - self.low, np.finfo(np.float32).tiny)
+        span = max(self.high - self.low, float(np.finfo(np.float32).tiny))
         levels = (values.astype(np.float32) - np.float32(self.low)) * np.float32(_HIGHEST / span)
-        return np.rint(np.clip(np.nan_to_num(levels, nan=0.0), 0, _HIGHEST)).astype(np.uint8)
+        rounded: NDArray[np.uint8] = np.rint(np.clip(np.nan_to_num(levels, nan=0.0), 0, _HIGHEST)).astype(np.uint8)
+        return rounded
 
 
 _SIXTEEN_BITS = PixelRange(0.0, 65535.0)
@@ -239,5 +240,7 @@ def _swap_bytes(tile: ImageFile._Tile) -> ImageFile._Tile | None:
         other = mode[:-1] + {"B": "L", "L": "B", "N": foreign}[mode[-1]]
     else:
         return None
-    swapped = (*tile[:3], (other, *words[1:]) if isinstance(tile[3], tuple) else other)
-    return tile._make(swapped) if hasattr(tile, "_make") else swapped  # Pillow 10 has plain tuples
+    arguments = (other, *words[1:]) if isinstance(tile[3], tuple) else other
+    if hasattr(ImageFile, "_Tile"):
+        return ImageFile._Tile(tile[0], tile[1], tile[2], arguments)
+    return (tile[0], tile[1], tile[2], arguments)  # type: ignore[return-value]  # Pillow 10 has plain tuples

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from weakseg.data.base import Dataset, Problem
+from weakseg.data.base import Dataset, Problem, Severity
 from weakseg.data.depth import PixelRange, find_range
 from weakseg.tasks.check_files import SampleFacts
 
@@ -29,7 +29,7 @@ def judge_depth(datasets: Sequence[Dataset], facts: Sequence[Sequence[SampleFact
     finding = find_range(list(spans.values()), None if asked is None else (asked.low, asked.high))
     if finding is None:
         return []
-    severity = "warning" if finding.guessed else "note"
+    severity: Severity = "warning" if finding.guessed else "note"
     found = [Problem(severity, "pixel-range", datasets[0].name, f"{finding}{finding.advice}")]
     return [
         *found,

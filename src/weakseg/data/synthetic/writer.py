@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from xml.etree import ElementTree
@@ -78,7 +79,8 @@ def write_critters(
         )
     stamp = _describe(settings, images=images, val_images=val_images, seed=seed)
     if _is_complete(root, stamp):
-        (root / UNFINISHED_NAME).unlink(missing_ok=True)  # left by a process killed within its last step
+        with suppress(OSError):  # left by a process killed within its last step; in vain on a disk for reading only
+            (root / UNFINISHED_NAME).unlink()
         return 0
     remove_partial_files(root)
     write_json(root / UNFINISHED_NAME, stamp)

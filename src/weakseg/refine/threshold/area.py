@@ -10,4 +10,5 @@ from weakseg.refine.threshold.cuts import Cuts
 
 def measure_areas(cuts: Cuts) -> NDArray[np.float64]:
     """Return the share of an image's pixels that is not background at every threshold, (T,), 0..1."""
-    return (cuts.masks != 0).mean(axis=(1, 2), dtype=np.float64)
+    shares: NDArray[np.float64] = (cuts.masks != 0).mean(axis=(1, 2), dtype=np.float64)
+    return shares

@@ -100,7 +100,8 @@ def _average(scores: NDArray[np.float64]) -> NDArray[np.float64]:
     defined = ~np.isnan(scores)
     counts = defined.sum(axis=0)
     sums = np.where(defined, scores, 0).sum(axis=0)
-    return np.divide(sums, counts, out=np.full(scores.shape[1], np.nan), where=counts > 0)
+    means: NDArray[np.float64] = np.divide(sums, counts, out=np.full(scores.shape[1], np.nan), where=counts > 0)
+    return means
 
 
 def _support(means: NDArray[np.float64], distances: NDArray[np.float64]) -> NDArray[np.float64]:
