@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from weakseg.data.png import WRITTEN_COMPRESSION, is_png, read_bit_depth
+from weakseg.data.regular_files import read_regular
 from weakseg.errors import DataError, ShapeError
 
 GREY_MAX = 255
@@ -51,7 +52,7 @@ def read_grey(path: Path) -> NDArray[np.uint8]:
         DataError: If the file is missing or cannot be used; the message begins with its name.
     """
     try:
-        return decode_grey(path.read_bytes())
+        return decode_grey(read_regular(path))
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror}") from error
     except DataError as error:

@@ -15,6 +15,7 @@ from PIL import Image
 
 from weakseg.data.mask_codes import MaskCode
 from weakseg.data.png import WRITTEN_COMPRESSION, is_png, read_bit_depth
+from weakseg.data.regular_files import read_regular
 from weakseg.errors import DataError, ShapeError
 from weakseg.file_names import safe_path
 from weakseg.ops.color import label_palette
@@ -111,7 +112,7 @@ def read_mask(path: Path, *, code: MaskCode | None = None) -> NDArray[np.uint8]:
             partly transparent pixels, or a colour outside the VOC palette.
     """
     try:
-        content = path.read_bytes()
+        content = read_regular(path)
     except OSError as error:
         raise DataError(f"cannot read mask {path}: {error.strerror}") from error
     if not is_png(content):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import stat
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,9 +12,8 @@ from typing import Literal
 from weakseg.data.base import Problem
 from weakseg.data.formats import advise
 from weakseg.data.images import IMAGE_SUFFIXES, OTHER_PICTURES
+from weakseg.data.regular_files import NOT_A_FILE, is_regular
 from weakseg.errors import DataError
-
-NOT_A_FILE = "not a regular file, but a pipe, a device or a link that leads nowhere"
 
 _SYSTEM_FOLDERS = ("__MACOSX", "@eaDir", "#recycle", "$RECYCLE.BIN", "System Volume Information")
 """Folders that systems put beside photographs: companions of files, thumbnails, what was deleted."""
@@ -100,14 +98,6 @@ def is_hidden_below(path: Path, base: Path) -> bool:
 
 def _is_hidden(name: str) -> bool:
     return name.startswith(".") or name in _SYSTEM_FOLDERS
-
-
-def is_regular(path: Path) -> bool:
-    """Say whether a path is a regular file or a link to one: others may be read for ever."""
-    try:
-        return stat.S_ISREG(path.stat().st_mode)
-    except OSError:
-        return False
 
 
 def image_id(entry: str) -> str:

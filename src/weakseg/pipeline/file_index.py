@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from weakseg.data.depth import PixelRange
-from weakseg.data.scan import NOT_A_FILE, is_regular
+from weakseg.data.regular_files import NOT_A_FILE, is_regular
 from weakseg.documents import decode_json
 from weakseg.errors import WeaksegError
 from weakseg.files import JsonValue, write_json

@@ -19,6 +19,7 @@ from PIL import Image
 from weakseg.config.schema import SaliencyConfig
 from weakseg.data.base import Dataset
 from weakseg.data.grey import decode_grey, read_grey
+from weakseg.data.regular_files import read_regular
 from weakseg.errors import DataError, ShapeError
 from weakseg.files import JsonValue
 from weakseg.pipeline.artifacts import load_seed
@@ -139,7 +140,7 @@ def _index_maps(context: Context, datasets: Sequence[Dataset]) -> dict[str, File
 
 def _look_at_map(path: Path) -> Looked:
     try:
-        content = path.read_bytes()
+        content = read_regular(path)
     except OSError as error:
         return Looked("", error.strerror or "cannot be read")
     digest = digest_bytes(content)

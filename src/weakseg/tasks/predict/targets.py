@@ -10,7 +10,8 @@ from pathlib import Path
 
 from weakseg.data.formats import describe_format
 from weakseg.data.images import IMAGE_SUFFIXES
-from weakseg.data.scan import NOT_A_FILE, is_hidden_below, list_files, tell_kind
+from weakseg.data.regular_files import NOT_A_FILE
+from weakseg.data.scan import is_hidden_below, list_files, tell_kind
 from weakseg.errors import DataError, UsageError
 from weakseg.file_names import safe_path
 from weakseg.spelling import nearest

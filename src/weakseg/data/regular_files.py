@@ -1,0 +1,28 @@
+"""Reading regular files only: a pipe waits for ever, and a device such as `/dev/zero` fills the memory."""
+
+from __future__ import annotations
+
+import errno
+import stat
+from pathlib import Path
+
+NOT_A_FILE = "not a regular file, but a pipe, a device or a link that leads nowhere"
+
+
+def is_regular(path: Path) -> bool:
+    """Say whether a path is a regular file or a link to one."""
+    try:
+        return stat.S_ISREG(path.stat().st_mode)
+    except OSError:
+        return False
+
+
+def read_regular(path: Path) -> bytes:
+    """Read a file whole.
+
+    Raises:
+        OSError: If it is missing, cannot be read, or is no regular file.
+    """
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise OSError(errno.EINVAL, NOT_A_FILE, str(path))
+    return path.read_bytes()
