@@ -1,4 +1,5 @@
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -216,3 +217,48 @@ def test_ignore_below_needs_confidence(splits: tuple[Dataset, Dataset], tmp_path
         "segmenter.ignore_below to 0"
     )
     check_ranges(with_settings(config, CONFIDENCE))
+
+
+@pytest.mark.parametrize("method", ["none", "crf"])
+def test_training_pixels_whose_label_hangs_on_the_threshold_have_no_confidence(
+    tmp_path: Path, splits: tuple[Dataset, Dataset], method: str
+) -> None:
+    settings = (("refine.method", method), ("refine.background_threshold", 0.4), *WEAK_CRF, CONFIDENCE)
+    masks = {}
+    for threshold in (0.2, 0.4, 0.8):
+        context = make_context(tmp_path / str(threshold), splits, *settings, ("refine.background_threshold", threshold))
+        write_seeds(context)
+        refine(context)
+        masks[threshold] = {id: read_mask(context.folder.mask(id)) for id in ("train_0", "val_0")}
+    stable = make_context(tmp_path / "stable", splits, *settings, ("refine.stable_within", 2.0))
+    write_seeds(stable)
+    refine(stable)
+    doubted = (masks[0.2]["train_0"] != masks[0.4]["train_0"]) | (masks[0.8]["train_0"] != masks[0.4]["train_0"])
+    assert 0 < doubted.mean() < 1
+    confidence = read_grey(stable.folder.confidence_map("train_0"))
+    np.testing.assert_array_equal(confidence == 0, doubted)
+    np.testing.assert_array_equal(read_mask(stable.folder.mask("train_0")), masks[0.4]["train_0"])
+    assert read_grey(stable.folder.confidence_map("val_0")).min() > 0, "nothing is learnt from these"
+    picky = replace(stable, config=with_settings(stable.config, ("segmenter.ignore_below", 0.01)))
+    teachable = training_masks(picky)(splits[0].samples[0])
+    np.testing.assert_array_equal(teachable, np.where(doubted, 255, masks[0.4]["train_0"]))
+
+
+@pytest.mark.parametrize(
+    ("settings", "found"),
+    [
+        ((), "refine.confidence false"),
+        ((*PSA, CONFIDENCE), "refine.method psa, which has no threshold"),
+    ],
+)
+def test_stable_within_needs_confidence_and_a_threshold(
+    settings: tuple[tuple[str, object], ...], found: str, splits: tuple[Dataset, Dataset], tmp_path: Path
+) -> None:
+    config = with_settings(make_context(tmp_path, splits).config, *settings, ("refine.stable_within", 1.6))
+    with pytest.raises(ConfigError) as raised:
+        check_ranges(config)
+    assert str(raised.value) == (
+        "refine.stable_within: 1.6 says which pixels are sure of their label at other thresholds, got "
+        f"{found}; set refine.confidence to true with another method, or refine.stable_within to 1"
+    )
+    check_ranges(with_settings(config, CONFIDENCE, ("refine.method", "crf")))

@@ -82,6 +82,7 @@ RANGES: dict[str, Range | tuple[Range, ...]] = {
     "localize.rib.partner_augment.crop_px": SIDE_PX,
     "localize.rib.partner_augment.colour": SHARE,
     "refine.background_threshold": SHARE,
+    "refine.stable_within": Range(1, 100),
     "refine.crf.gaussian": GAUSSIAN,
     "refine.crf.bilateral": BILATERAL,
     "refine.crf.certainty": SHARE,
@@ -181,6 +182,7 @@ def check_ranges(config: RunConfig) -> None:
     _check_backbones(config)
     _check_refine(config.refine)
     _check_crops(config.refine)
+    _check_stability(config)
     _check_segmenter_inputs(config)
 
 
@@ -277,6 +279,16 @@ def _check_crops(refine: RefineConfig) -> None:
             f"refine.{refine.method}.augment.crop_px: pairs within a radius of {network.radius} need {cells} cells of "
             f"{cell_px} px, so expected at least {smallest_px}, got {network.augment.crop_px}; or choose a smaller "
             f"refine.{refine.method}.radius"
+        )
+
+
+def _check_stability(config: RunConfig) -> None:
+    refine = config.refine
+    if refine.stable_within > 1 and (not refine.confidence or refine.method == "psa"):
+        found = "refine.method psa, which has no threshold" if refine.method == "psa" else "refine.confidence false"
+        raise ConfigError(
+            f"refine.stable_within: {refine.stable_within:g} says which pixels are sure of their label at other "
+            f"thresholds, got {found}; set refine.confidence to true with another method, or refine.stable_within to 1"
         )
 
 

@@ -12,7 +12,7 @@ from weakseg.models.irnet import IRNet
 from weakseg.pipeline.artifacts import save_mask
 from weakseg.pipeline.images import first_missing
 from weakseg.pipeline.networks import describe_network, make_augmentation, make_hooks, make_plan, save_network
-from weakseg.pipeline.pseudo_masks import pseudo_mask_files, write_pseudo_mask
+from weakseg.pipeline.pseudo_masks import doubted_ids, pseudo_mask_files, write_pseudo_mask
 from weakseg.pipeline.released import obtain_refiner
 from weakseg.pipeline.runner import Context
 from weakseg.pipeline.runtime import place_network, show_progress
@@ -23,6 +23,8 @@ from weakseg.pipeline.walking import open_walker
 from weakseg.refine.confidence import confident_labels
 from weakseg.refine.instance_files import save_instances
 from weakseg.refine.soft_labels import score_threshold, soften
+from weakseg.refine.stability import doubt_unstable, neighbouring_thresholds
+from weakseg.refine.threshold.cuts import cut_maps
 from weakseg.train.irn import train_irn
 from weakseg.train.loop import EpochRecord
 from weakseg.train.plan import TrainingHooks
@@ -117,6 +119,7 @@ def fit_irnet(context: Context, irnet: IRNet, labels: MaskReader, hooks: Trainin
 def walk_seeds(context: Context, datasets: Sequence[Dataset]) -> None:
     """Spread every seed up to the edges -> `masks/`, and `instances/` if the recipe wants them."""
     config, threshold = context.config.refine.irn, settle_threshold(context)
+    neighbours, taught = neighbouring_thresholds(threshold, context.config.refine.stable_within), doubted_ids(context)
     walker = open_walker(context)
 
     def last_file(sample_id: str) -> Path:
@@ -130,5 +133,8 @@ def walk_seeds(context: Context, datasets: Sequence[Dataset]) -> None:
             found = walker.find_instances(item, edges)
             save_instances(context.folder.instance(item.sample.id), found.resized(item.size_hw))
         walked = walker.walk(item, edges, size_hw=item.size_hw)
-        scores = score_threshold(walked.cpu().numpy(), background_threshold=threshold)
-        write_pseudo_mask(context, item.sample, soften(scores, item.seed.keys), item.size_hw)
+        spread, keys = walked.cpu().numpy(), item.seed.keys
+        mask = soften(score_threshold(spread, background_threshold=threshold), keys)
+        if item.sample.id in taught:
+            mask = doubt_unstable(mask, cut_maps(spread, keys, neighbours))
+        write_pseudo_mask(context, item.sample, mask, item.size_hw)

@@ -56,6 +56,12 @@ def pseudo_mask_files(context: Context, sample_id: str) -> list[Path]:
     return [*confidence, context.folder.mask(sample_id)]
 
 
+def doubted_ids(context: Context) -> frozenset[str]:
+    """Name the images whose unstable pixels get no confidence: those to learn from, if the recipe wants it."""
+    within = context.config.refine.stable_within
+    return frozenset(sample.id for sample in context.train) if within > 1 else frozenset()
+
+
 def unfinished_file(context: Context, sample_id: str) -> Path:
     """Name the first of these files that is missing; the mask if none is."""
     return first_missing(pseudo_mask_files(context, sample_id))

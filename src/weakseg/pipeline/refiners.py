@@ -7,22 +7,27 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
+import numpy as np
+
 from weakseg.data.base import Dataset
 from weakseg.data.masks import read_mask
 from weakseg.errors import DataError
+from weakseg.ops.crf import DenseCRF
 from weakseg.pipeline.artifacts import load_seed
 from weakseg.pipeline.irn import makes_instances, refine_by_irn
 from weakseg.pipeline.psa import refine_by_psa
-from weakseg.pipeline.pseudo_masks import pseudo_mask_files, unfinished_file, write_pseudo_mask
+from weakseg.pipeline.pseudo_masks import doubted_ids, pseudo_mask_files, unfinished_file, write_pseudo_mask
 from weakseg.pipeline.released import released_refiner
 from weakseg.pipeline.runner import Context
 from weakseg.pipeline.runtime import show_progress
 from weakseg.pipeline.saliency import announce_saliency
 from weakseg.pipeline.seeds import REFINER, SeededImage, process_seeds
 from weakseg.pipeline.threshold import settle_threshold
-from weakseg.refine.crf import crf_marginals
+from weakseg.refine.crf import mask_marginals, refine_mask
 from weakseg.refine.masks import shows_class
 from weakseg.refine.soft_labels import score_threshold, soften
+from weakseg.refine.stability import doubt_unstable, neighbouring_thresholds
+from weakseg.refine.threshold.cuts import cut_maps
 from weakseg.train.distributed import rank, wait_for_all, world_size
 
 logger = logging.getLogger("weakseg")
@@ -73,32 +78,38 @@ def refined_files(context: Context, datasets: Sequence[Dataset]) -> list[Path]:
 
 
 def _refine_by_threshold(context: Context, datasets: Sequence[Dataset]) -> None:
-    threshold = settle_threshold(context)
+    threshold, within, taught = settle_threshold(context), context.config.refine.stable_within, doubted_ids(context)
     samples = [sample for dataset in datasets for sample in dataset]
     pending = [sample for sample in samples[rank() :: world_size()] if not unfinished_file(context, sample.id).exists()]
     with show_progress("refining") as tick:
         for done, sample in enumerate(pending):
             maps = load_seed(context.folder.seed(sample.id))
-            scores = score_threshold(maps.full().numpy(), background_threshold=threshold)
-            write_pseudo_mask(context, sample, soften(scores, maps.keys), maps.size_hw)
+            full = maps.full().numpy()
+            mask = soften(score_threshold(full, background_threshold=threshold), maps.keys)
+            if sample.id in taught:
+                mask = doubt_unstable(mask, cut_maps(full, maps.keys, neighbouring_thresholds(threshold, within)))
+            write_pseudo_mask(context, sample, mask, maps.size_hw)
             tick(done + 1, len(pending))
 
 
 def _refine_by_crf(context: Context, datasets: Sequence[Dataset]) -> None:
-    crf, threshold = context.config.refine.crf, settle_threshold(context)
+    config, threshold = context.config.refine.crf, settle_threshold(context)
+    taught = doubted_ids(context)
+    neighbours = neighbouring_thresholds(threshold, context.config.refine.stable_within)
 
     def refine(item: SeededImage) -> None:
-        marginals = crf_marginals(
-            item.image,
-            item.seed.full().numpy(),
-            item.seed.keys,
-            background_threshold=threshold,
-            certainty=crf.certainty,
-            gaussian=crf.gaussian,
-            bilateral=crf.bilateral,
-            iterations=crf.iterations,
-        )
-        write_pseudo_mask(context, item.sample, soften(marginals, item.seed.keys), item.size_hw)
+        maps, keys = item.seed.full().numpy(), item.seed.keys
+        if not keys:
+            marginals = np.ones((1, *maps.shape[1:]), np.float32)
+            write_pseudo_mask(context, item.sample, soften(marginals, keys), item.size_hw)
+            return
+        crf = DenseCRF(item.image, gaussian=config.gaussian, bilateral=config.bilateral)
+        cut, *others = cut_maps(maps, keys, (threshold, *(neighbours if item.sample.id in taught else ())))
+        marginals = mask_marginals(crf, cut, keys, certainty=config.certainty, iterations=config.iterations)
+        refined = [
+            refine_mask(crf, other, keys, certainty=config.certainty, iterations=config.iterations) for other in others
+        ]
+        write_pseudo_mask(context, item.sample, doubt_unstable(soften(marginals, keys), refined), item.size_hw)
 
     process_seeds(context, datasets, partial(unfinished_file, context), refine, label="refining")
 

@@ -102,6 +102,24 @@ def crf_marginals(
     if not len(keys):
         return np.ones((1, *mask.shape), np.float32)
     crf = DenseCRF(image, gaussian=gaussian, bilateral=bilateral, num_threads=num_threads)
+    return mask_marginals(crf, mask, keys, certainty=certainty, iterations=iterations)
+
+
+def mask_marginals(
+    crf: DenseCRF, mask: NDArray[np.uint8], keys: Sequence[int], *, certainty: float, iterations: int
+) -> NDArray[np.float32]:
+    """Find how probable an image's CRF holds the background and each class of a pixel, from a mask.
+
+    Args:
+        crf: As for `refine_mask`, like all that follow.
+        mask: (H, W) uint8 with 0 and key + 1 for every key.
+        keys: Class indices, at least one.
+        certainty: Probability of the label in the mask.
+        iterations: Number of mean-field updates.
+
+    Returns:
+        (K + 1, H, W) float32, see `crf_marginals`.
+    """
     _, index = _number_labels(keys)
     energies = label_energies(index[mask], num_labels=len(keys) + 1, certainty=certainty)
     return crf.infer(energies, iterations=iterations)

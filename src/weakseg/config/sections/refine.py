@@ -153,6 +153,8 @@ class RefineConfig:
         psa: Settings of AffinityNet and the walk.
         saliency: Saliency maps that correct the masks.
         confidence: Also write how sure every pixel's label is, 255 for sure -> `confidence/<id>.png`.
+        stable_within: Pixels of training images whose label changes when the background threshold is so many times
+            lower or higher get confidence 0; 1 for none. Needs `confidence`, and a method with a threshold.
     """
 
     method: Literal["none", "crf", "irn", "psa"] = "none"
@@ -162,6 +164,7 @@ class RefineConfig:
     psa: PSAConfig = field(default_factory=PSAConfig)
     saliency: SaliencyConfig = field(default_factory=SaliencyConfig)
     confidence: bool = False
+    stable_within: float = 1.0
 
     @property
     def network(self) -> IRNConfig | PSAConfig | None:

@@ -24,7 +24,7 @@ those of textures, whose feet are high."""
 USUAL = 0.15
 """The schema's default: taken where nothing is known, not even areas."""
 
-USUAL_AREA = 0.22
+USUAL_AREA = 0.235
 """Share of an image that its tagged objects usually take; chosen on training images, see docs/threshold.md."""
 
 
@@ -62,7 +62,7 @@ def choose_threshold(
         areas: (N, T) share of the foreground in the masks of these images, 0..1. Not modified.
 
     Returns:
-        The choice: the candidate with the largest `ln(average / largest average) - ln(area / 0.22)^2`, the lower of
+        The choice: the candidate with the largest `ln(average / largest average) - ln(area / 0.235)^2`, the lower of
         two; averages and areas are means over the images. Where all averages are equal or undefined, as for maps that
         are 0 everywhere, or none is above 0, as where colours tell nothing, the candidate whose area is nearest to the
         usual one, by ratio; 0.15, or the candidate nearest to it, where no mask has foreground.
