@@ -14,9 +14,15 @@ def numeric_settings(section: type, prefix: str = "") -> list[str]:
     for name, annotation in typing.get_type_hints(section).items():
         if dataclasses.is_dataclass(annotation):
             found += numeric_settings(annotation, f"{prefix}{name}.")  # type: ignore[arg-type]
-        elif annotation is not bool and {int, float} & set(typing.get_args(annotation) or (annotation,)):
+        elif {int, float} & plain_types(annotation):
             found.append(f"{prefix}{name}")
     return found
+
+
+def plain_types(annotation: object) -> set[object]:
+    """Return the types of a setting, those within lists and unions included."""
+    parts = typing.get_args(annotation)
+    return set().union(*map(plain_types, parts)) if parts else {annotation}
 
 
 def test_every_number_has_a_range_and_every_range_a_number() -> None:

@@ -140,7 +140,8 @@ def test_the_metadata_tells_what_it_takes_to_use_the_file(path: Path) -> None:
     assert document["colours"] == label_palette()[:4].tolist()
     assert (document["stride"], document["input"]["layout"], document["input"]["channels"]) == (8, "NCHW", "RGB")
     assert (document["mean"], document["std"]) == ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
-    assert document["views"] == {"scales": [1.0, 0.5], "flip": True, "max_side_px": 30, "crf": None}
+    views = {"scales": [1.0, 0.5], "flip": True, "max_side_px": 30, "crf": None, "pixel_range": None}
+    assert document["views"] == views
 
 
 def test_masks_are_those_of_the_network_on_all_pixels_but_ties(path: Path) -> None:
@@ -190,7 +191,8 @@ def test_a_file_is_used_without_onnx_and_onnxscript(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "views", [INFO.views, Views((0.5,), crf=CRFSettings((1.0, 2.0), (30.0, 4.0, 5.0), 7)), Views()]
+    "views",
+    [INFO.views, Views((0.5,), crf=CRFSettings((1.0, 2.0), (30.0, 4.0, 5.0), 7)), Views(pixel_range=(0.0, 4095.0))],
 )
 def test_the_metadata_is_read_back(views: Views) -> None:
     info = replace(INFO, views=views)
