@@ -251,11 +251,13 @@ def _end_children() -> None:
 
 def _forget_in_child() -> None:
     """Let a forked worker leave signals to its parent: Ctrl-C reaches both, and SIGTERM is meant to end it."""
+    global _watch
     if _watch is not None and os.getpid() != _watch.owner:
         signal.set_wakeup_fd(-1)
         os.close(_watch.wakeup)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        _watch = None  # a child of this child has nothing to give up
 
 
 if hasattr(os, "register_at_fork"):

@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 
 from tests.data.layouts import coco_document, square, write_image, write_json, write_text, write_voc, write_xml
-from tests.tiny import with_settings
+from tests.tiny import make_dataset, with_settings
 from weakseg.config.schema import RunConfig
 from weakseg.data.images import inspect_image
 from weakseg.errors import ConfigError, DataError
 from weakseg.pipeline.artifacts import RunFolder
+from weakseg.pipeline.file_index import find_changed
 from weakseg.pipeline.inputs import index_images, open_splits, prepare
 from weakseg.pipeline.runner import Context
 
@@ -346,3 +347,14 @@ def test_classes_that_cannot_be_learnt_are_named_and_the_rest_goes_on(tmp_path: 
     told.clear()
     prepare(config, RunFolder(tmp_path / "run"))
     assert not any("cannot be learnt" in line for line in told)
+
+
+def test_an_image_that_was_only_touched_has_not_changed(tmp_path: Path) -> None:
+    """The digests of images are longer than those of other files."""
+    dataset = make_dataset(tmp_path / "images", ((0,),))
+    facts = index_images(dataset.samples, tmp_path / "images.json")
+    path = dataset.samples[0].image_path
+    os.utime(path, ns=(1, 1))
+    assert find_changed(facts) == []
+    path.write_bytes(path.read_bytes() + b" ")
+    assert find_changed(facts) == [path]

@@ -230,7 +230,7 @@ def test_training_pixels_whose_label_hangs_on_the_threshold_have_no_confidence(
         write_seeds(context)
         refine(context)
         masks[threshold] = {id: read_mask(context.folder.mask(id)) for id in ("train_0", "val_0")}
-    stable = make_context(tmp_path / "stable", splits, *settings, ("refine.stable_within", 2.0))
+    stable = make_context(tmp_path / "stable", splits, *settings, ("refine.stable_within", (2.0, 2.0)))
     write_seeds(stable)
     refine(stable)
     doubted = (masks[0.2]["train_0"] != masks[0.4]["train_0"]) | (masks[0.8]["train_0"] != masks[0.4]["train_0"])
@@ -244,21 +244,12 @@ def test_training_pixels_whose_label_hangs_on_the_threshold_have_no_confidence(
     np.testing.assert_array_equal(teachable, np.where(doubted, 255, masks[0.4]["train_0"]))
 
 
-@pytest.mark.parametrize(
-    ("settings", "found"),
-    [
-        ((), "refine.confidence false"),
-        ((*PSA, CONFIDENCE), "refine.method psa, which has no threshold"),
-    ],
-)
-def test_stable_within_needs_confidence_and_a_threshold(
-    settings: tuple[tuple[str, object], ...], found: str, splits: tuple[Dataset, Dataset], tmp_path: Path
-) -> None:
-    config = with_settings(make_context(tmp_path, splits).config, *settings, ("refine.stable_within", 1.6))
+def test_stable_within_needs_confidence(splits: tuple[Dataset, Dataset], tmp_path: Path) -> None:
+    config = with_settings(make_context(tmp_path, splits).config, ("refine.stable_within", (2.0, 1.0)))
     with pytest.raises(ConfigError) as raised:
         check_ranges(config)
     assert str(raised.value) == (
-        "refine.stable_within: 1.6 says which pixels are sure of their label at other thresholds, got "
-        f"{found}; set refine.confidence to true with another method, or refine.stable_within to 1"
+        "refine.stable_within: [2, 1] takes confidence from pixels whose label hangs on the threshold, but "
+        "refine.confidence is false; set it to true, or refine.stable_within to [1, 1]"
     )
-    check_ranges(with_settings(config, CONFIDENCE, ("refine.method", "crf")))
+    check_ranges(with_settings(config, CONFIDENCE))

@@ -8,10 +8,15 @@ from weakseg.refine.stability import doubt_unstable, neighbouring_thresholds
 
 @pytest.mark.parametrize(
     ("threshold", "within", "expected"),
-    [(0.2, 2.0, (0.1, 0.4)), (0.2, 1.0, (0.2, 0.2)), (0.8, 1.6, (0.5, 0.99)), (1.0, 2.0, (0.5, 1.0))],
+    [
+        (0.2, (2.0, 1.5), (0.1, 0.3)),
+        (0.2, (1.0, 1.0), (0.2, 0.2)),
+        (0.8, (1.6, 1.6), (0.5, 0.99)),
+        (1.0, (2.0, 2.0), (0.5, 1.0)),
+    ],
 )
 def test_the_neighbours_are_so_many_times_lower_and_higher(
-    threshold: float, within: float, expected: tuple[float, float]
+    threshold: float, within: tuple[float, float], expected: tuple[float, float]
 ) -> None:
     assert neighbouring_thresholds(threshold, within) == pytest.approx(expected)
 

@@ -8,6 +8,7 @@ from tests.refine.test_health_words import fine, make_health, missing
 from tests.tasks.test_scores import make_metrics
 from weakseg.errors import ArtifactError
 from weakseg.refine.health import TagHealth
+from weakseg.refine.health_words import HEALTH_VERSION
 from weakseg.tasks.health import plain_health, read_health, write_tag_rows
 from weakseg.tasks.scores import load_metrics, save_metrics
 from weakseg.tasks.summary import list_problems
@@ -21,7 +22,7 @@ def test_health_survives_in_the_metrics(tmp_path: Path) -> None:
     save_metrics(path, metrics)
     assert load_metrics(path) == metrics
     section = json.loads(path.read_text(encoding="utf-8"))["health"]
-    assert (section["version"], section["verdict"], section["images"]) == (1, "bad", 30)
+    assert (section["version"], section["verdict"], section["images"]) == (HEALTH_VERSION, "bad", 30)
     assert section["method"] == {"refinement": "crf", "threshold": 0.4, "mean_average_precision": 0.951}
     entry = section["classes"][1]
     assert (entry["name"], entry["verdict"], entry["tagged"], entry["empty"]) == ("scratches", "bad", 23, 23)
@@ -38,10 +39,12 @@ def test_runs_of_before_have_none(tmp_path: Path) -> None:
 
 
 def test_a_section_of_another_version_counts_as_none() -> None:
-    assert read_health(plain_health(HEALTH) | {"version": 2}) is None
+    assert read_health(plain_health(HEALTH) | {"version": 1}) is None
 
 
-@pytest.mark.parametrize("broken", [[], {"version": 1}, {"version": 1, "classes": 3, "method": {}}])
+@pytest.mark.parametrize(
+    "broken", [[], {"version": HEALTH_VERSION}, {"version": HEALTH_VERSION, "classes": 3, "method": {}}]
+)
 def test_a_damaged_section_is_named(tmp_path: Path, broken: object) -> None:
     path = tmp_path / "metrics.json"
     save_metrics(path, make_metrics())

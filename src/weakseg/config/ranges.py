@@ -182,7 +182,7 @@ def check_ranges(config: RunConfig) -> None:
     _check_backbones(config)
     _check_refine(config.refine)
     _check_crops(config.refine)
-    _check_stability(config)
+    _check_stability(config.refine)
     _check_segmenter_inputs(config)
 
 
@@ -282,13 +282,12 @@ def _check_crops(refine: RefineConfig) -> None:
         )
 
 
-def _check_stability(config: RunConfig) -> None:
-    refine = config.refine
-    if refine.stable_within > 1 and (not refine.confidence or refine.method == "psa"):
-        found = "refine.method psa, which has no threshold" if refine.method == "psa" else "refine.confidence false"
+def _check_stability(refine: RefineConfig) -> None:
+    if max(refine.stable_within) > 1 and not refine.confidence:
+        lower, higher = refine.stable_within
         raise ConfigError(
-            f"refine.stable_within: {refine.stable_within:g} says which pixels are sure of their label at other "
-            f"thresholds, got {found}; set refine.confidence to true with another method, or refine.stable_within to 1"
+            f"refine.stable_within: [{lower:g}, {higher:g}] takes confidence from pixels whose label hangs on the "
+            "threshold, but refine.confidence is false; set it to true, or refine.stable_within to [1, 1]"
         )
 
 

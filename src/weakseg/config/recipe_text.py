@@ -51,6 +51,9 @@ class _RecipeLoader(yaml.SafeLoader):
         except (ValueError, OverflowError) as error:  # what a tag such as !!int promises and the text does not keep
             said = "a number that is too long" if "digits" in str(error) else str(error)
             raise ConstructorError(None, None, said, node.start_mark) from None
+        except (LookupError, AttributeError):  # as before, of an empty text or of one that is no date
+            said = f"not a value of {node.tag}"
+            raise ConstructorError(None, None, said, node.start_mark) from None
         if isinstance(value, int) and abs(value) >= 10**MAX_DIGITS:
             raise ConstructorError(None, None, "a number that is too long", node.start_mark)
         return value

@@ -166,6 +166,8 @@ def _take(crew: _Crew[Item], items: Items[Item], index: int) -> Item | WeaksegEr
         try:
             return next(crew.loaded)
         except RuntimeError as error:
+            if str(error).startswith("Caught "):  # what a worker met; torch gives it the same type
+                raise
             dead = [code for process in crew.processes if (code := process.exitcode)]
             if dead or "timed out" not in str(error):
                 raise WorkerLost(_explain_death(dead, items.describe(index), error)) from error

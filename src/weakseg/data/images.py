@@ -23,7 +23,7 @@ IMAGE_SUFFIXES, OTHER_PICTURES = list_suffixes()
 MAX_PIXELS = 89_478_485
 """Larger images are refused as decompression bombs; Pillow starts to warn at the same number (a quarter of 1 GiB)."""
 
-_ORIENTATION_TAG = 0x0112
+ORIENTATION_TAG = 0x0112
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -40,7 +40,7 @@ DRAFT_MARGIN = 2
 
 _EMPTY = "the file is empty"
 _NO_FILE = "not a regular file, but a directory, pipe or device"
-_QUARTER_TURNS = (5, 6, 7, 8)
+QUARTER_TURNS = (5, 6, 7, 8)
 _DIGEST_BYTES = 16
 _DRAFT_FACTOR = 8  # libjpeg's smallest scale; all entropy-coded data are still read, which is what finds truncation
 
@@ -150,7 +150,7 @@ def read_shrunk(path: Path, max_side_px: int | None, *, pixel_range: PixelRange 
         raise DataError(f"cannot read image {path}: {_reason(error, path)}") from error
     if draft is None:
         return ShrunkImage(limit_side(pixels, max_side_px), (pixels.shape[0], pixels.shape[1]))
-    return ShrunkImage(pixels, draft.stored_hw[::-1] if orientation in _QUARTER_TURNS else draft.stored_hw)
+    return ShrunkImage(pixels, draft.stored_hw[::-1] if orientation in QUARTER_TURNS else draft.stored_hw)
 
 
 @dataclass(frozen=True)
@@ -218,7 +218,7 @@ def inspect_image(path: Path) -> ImageFacts:
                 facts = replace(facts, size_hw=(image.height, image.width))
             else:
                 orientation = _orientation(image)
-                if facts.size_hw is not None and orientation in _QUARTER_TURNS:
+                if facts.size_hw is not None and orientation in QUARTER_TURNS:
                     facts = replace(facts, size_hw=facts.size_hw[::-1])
             return replace(facts, exif_rotated=orientation in _UPRIGHT)
     except Exception as error:  # decoders raise nearly anything on damaged bytes
@@ -246,7 +246,7 @@ def _require_decodable(image: Image.Image) -> None:
 
 def _orientation(image: Image.Image) -> int:
     try:
-        return int(image.getexif().get(_ORIENTATION_TAG, 1))
+        return int(image.getexif().get(ORIENTATION_TAG, 1))
     except Exception:  # a damaged EXIF block does not make the pixels unusable
         return 1
 

@@ -12,8 +12,6 @@ from pathlib import Path
 from weakseg.data.lists import read_text
 from weakseg.errors import DataError
 
-TABLE_SUFFIXES = (".csv", ".tsv")
-
 IMAGE_HEADERS = (
     *("image", "images", "filename", "imagename", "imagepath", "imagefile", "imageid", "filepath", "file", "path"),
     *("img", "imgname", "imgpath", "fname", "photo", "picture", "imageindex", "name", "id"),

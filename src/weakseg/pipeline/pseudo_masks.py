@@ -58,8 +58,8 @@ def pseudo_mask_files(context: Context, sample_id: str) -> list[Path]:
 
 def doubted_ids(context: Context) -> frozenset[str]:
     """Name the images whose unstable pixels get no confidence: those to learn from, if the recipe wants it."""
-    within = context.config.refine.stable_within
-    return frozenset(sample.id for sample in context.train) if within > 1 else frozenset()
+    is_wanted = max(context.config.refine.stable_within) > 1
+    return frozenset(sample.id for sample in context.train) if is_wanted else frozenset()
 
 
 def unfinished_file(context: Context, sample_id: str) -> Path:

@@ -222,7 +222,7 @@ STAGES = (
         run=refine,
         files=_refine_files,
         inputs=_name_refine_inputs,
-        added={"refine.irn.released": None, "refine.psa.released": None, "refine.stable_within": 1.0},
+        added={"refine.irn.released": None, "refine.psa.released": None, "refine.stable_within": [1.0, 1.0]},
         require=require_for_refine,
     ),
     Stage(

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from weakseg.refine.health import CauseCount, ClassCounts, TagHealth, Verdict, count_class
 
-HEALTH_VERSION = 1
+HEALTH_VERSION = 2
 """Raised when the keys of the section in `metrics.json`, or their meaning, change."""
 
 MAX_CAUSES = 2

@@ -19,9 +19,10 @@ HIGHEST = 0.99
 """Seeds reach 1 at their maximum: a threshold of 1 would leave no class at all."""
 
 
-def neighbouring_thresholds(threshold: float, within: float) -> tuple[float, float]:
-    """Return the thresholds `within` times lower and higher, the latter at most 0.99 or the threshold itself."""
-    return threshold / within, max(threshold, min(threshold * within, HIGHEST))
+def neighbouring_thresholds(threshold: float, within: tuple[float, float]) -> tuple[float, float]:
+    """Return the thresholds so many times lower and so many higher, the latter at most 0.99 or the threshold itself."""
+    lower, higher = within
+    return threshold / lower, max(threshold, min(threshold * higher, HIGHEST))
 
 
 def doubt_unstable(mask: SoftMask, others: Iterable[NDArray[np.uint8]]) -> SoftMask:

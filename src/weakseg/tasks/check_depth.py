@@ -21,9 +21,10 @@ def judge_depth(datasets: Sequence[Dataset], facts: Sequence[Sequence[SampleFact
     """
     spans = {
         sample.id: found.image.span
-        for dataset, split in zip(datasets, facts, strict=True)
+        for number, (dataset, split) in enumerate(zip(datasets, facts, strict=True))
         for sample, found in zip(dataset, split, strict=True)
-        if found.image.span is not None
+        # As a run does, without training images of which nothing is known.
+        if found.image.span is not None and (number > 0 or sample.known.any())
     }
     asked = datasets[0].pixel_range
     finding = find_range(list(spans.values()), None if asked is None else (asked.low, asked.high))

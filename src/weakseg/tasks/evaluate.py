@@ -252,7 +252,7 @@ def _written_files(context: Context) -> list[Path]:
 
 EVALUATE = Stage(
     name="evaluate",
-    version=3,
+    version=4,
     settings=("evaluate", "data.max_side_px"),
     needs=("classify", "localize", "refine", "segment"),
     outputs=("predictions", "ablation", "metrics.json", "image_scores.csv", "mask_health.csv", "detections"),

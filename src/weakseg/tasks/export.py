@@ -112,7 +112,8 @@ def export_masks(
         parts = [choose_part(context, what=what or MASKS, role=role)]
     target = out or context.folder.root / EXPORTS / f"{to}-{what or MASKS}-{role}"
     _require_outside_data(context.config.data, target)
-    folder = ExportFolder(target, format=to, link_images=link_images)
+    pixel_range = context.train.pixel_range
+    folder = ExportFolder(target, format=to, link_images=link_images, pixel_range=pixel_range)
     specks = Specks(min_area_px if FORMATS[to].has_objects or min_area_px is not None else 0)
     with show_progress(f"exporting to {to}") as tick:
         source = make_source(context, parts, specks=specks, tick=tick)

@@ -43,7 +43,7 @@ def forbid_stages(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*arguments: object, **options: object) -> None:
         raise AssertionError("nothing was left to do")
 
-    monkeypatch.setattr("weakseg.pipeline.runner._remove_partial_files", fail)
+    monkeypatch.setattr("weakseg.pipeline.runner.remove_half_written", fail)
 
 
 @pytest.mark.slow

@@ -154,7 +154,8 @@ class RefineConfig:
         saliency: Saliency maps that correct the masks.
         confidence: Also write how sure every pixel's label is, 255 for sure -> `confidence/<id>.png`.
         stable_within: Pixels of training images whose label changes when the background threshold is so many times
-            lower or higher get confidence 0; 1 for none. Needs `confidence`, and a method with a threshold.
+            lower, or so many times higher, get confidence 0; [1, 1] for none. Needs `confidence`. `psa` has no
+            threshold: nothing changes.
     """
 
     method: Literal["none", "crf", "irn", "psa"] = "none"
@@ -164,7 +165,7 @@ class RefineConfig:
     psa: PSAConfig = field(default_factory=PSAConfig)
     saliency: SaliencyConfig = field(default_factory=SaliencyConfig)
     confidence: bool = False
-    stable_within: float = 1.0
+    stable_within: tuple[float, float] = (1.0, 1.0)
 
     @property
     def network(self) -> IRNConfig | PSAConfig | None:

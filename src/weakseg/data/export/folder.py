@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from weakseg.data.depth import PixelRange
 from weakseg.data.images import inspect_image, read_image
 from weakseg.documents import decode_json
 from weakseg.errors import ArtifactError, DataError
@@ -38,14 +39,19 @@ class ExportFolder:
         root: The folder; made if need be.
         format: Name of the format. A folder holds one format only.
         link_images: Whether images are linked to instead of copied.
+        pixel_range: What becomes 0..255 where an image of more than 8 bits has to be written anew; None for its own
+            range.
 
     Raises:
         ArtifactError: If the folder holds files that no export to this format has written.
     """
 
-    def __init__(self, root: Path, *, format: str, link_images: bool = False) -> None:
+    def __init__(
+        self, root: Path, *, format: str, link_images: bool = False, pixel_range: PixelRange | None = None
+    ) -> None:
         self.root = root
         self.link_images = link_images
+        self._pixel_range = pixel_range
         self._format = format
         self._earlier = _own_files(root, format)
         self._written: dict[str, None] = {}
@@ -92,7 +98,7 @@ class ExportFolder:
         name = stem + (".png" if facts.exif_rotated else sample.image_path.suffix)
         path = self.claim(name)
         if facts.exif_rotated:
-            _write_png(path, read_image(sample.image_path))
+            _write_png(path, read_image(sample.image_path, pixel_range=self._pixel_range))
         elif self.link_images:
             _link(path, sample.image_path)
         else:

@@ -10,16 +10,13 @@ from pathlib import Path
 from PIL import Image
 
 from weakseg.data.depth import find_range, is_deep
-from weakseg.data.images import inspect_image
+from weakseg.data.images import ORIENTATION_TAG, QUARTER_TURNS, inspect_image
 from weakseg.models.predictor import Views
 
 logger = logging.getLogger("weakseg")
 
 MEASURED_IMAGES = 64
 """Of more images with more than 8 bits these many, evenly spread, tell their range."""
-
-_QUARTER_TURNS = (5, 6, 7, 8)
-_ORIENTATION_TAG = 0x0112
 
 
 def settle_range(views: Views, paths: Iterable[Path]) -> Views:
@@ -48,7 +45,7 @@ def peek_size(path: Path) -> tuple[int, int]:
     """Return the (height, width) an image will most likely have, read from its header; it only orders images."""
     try:
         with Image.open(path) as image:
-            turned = image.getexif().get(_ORIENTATION_TAG) in _QUARTER_TURNS
+            turned = image.getexif().get(ORIENTATION_TAG) in QUARTER_TURNS
             return (image.width, image.height) if turned else (image.height, image.width)
     except Exception:  # decoders raise nearly anything on damaged bytes; reading the image says what is wrong
         return (0, 0)
