@@ -18,7 +18,7 @@ from weakseg.files import JsonValue, write_bytes, write_json
 from weakseg.models.classifier import Classifier
 from weakseg.models.seam import SEAM
 from weakseg.pipeline.artifacts import RunFolder
-from weakseg.pipeline.networks import make_augmentation, make_plan
+from weakseg.pipeline.networks import make_augmentation, plan_training
 from weakseg.pipeline.records import read_records
 from weakseg.pipeline.runner import Context
 from weakseg.pipeline.runtime import show_progress
@@ -52,14 +52,7 @@ def fit_classifier(
     """
     config, runtime = context.config.classifier, context.config.runtime
     augmentation = make_augmentation(config.augment)
-    plan = make_plan(
-        config.optim,
-        epochs=config.epochs,
-        batch_size=config.batch_size,
-        workers=runtime.workers,
-        cache_mb=runtime.cache_mb,
-        validate=runtime.validate,
-    )
+    plan = plan_training(config, runtime, validate=runtime.validate)
     max_side_px = context.config.data.max_side_px
     if isinstance(classifier, SEAM):
         return train_seam(

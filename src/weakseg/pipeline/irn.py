@@ -11,7 +11,7 @@ from weakseg.data.masks import PngMasks
 from weakseg.models.irnet import IRNet
 from weakseg.pipeline.artifacts import save_mask
 from weakseg.pipeline.images import first_missing
-from weakseg.pipeline.networks import describe_network, make_augmentation, make_hooks, make_plan, save_network
+from weakseg.pipeline.networks import describe_network, make_augmentation, make_hooks, plan_training, save_network
 from weakseg.pipeline.pseudo_masks import doubted_ids, pseudo_mask_files, write_pseudo_mask
 from weakseg.pipeline.released import obtain_refiner
 from weakseg.pipeline.runner import Context
@@ -101,13 +101,7 @@ def fit_irnet(context: Context, irnet: IRNet, labels: MaskReader, hooks: Trainin
         context.train,
         labels,
         augmentation=make_augmentation(config.augment),
-        plan=make_plan(
-            config.optim,
-            epochs=config.epochs,
-            batch_size=config.batch_size,
-            workers=runtime.workers,
-            cache_mb=runtime.cache_mb,
-        ),
+        plan=plan_training(config, runtime),
         seed=runtime.seed,
         radius=config.radius,
         crop_size=config.pad_px,

@@ -19,6 +19,8 @@ from weakseg.config.schema import (
     IRNConfig,
     OptimConfig,
     PSAConfig,
+    RuntimeConfig,
+    SegmenterConfig,
 )
 from weakseg.config.segmenters import hf_name
 from weakseg.data.transforms import Augmentation
@@ -87,6 +89,25 @@ def make_plan(
         accumulate=accumulate,
         cache_bytes=cache_mb * BYTES_PER_MB // local_processes(),
         validates_last_only=validate == "last",
+    )
+
+
+def plan_training(
+    config: ClassifierConfig | IRNConfig | PSAConfig | SegmenterConfig,
+    runtime: RuntimeConfig,
+    *,
+    accumulate: int = 1,
+    validate: Literal["every", "last"] = "every",
+) -> TrainingPlan:
+    """Turn a network's section of a recipe, and what the run says of the machine, into its training's settings."""
+    return make_plan(
+        config.optim,
+        epochs=config.epochs,
+        batch_size=config.batch_size,
+        workers=runtime.workers,
+        accumulate=accumulate,
+        cache_mb=runtime.cache_mb,
+        validate=validate,
     )
 
 

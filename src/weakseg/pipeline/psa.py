@@ -17,7 +17,7 @@ from weakseg.pipeline.networks import (
     load_affinitynet,
     make_augmentation,
     make_hooks,
-    make_plan,
+    plan_training,
     save_network,
 )
 from weakseg.pipeline.pseudo_masks import unfinished_file, write_pseudo_mask
@@ -88,13 +88,7 @@ def fit_affinitynet(
         context.train,
         labels,
         augmentation=make_augmentation(config.augment),
-        plan=make_plan(
-            config.optim,
-            epochs=config.epochs,
-            batch_size=config.batch_size,
-            workers=runtime.workers,
-            cache_mb=runtime.cache_mb,
-        ),
+        plan=plan_training(config, runtime),
         seed=runtime.seed,
         radius=config.radius,
         hooks=hooks,

@@ -25,7 +25,7 @@ from weakseg.models.segmenter import SegmentationNetwork
 from weakseg.models.weights import find_weights
 from weakseg.pipeline.artifacts import NetworkFolder, load_info, load_tensors
 from weakseg.pipeline.hf_backbones import OWN, require_hf_backbone
-from weakseg.pipeline.networks import WEIGHTS_FROM, load_network, make_augmentation, make_plan
+from weakseg.pipeline.networks import WEIGHTS_FROM, load_network, make_augmentation, plan_training
 from weakseg.pipeline.runner import Context
 from weakseg.pipeline.runtime import make_generator
 from weakseg.pipeline.starting import start_backbone, start_hf
@@ -168,14 +168,7 @@ def fit_segmenter(
         images,
         masks,
         augmentation=make_augmentation(config.augment),
-        plan=make_plan(
-            config.optim,
-            epochs=config.epochs,
-            batch_size=config.batch_size,
-            workers=runtime.workers,
-            accumulate=config.accumulate,
-            cache_mb=runtime.cache_mb,
-        ),
+        plan=plan_training(config, runtime, accumulate=config.accumulate),
         seed=runtime.seed,
         balance=config.balance,
         hooks=hooks,
