@@ -43,11 +43,13 @@ def test_values_stay_between_the_extremes_and_inputs_as_they_were() -> None:
     maps, features = torch.rand(80, 5, 7, generator=generator), torch.randn(6, 11, 15, generator=generator)
     copies = maps.clone(), features.clone()
     found = average_over_similar(maps, features, temperature=0.1)
-    assert found.shape == maps.shape and found.dtype == maps.dtype
+    assert found.shape == maps.shape
+    assert found.dtype == maps.dtype
     slack = 1e-6  # of rounding
     assert (found.amax((1, 2)) <= maps.amax((1, 2)) + slack).all()
     assert (found.amin((1, 2)) >= maps.amin((1, 2)) - slack).all()
-    assert torch.equal(maps, copies[0]) and torch.equal(features, copies[1])
+    assert torch.equal(maps, copies[0])
+    assert torch.equal(features, copies[1])
 
 
 def test_rows_at_a_time_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
