@@ -22,8 +22,9 @@ from weakseg.pipeline.artifacts import RunFolder, save_mask, save_seed, save_ten
 from weakseg.pipeline.runner import Context
 from weakseg.refine.instance_files import save_instances
 from weakseg.refine.masks import seed_to_mask
-from weakseg.tasks.evaluate import IMAGE_COLUMNS
-from weakseg.tasks.scores import (
+from weakseg.scoring.evaluate import IMAGE_COLUMNS
+from weakseg.scoring.from_counts import make_curve, score_confusion, score_sweep
+from weakseg.scoring.scores import (
     ClassifierScore,
     Curve,
     InstanceScore,
@@ -32,7 +33,6 @@ from weakseg.tasks.scores import (
     load_metrics,
     save_metrics,
 )
-from weakseg.tasks.scoring import make_curve, score_confusion, score_sweep
 from weakseg.types import ClassSet, Sample, ScoreMaps
 
 HEIGHT, WIDTH = 30, 44

@@ -1,21 +1,19 @@
-"""Running a recipe in a run folder, the whole chain or one stage of it, and reading the recipe of a run."""
+"""Running a recipe in a run folder: the whole chain of stages, or one of them."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from weakseg.config.load import build_config, read_recipe
 from weakseg.config.paths import absolute_paths
 from weakseg.config.schema import RunConfig
-from weakseg.errors import ArtifactError
 from weakseg.pipeline.artifacts import RunFolder
 from weakseg.pipeline.inputs import prepare
 from weakseg.pipeline.runner import run_stages
 from weakseg.pipeline.runtime import choose_device, joined_processes, make_deterministic
 from weakseg.pipeline.stages import STAGES
+from weakseg.report.page import REPORT
+from weakseg.scoring.evaluate import EVALUATE
 from weakseg.spelling import require_option
-from weakseg.tasks.evaluate import EVALUATE
-from weakseg.tasks.report import REPORT
 
 CHAIN = (*STAGES, EVALUATE, REPORT)
 """Every stage, in order."""
@@ -44,15 +42,3 @@ def run_recipe(config: RunConfig, out: Path, *, only: str | None = None, redo: s
     with joined_processes(choose_device(config.runtime.device)):
         run_stages(prepare(absolute_paths(config), folder), CHAIN, only=only, redo=redo)
     return folder
-
-
-def read_run_config(run: Path) -> RunConfig:
-    """Return the recipe of a run folder.
-
-    Raises:
-        ArtifactError: If it is none.
-    """
-    recipe = RunFolder(run).recipe
-    if not recipe.is_file():
-        raise ArtifactError(f"{run} is no run folder: expected a {recipe.name} in it, which 'weakseg run' writes")
-    return build_config(read_recipe(str(recipe)))

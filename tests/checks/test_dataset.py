@@ -7,12 +7,12 @@ import pytest
 from PIL import Image
 
 from tests.data.layouts import coco_document, square, write_image, write_json, write_mask, write_text, write_voc
+from weakseg.checks.dataset import CheckReport, check_dataset
 from weakseg.data.base import Dataset, Problem
 from weakseg.data.coco import open_coco
 from weakseg.data.folder import open_folder
 from weakseg.data.voc import open_voc
 from weakseg.errors import DataError
-from weakseg.tasks.check import CheckReport, check_dataset
 
 LARGE = (40, 50)
 """Large enough not to be reported as tiny."""
@@ -287,7 +287,7 @@ def test_the_handbook_explains_every_kind_of_problem() -> None:
     """`docs/data.md` lists the kinds; one that is added later must be added there too."""
     root = Path(__file__).parents[2]
     kinds = set()
-    for path in [*(root / "src/weakseg/data").glob("*.py"), *(root / "src/weakseg/tasks").glob("check*.py")]:
+    for path in [*(root / "src/weakseg/data").glob("*.py"), *(root / "src/weakseg/checks").glob("*.py")]:
         kinds |= set(re.findall(r"""(?:Problem\([^,]+, |_warn\(|notes\[)"([a-z0-9-]+)\"""", path.read_text()))
     handbook = (root / "docs" / "data.md").read_text()
     assert len(kinds) > 30

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from tests.data.layouts import write_image, write_text
+from weakseg.checks.dataset import check_dataset
+from weakseg.checks.fix_list import ACTIONS, COLUMNS, write_fix_list
 from weakseg.cli import main
 from weakseg.data.base import Problem
 from weakseg.data.folder import open_folder
-from weakseg.tasks.check import check_dataset
-from weakseg.tasks.fix_list import ACTIONS, COLUMNS, write_fix_list
 
 SOURCES = Path(__file__).parents[2] / "src" / "weakseg"
 

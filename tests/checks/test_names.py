@@ -3,8 +3,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from weakseg.checks.names import judge_names
 from weakseg.data.base import Dataset
-from weakseg.tasks.check_names import judge_names
 from weakseg.types import ClassSet, Sample
 
 

@@ -1,8 +1,8 @@
 from pathlib import Path
 
 from tests.data.layouts import write_image, write_text
+from weakseg.checks.dataset import check_dataset, render_check
 from weakseg.data.folder import open_folder
-from weakseg.tasks.check import check_dataset, render_check
 
 
 def write_folder(root: Path, rows: dict[str, str]) -> Path:

@@ -11,9 +11,9 @@ from tests.tiny import make_dataset
 from weakseg.config.load import build_config, read_recipe
 from weakseg.config.schema import RunConfig
 from weakseg.data.base import Dataset
+from weakseg.estimate.trial import Trial, open_trial
 from weakseg.pipeline.artifacts import RunFolder
 from weakseg.pipeline.runner import Context
-from weakseg.tasks.estimate.trial import Trial, open_trial
 
 
 def tiny_config(*words: str) -> RunConfig:

@@ -1,6 +1,6 @@
 import pytest
 
-from weakseg.tasks.estimate.costs import (
+from weakseg.estimate.costs import (
     Estimate,
     ImageTimes,
     PartCost,

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import pytest
 from torch import nn
 
-from weakseg.tasks.estimate.measure import SMALL_STEPS, WHOLE_STEPS, time_images, time_training
+from weakseg.estimate.measure import SMALL_STEPS, WHOLE_STEPS, time_images, time_training
 from weakseg.train.loop import TrainingDiverged
 from weakseg.train.plan import TrainingHooks
 

@@ -1,6 +1,6 @@
 import torch
 
-from weakseg.tasks.estimate.memory import read_gpu_peak, read_peak, start_peak
+from weakseg.estimate.memory import read_gpu_peak, read_peak, start_peak
 
 CPU = torch.device("cpu")
 SIZE = 80 * 2**20

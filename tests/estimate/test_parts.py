@@ -2,13 +2,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.estimate.made_trial import make_trial, tiny_config
 from tests.photos import TINY_IRN, TINY_PSA, TINY_RIB, TINY_SEAM
-from tests.tasks.estimate.made_trial import make_trial, tiny_config
 from tests.tiny import make_dataset
-from weakseg.tasks.estimate.costs import PartCost
-from weakseg.tasks.estimate.parts import Part, try_parts
-from weakseg.tasks.estimate.stages import plan_parts
-from weakseg.tasks.estimate.trial import Trial
+from weakseg.estimate.costs import PartCost
+from weakseg.estimate.parts import Part, try_parts
+from weakseg.estimate.stages import plan_parts
+from weakseg.estimate.trial import Trial
 
 STAGES = ["classify", "localize", "refine", "segment", "evaluate", "report"]
 

@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.estimate.made_trial import tiny_config
 from tests.photos import TINY, make_photos
-from tests.tasks.estimate.made_trial import tiny_config
 from tests.tiny import make_dataset
 from weakseg.cli import main
 from weakseg.data.base import Dataset
-from weakseg.tasks.estimate.estimate import estimate_run, usable_samples
+from weakseg.estimate.process import estimate_run, usable_samples
 
 
 def ids(dataset: Dataset) -> list[str]:

@@ -1,5 +1,5 @@
-from weakseg.tasks.estimate.costs import Estimate, PartCost
-from weakseg.tasks.estimate.text import render_estimate
+from weakseg.estimate.costs import Estimate, PartCost
+from weakseg.estimate.text import render_estimate
 
 GB = 10**9
 

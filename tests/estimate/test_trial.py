@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.tasks.estimate.made_trial import make_trial, tiny_config
+from tests.estimate.made_trial import make_trial, tiny_config
 from tests.tiny import SIZE_HW, make_dataset
 from weakseg.errors import DataError
+from weakseg.estimate.trial import StandInMasks, count_tagged, read_size_hw, write_seeds
 from weakseg.pipeline.artifacts import load_seed
-from weakseg.tasks.estimate.trial import StandInMasks, count_tagged, read_size_hw, write_seeds
 from weakseg.types import IGNORE_LABEL, Sample
 
 EXIF_ORIENTATION = 0x0112

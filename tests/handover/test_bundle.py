@@ -8,21 +8,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.tasks.predict.made_model import CLASSES, RECIPE, list_files, make_model, write_photo
+from tests.predict.made_model import CLASSES, RECIPE, list_files, make_model, write_photo
 from tests.tiny import with_settings
 from weakseg.config.load import build_config, read_recipe
 from weakseg.data.masks import read_mask
 from weakseg.errors import ArtifactError, UsageError
 from weakseg.files import write_text
+from weakseg.handover.bundle import strip_config, strip_path, strip_paths, strip_text
+from weakseg.handover.export import export_run
+from weakseg.handover.network import ExportedModel, export_model
 from weakseg.pipeline.artifacts import RunFolder, load_info, load_tensors
 from weakseg.pipeline.records import StageRecord, write_records
-from weakseg.tasks.bundle import strip_config, strip_path, strip_paths, strip_text
-from weakseg.tasks.export import export_run
-from weakseg.tasks.export_model import ExportedModel, export_model
-from weakseg.tasks.predict.opened import open_model
-from weakseg.tasks.predict.predict import predict_files
-from weakseg.tasks.scores import ClassifierScore, Metrics, Score, load_metrics, save_metrics
-from weakseg.tasks.threshold_choices import THRESHOLD_CHOICES
+from weakseg.predict.files import predict_files
+from weakseg.predict.opened import open_model
+from weakseg.scoring.scores import ClassifierScore, Metrics, Score, load_metrics, save_metrics
+from weakseg.scoring.threshold_choices import THRESHOLD_CHOICES
 
 pytestmark = pytest.mark.slow
 

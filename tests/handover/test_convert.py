@@ -6,8 +6,8 @@ import torch
 
 from weakseg.cli import main
 from weakseg.errors import ArtifactError, UsageError
+from weakseg.handover.convert import convert_checkpoint
 from weakseg.models.checkpoints import read_checkpoint
-from weakseg.tasks.convert import convert_checkpoint
 
 WEIGHT = torch.arange(6.0).reshape(2, 3)
 

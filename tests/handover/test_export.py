@@ -14,12 +14,12 @@ from weakseg.config.schema import RunConfig
 from weakseg.data.export.formats import FORMATS
 from weakseg.data.masks import read_mask
 from weakseg.errors import ArtifactError, DataError, UsageError
+from weakseg.handover.export import Exported, export_masks, export_run
 from weakseg.ops.instances import Instances
 from weakseg.pipeline.artifacts import RunFolder, save_mask
 from weakseg.pipeline.inputs import prepare
 from weakseg.pipeline.runner import Context
 from weakseg.refine.instance_files import save_instances
-from weakseg.tasks.export import Exported, export_masks, export_run
 
 SIZE_HW = (6, 9)
 TAGS = {f"home/garden/photo {n:02}.png": ("cat", "dog", "cat;dog", "")[n % 4] for n in range(12)}

@@ -11,13 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.tasks.predict.made_model import list_files, make_model, write_photo
+from tests.predict.made_model import list_files, make_model, write_photo
 from weakseg.cli import main
 from weakseg.data.masks import read_mask
 
 pytestmark = pytest.mark.slow
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")

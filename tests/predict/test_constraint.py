@@ -3,10 +3,10 @@ from pathlib import Path
 import pytest
 
 from tests.data.layouts import coco_document, square, write_json
-from tests.tasks.predict.made_model import CLASSES
+from tests.predict.made_model import CLASSES
 from weakseg.errors import DataError, UsageError
 from weakseg.files import write_text
-from weakseg.tasks.predict.constraint import TagConstraint, constrain, parse_tags
+from weakseg.predict.constraint import TagConstraint, constrain, parse_tags
 
 
 def from_file(path: Path, text: str, targets: dict[str, Path]) -> TagConstraint:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from tests.photos import EXIF_ORIENTATION, ROTATED
-from tests.tasks.predict.made_model import CLASSES, RECIPE, list_files, make_model, write_photo
+from tests.predict.made_model import CLASSES, RECIPE, list_files, make_model, write_photo
 from tests.tiny import make_classifier, make_segmenter, with_settings
 from weakseg.config.schema import ClassifierConfig, RunConfig
 from weakseg.data.depth import PixelRange
@@ -24,10 +24,10 @@ from weakseg.models.tiling import Tiling
 from weakseg.ops.color import overlay
 from weakseg.pipeline.artifacts import RunFolder
 from weakseg.pipeline.networks import describe_network, save_network
-from weakseg.tasks.predict import predict as predicting
-from weakseg.tasks.predict.opened import find_segmenter, find_settings, open_model, views_of
-from weakseg.tasks.predict.predict import Predicted, PredictOptions, predict_files
-from weakseg.tasks.predict.summary import read_summary
+from weakseg.predict import files as predicting
+from weakseg.predict.files import Predicted, PredictOptions, predict_files
+from weakseg.predict.opened import find_segmenter, find_settings, open_model, views_of
+from weakseg.predict.summary import read_summary
 
 pytestmark = pytest.mark.slow
 

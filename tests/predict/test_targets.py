@@ -3,9 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.tasks.predict.made_model import write_photo
+from tests.predict.made_model import write_photo
 from weakseg.errors import DataError, UsageError
-from weakseg.tasks.predict.targets import OutputFiles, list_targets
+from weakseg.predict.targets import OutputFiles, list_targets
 
 
 def names(inputs: list[str | Path], out: Path) -> list[str]:

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.tasks.made_run import make_run
+from tests.made_run import make_run
 from weakseg.files import write_json
-from weakseg.tasks.report_charts import Key, build_threshold_charts, build_training_charts
-from weakseg.tasks.scores import ClassifierScore, Curve, Metrics, load_metrics
+from weakseg.report.charts import Key, build_threshold_charts, build_training_charts
+from weakseg.scoring.scores import ClassifierScore, Curve, Metrics, load_metrics
 
 NO_SCORES = Metrics("folder", ("background", "a"), ClassifierScore("val", 4, None, "random"), (), (), ())
 

@@ -4,15 +4,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.tasks.made_run import make_run, make_seed
+from tests.made_run import make_run, make_seed
 from tests.tiny import with_settings
 from weakseg.pipeline.artifacts import save_seed
 from weakseg.pipeline.comparison import choose_compared, compared_iterations
 from weakseg.pipeline.runner import Context
-from weakseg.tasks.compare import score_comparison
-from weakseg.tasks.report import report
-from weakseg.tasks.report_comparison import build_comparison
-from weakseg.tasks.scores import load_metrics, save_metrics
+from weakseg.report.comparison import build_comparison
+from weakseg.report.page import report
+from weakseg.scoring.compare import score_comparison
+from weakseg.scoring.scores import load_metrics, save_metrics
 from weakseg.types import ScoreMaps
 
 pytestmark = pytest.mark.slow

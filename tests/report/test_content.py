@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.tasks.made_run import add_instances, make_run
+from tests.made_run import add_instances, make_run
 from weakseg.data.base import Problem
-from weakseg.tasks.report_content import build_report, group_problems, group_scores
-from weakseg.tasks.report_view import Fact
-from weakseg.tasks.scores import Score, load_metrics
+from weakseg.report.content import build_report, group_problems, group_scores
+from weakseg.report.view import Fact
+from weakseg.scoring.scores import Score, load_metrics
 
 
 def make_score(subject: str, split: str, support: tuple[int, ...]) -> Score:

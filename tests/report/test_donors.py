@@ -3,12 +3,12 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests.tasks.made_run import make_run
+from tests.made_run import make_run
 from weakseg.errors import ArtifactError
 from weakseg.files import write_json
 from weakseg.pipeline.runner import Context
-from weakseg.tasks.report import report
-from weakseg.tasks.report_donors import DonorRow, build_donor_section
+from weakseg.report.donors import DonorRow, build_donor_section
+from weakseg.report.page import report
 
 pytestmark = pytest.mark.slow
 

@@ -4,7 +4,7 @@ from xml.etree import ElementTree
 
 import matplotlib
 
-from weakseg.tasks.report_figures import Line, draw_epochs, draw_thresholds
+from weakseg.report.figures import Line, draw_epochs, draw_thresholds
 
 
 def draw_curve(key: str, *, chosen: float | None = 0.25) -> str:

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.tasks.made_run import add_instances, make_run
+from tests.made_run import add_instances, make_run
 from weakseg.errors import ArtifactError
 from weakseg.pipeline.runner import Context
-from weakseg.tasks.gallery import build_gallery, share_out
+from weakseg.report.gallery import build_gallery, share_out
 
 
 def rank_by_gallery(context: Context) -> list[list[str]]:

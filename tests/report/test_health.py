@@ -4,14 +4,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.tasks.made_run import HEIGHT, WIDTH, make_run
-from tests.tasks.test_report import parse, read_report
+from tests.made_run import HEIGHT, WIDTH, make_run
+from tests.report.test_page import parse, read_report
 from weakseg.config.schema import ReportConfig
 from weakseg.pipeline.artifacts import save_mask
 from weakseg.pipeline.health import check_masks
 from weakseg.pipeline.runner import Context
-from weakseg.tasks.report_health import HealthSection, build_health_section
-from weakseg.tasks.scores import load_metrics, save_metrics
+from weakseg.report.health import HealthSection, build_health_section
+from weakseg.scoring.scores import load_metrics, save_metrics
 
 
 def spoil(context: Context) -> Context:

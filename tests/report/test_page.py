@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.tasks.made_run import HEIGHT, WIDTH, add_instances, make_run
+from tests.made_run import HEIGHT, WIDTH, add_instances, make_run
 from weakseg.config.schema import ReportConfig
 from weakseg.data.base import Problem
 from weakseg.pipeline.runner import Context
-from weakseg.tasks import report as report_module
-from weakseg.tasks.report import report
+from weakseg.report import page as report_module
+from weakseg.report.page import report
 
 pytestmark = pytest.mark.slow
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from weakseg.ops.instances import Instances
-from weakseg.tasks.report_pictures import Painter, Panel, Swatch, hex_colour, label_swatches, unsure_swatch
+from weakseg.report.pictures import Painter, Panel, Swatch, hex_colour, label_swatches, unsure_swatch
 
 
 def decode(panel: Panel) -> NDArray[np.uint8]:

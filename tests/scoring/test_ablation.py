@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.tasks.made_run import make_run
+from tests.made_run import make_run
 from tests.tiny import make_dataset, make_segmenter, with_settings
 from weakseg.config.schema import EvaluateConfig, RunConfig, SegmenterCRFConfig
 from weakseg.data.masks import read_mask
@@ -14,12 +14,12 @@ from weakseg.pipeline.artifacts import RunFolder, save_mask
 from weakseg.pipeline.networks import save_network
 from weakseg.pipeline.runner import Context
 from weakseg.pipeline.segmenters import describe_segmenter
-from weakseg.tasks.ablation import make_crf, predict_steps, prediction_steps, score_ablation
-from weakseg.tasks.evaluate import EVALUATE, predict_split
-from weakseg.tasks.report import report
-from weakseg.tasks.report_ablation import AblationRow, build_ablation
-from weakseg.tasks.scores import AblationScore, ClassifierScore, Metrics, load_metrics, save_metrics
-from weakseg.tasks.summary import print_summary
+from weakseg.report.ablation import AblationRow, build_ablation
+from weakseg.report.page import report
+from weakseg.scoring.ablation import make_crf, predict_steps, prediction_steps, score_ablation
+from weakseg.scoring.evaluate import EVALUATE, predict_split
+from weakseg.scoring.scores import AblationScore, ClassifierScore, Metrics, load_metrics, save_metrics
+from weakseg.scoring.summary import print_summary
 
 pytestmark = pytest.mark.slow
 

@@ -17,8 +17,8 @@ from weakseg.ops.instances import Instances, InstanceTruth
 from weakseg.pipeline.artifacts import RunFolder
 from weakseg.pipeline.runner import Context
 from weakseg.refine.instance_files import save_instances
-from weakseg.tasks.detections import detection_files, makes_instances, score_instances, write_instance_results
-from weakseg.tasks.scores import InstanceScore
+from weakseg.scoring.detections import detection_files, makes_instances, score_instances, write_instance_results
+from weakseg.scoring.scores import InstanceScore
 from weakseg.types import ClassSet, Sample
 
 SIZE_HW = (5, 20)

@@ -21,9 +21,9 @@ from weakseg.pipeline.networks import save_network
 from weakseg.pipeline.runner import Context
 from weakseg.pipeline.segmenters import describe_segmenter
 from weakseg.refine.instance_files import save_instances
-from weakseg.tasks.evaluate import EVALUATE, evaluate, predict_split
-from weakseg.tasks.scores import Metrics, load_metrics
-from weakseg.tasks.truth import read_truth
+from weakseg.scoring.evaluate import EVALUATE, evaluate, predict_split
+from weakseg.scoring.scores import Metrics, load_metrics
+from weakseg.scoring.truth import read_truth
 from weakseg.train.loop import EpochRecord
 from weakseg.types import ClassSet, Sample, ScoreMaps
 
@@ -288,7 +288,7 @@ def test_instances_are_scored_and_written_where_the_recipe_asks_for_them(context
 
 
 def test_other_ranks_predict_and_leave_the_scoring_to_rank_0(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("weakseg.tasks.evaluate.rank", lambda: 1)
+    monkeypatch.setattr("weakseg.scoring.evaluate.rank", lambda: 1)
     assert evaluate(context) == ""
     assert not context.folder.metrics.exists()
 

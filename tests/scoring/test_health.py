@@ -5,13 +5,13 @@ from pathlib import Path
 import pytest
 
 from tests.refine.test_health_words import fine, make_health, missing
-from tests.tasks.test_scores import make_metrics
+from tests.scoring.test_scores import make_metrics
 from weakseg.errors import ArtifactError
 from weakseg.refine.health import TagHealth
 from weakseg.refine.health_words import HEALTH_VERSION
-from weakseg.tasks.health import plain_health, read_health, write_tag_rows
-from weakseg.tasks.scores import load_metrics, save_metrics
-from weakseg.tasks.summary import list_problems
+from weakseg.scoring.health import plain_health, read_health, write_tag_rows
+from weakseg.scoring.scores import load_metrics, save_metrics
+from weakseg.scoring.summary import list_problems
 
 HEALTH = make_health(*fine(2, 0), *missing(23), TagHealth("x", "val", 2, 0.0, "swallowed", "swallowed", 0), *fine(9, 2))
 

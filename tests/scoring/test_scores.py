@@ -8,7 +8,8 @@ import pytest
 
 from weakseg.errors import ArtifactError
 from weakseg.ops.metrics import ConfusionMatrix, ThresholdSweep
-from weakseg.tasks.scores import (
+from weakseg.scoring.from_counts import make_curve, note_unscored, score_confusion, score_sweep
+from weakseg.scoring.scores import (
     ClassifierScore,
     ComparedSeeds,
     Curve,
@@ -21,7 +22,6 @@ from weakseg.tasks.scores import (
     percent,
     save_metrics,
 )
-from weakseg.tasks.scoring import make_curve, note_unscored, score_confusion, score_sweep
 
 
 def make_score(**changes: object) -> Score:

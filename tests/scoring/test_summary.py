@@ -2,11 +2,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.tasks.test_scores import make_metrics, make_score
+from tests.scoring.test_scores import make_metrics, make_score
 from weakseg.errors import ArtifactError
 from weakseg.pipeline.artifacts import RunFolder
-from weakseg.tasks.scores import ClassifierScore, Metrics, save_metrics
-from weakseg.tasks.summary import print_summary
+from weakseg.scoring.scores import ClassifierScore, Metrics, save_metrics
+from weakseg.scoring.summary import print_summary
 
 
 @pytest.fixture(autouse=True)

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from tests.tiny import DictMasks, make_dataset
 from weakseg.data.base import Dataset
 from weakseg.errors import DataError
-from weakseg.tasks.truth import digest_truth
+from weakseg.scoring.truth import digest_truth
 from weakseg.types import Sample
 
 

@@ -16,7 +16,7 @@ from tests.pipeline.test_lock import held_by_another
 from weakseg.errors import ArtifactError, ConfigError, UsageError
 from weakseg.files import JsonValue
 from weakseg.pipeline.lock import LOCK_NAME
-from weakseg.tasks.study.study import (
+from weakseg.studies.folder import (
     Study,
     StudyFolder,
     StudyPlan,
@@ -27,7 +27,7 @@ from weakseg.tasks.study.study import (
     flatten_settings,
     print_study,
 )
-from weakseg.tasks.study.table import Column, Table
+from weakseg.studies.table import Column, Table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from weakseg.tasks.study.spread import Measure, describe_spread, mean_and_spread
-from weakseg.tasks.study.table import Column
+from weakseg.studies.spread import Measure, describe_spread, mean_and_spread
+from weakseg.studies.table import Column
 
 MAP = Measure(Column("map", "mAP %", percent=True))
 

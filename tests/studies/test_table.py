@@ -5,7 +5,7 @@ import math
 
 from rich.console import Console
 
-from weakseg.tasks.study.table import Column, Table, column_numbers
+from weakseg.studies.table import Column, Table, column_numbers
 
 TABLE = Table(
     title="RIB over [K]",

@@ -11,14 +11,14 @@ from pathlib import Path
 
 import numpy as np
 
+from weakseg.checks.depth import judge_depth
+from weakseg.checks.files import SampleFacts, inspect_sample
+from weakseg.checks.findings import CheckReport, SplitReport
+from weakseg.checks.names import judge_names
+from weakseg.checks.text import render_check
 from weakseg.data.base import Dataset, Problem, Severity
 from weakseg.data.tag_files import NO_CLASS_FOLDER
 from weakseg.errors import DataError
-from weakseg.tasks.check_depth import judge_depth
-from weakseg.tasks.check_files import SampleFacts, inspect_sample
-from weakseg.tasks.check_names import judge_names
-from weakseg.tasks.check_report import CheckReport, SplitReport
-from weakseg.tasks.check_text import render_check
 from weakseg.types import Sample
 
 __all__ = ["CheckReport", "SplitReport", "check_dataset", "render_check"]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from weakseg.checks.files import SampleFacts
 from weakseg.data.base import Dataset, Problem, Severity
 from weakseg.data.depth import PixelRange, find_range
-from weakseg.tasks.check_files import SampleFacts
 
 DARK_SHARE = 1 / 16
 """An image that stays below this share of the range is all but black beside the others."""

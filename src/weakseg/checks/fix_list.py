@@ -6,10 +6,10 @@ from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
+from weakseg.checks.findings import CheckReport
 from weakseg.csv_cells import to_csv
 from weakseg.data.base import Dataset, Problem
 from weakseg.files import write_text
-from weakseg.tasks.check_report import CheckReport
 
 COLUMNS = ("image", "file", "severity", "problem", "what to do", "found")
 """Header of the table. `file` is empty where a line is about no image that was found."""

@@ -6,9 +6,9 @@ from collections import defaultdict
 
 import numpy as np
 
+from weakseg.checks.findings import CheckReport, SplitReport
 from weakseg.data.base import Problem
 from weakseg.file_names import printable
-from weakseg.tasks.check_report import CheckReport, SplitReport
 
 _TOP_PAIRS = 10
 

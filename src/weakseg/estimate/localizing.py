@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
+from weakseg.estimate.costs import PartCost
+from weakseg.estimate.parts import ImageWork, Part, image_part
+from weakseg.estimate.trial import Trial, count_tagged, put_classifier
 from weakseg.pipeline.comparison import choose_compared
 from weakseg.pipeline.images import seeded_datasets
 from weakseg.pipeline.runner import Context
 from weakseg.pipeline.stages import localize
-from weakseg.tasks.estimate.costs import PartCost
-from weakseg.tasks.estimate.parts import ImageWork, Part, image_part
-from weakseg.tasks.estimate.trial import Trial, count_tagged, put_classifier
 
 NO_RULE = 1e30
 """What no logit comes to; see `_adapting`."""

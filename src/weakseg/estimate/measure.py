@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from torch import nn
 from torch.nn.modules.module import register_module_forward_pre_hook
 
-from weakseg.tasks.estimate.costs import ImageTimes, StepTimes
+from weakseg.estimate.costs import ImageTimes, StepTimes
 from weakseg.train.loop import TrainingDiverged
 from weakseg.train.plan import TrainingHooks
 

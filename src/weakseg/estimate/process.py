@@ -24,14 +24,14 @@ from weakseg.config.paths import absolute_paths
 from weakseg.config.schema import RunConfig
 from weakseg.data.base import Dataset, Problem
 from weakseg.errors import DataError, WeaksegError
+from weakseg.estimate.costs import Estimate, PartCost
+from weakseg.estimate.parts import try_parts
+from weakseg.estimate.stages import plan_parts
+from weakseg.estimate.text import render_estimate
+from weakseg.estimate.trial import open_trial
 from weakseg.pipeline.artifacts import RunFolder
 from weakseg.pipeline.runner import Context
 from weakseg.pipeline.runtime import choose_device, make_deterministic
-from weakseg.tasks.estimate.costs import Estimate, PartCost
-from weakseg.tasks.estimate.parts import try_parts
-from weakseg.tasks.estimate.stages import plan_parts
-from weakseg.tasks.estimate.text import render_estimate
-from weakseg.tasks.estimate.trial import open_trial
 
 BUDGET_S = 14.0
 """Seconds in which everything is tried."""

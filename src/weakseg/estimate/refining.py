@@ -11,6 +11,16 @@ from torch import nn
 
 from weakseg.config.schema import RefineConfig
 from weakseg.data.base import Dataset
+from weakseg.estimate.parts import ImageWork, Part, image_part, training_part
+from weakseg.estimate.trial import (
+    StandInMasks,
+    Trial,
+    count_tagged,
+    put_affinitynet,
+    put_classifier,
+    put_irnet,
+    write_seeds,
+)
 from weakseg.models.affinitynet import AffinityNet
 from weakseg.models.irnet import IRNet
 from weakseg.pipeline.cutters import open_cutter
@@ -20,16 +30,6 @@ from weakseg.pipeline.psa import fit_affinitynet, walk_along_affinities, write_a
 from weakseg.pipeline.refiners import METHODS
 from weakseg.pipeline.runner import Context
 from weakseg.pipeline.threshold import MAX_IMAGES, MAX_PIXELS, choose_on_tags
-from weakseg.tasks.estimate.parts import ImageWork, Part, image_part, training_part
-from weakseg.tasks.estimate.trial import (
-    StandInMasks,
-    Trial,
-    count_tagged,
-    put_affinitynet,
-    put_classifier,
-    put_irnet,
-    write_seeds,
-)
 from weakseg.train.irn import estimate_mean_displacement
 from weakseg.train.plan import TrainingHooks
 

@@ -7,18 +7,11 @@ from dataclasses import replace
 
 from torch import nn
 
-from weakseg.models.classifier import Classifier
-from weakseg.models.segmenter import SegmentationNetwork
-from weakseg.pipeline.classifiers import fit_classifier
-from weakseg.pipeline.health import check_masks
-from weakseg.pipeline.runner import Context
-from weakseg.pipeline.segmenters import fit_segmenter
-from weakseg.tasks.ablation import mask_files, prediction_steps
-from weakseg.tasks.estimate.costs import PartCost
-from weakseg.tasks.estimate.localizing import localize_parts
-from weakseg.tasks.estimate.parts import ImageWork, Part, image_part, training_part
-from weakseg.tasks.estimate.refining import refine_parts
-from weakseg.tasks.estimate.trial import (
+from weakseg.estimate.costs import PartCost
+from weakseg.estimate.localizing import localize_parts
+from weakseg.estimate.parts import ImageWork, Part, image_part, training_part
+from weakseg.estimate.refining import refine_parts
+from weakseg.estimate.trial import (
     StandInMasks,
     Trial,
     count_tagged,
@@ -27,7 +20,14 @@ from weakseg.tasks.estimate.trial import (
     write_masks,
     write_seeds,
 )
-from weakseg.tasks.evaluate import SplitTally, predict_split
+from weakseg.models.classifier import Classifier
+from weakseg.models.segmenter import SegmentationNetwork
+from weakseg.pipeline.classifiers import fit_classifier
+from weakseg.pipeline.health import check_masks
+from weakseg.pipeline.runner import Context
+from weakseg.pipeline.segmenters import fit_segmenter
+from weakseg.scoring.ablation import mask_files, prediction_steps
+from weakseg.scoring.evaluate import SplitTally, predict_split
 from weakseg.train.classify import predict_logits
 from weakseg.train.plan import TrainingHooks
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from weakseg.estimate.costs import Estimate, PartCost, most_gpu_memory, most_memory, total_time
 from weakseg.pipeline.runtime import format_duration
-from weakseg.tasks.estimate.costs import Estimate, PartCost, most_gpu_memory, most_memory, total_time
 
 GIGABYTE = 1e9
 

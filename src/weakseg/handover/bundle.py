@@ -23,13 +23,13 @@ from weakseg.data.lists import CLASSES_FILE
 from weakseg.documents import decode_json
 from weakseg.errors import ArtifactError
 from weakseg.files import JsonValue, atomic_open, write_json, write_text
+from weakseg.handover.model_card import CardFacts, write_card
 from weakseg.pipeline.artifacts import RunFolder, load_info, load_tensors, save_tensors
 from weakseg.pipeline.networks import WEIGHTS_FROM
 from weakseg.pipeline.records import list_versions, read_records
-from weakseg.tasks.model_card import CardFacts, write_card
-from weakseg.tasks.predict.opened import digest_file, find_segmenter
-from weakseg.tasks.predict.zipped import BUNDLE_FILE
-from weakseg.tasks.scores import Metrics, load_metrics, save_metrics
+from weakseg.predict.opened import digest_file, find_segmenter
+from weakseg.predict.zipped import BUNDLE_FILE
+from weakseg.scoring.scores import Metrics, load_metrics, save_metrics
 from weakseg.types import ClassSet
 
 if TYPE_CHECKING:

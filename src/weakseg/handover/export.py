@@ -13,13 +13,13 @@ from weakseg.data.export.formats import FORMATS
 from weakseg.data.export.specks import Specks
 from weakseg.data.export.split import ROLES, Role
 from weakseg.errors import ArtifactError, UsageError
+from weakseg.handover.network import EXPORTS, MODEL_FORMATS, ExportedModel, export_model
+from weakseg.handover.source import MASKS, PREDICTIONS, Part, choose_part, choose_parts, make_source
 from weakseg.pipeline.artifacts import RunFolder
 from weakseg.pipeline.inputs import prepare
+from weakseg.pipeline.recipe import read_run_config
 from weakseg.pipeline.runner import Context
 from weakseg.pipeline.runtime import show_progress
-from weakseg.tasks.export_model import EXPORTS, MODEL_FORMATS, ExportedModel, export_model
-from weakseg.tasks.export_source import MASKS, PREDICTIONS, Part, choose_part, choose_parts, make_source
-from weakseg.tasks.run import read_run_config
 
 SUBJECTS = (MASKS, PREDICTIONS)
 ALL = "all"

@@ -9,9 +9,9 @@ from weakseg.config.schema import RunConfig
 from weakseg.files import JsonValue
 from weakseg.models.licences import describe_terms
 from weakseg.pipeline.records import StageRecord
-from weakseg.tasks.scores import Metrics, percent
-from weakseg.tasks.scoring import NAN
-from weakseg.tasks.threshold_choices import THRESHOLD_CHOICES
+from weakseg.scoring.from_counts import NAN
+from weakseg.scoring.scores import Metrics, percent
+from weakseg.scoring.threshold_choices import THRESHOLD_CHOICES
 from weakseg.types import ClassSet
 
 _STAGES = ("classify", "localize", "refine", "segment")

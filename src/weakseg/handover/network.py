@@ -13,14 +13,14 @@ import torch
 from weakseg.config.schema import RunConfig
 from weakseg.data.export.folder import JOURNAL, ExportFolder
 from weakseg.errors import UsageError
+from weakseg.handover.bundle import write_bundle, zip_bundle
 from weakseg.models.onnx_export import export_onnx
 from weakseg.models.onnx_network import OnnxInfo
 from weakseg.pipeline.artifacts import RunFolder
+from weakseg.pipeline.recipe import read_run_config
 from weakseg.pipeline.segmenters import load_segmenter
-from weakseg.tasks.bundle import write_bundle, zip_bundle
-from weakseg.tasks.predict.opened import ONNX_SUFFIX, find_segmenter, views_of
-from weakseg.tasks.predict.zipped import ZIP_SUFFIX
-from weakseg.tasks.run import read_run_config
+from weakseg.predict.opened import ONNX_SUFFIX, find_segmenter, views_of
+from weakseg.predict.zipped import ZIP_SUFFIX
 
 EXPORTS = "exports"
 """Folder below the run where exports go unless another is named."""

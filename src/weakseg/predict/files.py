@@ -19,12 +19,12 @@ from weakseg.models.inference import LabelledPixels
 from weakseg.models.predictor import Views, batched, choose_labels, predict_views
 from weakseg.models.tiling import Tiling
 from weakseg.pipeline.runtime import show_progress
-from weakseg.tasks.predict.constraint import TagConstraint, constrain
-from weakseg.tasks.predict.opened import OpenedModel, digest_file, open_model
-from weakseg.tasks.predict.pictures import write_pictures
-from weakseg.tasks.predict.reading import peek_size, settle_range
-from weakseg.tasks.predict.summary import ImageSummary, Provenance, SummaryFile, read_summary, summarise_labels
-from weakseg.tasks.predict.targets import OUTPUTS, OutputFiles, PassedOver, list_targets
+from weakseg.predict.constraint import TagConstraint, constrain
+from weakseg.predict.opened import OpenedModel, digest_file, open_model
+from weakseg.predict.pictures import write_pictures
+from weakseg.predict.reading import peek_size, settle_range
+from weakseg.predict.summary import ImageSummary, Provenance, SummaryFile, read_summary, summarise_labels
+from weakseg.predict.targets import OUTPUTS, OutputFiles, PassedOver, list_targets
 from weakseg.train.loop import Tick
 
 logger = logging.getLogger("weakseg")

@@ -16,8 +16,8 @@ from weakseg.models.predictor import DenseNetwork, TorchNetwork, Views
 from weakseg.pipeline.artifacts import RunFolder
 from weakseg.pipeline.runtime import choose_device
 from weakseg.pipeline.segmenters import load_segmenter
-from weakseg.tasks.ablation import make_crf
-from weakseg.tasks.predict.zipped import BUNDLE_FILE, ZIP_SUFFIX, unzipped_bundle
+from weakseg.predict.zipped import BUNDLE_FILE, ZIP_SUFFIX, unzipped_bundle
+from weakseg.scoring.ablation import make_crf
 from weakseg.types import ClassSet
 
 ModelKind = Literal["run", "bundle", "weights", "onnx"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from weakseg.tasks.scores import AblationScore, Metrics, percent
+from weakseg.scoring.scores import AblationScore, Metrics, percent
 
 
 @dataclass(frozen=True)

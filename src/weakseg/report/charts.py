@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from weakseg.pipeline.artifacts import RunFolder
 from weakseg.pipeline.networks import load_history
-from weakseg.tasks.report_figures import Line, LineName, draw_epochs, draw_thresholds
-from weakseg.tasks.scores import ComparedSeeds, Curve, Metrics, percent
+from weakseg.report.figures import Line, LineName, draw_epochs, draw_thresholds
+from weakseg.scoring.scores import ComparedSeeds, Curve, Metrics, percent
 from weakseg.train.loop import EpochRecord
 
 

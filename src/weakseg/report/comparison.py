@@ -9,11 +9,11 @@ from weakseg.pipeline.artifacts import load_seed
 from weakseg.pipeline.comparison import choose_compared, compared_iterations
 from weakseg.pipeline.images import seeded_datasets
 from weakseg.pipeline.runner import Context
-from weakseg.tasks.gallery import GalleryImage
-from weakseg.tasks.report_charts import Chart, build_comparison_chart
-from weakseg.tasks.report_pictures import Painter, Panel, label_swatches
-from weakseg.tasks.scores import ComparedSeeds, Metrics, percent
-from weakseg.tasks.truth import read_truth
+from weakseg.report.charts import Chart, build_comparison_chart
+from weakseg.report.gallery import GalleryImage
+from weakseg.report.pictures import Painter, Panel, label_swatches
+from weakseg.scoring.scores import ComparedSeeds, Metrics, percent
+from weakseg.scoring.truth import read_truth
 from weakseg.types import Sample
 
 MAX_SHOWN = 8

@@ -19,15 +19,15 @@ from weakseg.pipeline.released import released_refiner
 from weakseg.pipeline.runner import Context
 from weakseg.pipeline.seeds import REFINER
 from weakseg.pipeline.threshold import mask_threshold
-from weakseg.tasks.gallery import build_gallery
-from weakseg.tasks.report_ablation import build_ablation
-from weakseg.tasks.report_charts import build_threshold_charts, build_training_charts
-from weakseg.tasks.report_comparison import build_comparison
-from weakseg.tasks.report_donors import build_donor_section
-from weakseg.tasks.report_health import build_health_section
-from weakseg.tasks.report_instances import build_instance_section, describe_precision
-from weakseg.tasks.report_pictures import Swatch, hex_colour, label_swatches, unsure_swatch
-from weakseg.tasks.report_view import (
+from weakseg.report.ablation import build_ablation
+from weakseg.report.charts import build_threshold_charts, build_training_charts
+from weakseg.report.comparison import build_comparison
+from weakseg.report.donors import build_donor_section
+from weakseg.report.gallery import build_gallery
+from weakseg.report.health import build_health_section
+from weakseg.report.instances import build_instance_section, describe_precision
+from weakseg.report.pictures import Swatch, hex_colour, label_swatches, unsure_swatch
+from weakseg.report.view import (
     Bar,
     Card,
     ClassColumn,
@@ -38,9 +38,9 @@ from weakseg.tasks.report_view import (
     Report,
     ScoreRow,
 )
-from weakseg.tasks.scores import ClassifierScore, Metrics, Score, Subject, percent
-from weakseg.tasks.scoring import NAN
-from weakseg.tasks.threshold_choices import THRESHOLD_CHOICES
+from weakseg.scoring.from_counts import NAN
+from weakseg.scoring.scores import ClassifierScore, Metrics, Score, Subject, percent
+from weakseg.scoring.threshold_choices import THRESHOLD_CHOICES
 
 MAX_EXAMPLES = 3
 """Problems of one kind that are quoted; the rest is counted."""

@@ -10,7 +10,7 @@ from PIL import Image
 from weakseg.documents import decode_json
 from weakseg.errors import ArtifactError
 from weakseg.pipeline.artifacts import RunFolder
-from weakseg.tasks.scores import percent
+from weakseg.scoring.scores import percent
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,9 @@ from weakseg.pipeline.images import seeded_datasets
 from weakseg.pipeline.runner import Context
 from weakseg.pipeline.runtime import show_progress
 from weakseg.refine.instance_files import load_instances
-from weakseg.tasks.report_pictures import Painter, Panel, Swatch, label_swatches
-from weakseg.tasks.scores import Subject, percent
-from weakseg.tasks.truth import read_truth
+from weakseg.report.pictures import Painter, Panel, Swatch, label_swatches
+from weakseg.scoring.scores import Subject, percent
+from weakseg.scoring.truth import read_truth
 from weakseg.types import Sample
 
 

@@ -13,9 +13,9 @@ from weakseg.pipeline.images import seeded_datasets
 from weakseg.pipeline.runner import Context
 from weakseg.refine.health import Verdict
 from weakseg.refine.health_words import ClassHealth, MaskHealth
-from weakseg.tasks.gallery import GalleryImage
-from weakseg.tasks.report_pictures import Painter, Swatch, label_swatches
-from weakseg.tasks.scores import Metrics
+from weakseg.report.gallery import GalleryImage
+from weakseg.report.pictures import Painter, Swatch, label_swatches
+from weakseg.scoring.scores import Metrics
 from weakseg.types import Sample
 
 MAX_CLASSES = 4

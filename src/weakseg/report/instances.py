@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from weakseg.tasks.report_pictures import label_swatches
-from weakseg.tasks.report_view import Bar, ClassColumn, ClassGroup, ClassRow, InstanceRow, InstanceSection
-from weakseg.tasks.scores import InstanceScore, Metrics, percent
+from weakseg.report.pictures import label_swatches
+from weakseg.report.view import Bar, ClassColumn, ClassGroup, ClassRow, InstanceRow, InstanceSection
+from weakseg.scoring.scores import InstanceScore, Metrics, percent
 
 _COLUMNS = (
     ClassColumn("instances", "AP50", "IoU 0.5"),

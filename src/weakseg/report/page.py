@@ -13,9 +13,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from weakseg.files import write_text
 from weakseg.pipeline.health import check_masks
 from weakseg.pipeline.runner import Context, Stage
-from weakseg.tasks.report_content import build_report
-from weakseg.tasks.report_view import Report
-from weakseg.tasks.scores import load_metrics
+from weakseg.report.content import build_report
+from weakseg.report.view import Report
+from weakseg.scoring.scores import load_metrics
 from weakseg.train.distributed import rank
 
 TEMPLATE = "report.html.j2"
@@ -43,7 +43,7 @@ def report(context: Context) -> str:
 def render(view: Report) -> str:
     """Lay out a report as HTML; every text is escaped but for the charts."""
     environment = Environment(
-        loader=PackageLoader("weakseg.tasks"),
+        loader=PackageLoader("weakseg.report"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -8,14 +8,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from weakseg.tasks.gallery import GalleryGroup
-from weakseg.tasks.report_ablation import AblationSection
-from weakseg.tasks.report_charts import Chart
-from weakseg.tasks.report_comparison import Comparison
-from weakseg.tasks.report_donors import DonorSection
-from weakseg.tasks.report_health import HealthSection
-from weakseg.tasks.report_pictures import Swatch
-from weakseg.tasks.scores import Subject, percent
+from weakseg.report.ablation import AblationSection
+from weakseg.report.charts import Chart
+from weakseg.report.comparison import Comparison
+from weakseg.report.donors import DonorSection
+from weakseg.report.gallery import GalleryGroup
+from weakseg.report.health import HealthSection
+from weakseg.report.pictures import Swatch
+from weakseg.scoring.scores import Subject, percent
 
 Kind = Subject | Literal["instances"]
 """Style class of what was scored."""

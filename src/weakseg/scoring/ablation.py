@@ -17,9 +17,9 @@ from weakseg.models.segmenter import SegmentationNetwork
 from weakseg.ops.images import limit_side
 from weakseg.ops.metrics import ConfusionMatrix
 from weakseg.pipeline.runner import Context
-from weakseg.tasks.scores import AblationScore, number
-from weakseg.tasks.scoring import mean_of_shown, measured, why_undefined
-from weakseg.tasks.truth import read_truth
+from weakseg.scoring.from_counts import mean_of_shown, measured, why_undefined
+from weakseg.scoring.scores import AblationScore, number
+from weakseg.scoring.truth import read_truth
 
 
 @dataclass(frozen=True)

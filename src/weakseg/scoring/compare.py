@@ -10,9 +10,9 @@ from weakseg.pipeline.artifacts import load_seed
 from weakseg.pipeline.comparison import choose_compared, compared_iterations
 from weakseg.pipeline.images import seeded_datasets
 from weakseg.pipeline.runner import Context
-from weakseg.tasks.scores import ComparedSeeds
-from weakseg.tasks.scoring import make_curve
-from weakseg.tasks.truth import read_truth
+from weakseg.scoring.from_counts import make_curve
+from weakseg.scoring.scores import ComparedSeeds
+from weakseg.scoring.truth import read_truth
 
 
 def score_comparison(context: Context, notes: list[str], faults: set[str]) -> tuple[ComparedSeeds, ...]:

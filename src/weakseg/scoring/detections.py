@@ -17,7 +17,7 @@ from weakseg.pipeline.irn import makes_instances
 from weakseg.pipeline.runner import Context
 from weakseg.pipeline.runtime import show_progress
 from weakseg.refine.instance_files import load_instances
-from weakseg.tasks.scores import InstanceScore, number, numbers
+from weakseg.scoring.scores import InstanceScore, number, numbers
 from weakseg.types import Sample
 
 logger = logging.getLogger("weakseg")

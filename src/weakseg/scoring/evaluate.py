@@ -23,11 +23,12 @@ from weakseg.pipeline.runtime import show_progress
 from weakseg.pipeline.segmenters import load_segmenter
 from weakseg.pipeline.threshold import mask_threshold
 from weakseg.refine.masks import shows_class
-from weakseg.tasks.ablation import mask_files, predict_steps, prediction_steps, score_ablation
-from weakseg.tasks.compare import score_comparison
-from weakseg.tasks.detections import detection_files, score_instances, write_instance_results
-from weakseg.tasks.health import write_tag_rows
-from weakseg.tasks.scores import (
+from weakseg.scoring.ablation import mask_files, predict_steps, prediction_steps, score_ablation
+from weakseg.scoring.compare import score_comparison
+from weakseg.scoring.detections import detection_files, score_instances, write_instance_results
+from weakseg.scoring.from_counts import NAN, make_curve, note_unscored, score_confusion, score_sweep
+from weakseg.scoring.health import write_tag_rows
+from weakseg.scoring.scores import (
     ClassifierScore,
     Curve,
     Metrics,
@@ -36,8 +37,7 @@ from weakseg.tasks.scores import (
     percent,
     save_metrics,
 )
-from weakseg.tasks.scoring import NAN, make_curve, note_unscored, score_confusion, score_sweep
-from weakseg.tasks.truth import read_truth
+from weakseg.scoring.truth import read_truth
 from weakseg.train.distributed import rank, wait_for_all
 from weakseg.types import Sample
 

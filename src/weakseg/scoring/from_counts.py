@@ -1,4 +1,4 @@
-"""From counts to scores: what a confusion matrix and a sweep have found, as records of `weakseg.tasks.scores`.
+"""From counts to scores: what a confusion matrix and a sweep have found, as records of `weakseg.scoring.scores`.
 
 A label that the truth never shows has no score: its IoU could be nothing but 0, or undefined. Where the truth shows no
 class at all, as on a split of negatives, the background alone is left, and nothing is measured.
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from weakseg.ops.metrics import ConfusionResult, SweepResult
-from weakseg.tasks.scores import Curve, Score, Subject, ThresholdChoice, number, numbers
+from weakseg.scoring.scores import Curve, Score, Subject, ThresholdChoice, number, numbers
 
 NAN = "NaN"
 """How a score is printed that could not be measured; the reason stands beside it."""

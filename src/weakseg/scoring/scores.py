@@ -19,7 +19,7 @@ from weakseg.errors import ArtifactError
 from weakseg.files import JsonValue, write_json
 from weakseg.pipeline.origin import describe_released
 from weakseg.refine.health_words import MaskHealth
-from weakseg.tasks.health import plain_health, read_health
+from weakseg.scoring.health import plain_health, read_health
 
 ThresholdChoice = Literal["fixed", "oracle", "label-free", "none"]
 """`oracle`: swept against the truth of that very split. `none`: there is no threshold, as for a segmenter's argmax."""

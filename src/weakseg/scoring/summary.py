@@ -8,8 +8,8 @@ from rich.table import Table
 from weakseg.pipeline.artifacts import RunFolder
 from weakseg.pipeline.runtime import launched_rank
 from weakseg.refine.health_words import MaskHealth
-from weakseg.tasks.scores import load_metrics, percent
-from weakseg.tasks.scoring import NAN
+from weakseg.scoring.from_counts import NAN
+from weakseg.scoring.scores import load_metrics, percent
 
 MAX_PROBLEMS = 5
 """Classes whose troubles are printed; the report has all."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from weakseg.tasks.scores import ThresholdChoice
+from weakseg.scoring.scores import ThresholdChoice
 
 THRESHOLD_CHOICES: dict[ThresholdChoice, str] = {
     "fixed": "set in the recipe before the run; where it came from is for its author to say",

@@ -21,7 +21,7 @@ from weakseg.files import JsonValue, atomic_open, remove_partial_files, write_js
 from weakseg.pipeline.lock import release_folder, take_folder
 from weakseg.pipeline.records import describe_changes, list_versions
 from weakseg.pipeline.runtime import launched_rank
-from weakseg.tasks.study.table import Table
+from weakseg.studies.table import Table
 from weakseg.train.distributed import rank, wait_for_all
 
 if TYPE_CHECKING:  # matplotlib takes a second to import; only those who draw pay for it

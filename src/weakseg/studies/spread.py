@@ -6,8 +6,8 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from weakseg.tasks.scores import number
-from weakseg.tasks.study.table import Cell, Column
+from weakseg.scoring.scores import number
+from weakseg.studies.table import Cell, Column
 
 Measured = Mapping[str, float | None]
 """What was measured with one seed, by name; None where it is undefined."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from weakseg.chain import CHAIN
 from weakseg.errors import ArtifactError
 from weakseg.pipeline.records import read_records
 from weakseg.pipeline.runner import Context, plan_records, run_stages
-from weakseg.tasks.run import CHAIN
 
 
 def ensure_classifier(context: Context, *, may_train: bool) -> str:

@@ -18,18 +18,18 @@ from weakseg.localize.cam import flip_pair
 from weakseg.models.classifier import Classifier
 from weakseg.models.convolution_chain import ConvolutionChain
 from weakseg.ops.images import normalise
-from weakseg.tasks.study.bottleneck_adaptation import FinalActivation, climb, watch_adaptation
-from weakseg.tasks.study.bottleneck_gradients import (
+from weakseg.studies.bottleneck.adaptation import FinalActivation, climb, watch_adaptation
+from weakseg.studies.bottleneck.gradients import (
     Regions,
     layer_gradients,
     logit_gradients,
     normalise_grey,
     to_grey,
 )
-from weakseg.tasks.study.bottleneck_seed import TwinResult, draw_partners
-from weakseg.tasks.study.bottleneck_settings import ACTIVATIONS, OBJECTIVES, BottleneckSettings
-from weakseg.tasks.study.bottleneck_table import MARKER, make_details, make_table
-from weakseg.tasks.study.bottleneck_training import measure_accuracy, one_hot, train_twin
+from weakseg.studies.bottleneck.seed import TwinResult, draw_partners
+from weakseg.studies.bottleneck.settings import ACTIVATIONS, OBJECTIVES, BottleneckSettings
+from weakseg.studies.bottleneck.table import MARKER, make_details, make_table
+from weakseg.studies.bottleneck.training import measure_accuracy, one_hot, train_twin
 
 
 @pytest.fixture(scope="module")

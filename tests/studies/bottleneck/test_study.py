@@ -14,11 +14,11 @@ from PIL import Image
 
 from weakseg.cli import main
 from weakseg.errors import ArtifactError, ConfigError, UsageError, WeaksegError
-from weakseg.tasks.study.bottleneck import study_bottleneck
-from weakseg.tasks.study.bottleneck_figure import draw_bottleneck
-from weakseg.tasks.study.bottleneck_seed import SeedFiles
-from weakseg.tasks.study.bottleneck_settings import BottleneckSettings
-from weakseg.tasks.study.study import Study, StudyFolder, StudyRequest
+from weakseg.studies.bottleneck.figure import draw_bottleneck
+from weakseg.studies.bottleneck.seed import SeedFiles
+from weakseg.studies.bottleneck.settings import BottleneckSettings
+from weakseg.studies.bottleneck.study import study_bottleneck
+from weakseg.studies.folder import Study, StudyFolder, StudyRequest
 
 pytestmark = pytest.mark.slow
 
@@ -41,7 +41,7 @@ def make_study(root: Path, settings: BottleneckSettings = TINY, *, redo: bool = 
 def undrawn() -> Iterator[None]:
     """Draw nothing: a figure takes longer than all the rest."""
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("weakseg.tasks.study.bottleneck.draw_bottleneck", lambda figure, results, pictures: None)
+        patched.setattr("weakseg.studies.bottleneck.study.draw_bottleneck", lambda figure, results, pictures: None)
         yield
 
 
@@ -88,7 +88,7 @@ def test_the_same_command_gives_the_same_bytes_and_lands_where_told(
     finished: StudyFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("weakseg.tasks.study.bottleneck.draw_bottleneck", draw_bottleneck)
+    monkeypatch.setattr("weakseg.studies.bottleneck.study.draw_bottleneck", draw_bottleneck)
     assert main(WORDS) == 0
     again = StudyFolder(tmp_path / "runs" / "studies" / "bottleneck")
     assert contents(again) == contents(finished)
@@ -112,7 +112,7 @@ def test_a_finished_seed_is_used_again_and_a_new_one_added(
         files.pictures.write_bytes(first.pictures.read_bytes())
         files.record.write_bytes(first.record.read_bytes())
 
-    monkeypatch.setattr("weakseg.tasks.study.bottleneck.run_seed", run_instead)
+    monkeypatch.setattr("weakseg.studies.bottleneck.study.run_seed", run_instead)
     make_study(tmp_path)
     assert asked == []
     assert contents(folder) == contents(finished)
@@ -160,7 +160,7 @@ def test_the_options_default_to_what_the_settings_do(monkeypatch: pytest.MonkeyP
         asked.append(settings)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("weakseg.tasks.study.bottleneck.study_bottleneck", stop)
+    monkeypatch.setattr("weakseg.studies.bottleneck.study.study_bottleneck", stop)
     assert main(["study", "bottleneck"]) == 130
     assert asked == [BottleneckSettings()]
 

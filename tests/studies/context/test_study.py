@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.tasks.study.study_sizes import TINY_STUDY
+from tests.studies.sizes import TINY_STUDY
 from tests.tiny import with_settings
 from weakseg.config.load import build_config, read_recipe
 from weakseg.config.schema import RunConfig
 from weakseg.data.voc import open_voc
 from weakseg.errors import ArtifactError, ConfigError, UsageError
-from weakseg.tasks.study.context import study_context, with_context
-from weakseg.tasks.study.study import Study, StudyRequest
+from weakseg.studies.context.study import study_context, with_context
+from weakseg.studies.folder import Study, StudyRequest
 
 CONFIG = build_config(read_recipe("methods_critters"), (*TINY_STUDY, "--classifier.name=critter"))
 

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.tasks.study.study_sizes import TINY_STUDY
+from tests.studies.sizes import TINY_STUDY
 from tests.tiny import with_settings
 from weakseg.config.load import build_config, read_recipe
 from weakseg.config.schema import RunConfig
 from weakseg.errors import ArtifactError, ConfigError
 from weakseg.pipeline.artifacts import load_info, save_mask
 from weakseg.pipeline.records import read_records
-from weakseg.tasks.study.method_runs import (
+from weakseg.studies.methods.runs import (
     METHODS,
     Refinement,
     SeedRuns,
@@ -170,8 +170,8 @@ def test_no_backbone_is_trained_where_the_classifiers_own_will_do(
     def note(context: object, stages: object, *, only: str) -> None:
         asked.append(context.config)  # type: ignore[attr-defined]
 
-    monkeypatch.setattr("weakseg.tasks.study.method_runs.run_stages", note)
-    monkeypatch.setattr("weakseg.tasks.study.method_runs.share_stages", lambda *arguments: None)
+    monkeypatch.setattr("weakseg.studies.methods.runs.run_stages", note)
+    monkeypatch.setattr("weakseg.studies.methods.runs.share_stages", lambda *arguments: None)
     runs.masks("cam", Refinement("irn"))
     assert {config.classifier.name for config in asked} == {"critter"}
     assert asked[-1].refine.irn.weights == "classifier"

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.tasks.study.study_sizes import TINY_STUDY
+from tests.studies.sizes import TINY_STUDY
 from weakseg.config.load import build_config, read_recipe
 from weakseg.data.masks import read_mask
 from weakseg.errors import ArtifactError
@@ -16,8 +16,8 @@ from weakseg.files import write_json
 from weakseg.pipeline.artifacts import RunFolder, save_mask, save_seed
 from weakseg.pipeline.inputs import prepare
 from weakseg.pipeline.runner import Context
-from weakseg.tasks.study.method_runs import restrict_config
-from weakseg.tasks.study.method_scores import MethodScore, classifier_map, score_masks, score_seeds, scored_split
+from weakseg.studies.methods.runs import restrict_config
+from weakseg.studies.methods.scores import MethodScore, classifier_map, score_masks, score_seeds, scored_split
 from weakseg.train.loop import EpochRecord
 from weakseg.types import ScoreMaps
 
@@ -99,7 +99,7 @@ def test_the_classifiers_score_is_that_of_its_last_epoch(
     context: Context, monkeypatch: pytest.MonkeyPatch, metrics: dict[str, float], expected: float | None
 ) -> None:
     records = (EpochRecord(1, 0.5, 0.1, {"map": 0.9}), EpochRecord(2, 0.4, 0.1, metrics))
-    monkeypatch.setattr("weakseg.tasks.study.method_scores.load_history", lambda folder: records)
+    monkeypatch.setattr("weakseg.studies.methods.scores.load_history", lambda folder: records)
     assert classifier_map(context) == expected
 
 

@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 
 from tests.photos import make_photos
-from tests.tasks.study.study_sizes import TINY_STUDY
+from tests.studies.sizes import TINY_STUDY
 from tests.tiny import with_settings
 from weakseg.config.load import build_config, read_recipe
 from weakseg.config.schema import RunConfig
 from weakseg.errors import ConfigError, DataError, UsageError, WeaksegError
 from weakseg.pipeline.runner import Context, Stage, run_stages
-from weakseg.tasks.study.choices import choose_thresholds
-from weakseg.tasks.study.methods import study_methods
-from weakseg.tasks.study.study import Study, StudyRequest
+from weakseg.studies.choices import choose_thresholds
+from weakseg.studies.folder import Study, StudyRequest
+from weakseg.studies.methods.study import study_methods
 
 CONFIG = build_config(read_recipe("methods_critters"), TINY_STUDY)
 
@@ -92,7 +92,7 @@ def test_an_interrupted_study_ends_as_one_that_was_not(tmp_path: Path, monkeypat
         run_stages(context, stages, only=only)
 
     with monkeypatch.context() as patched:
-        patched.setattr("weakseg.tasks.study.method_runs.run_stages", run_until_killed)
+        patched.setattr("weakseg.studies.methods.runs.run_stages", run_until_killed)
         with pytest.raises(KeyboardInterrupt):
             make_study(tmp_path / "killed", seeds=(0, 1), thresholds=(0.1, 0.25))
     assert not (tmp_path / "killed" / "studies" / "methods" / "table.csv").exists()
@@ -111,7 +111,7 @@ def test_other_settings_are_refused_until_redo_is_given(tmp_path: Path, monkeypa
     def stop(*arguments: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("weakseg.tasks.study.methods.SeedRuns", stop)
+    monkeypatch.setattr("weakseg.studies.methods.study.SeedRuns", stop)
     with pytest.raises(KeyboardInterrupt):
         make_study(tmp_path)
     other = with_settings(CONFIG, ("classifier.epochs", 4))
@@ -129,7 +129,7 @@ def test_the_methods_of_the_recipe_are_no_settings_of_the_study(
     def stop(*arguments: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("weakseg.tasks.study.methods.SeedRuns", stop)
+    monkeypatch.setattr("weakseg.studies.methods.study.SeedRuns", stop)
     varied = (
         ("classifier.method", "seam"),
         ("localize.method", "rib"),
@@ -207,7 +207,7 @@ def test_redo_removes_nothing_when_something_the_study_needs_has_gone(
     def stop(*arguments: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("weakseg.tasks.study.methods.SeedRuns", stop)
+    monkeypatch.setattr("weakseg.studies.methods.study.SeedRuns", stop)
     make_photos(tmp_path / "photos", count=6)
     photos = with_settings(CONFIG, ("data.name", "folder"), ("data.root", str(tmp_path / "photos")))
     with pytest.raises(KeyboardInterrupt):

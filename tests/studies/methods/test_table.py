@@ -2,9 +2,9 @@ from __future__ import annotations
 
 from tests.tiny import with_settings
 from weakseg.config.load import build_config, read_recipe
-from weakseg.tasks.study import context_table
-from weakseg.tasks.study.methods_table import count_images, describe_data, make_table
-from weakseg.tasks.study.spread import Measured
+from weakseg.studies.context import table as context_table
+from weakseg.studies.methods.table import count_images, describe_data, make_table
+from weakseg.studies.spread import Measured
 
 CONFIG = build_config(read_recipe("methods_critters"))
 

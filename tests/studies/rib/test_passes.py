@@ -16,7 +16,7 @@ from weakseg.localize.cam import score_maps
 from weakseg.pipeline.artifacts import RunFolder, load_seed
 from weakseg.pipeline.localizers import open_localizer
 from weakseg.pipeline.runner import Context
-from weakseg.tasks.study.rib_passes import Adapted, Pass, choose_images, run_pass
+from weakseg.studies.rib.passes import Adapted, Pass, choose_images, run_pass
 
 CONFIG = with_settings(
     RunConfig(),

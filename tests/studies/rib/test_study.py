@@ -11,6 +11,7 @@ import torch
 
 from tests.photos import TINY, TINY_CRITTERS, TINY_RIB, make_photos
 from tests.tiny import with_settings
+from weakseg.chain import run_recipe
 from weakseg.config.load import build_config, read_recipe
 from weakseg.config.schema import RunConfig
 from weakseg.errors import ArtifactError, ConfigError, DataError, UsageError
@@ -19,9 +20,8 @@ from weakseg.pipeline.artifacts import RunFolder, load_seed
 from weakseg.pipeline.inputs import prepare
 from weakseg.pipeline.localizers import open_localizer
 from weakseg.pipeline.networks import load_classifier
-from weakseg.tasks.run import run_recipe
-from weakseg.tasks.study.rib import study_rib
-from weakseg.tasks.study.study import Study, StudyFolder, StudyRequest
+from weakseg.studies.folder import Study, StudyFolder, StudyRequest
+from weakseg.studies.rib.study import study_rib
 
 RULES_OFF = ("--localize.rib.area_ratio=1.0", "--localize.rib.logit_stop=1e9")
 """Without them an adaptation could end before its last iteration."""
@@ -35,7 +35,7 @@ LEARNS_ENOUGH = ("--data.critters.images=24", "--classifier.epochs=8")
 def no_figure(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Draw nothing, but in the test of the figure: it takes longer than all the rest."""
     if "figure" not in request.function.__name__:
-        monkeypatch.setattr("weakseg.tasks.study.rib.draw_rib", lambda figure, table, sweep: None)
+        monkeypatch.setattr("weakseg.studies.rib.study.draw_rib", lambda figure, table, sweep: None)
 
 
 @pytest.fixture(scope="module")
@@ -168,10 +168,10 @@ def test_the_same_command_gives_the_same_numbers_and_figure(config: RunConfig, r
 def test_an_interrupted_study_goes_on_and_ends_the_same(
     config: RunConfig, run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from weakseg.tasks.study import rib_passes
+    from weakseg.studies.rib import passes
 
     whole = make_study(config, run, "whole")
-    write, done = rib_passes.write_json, []
+    write, done = passes.write_json, []
 
     def write_until_killed(path: Path, value: object) -> None:
         if len(done) == 4:  # three images of CAM, one of RIB
@@ -180,7 +180,7 @@ def test_an_interrupted_study_goes_on_and_ends_the_same(
         write(path, value)
 
     with monkeypatch.context() as patched:
-        patched.setattr(rib_passes, "write_json", write_until_killed)
+        patched.setattr(passes, "write_json", write_until_killed)
         with pytest.raises(KeyboardInterrupt):
             make_study(config, run, "killed")
     folder = StudyFolder(run / "studies" / "killed")

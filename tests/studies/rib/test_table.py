@@ -14,11 +14,11 @@ from weakseg.config.schema import RunConfig
 from weakseg.data.base import Dataset
 from weakseg.ops.metrics import ThresholdSweep
 from weakseg.pipeline.artifacts import save_seed
-from weakseg.tasks.study.rib_figure import MAX_TICKS, SIZE_IN, draw_rib
-from weakseg.tasks.study.rib_passes import Adapted, Pass
-from weakseg.tasks.study.rib_table import Row, make_table
-from weakseg.tasks.study.rib_values import SWEEPS
-from weakseg.tasks.study.table import Table
+from weakseg.studies.rib.figure import MAX_TICKS, SIZE_IN, draw_rib
+from weakseg.studies.rib.passes import Adapted, Pass
+from weakseg.studies.rib.table import Row, make_table
+from weakseg.studies.rib.values import SWEEPS
+from weakseg.studies.table import Table
 from weakseg.types import ScoreMaps
 
 CONFIG = with_settings(RunConfig(), ("localize.rib.iterations", 3), ("evaluate.threshold_steps", 10))

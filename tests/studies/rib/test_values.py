@@ -5,7 +5,7 @@ import pytest
 from tests.tiny import with_settings
 from weakseg.config.schema import RunConfig
 from weakseg.errors import ConfigError, UsageError
-from weakseg.tasks.study.rib_values import SWEEPS, find_sweep, resolve_values
+from weakseg.studies.rib.values import SWEEPS, find_sweep, resolve_values
 
 CONFIG = with_settings(RunConfig(), ("localize.rib.iterations", 4), ("localize.rib.learning_rate", 1e-4))
 

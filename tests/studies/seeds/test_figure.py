@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from tests.tasks.study.test_seeds_table import LAYOUT, make_counts
+from tests.studies.seeds.test_table import LAYOUT, make_counts
 from weakseg.ops.coverage import CoverageCounts
-from weakseg.tasks.study.seeds_figure import PANEL_IN, Trace, draw_seeds, figure_size_in
-from weakseg.tasks.study.seeds_table import Layout, Row, make_table
-from weakseg.tasks.study.table import Table
+from weakseg.studies.seeds.figure import PANEL_IN, Trace, draw_seeds, figure_size_in
+from weakseg.studies.seeds.table import Layout, Row, make_table
+from weakseg.studies.table import Table
 
 
 def make_rows(choices: tuple[str, ...], sides: int = 2, layout: Layout = LAYOUT) -> Table:

@@ -26,10 +26,10 @@ from weakseg.pipeline.artifacts import RunFolder, save_mask, save_seed
 from weakseg.pipeline.comparison import choose_compared
 from weakseg.pipeline.inputs import prepare
 from weakseg.pipeline.records import StageRecord, digest_parts, write_records
-from weakseg.tasks.study import seeds_counts
-from weakseg.tasks.study.seeds import study_seeds
-from weakseg.tasks.study.seeds_figure import draw_seeds
-from weakseg.tasks.study.study import Study, StudyFolder, StudyRequest
+from weakseg.studies.folder import Study, StudyFolder, StudyRequest
+from weakseg.studies.seeds import counts
+from weakseg.studies.seeds.figure import draw_seeds
+from weakseg.studies.seeds.study import study_seeds
 from weakseg.types import Sample, ScoreMaps
 
 pytestmark = pytest.mark.slow
@@ -63,8 +63,8 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
             CONFIGS[text] = build_config(recipe)
         return CONFIGS[text]
 
-    monkeypatch.setattr("weakseg.tasks.run.build_config", build_once)
-    monkeypatch.setattr("weakseg.tasks.study.seeds.draw_seeds", lambda figure, table, layout, traces: None)
+    monkeypatch.setattr("weakseg.pipeline.recipe.build_config", build_once)
+    monkeypatch.setattr("weakseg.studies.seeds.study.draw_seeds", lambda figure, table, layout, traces: None)
 
 
 @pytest.fixture(scope="module")
@@ -205,7 +205,7 @@ def test_label_maps_are_taken_as_they_are(runs: dict[str, Path], subject: str, t
 
 
 def test_the_same_command_gives_the_same_bytes(runs: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("weakseg.tasks.study.seeds.draw_seeds", draw_seeds)
+    monkeypatch.setattr("weakseg.studies.seeds.study.draw_seeds", draw_seeds)
     pair = [runs["whole"], runs["faint"]]
     first, second = (make_study(pair, name=name).folder for name in ("once", "twice"))
     for one, other in zip((*first.outputs, first.details), (*second.outputs, second.details), strict=True):
@@ -222,8 +222,8 @@ def test_what_was_counted_is_not_counted_again_and_runs_may_be_added(
         raise AssertionError(f"read {path} again")
 
     with monkeypatch.context() as patched:
-        patched.setattr(seeds_counts.ThresholdSweep, "update", fail)
-        patched.setattr(seeds_counts.ConfusionMatrix, "update", fail)
+        patched.setattr(counts.ThresholdSweep, "update", fail)
+        patched.setattr(counts.ConfusionMatrix, "update", fail)
         assert make_study([runs["heads"], runs["faint"]], name="grows").folder.csv.read_bytes() == before
     more = make_study([runs["heads"], runs["faint"], runs["whole"]], name="grows")
     assert len(more.table.rows) == 6
@@ -233,7 +233,7 @@ def test_what_was_counted_is_not_counted_again_and_runs_may_be_added(
 def test_an_interrupted_study_goes_on_and_ends_the_same(runs: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     pair = [runs["heads"], runs["faint"]]
     whole = make_study(pair, name="uninterrupted").folder
-    write, done = seeds_counts.write_json, []
+    write, done = counts.write_json, []
 
     def write_until_killed(path: Path, value: object) -> None:
         if len(done) == 3:  # both sweeps and the first row
@@ -242,7 +242,7 @@ def test_an_interrupted_study_goes_on_and_ends_the_same(runs: dict[str, Path], m
         write(path, value)
 
     with monkeypatch.context() as patched:
-        patched.setattr(seeds_counts, "write_json", write_until_killed)
+        patched.setattr(counts, "write_json", write_until_killed)
         with pytest.raises(KeyboardInterrupt):
             make_study(pair, name="killed")
     killed = StudyFolder(runs["heads"] / "studies" / "killed")

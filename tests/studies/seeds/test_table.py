@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from weakseg.tasks.study.seeds_counts import MaskCounts
-from weakseg.tasks.study.seeds_table import Layout, Row, count_sizes, make_details, make_table
+from weakseg.studies.seeds.counts import MaskCounts
+from weakseg.studies.seeds.table import Layout, Row, count_sizes, make_details, make_table
 from weakseg.types import ClassSet
 
 LAYOUT = Layout(size_edges=(0.1,), part_names=("head", "body"))

@@ -12,6 +12,7 @@ from PIL import Image
 
 from tests.photos import TINY, TINY_CRITTERS
 from tests.tiny import with_settings
+from weakseg.chain import run_recipe
 from weakseg.cli import main
 from weakseg.config.load import build_config, read_recipe
 from weakseg.config.schema import RunConfig
@@ -22,11 +23,10 @@ from weakseg.pipeline.artifacts import RunFolder
 from weakseg.pipeline.inputs import prepare
 from weakseg.pipeline.threshold import load_choice
 from weakseg.refine.threshold.choice import CANDIDATES, ThresholdChoice
-from weakseg.tasks.run import run_recipe
-from weakseg.tasks.study.study import Study, StudyRequest
-from weakseg.tasks.study.threshold import study_threshold
-from weakseg.tasks.study.threshold_passes import _count_labels
-from weakseg.tasks.study.threshold_table import Findings, make_details, make_table
+from weakseg.studies.folder import Study, StudyRequest
+from weakseg.studies.threshold.passes import _count_labels
+from weakseg.studies.threshold.study import study_threshold
+from weakseg.studies.threshold.table import Findings, make_details, make_table
 
 NAMES = ["oracle", "fixed", "colour", "typicality", "stability", "refinement", "spread", "log spread", "masking"]
 
@@ -56,7 +56,7 @@ def make_study(
 @pytest.fixture(autouse=True)
 def no_figure(monkeypatch: pytest.MonkeyPatch) -> None:
     """Draw nothing, but for `study`, which is made before: a figure takes longer than all the rest."""
-    monkeypatch.setattr("weakseg.tasks.study.threshold.draw_threshold", lambda figure, found: None)
+    monkeypatch.setattr("weakseg.studies.threshold.study.draw_threshold", lambda figure, found: None)
 
 
 @pytest.fixture(scope="module")
@@ -108,8 +108,8 @@ def test_what_is_there_is_not_computed_again(
     study: Study, run: Path, config: RunConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = study.folder.csv.read_bytes()
-    monkeypatch.setattr("weakseg.tasks.study.threshold_passes.cut_image", lambda *arguments: pytest.fail("judged"))
-    monkeypatch.setattr("weakseg.tasks.study.threshold_passes._count_labels", lambda *arguments: pytest.fail("scored"))
+    monkeypatch.setattr("weakseg.studies.threshold.passes.cut_image", lambda *arguments: pytest.fail("judged"))
+    monkeypatch.setattr("weakseg.studies.threshold.passes._count_labels", lambda *arguments: pytest.fail("scored"))
     assert make_study(config, run, None).folder.csv.read_bytes() == before
     fewer = make_study(config, run, None, images=2)
     assert "masks on val, 2 images" in fewer.table.title
@@ -125,7 +125,7 @@ def test_an_image_whose_truth_has_changed_is_scored_anew(
     Image.fromarray(np.zeros_like(read_mask(mask))).save(mask)
     counted = []
     monkeypatch.setattr(
-        "weakseg.tasks.study.threshold_passes._count_labels", lambda *args: counted.append(0) or _count_labels(*args)
+        "weakseg.studies.threshold.passes._count_labels", lambda *args: counted.append(0) or _count_labels(*args)
     )
     changed = make_study(config, copy, None)
     assert len(counted) == len(CANDIDATES), "one image, at every threshold"

@@ -21,9 +21,9 @@ from weakseg.localize.rib import adapt
 from weakseg.models.classifier import Classifier
 from weakseg.ops.images import normalise
 from weakseg.ops.pooling import gap
-from weakseg.tasks.study.bottleneck_gradients import Regions, logit_gradients
-from weakseg.tasks.study.bottleneck_settings import Activation, Objective
-from weakseg.tasks.study.bottleneck_training import one_hot
+from weakseg.studies.bottleneck.gradients import Regions, logit_gradients
+from weakseg.studies.bottleneck.settings import Activation, Objective
+from weakseg.studies.bottleneck.training import one_hot
 
 PartnerTensors = tuple[Tensor, Tensor]
 """Normalised images (B, 3, H, W) and their tags (B, C)."""

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from weakseg.tasks.study.bottleneck_gradients import REGIONS
-from weakseg.tasks.study.bottleneck_settings import ACTIVATIONS, NUM_LAYERS, OBJECTIVES
-from weakseg.tasks.study.bottleneck_table import OBJECTIVE_NAMES, Results, layer_ratios, update_ratios
-from weakseg.tasks.study.figure_style import INK, style_axes
+from weakseg.studies.bottleneck.gradients import REGIONS
+from weakseg.studies.bottleneck.settings import ACTIVATIONS, NUM_LAYERS, OBJECTIVES
+from weakseg.studies.bottleneck.table import OBJECTIVE_NAMES, Results, layer_ratios, update_ratios
+from weakseg.studies.figure_style import INK, style_axes
 
 if TYPE_CHECKING:  # matplotlib takes a second to import; only those who draw pay for it
     from matplotlib.axes import Axes
@@ -33,7 +33,7 @@ def draw_bottleneck(figure: Figure, results: Results, pictures: Mapping[str, NDA
     Args:
         figure: An empty figure.
         results: What both twins showed, by seed; lines are means, bands and bars sample standard deviations.
-        pictures: See `weakseg.tasks.study.bottleneck_seed.SeedFiles.pictures`.
+        pictures: See `weakseg.studies.bottleneck.seed.SeedFiles.pictures`.
     """
     parts = figure.subfigures(len(HEIGHTS), 1, squeeze=False, height_ratios=HEIGHTS)
     examples, maps, layers, updates = parts[:, 0]

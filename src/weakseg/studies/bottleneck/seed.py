@@ -19,10 +19,10 @@ from weakseg.errors import ArtifactError, WeaksegError
 from weakseg.files import write_bytes, write_json
 from weakseg.models.classifier import Classifier
 from weakseg.pipeline.runtime import show_progress
-from weakseg.tasks.study.bottleneck_adaptation import PartnerTensors, Watched, watch_adaptation
-from weakseg.tasks.study.bottleneck_gradients import Regions, layer_gradients, normalise_grey, to_grey
-from weakseg.tasks.study.bottleneck_settings import ACTIVATIONS, OBJECTIVES, Activation, BottleneckSettings, Objective
-from weakseg.tasks.study.bottleneck_training import measure_accuracy, one_hot, train_twin
+from weakseg.studies.bottleneck.adaptation import PartnerTensors, Watched, watch_adaptation
+from weakseg.studies.bottleneck.gradients import Regions, layer_gradients, normalise_grey, to_grey
+from weakseg.studies.bottleneck.settings import ACTIVATIONS, OBJECTIVES, Activation, BottleneckSettings, Objective
+from weakseg.studies.bottleneck.training import measure_accuracy, one_hot, train_twin
 
 TEST_SHARE = 0.3
 """Share of the pictures of digits that no training image shows."""

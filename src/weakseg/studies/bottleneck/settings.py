@@ -8,7 +8,7 @@ from typing import Literal
 from weakseg.errors import UsageError
 from weakseg.files import JsonValue
 from weakseg.ops.gradient_ratio import HIGH_GRADIENT
-from weakseg.tasks.study.choices import choose_seeds
+from weakseg.studies.choices import choose_seeds
 
 Activation = Literal["sigmoid", "softmax"]
 """The final activation a classifier is trained with: the two twins."""

@@ -20,11 +20,11 @@ from weakseg.errors import UsageError
 from weakseg.files import JsonValue
 from weakseg.pipeline.records import DIGEST_BYTES
 from weakseg.pipeline.runtime import launched_processes, make_deterministic
-from weakseg.tasks.study.bottleneck_figure import SIZE_IN, draw_bottleneck
-from weakseg.tasks.study.bottleneck_seed import SeedFiles, run_seed
-from weakseg.tasks.study.bottleneck_settings import BottleneckSettings
-from weakseg.tasks.study.bottleneck_table import make_details, make_table
-from weakseg.tasks.study.study import Study, StudyPlan, StudyRequest, begin_study, find_study_folder, finish_study
+from weakseg.studies.bottleneck.figure import SIZE_IN, draw_bottleneck
+from weakseg.studies.bottleneck.seed import SeedFiles, run_seed
+from weakseg.studies.bottleneck.settings import BottleneckSettings
+from weakseg.studies.bottleneck.table import make_details, make_table
+from weakseg.studies.folder import Study, StudyPlan, StudyRequest, begin_study, find_study_folder, finish_study
 
 NAME = "bottleneck"
 

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from weakseg.tasks.study.bottleneck_gradients import REGIONS
-from weakseg.tasks.study.bottleneck_seed import TwinResult
-from weakseg.tasks.study.bottleneck_settings import (
+from weakseg.studies.bottleneck.gradients import REGIONS
+from weakseg.studies.bottleneck.seed import TwinResult
+from weakseg.studies.bottleneck.settings import (
     ACTIVATIONS,
     NUM_LAYERS,
     OBJECTIVES,
@@ -17,7 +17,7 @@ from weakseg.tasks.study.bottleneck_settings import (
     BottleneckSettings,
     Objective,
 )
-from weakseg.tasks.study.table import Cell, Column, Table
+from weakseg.studies.table import Cell, Column, Table
 
 Results = Mapping[int, Mapping[Activation, TwinResult]]
 """What both twins showed, by seed."""

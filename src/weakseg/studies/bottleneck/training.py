@@ -16,8 +16,8 @@ from weakseg.models.convolution_chain import ConvolutionChain
 from weakseg.models.modes import evaluating
 from weakseg.ops.losses import multilabel_soft_margin
 from weakseg.pipeline.runtime import make_generator
-from weakseg.tasks.study.bottleneck_gradients import normalise_grey, to_grey
-from weakseg.tasks.study.bottleneck_settings import STRIDES, WIDTHS, Activation
+from weakseg.studies.bottleneck.gradients import normalise_grey, to_grey
+from weakseg.studies.bottleneck.settings import STRIDES, WIDTHS, Activation
 from weakseg.train.loop import Tick, fit
 from weakseg.train.optim import build_optimizer, build_schedule
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from weakseg.tasks.study.context_table import METHOD_NAMES, SUBJECTS
-from weakseg.tasks.study.figure_style import style_axes
-from weakseg.tasks.study.method_runs import METHODS
-from weakseg.tasks.study.methods_figure import column_percentages
-from weakseg.tasks.study.table import Table
+from weakseg.studies.context.table import METHOD_NAMES, SUBJECTS
+from weakseg.studies.figure_style import style_axes
+from weakseg.studies.methods.figure import column_percentages
+from weakseg.studies.methods.runs import METHODS
+from weakseg.studies.table import Table
 
 if TYPE_CHECKING:  # matplotlib takes a second to import; only those who draw pay for it
     from matplotlib.axes import Axes
@@ -30,7 +30,7 @@ def draw_context(figure: Figure, table: Table) -> None:
 
     Args:
         figure: An empty figure.
-        table: See `weakseg.tasks.study.context_table.make_table`.
+        table: See `weakseg.studies.context.table.make_table`.
     """
     panels = figure.subplots(1, len(SHOWN))
     for axes, subject in zip(panels, SHOWN, strict=True):

@@ -21,16 +21,16 @@ from weakseg.pipeline.inputs import open_splits
 from weakseg.pipeline.networks import load_classifier
 from weakseg.pipeline.runner import Context
 from weakseg.pipeline.runtime import choose_device, joined_processes, make_deterministic
-from weakseg.tasks.scores import number
-from weakseg.tasks.study.choices import choose_seeds, choose_thresholds, require_distinct, require_split
-from weakseg.tasks.study.context_figure import SIZE_IN, draw_context
-from weakseg.tasks.study.context_table import METHOD_NAMES, make_table
-from weakseg.tasks.study.method_runs import SeedRuns, configure_method, restrict_config, with_seed
-from weakseg.tasks.study.method_scores import classifier_map, score_file, score_seeds
-from weakseg.tasks.study.method_sources import require_sources
-from weakseg.tasks.study.methods import measure_crf, plan_study
-from weakseg.tasks.study.spread import Measured
-from weakseg.tasks.study.study import Study, StudyRequest, begin_study, find_study_folder, finish_study
+from weakseg.scoring.scores import number
+from weakseg.studies.choices import choose_seeds, choose_thresholds, require_distinct, require_split
+from weakseg.studies.context.figure import SIZE_IN, draw_context
+from weakseg.studies.context.table import METHOD_NAMES, make_table
+from weakseg.studies.folder import Study, StudyRequest, begin_study, find_study_folder, finish_study
+from weakseg.studies.methods.runs import SeedRuns, configure_method, restrict_config, with_seed
+from weakseg.studies.methods.scores import classifier_map, score_file, score_seeds
+from weakseg.studies.methods.sources import require_sources
+from weakseg.studies.methods.study import measure_crf, plan_study
+from weakseg.studies.spread import Measured
 from weakseg.train.classify import measure_map
 from weakseg.train.distributed import rank, wait_for_all
 
@@ -63,7 +63,7 @@ def study_context(
         request: Where and how; the study's name is `context` unless it has another.
         values: Chances that an image's context is the one its first animal prefers; `USUAL_VALUES` when there are none.
         seeds: Each is a seed of networks and generated images alike.
-        thresholds: See `weakseg.tasks.study.methods.study_methods`.
+        thresholds: See `weakseg.studies.methods.study.study_methods`.
         split: `train` or `val`: the images whose seeds and masks are scored.
 
     Returns:
@@ -108,7 +108,7 @@ def with_context(config: RunConfig, chance: float) -> RunConfig:
 
 
 def _measure(runs: SeedRuns, thresholds: Sequence[float], *, split: str) -> Measured:
-    """Measure both methods and what CDA gains; by the names in `weakseg.tasks.study.context_table`."""
+    """Measure both methods and what CDA gains; by the names in `weakseg.studies.context.table`."""
     found: dict[str, float | None] = {}
     for name in METHOD_NAMES:
         context = runs.seeds(name)

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 
 from weakseg.config.schema import RunConfig
 from weakseg.pipeline.threshold import require_number
-from weakseg.tasks.study.method_runs import METHODS
-from weakseg.tasks.study.methods_table import count_images, describe_data
-from weakseg.tasks.study.spread import Measure, Measured, describe_spread
-from weakseg.tasks.study.table import Column, Table
+from weakseg.studies.methods.runs import METHODS
+from weakseg.studies.methods.table import count_images, describe_data
+from weakseg.studies.spread import Measure, Measured, describe_spread
+from weakseg.studies.table import Column, Table
 
 METHOD_NAMES = ("cam", "cda")
 """Whom the study compares."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from weakseg.tasks.study.figure_style import INK, style_axes
-from weakseg.tasks.study.table import Table, column_numbers
+from weakseg.studies.figure_style import INK, style_axes
+from weakseg.studies.table import Table, column_numbers
 
 if TYPE_CHECKING:  # matplotlib takes a second to import; only those who draw pay for it
     from matplotlib.axes import Axes
@@ -27,7 +27,7 @@ def draw_methods(figure: Figure, table: Table) -> None:
 
     Args:
         figure: An empty figure.
-        table: See `weakseg.tasks.study.methods_table.make_table`.
+        table: See `weakseg.studies.methods.table.make_table`.
     """
     left, right = figure.subplots(1, 2, width_ratios=(1, 2.6))
     names = [column.name for column in table.columns]

@@ -26,7 +26,7 @@ from weakseg.pipeline.runner import Context, run_stages
 from weakseg.pipeline.sharing import share_stages
 from weakseg.pipeline.stages import STAGES
 from weakseg.pipeline.threshold import require_number
-from weakseg.tasks.truth import digest_truth
+from weakseg.scoring.truth import digest_truth
 
 CLASSIFY, LOCALIZE = STAGES[:2]
 

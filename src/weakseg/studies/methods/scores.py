@@ -27,9 +27,9 @@ from weakseg.pipeline.runner import Context
 from weakseg.pipeline.seeds import pair_with_seed
 from weakseg.pipeline.threshold import mask_threshold
 from weakseg.pipeline.walking import open_walker
-from weakseg.tasks.scores import ThresholdChoice, number
-from weakseg.tasks.study.rib_passes import choose_images
-from weakseg.tasks.truth import read_truth
+from weakseg.scoring.scores import ThresholdChoice, number
+from weakseg.scoring.truth import read_truth
+from weakseg.studies.rib.passes import choose_images
 from weakseg.train.distributed import rank, wait_for_all
 from weakseg.types import Sample
 
@@ -62,7 +62,7 @@ def score_seeds(context: Context, *, split: str, truth_digest: str) -> MethodSco
     Args:
         context: The run.
         split: `train` or `val`.
-        truth_digest: Of the truth of these images, see `weakseg.tasks.truth.digest_truth`.
+        truth_digest: Of the truth of these images, see `weakseg.scoring.truth.digest_truth`.
     """
 
     def maps() -> Iterator[tuple[Sample, FloatArray, tuple[int, ...]]]:

@@ -14,8 +14,18 @@ from weakseg.config.paths import absolute_paths
 from weakseg.config.schema import RunConfig
 from weakseg.files import JsonValue
 from weakseg.pipeline.runtime import choose_device, joined_processes, make_deterministic
-from weakseg.tasks.study.choices import choose_names, choose_seeds, choose_thresholds, require_split
-from weakseg.tasks.study.method_runs import (
+from weakseg.studies.choices import choose_names, choose_seeds, choose_thresholds, require_split
+from weakseg.studies.folder import (
+    Study,
+    StudyPlan,
+    StudyRequest,
+    begin_study,
+    find_study_folder,
+    finish_study,
+    flatten_settings,
+)
+from weakseg.studies.methods.figure import SIZE_IN, draw_methods
+from weakseg.studies.methods.runs import (
     METHODS,
     REFINEMENTS,
     Refinement,
@@ -26,7 +36,7 @@ from weakseg.tasks.study.method_runs import (
     stage_seconds,
     with_seed,
 )
-from weakseg.tasks.study.method_scores import (
+from weakseg.studies.methods.scores import (
     MethodScore,
     classifier_map,
     require_truth,
@@ -34,19 +44,9 @@ from weakseg.tasks.study.method_scores import (
     score_seeds,
     score_walked,
 )
-from weakseg.tasks.study.method_sources import require_backbone, require_sources
-from weakseg.tasks.study.methods_figure import SIZE_IN, draw_methods
-from weakseg.tasks.study.methods_table import make_table
-from weakseg.tasks.study.spread import Measured
-from weakseg.tasks.study.study import (
-    Study,
-    StudyPlan,
-    StudyRequest,
-    begin_study,
-    find_study_folder,
-    finish_study,
-    flatten_settings,
-)
+from weakseg.studies.methods.sources import require_backbone, require_sources
+from weakseg.studies.methods.table import make_table
+from weakseg.studies.spread import Measured
 
 logger = logging.getLogger("weakseg")
 
@@ -127,7 +127,7 @@ def measure_method(
         split: The images that are scored.
 
     Returns:
-        By the names that `weakseg.tasks.study.methods_table` gives to measures.
+        By the names that `weakseg.studies.methods.table` gives to measures.
     """
     context, truth_digest = runs.seeds(name), runs.digest_truth(split)
     seeds = score_seeds(context, split=split, truth_digest=truth_digest)

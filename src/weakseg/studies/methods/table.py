@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 
 from weakseg.config.schema import RunConfig
 from weakseg.pipeline.threshold import require_number
-from weakseg.tasks.study.method_runs import METHODS
-from weakseg.tasks.study.spread import Measure, Measured, describe_spread
-from weakseg.tasks.study.table import Column, Table
+from weakseg.studies.methods.runs import METHODS
+from weakseg.studies.spread import Measure, Measured, describe_spread
+from weakseg.studies.table import Column, Table
 
 CLASSIFIER = (
     Measure(Column("updates", "updates", digits=0), has_spread=False),

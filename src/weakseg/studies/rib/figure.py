@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from weakseg.tasks.study.figure_style import INK, style_axes
-from weakseg.tasks.study.rib_table import CAM, STOP_REASONS
-from weakseg.tasks.study.rib_values import Sweep
-from weakseg.tasks.study.table import Table, column_numbers
+from weakseg.studies.figure_style import INK, style_axes
+from weakseg.studies.rib.table import CAM, STOP_REASONS
+from weakseg.studies.rib.values import Sweep
+from weakseg.studies.table import Table, column_numbers
 
 if TYPE_CHECKING:  # matplotlib takes a second to import; only those who draw pay for it
     from matplotlib.axes import Axes
@@ -32,7 +32,7 @@ def draw_rib(figure: Figure, table: Table, sweep: Sweep) -> None:
 
     Args:
         figure: An empty figure.
-        table: See `weakseg.tasks.study.rib_table.make_table`.
+        table: See `weakseg.studies.rib.table.make_table`.
         sweep: What its rows vary.
     """
     scores, foreground, stops = figure.subplots(1, 3)

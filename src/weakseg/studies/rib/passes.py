@@ -24,7 +24,7 @@ from weakseg.pipeline.artifacts import save_seed
 from weakseg.pipeline.images import iterate_pending
 from weakseg.pipeline.localizers import Localized, open_localizer
 from weakseg.pipeline.runner import Context
-from weakseg.tasks.truth import read_truth
+from weakseg.scoring.truth import read_truth
 from weakseg.types import Sample, ScoreMaps
 
 

@@ -20,12 +20,8 @@ from weakseg.pipeline.inputs import prepare
 from weakseg.pipeline.networks import load_classifier
 from weakseg.pipeline.runner import Context
 from weakseg.pipeline.runtime import choose_device, joined_processes, make_deterministic
-from weakseg.tasks.study.choices import SPLITS
-from weakseg.tasks.study.rib_figure import SIZE_IN, draw_rib
-from weakseg.tasks.study.rib_passes import Pass, choose_images, run_pass
-from weakseg.tasks.study.rib_table import CAM, Row, make_table
-from weakseg.tasks.study.rib_values import Sweep, find_sweep, resolve_values
-from weakseg.tasks.study.study import (
+from weakseg.studies.choices import SPLITS
+from weakseg.studies.folder import (
     Study,
     StudyFolder,
     StudyPlan,
@@ -35,7 +31,11 @@ from weakseg.tasks.study.study import (
     finish_study,
     flatten_settings,
 )
-from weakseg.tasks.study.trained_run import ensure_classifier
+from weakseg.studies.rib.figure import SIZE_IN, draw_rib
+from weakseg.studies.rib.passes import Pass, choose_images, run_pass
+from weakseg.studies.rib.table import CAM, Row, make_table
+from weakseg.studies.rib.values import Sweep, find_sweep, resolve_values
+from weakseg.studies.trained_run import ensure_classifier
 from weakseg.train.distributed import wait_for_all
 
 VERSION = 1

@@ -13,11 +13,11 @@ from weakseg.data.base import Dataset
 from weakseg.ops.metrics import SweepResult, ThresholdSweep
 from weakseg.pipeline.artifacts import load_seed
 from weakseg.pipeline.runtime import show_progress
-from weakseg.tasks.scores import number
-from weakseg.tasks.study.rib_passes import Adapted, Pass
-from weakseg.tasks.study.rib_values import Sweep
-from weakseg.tasks.study.table import Cell, Column, Table
-from weakseg.tasks.truth import read_truth
+from weakseg.scoring.scores import number
+from weakseg.scoring.truth import read_truth
+from weakseg.studies.rib.passes import Adapted, Pass
+from weakseg.studies.rib.values import Sweep
+from weakseg.studies.table import Cell, Column, Table
 
 CAM = "CAM"
 """Names the row of the classifier that is not adapted."""

@@ -9,7 +9,7 @@ from weakseg.config.ranges import check_ranges
 from weakseg.config.schema import RIBConfig, RunConfig
 from weakseg.errors import ConfigError, UsageError
 from weakseg.localize.adaptation import Pooling
-from weakseg.tasks.study.choices import require_distinct
+from weakseg.studies.choices import require_distinct
 
 POOLINGS: tuple[Pooling, ...] = ("gndrp", "gap")
 

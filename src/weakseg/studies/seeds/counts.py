@@ -23,8 +23,8 @@ from weakseg.ops.metrics import ConfusionMatrix, ThresholdSweep
 from weakseg.ops.objects import count_objects, find_size_bins
 from weakseg.pipeline.artifacts import load_seed
 from weakseg.refine.masks import seed_to_mask
-from weakseg.tasks.study.seeds_sources import Source
-from weakseg.tasks.study.seeds_truth import Truth, TruthReader
+from weakseg.studies.seeds.sources import Source
+from weakseg.studies.seeds.truth import Truth, TruthReader
 from weakseg.types import Sample
 
 Int64Array = NDArray[np.int64]

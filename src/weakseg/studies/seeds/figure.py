@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from weakseg.ops.coverage import CoverageCounts
-from weakseg.tasks.study.figure_style import INK, style_axes
-from weakseg.tasks.study.seeds_table import Layout
-from weakseg.tasks.study.table import Column, Table, column_numbers
+from weakseg.studies.figure_style import INK, style_axes
+from weakseg.studies.seeds.table import Layout
+from weakseg.studies.table import Column, Table, column_numbers
 
 if TYPE_CHECKING:  # matplotlib takes a second to import; only those who draw pay for it
     from matplotlib.axes import Axes
@@ -54,7 +54,7 @@ def draw_seeds(figure: Figure, table: Table, layout: Layout, traces: Sequence[Tr
 
     Args:
         figure: An empty figure.
-        table: See `weakseg.tasks.study.seeds_table.make_table`.
+        table: See `weakseg.studies.seeds.table.make_table`.
         layout: Its columns.
         traces: One per side where there are thresholds, else none.
     """

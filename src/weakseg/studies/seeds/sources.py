@@ -14,10 +14,10 @@ from weakseg.pipeline.artifacts import RunFolder, load_seed
 from weakseg.pipeline.comparison import choose_compared, compared_iterations
 from weakseg.pipeline.images import seeded_datasets
 from weakseg.pipeline.inputs import prepare
+from weakseg.pipeline.recipe import read_run_config
 from weakseg.pipeline.records import digest_parts, read_records
 from weakseg.pipeline.runner import Context
-from weakseg.tasks.run import read_run_config
-from weakseg.tasks.study.seeds_truth import TruthReader, open_part_maps, survey_truth
+from weakseg.studies.seeds.truth import TruthReader, open_part_maps, survey_truth
 
 SUBJECTS = {"seeds": "localize", "masks": "refine", "predictions": "evaluate", "adaptations": "localize"}
 """What can be compared, with the stage that makes it."""

@@ -18,11 +18,7 @@ from weakseg.errors import UsageError
 from weakseg.files import JsonValue
 from weakseg.ops.boundary import DIAGONAL_SHARE
 from weakseg.pipeline.runtime import choose_device, joined_processes, make_deterministic, show_progress
-from weakseg.tasks.study.seeds_counts import SweptCounts, count_source, sweep_source
-from weakseg.tasks.study.seeds_figure import Trace, draw_seeds, figure_size_in
-from weakseg.tasks.study.seeds_sources import Comparison, open_comparison
-from weakseg.tasks.study.seeds_table import COVERAGE, GIVEN, ORACLE, Layout, Row, count_sizes, make_details, make_table
-from weakseg.tasks.study.study import (
+from weakseg.studies.folder import (
     Study,
     StudyFolder,
     StudyPlan,
@@ -31,6 +27,10 @@ from weakseg.tasks.study.study import (
     find_study_folder,
     finish_study,
 )
+from weakseg.studies.seeds.counts import SweptCounts, count_source, sweep_source
+from weakseg.studies.seeds.figure import Trace, draw_seeds, figure_size_in
+from weakseg.studies.seeds.sources import Comparison, open_comparison
+from weakseg.studies.seeds.table import COVERAGE, GIVEN, ORACLE, Layout, Row, count_sizes, make_details, make_table
 from weakseg.train.distributed import rank, wait_for_all, world_size
 
 VERSION = 1

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from weakseg.ops.error_shares import share_errors
-from weakseg.tasks.scores import number
-from weakseg.tasks.study.seeds_counts import MaskCounts
-from weakseg.tasks.study.table import Cell, Column, Table
+from weakseg.scoring.scores import number
+from weakseg.studies.seeds.counts import MaskCounts
+from weakseg.studies.table import Cell, Column, Table
 from weakseg.types import ClassSet
 
 Float64Array = NDArray[np.float64]

@@ -18,7 +18,7 @@ from weakseg.ops.objects import TrueObjects, find_objects
 from weakseg.pipeline.inputs import critters_root
 from weakseg.pipeline.records import DIGEST_BYTES
 from weakseg.pipeline.runner import Context
-from weakseg.tasks.truth import read_truth
+from weakseg.scoring.truth import read_truth
 from weakseg.types import Sample
 
 

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from weakseg.tasks.study.figure_style import INK, style_axes
-from weakseg.tasks.study.threshold_passes import CHOSEN
-from weakseg.tasks.study.threshold_table import FIXED, ORACLE, Findings, defined_curve
+from weakseg.studies.figure_style import INK, style_axes
+from weakseg.studies.threshold.passes import CHOSEN
+from weakseg.studies.threshold.table import FIXED, ORACLE, Findings, defined_curve
 
 if TYPE_CHECKING:  # matplotlib takes a second to import; only those who draw pay for it
     from matplotlib.axes import Axes

@@ -30,7 +30,7 @@ from weakseg.refine.threshold.colour import score_colours
 from weakseg.refine.threshold.cuts import Statistic
 from weakseg.refine.threshold.masking import score_confidence
 from weakseg.refine.threshold.spread import score_log_spread, score_spread
-from weakseg.tasks.truth import digest_truth_of, read_truth
+from weakseg.scoring.truth import digest_truth_of, read_truth
 from weakseg.train.distributed import rank, wait_for_all
 
 CHOSEN = "colour"

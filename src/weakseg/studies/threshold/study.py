@@ -23,7 +23,7 @@ from weakseg.pipeline.runtime import choose_device, joined_processes, make_deter
 from weakseg.pipeline.seeds import require_training_seeds
 from weakseg.pipeline.threshold import choose_judges
 from weakseg.refine.threshold.choice import CANDIDATES, USUAL, choose_threshold
-from weakseg.tasks.study.study import (
+from weakseg.studies.folder import (
     Study,
     StudyPlan,
     StudyRequest,
@@ -32,8 +32,8 @@ from weakseg.tasks.study.study import (
     finish_study,
     flatten_settings,
 )
-from weakseg.tasks.study.threshold_figure import SIZE_IN, draw_threshold
-from weakseg.tasks.study.threshold_passes import (
+from weakseg.studies.threshold.figure import SIZE_IN, draw_threshold
+from weakseg.studies.threshold.passes import (
     AREA,
     count_images,
     drop_outdated,
@@ -42,7 +42,7 @@ from weakseg.tasks.study.threshold_passes import (
     load_scores,
     open_statistics,
 )
-from weakseg.tasks.study.threshold_table import Findings, make_details, make_table
+from weakseg.studies.threshold.table import Findings, make_details, make_table
 from weakseg.train.distributed import wait_for_all
 
 VERSION = 4

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from weakseg.refine.threshold.choice import ThresholdChoice
-from weakseg.tasks.scores import number
-from weakseg.tasks.study.table import Cell, Column, Table
+from weakseg.scoring.scores import number
+from weakseg.studies.table import Cell, Column, Table
 
 ORACLE, FIXED = "oracle", "fixed"
 """Rows of the threshold that is best against the truth, and of the one that needs no data."""

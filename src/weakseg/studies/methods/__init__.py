@@ -1,4 +1,4 @@
-"""What a user asks for by name: demo, evaluate, report, predict, check."""
+"""Every method and refinement with the same budget."""
 
 from weakseg.lazy import open_modules
 
