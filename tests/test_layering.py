@@ -1,6 +1,7 @@
 """Imports go one way only (CONTRIBUTING.md); this walks the syntax tree of every module, lazy imports included."""
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -70,6 +71,27 @@ def test_a_module_imports_only_its_own_and_lower_layers(path: Path) -> None:
 def test_every_module_belongs_to_a_layer() -> None:
     known = set().union(*LAYERS)
     assert {path.relative_to(SOURCE).parts[0].removesuffix(".py") for path in modules()} <= known
+
+
+def test_studies_do_not_know_each_other() -> None:
+    """But for `context`, which trains what `methods` trains."""
+    studies = {path.name for path in (SOURCE / "studies").iterdir() if (path / "__init__.py").is_file()}
+    known = {
+        (path.parent.name, other)
+        for path in (SOURCE / "studies").rglob("*.py")
+        for other in studies - {path.parent.name}
+        if f"weakseg.studies.{other}" in path.read_text(encoding="utf-8")
+    }
+    assert known == {("context", "methods")}
+
+
+def test_the_map_for_contributors_shows_every_room_and_no_file_that_is_gone() -> None:
+    page = (SOURCE.parent.parent / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    rooms = {path.parent.name for path in SOURCE.glob("*/__init__.py")}
+    assert {room for room in rooms if f"`{room}/`" not in page} == set()
+    named = set(re.findall(r"`([a-z_]+/[a-z_/]+\.py)`", page)) - {"tests/test_layering.py"}
+    assert len(named) > 20
+    assert {name for name in named if not (SOURCE / name).is_file()} == set()
 
 
 def test_the_walk_sees_imports_inside_functions() -> None:

@@ -29,7 +29,7 @@ from weakseg.pipeline.threshold import mask_threshold
 from weakseg.pipeline.walking import open_walker
 from weakseg.scoring.scores import ThresholdChoice, number
 from weakseg.scoring.truth import read_truth
-from weakseg.studies.rib.passes import choose_images
+from weakseg.studies.truth_images import choose_images
 from weakseg.train.distributed import rank, wait_for_all
 from weakseg.types import Sample
 

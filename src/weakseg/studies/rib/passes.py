@@ -9,7 +9,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
-from itertools import pairwise
 from pathlib import Path
 
 from weakseg.config.schema import RunConfig
@@ -24,8 +23,7 @@ from weakseg.pipeline.artifacts import save_seed
 from weakseg.pipeline.images import iterate_pending
 from weakseg.pipeline.localizers import Localized, open_localizer
 from weakseg.pipeline.runner import Context
-from weakseg.scoring.truth import read_truth
-from weakseg.types import Sample, ScoreMaps
+from weakseg.types import ScoreMaps
 
 
 @dataclass(frozen=True)
@@ -81,40 +79,6 @@ class Pass:
             raise ArtifactError(
                 f"{path} is missing or damaged ({error}); delete it and start the study again"
             ) from None
-
-
-def choose_images(dataset: Dataset, *, images: int, faults: set[str]) -> Dataset:
-    """Choose tagged images with a truth mask, evenly spaced over a split.
-
-    The split is cut into `images` stretches, and the first image of each that will do is taken; where stretches have
-    none, others give their second, and so on. Only as many masks are read as that takes.
-
-    Args:
-        dataset: The split.
-        images: How many; fewer if there are no more.
-        faults: See `read_truth`.
-
-    Returns:
-        The split with the chosen images alone, in its order.
-    """
-
-    def has_truth(sample: Sample) -> bool:
-        return read_truth(dataset, sample, dataset.load_image(sample).shape[:2], faults) is not None
-
-    tagged = [sample for sample in dataset if sample.keys]
-    wanted = min(images, len(tagged))
-    cuts = [place * len(tagged) // wanted for place in range(wanted + 1)] if wanted else []
-    stretches = [iter(tagged[start:stop]) for start, stop in pairwise(cuts)]
-    chosen: list[str] = []
-    while stretches and len(chosen) < images:
-        found = []
-        for stretch in stretches:
-            usable = next((sample.id for sample in stretch if has_truth(sample)), None)
-            if usable is not None:
-                chosen.append(usable)
-                found.append(stretch)
-        stretches = found
-    return dataset.keep(chosen[:images])
 
 
 def run_pass(

@@ -32,10 +32,11 @@ from weakseg.studies.folder import (
     flatten_settings,
 )
 from weakseg.studies.rib.figure import SIZE_IN, draw_rib
-from weakseg.studies.rib.passes import Pass, choose_images, run_pass
+from weakseg.studies.rib.passes import Pass, run_pass
 from weakseg.studies.rib.table import CAM, Row, make_table
 from weakseg.studies.rib.values import Sweep, find_sweep, resolve_values
 from weakseg.studies.trained_run import ensure_classifier
+from weakseg.studies.truth_images import choose_images
 from weakseg.train.distributed import wait_for_all
 
 VERSION = 1
