@@ -31,7 +31,7 @@ MARKED_SHARE = 0.1
 """Share of the training images with a marker, the paper's."""
 
 SCENE_STREAM, PARTNER_STREAM = 2, 3
-"""Keep the random numbers of the images and of the partners apart, and from `bottleneck_training.ORDER_STREAM`."""
+"""Keep the random numbers of the images and of the partners apart, and from `ORDER_STREAM` of `training`."""
 
 SHOWN_EXAMPLES = 8
 """Training images that the figure shows, the first half without a marker."""

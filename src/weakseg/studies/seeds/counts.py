@@ -1,7 +1,7 @@
 """Counting, pixel by pixel, what one side of a study of seeds makes of the images; kept as JSON files.
 
 Two passes: over all background thresholds, which finds the thresholds to compare at, and over the label maps at one of
-them. All counts are sums over the images of the split; scores are made of them in `seeds_table`.
+them. All counts are sums over the images of the split; scores are made of them in `weakseg.studies.seeds.table`.
 """
 
 from __future__ import annotations
