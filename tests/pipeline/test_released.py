@@ -33,7 +33,7 @@ from weakseg.pipeline.refiners import refined_files
 from weakseg.pipeline.released import ReleasedNetwork, released_classifier, released_refiner
 from weakseg.pipeline.runner import Context, plan_records, run_stages
 from weakseg.pipeline.stages import STAGES, classify
-from weakseg.tasks.scores import load_metrics
+from weakseg.scoring.scores import load_metrics
 
 pytestmark = pytest.mark.slow
 

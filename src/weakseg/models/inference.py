@@ -25,7 +25,7 @@ MIN_ENERGY_PROBABILITY = 1e-8
 
 @dataclass(frozen=True)
 class CRFSettings:
-    """The dense CRF at test time; the defaults are DeepLab-v2's (DESIGN section 5).
+    """The dense CRF at test time; the defaults are DeepLab-v2's (docs/sources.md#dense-crf).
 
     Args:
         gaussian: (standard deviation in px, weight) of the kernel on positions.
