@@ -11,6 +11,7 @@ import sys
 import torch
 
 from tests.device.cases import as_in_a_run, assert_alike
+from tests.device.method_cases import METHODS
 from tests.device.network_cases import NETWORKS
 from tests.device.ops_cases import OPS
 from tests.device.pretended import CPU
@@ -25,7 +26,7 @@ def main(words: list[str]) -> int:
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.backends.cudnn.allow_tf32 = False  # as by default for matrix products, so that numbers have all digits
     failed = 0
-    for name, case in {**OPS.cases, **NETWORKS.cases}.items():
+    for name, case in {**OPS.cases, **NETWORKS.cases, **METHODS.cases}.items():
         try:
             with as_in_a_run():
                 assert_alike(case(device), case(CPU), device=device, tolerance=TOLERANCE)

@@ -12,13 +12,14 @@ import weakseg.localize
 import weakseg.ops
 import weakseg.refine
 from tests.device.cases import assert_follows
+from tests.device.method_cases import METHODS
 from tests.device.network_cases import NETWORKS
 from tests.device.ops_cases import OPS
 from weakseg.models import deeplab, inference, predictor
 
 pytestmark = pytest.mark.slow
 
-CASES = {**OPS.cases, **NETWORKS.cases}
+CASES = {**OPS.cases, **NETWORKS.cases, **METHODS.cases}
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -46,5 +47,6 @@ def test_every_public_function_of_tensors_or_networks_is_a_case() -> None:
         for name, kind in inspect.unwrap(function).__annotations__.items()
         if name != "return" and any(word in kind for word in takes)
     }
+    covered = OPS.covered | NETWORKS.covered | METHODS.covered
     assert len(functions) > 30
-    assert {f"{f.__module__}.{f.__name__}" for f in functions - OPS.covered - NETWORKS.covered} == set()
+    assert {f"{f.__module__}.{f.__name__}" for f in functions - covered} == set()
