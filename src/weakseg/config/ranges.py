@@ -70,6 +70,11 @@ RANGES: dict[str, Range | tuple[Range, ...]] = {
     "classifier.cda.blur_px": NOT_NEGATIVE,
     "localize.scales": Range(0.05, 8),
     "localize.compared_images": NOT_NEGATIVE,
+    "localize.similarity_temperature": Range(0.001, 1000),
+    "localize.lpcam.clusters": Range(1, 1000),
+    "localize.lpcam.threshold": SHARE,
+    "localize.lpcam.class_score": SHARE,
+    "localize.lpcam.context_scores": SHARE,
     "localize.rib.iterations": COUNT,
     "localize.rib.learning_rate": NOT_NEGATIVE,
     "localize.rib.weight_decay": NOT_NEGATIVE,
@@ -156,6 +161,7 @@ PAIRS = (
     "classifier.cda.area_share",
     "classifier.cda.angle_degrees",
     "classifier.cda.side_share",
+    "localize.lpcam.context_scores",
 )
 """Settings that are [smallest, largest]."""
 
@@ -232,6 +238,11 @@ def _check_classifier(config: RunConfig) -> None:
 
 def _check_seeds(config: RunConfig) -> None:
     splits, refine = config.localize.splits, config.refine
+    if config.localize.method == "lpcam" and config.classifier.method == "seam":
+        raise ConfigError(
+            "localize.method: 'lpcam' needs a plain classifier, but classifier.method is 'seam', whose seeds are its "
+            "own refined maps; set localize.method to cam"
+        )
     if not splits:
         raise ConfigError("localize.splits: expected at least one of train, val, got an empty list")
     if refine.background_threshold == AUTO and refine.method != "psa" and "train" not in splits:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from weakseg.config.sections.classifier import CDAConfig, ClassifierConfig, ClassifierName, SEAMConfig
 from weakseg.config.sections.data import CrittersConfig, DataConfig, DatasetName
 from weakseg.config.sections.evaluate import EvaluateConfig, ReportConfig, SegmenterCRFConfig
-from weakseg.config.sections.localize import LocalizeConfig, RIBConfig, SplitName
+from weakseg.config.sections.localize import LocalizeConfig, LPCAMConfig, RIBConfig, SplitName
 from weakseg.config.sections.refine import CRFConfig, IRNConfig, PSAConfig, RefineConfig, SaliencyConfig
 from weakseg.config.sections.runtime import RuntimeConfig
 from weakseg.config.sections.segmenter import SegmenterConfig
@@ -30,6 +30,7 @@ __all__ = [
     "DatasetName",
     "EvaluateConfig",
     "IRNConfig",
+    "LPCAMConfig",
     "LocalizeConfig",
     "OptimConfig",
     "PSAConfig",

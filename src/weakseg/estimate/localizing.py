@@ -30,7 +30,9 @@ def localize_parts(trial: Trial) -> list[Part]:
     if config.method == "rib":
         parts = [_rib_part("RIB", images, share=4.0)]
     else:
-        parts = [image_part("localize", "CAM", _seed, images=images, share=2.0)]
+        # LPCAM starts with its prototypes, whose clusters take a time of their own.
+        has_start = config.method == "lpcam"
+        parts = [image_part("localize", config.method.upper(), _seed, images=images, share=2.0, has_start=has_start)]
     if compared is not None:
         parts.append(_rib_part("RIB, to compare", len(compared), share=1.5))
     return parts
@@ -42,6 +44,7 @@ def _seed(trial: Trial, iterations: int | None = None) -> ImageWork:
     def work(ids: Sequence[str], side_px: int | None) -> None:
         context = trial.seeding(ids, side_px)
         shutil.rmtree(context.folder.seeds, ignore_errors=True)
+        context.folder.prototypes.unlink(missing_ok=True)
         localize(context if iterations is None else _adapting(context, iterations))
 
     return work

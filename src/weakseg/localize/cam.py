@@ -18,6 +18,7 @@ from weakseg.errors import ShapeError
 from weakseg.models.classifier import Classifier
 from weakseg.models.modes import evaluating
 from weakseg.ops.images import normalise, require_image, resize_image, scaled_size_hw
+from weakseg.ops.similarity import average_over_similar
 from weakseg.types import ScoreMaps
 
 CAM_SCALES = (1.0, 0.5, 1.5, 2.0)
@@ -30,6 +31,7 @@ def score_maps(
     tags: NDArray[np.generic] | Tensor,
     *,
     scales: Sequence[float] = CAM_SCALES,
+    similarity_temperature: float | None = None,
 ) -> ScoreMaps:
     """Compute the class activation maps of an image's own tags.
 
@@ -39,6 +41,8 @@ def score_maps(
         image: (H, W, 3) uint8 RGB, not modified.
         tags: (C,) of 0 and 1 in any dtype, array or tensor.
         scales: Factors the image is resized by (bicubic, size rounded half to even).
+        similarity_temperature: Each map is averaged over the places that look alike in the trunk's features, see
+            `weakseg.ops.similarity.average_over_similar`; as released, None does not.
 
     Returns:
         One (K, h_s, w_s) float32 map stack per scale, non-negative, for the K tagged classes in ascending order.
@@ -60,8 +64,9 @@ def score_maps(
     with torch.no_grad(), evaluating(classifier):
         for scaled_hw in sizes_hw:
             views = flip_pair(normalise(resize_image(image, scaled_hw)).to(device))
-            scores = classifier.head(classifier.trunk(views))
-            maps.append(merge_flip_pair(scores[:, list(keys)]).float())
+            features = classifier.trunk(views)
+            summed = merge_flip_pair(classifier.head(features)[:, list(keys)])
+            maps.append(smooth_maps(summed, features, similarity_temperature).float())
     return ScoreMaps(keys=keys, scales=tuple(maps), size_hw=size_hw)
 
 
@@ -74,6 +79,27 @@ def merge_flip_pair(scores: Tensor) -> Tensor:
     """Rectify the score maps (2, C, h, w) of a `flip_pair`, flip the second back and add them: (C, h, w)."""
     rectified = scores.relu()
     return rectified[0] + rectified[1].flip(-1)
+
+
+def smooth_maps(maps: Tensor, features: Tensor, temperature: float | None) -> Tensor:
+    """Average maps (K, h, w) over the places that look alike in the trunk's features (2, D, H, W) of a `flip_pair`."""
+    if temperature is None:
+        return maps
+    return average_over_similar(maps, features[0] + features[1].flip(-1), temperature=temperature)
+
+
+def trunk_features(classifier: Classifier, image: NDArray[np.uint8], scales: Sequence[float]) -> list[Tensor]:
+    """Compute what `smooth_maps` compares places by, at each scale: the trunk's features (2, D, H, W) of both mirrors.
+
+    Args:
+        classifier: As for `score_maps`.
+        image: (H, W, 3) uint8 RGB, not modified.
+        scales: As for `score_maps`.
+    """
+    device = classifier.classifier.weight.device
+    sizes_hw = [scaled_size_hw((image.shape[0], image.shape[1]), scale) for scale in scales]
+    with torch.no_grad(), evaluating(classifier):
+        return [classifier.trunk(flip_pair(normalise(resize_image(image, size_hw)).to(device))) for size_hw in sizes_hw]
 
 
 def zero_maps(

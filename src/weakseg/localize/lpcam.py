@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from weakseg.errors import ConfigError, MissingExtra, ShapeError
-from weakseg.localize.cam import CAM_SCALES, flip_pair, merge_flip_pair, tagged_classes, zero_maps
+from weakseg.localize.cam import CAM_SCALES, flip_pair, merge_flip_pair, smooth_maps, tagged_classes, zero_maps
 from weakseg.localize.feature_sample import (
     CAPACITY,
     SHOWN_THRESHOLD,
@@ -110,7 +110,8 @@ def collect_image(
     if not keys:
         return {}
     with torch.no_grad(), evaluating(classifier):
-        features = _features(classifier, flip_pair(normalise(image).to(classifier.classifier.weight.device)))
+        views = flip_pair(normalise(image).to(classifier.classifier.weight.device))
+        features = classifier.backbone.tail(classifier.trunk(views))
         maps = merge_flip_pair(classifier.classifier(features)[:, list(keys)]).float()
     maps = maps / (maps.amax(dim=(1, 2), keepdim=True) + NORMALISATION_EPS)
     return collect_features(
@@ -160,7 +161,9 @@ def select_prototypes(
     """Keep the centres that the classifier takes for the class, and those of the context that it is in doubt about.
 
     A centre's score is the softmax over all classes of what the classifier's 1x1 convolution makes of it. Where no
-    centre of the class scores high enough, the one that scores highest is kept; the released code fails then.
+    centre of the class scores high enough, the one that scores highest is kept; the released code fails then. Where no
+    centre of the context is in doubt, all are kept, since a map without context shows half the image: so it is with one
+    class alone, whose scores are all 1.
 
     Args:
         shown: (P, D) float32 centres of the class, from `cluster_features`. Not modified.
@@ -168,8 +171,7 @@ def select_prototypes(
         weight: (C, D) or (C, D, 1, 1) float, the weight of the 1x1 convolution. Not modified.
         key: The class index.
         class_score: Centres of the class score above this, 0..1.
-        context_scores: Centres of the context score above the first and below the second, 0..1. With one class alone
-            every score is 1, so that no context is kept.
+        context_scores: Centres of the context score above the first and below the second, 0..1.
 
     Returns:
         The prototypes of the class.
@@ -198,7 +200,8 @@ def select_prototypes(
     kept = class_scores > class_score
     if len(kept) and not kept.any():
         kept[class_scores.argmax()] = True
-    return Prototypes(shown=shown[kept], context=context[(doubts > low) & (doubts < high)])
+    doubted = (doubts > low) & (doubts < high)
+    return Prototypes(shown=shown[kept], context=context[doubted] if doubted.any() else context)
 
 
 def prototype_maps(features: Tensor, prototypes: Sequence[Prototypes]) -> Tensor:
@@ -236,6 +239,7 @@ def prototype_score_maps(
     prototypes: Mapping[int, Prototypes],
     *,
     scales: Sequence[float] = CAM_SCALES,
+    similarity_temperature: float | None = None,
 ) -> ScoreMaps:
     """Compute the LPCAM of an image's own tags, in the time of a CAM.
 
@@ -249,6 +253,8 @@ def prototype_score_maps(
         tags: (C,) of 0 and 1 in any dtype, array or tensor.
         prototypes: Those of the classes, by class index; a class without gets maps of 0.
         scales: Factors the image is resized by (bicubic, size rounded half to even).
+        similarity_temperature: Each map is averaged over the places that look alike in the trunk's features, see
+            `weakseg.ops.similarity.average_over_similar`; as released, None does not.
 
     Returns:
         One (K, h_s, w_s) float32 map stack per scale, in 0..2, for the K tagged classes in ascending order.
@@ -271,15 +277,11 @@ def prototype_score_maps(
     maps = []
     with torch.no_grad(), evaluating(classifier):
         for scaled_hw in [scaled_size_hw(size_hw, scale) for scale in scales]:
-            features = _features(classifier, flip_pair(normalise(resize_image(image, scaled_hw)).to(device)))
-            maps.append(prototype_maps(features[0] + features[1].flip(-1), own).float())
+            seen = classifier.trunk(flip_pair(normalise(resize_image(image, scaled_hw)).to(device)))
+            features = classifier.backbone.tail(seen)
+            compared = prototype_maps(features[0] + features[1].flip(-1), own)
+            maps.append(smooth_maps(compared, seen, similarity_temperature).float())
     return ScoreMaps(keys=keys, scales=tuple(maps), size_hw=size_hw)
-
-
-def _features(classifier: Classifier, images: Tensor) -> Tensor:
-    """Return what the 1x1 convolution gets: (N, D, h, w)."""
-    features: Tensor = classifier.backbone.tail(classifier.trunk(images))
-    return features
 
 
 def _direction(prototypes: Prototypes) -> NDArray[np.float32]:

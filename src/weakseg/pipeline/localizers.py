@@ -7,59 +7,29 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from weakseg.config.schema import LocalizeConfig
 from weakseg.data.partners import PartnerSource
-from weakseg.localize.cam import score_maps
+from weakseg.localize.cam import score_maps, smooth_maps, trunk_features
 from weakseg.localize.rib import adapt
 from weakseg.localize.seam import refined_score_maps
 from weakseg.models.classifier import Classifier
 from weakseg.models.seam import SEAM
 from weakseg.ops.pooling import RELEASED_CLASSES
 from weakseg.pipeline.artifacts import load_stop_reason
+from weakseg.pipeline.localized import Localized, Localizer
+from weakseg.pipeline.lpcam import open_lpcam
 from weakseg.pipeline.networks import make_augmentation
 from weakseg.pipeline.runner import Context
 from weakseg.types import Sample, ScoreMaps
 
 logger = logging.getLogger("weakseg")
-
-
-@dataclass(frozen=True, eq=False)
-class Localized:
-    """What a method made of one image.
-
-    Args:
-        maps: Its score maps.
-        stopped_by: Why its adaptation ended; None without one.
-        trace: The sum of the maps after each iteration of an adaptation, the first being CAM's; empty without one.
-        trace_times_s: Seconds from the beginning until each entry of `trace` was there.
-    """
-
-    maps: ScoreMaps
-    stopped_by: str | None = None
-    trace: tuple[ScoreMaps, ...] = ()
-    trace_times_s: tuple[float, ...] = ()
-
-
-class Localizer(Protocol):
-    """Computes the score maps of one image."""
-
-    def __call__(self, sample: Sample, image: NDArray[np.uint8], position: int, /) -> Localized:
-        """Localise an image's tags.
-
-        Args:
-            sample: The image's id and tags.
-            image: (H, W, 3) uint8 RGB.
-            position: Its place among all images that get seeds; decides what is drawn at random for it.
-        """
-        ...
 
 
 @contextmanager
@@ -68,10 +38,14 @@ def open_localizer(context: Context, classifier: Classifier) -> Iterator[Localiz
     config = context.config.localize
     if config.method == "cam":
         # The released SEAM makes its seeds from the refined maps.
-        scores = (
-            partial(refined_score_maps, classifier) if isinstance(classifier, SEAM) else partial(score_maps, classifier)
-        )
+        if isinstance(classifier, SEAM):
+            scores = partial(refined_score_maps, classifier)
+        else:
+            scores = partial(score_maps, classifier, similarity_temperature=config.similarity_temperature)
         yield lambda sample, image, position: Localized(scores(image, sample.tags, scales=config.scales))
+    elif config.method == "lpcam":
+        with open_lpcam(context, classifier) as localizer:
+            yield localizer
     else:
         with open_rib(context, classifier) as localizer:
             yield localizer
@@ -169,4 +143,18 @@ class _RIBLocalizer:
                 rib.learning_rate,
             )
         stopped_by = result.stopped_by if sample.keys else None
-        return Localized(result.maps, stopped_by, tuple(trace), tuple(times_s))
+        maps, *states = self._smooth(image, [result.maps, *trace])
+        return Localized(maps, stopped_by, tuple(states), tuple(times_s))
+
+    def _smooth(self, image: NDArray[np.uint8], states: list[ScoreMaps]) -> list[ScoreMaps]:
+        """Average maps over similar places, as the recipe says; the trunk, which is compared, is never adapted."""
+        temperature = self.config.similarity_temperature
+        if temperature is None or not states[0].keys:
+            return states
+        seen = trunk_features(self.classifier, image, self.config.scales)
+        return [
+            replace(
+                maps, scales=tuple(smooth_maps(own, at, temperature) for own, at in zip(maps.scales, seen, strict=True))
+            )
+            for maps in states
+        ]

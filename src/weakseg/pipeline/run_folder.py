@@ -48,6 +48,11 @@ class RunFolder:
         return self.root / "seeds"
 
     @property
+    def prototypes(self) -> Path:
+        """What the method `lpcam` compares places with."""
+        return self.root / "localizer" / "prototypes.safetensors"
+
+    @property
     def adaptations(self) -> Path:
         """Folder of the comparison of CAM with RIB, `<updates>/<id>.npz`: score maps of some images during RIB."""
         return self.root / "adaptations"

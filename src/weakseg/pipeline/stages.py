@@ -95,7 +95,7 @@ def localize(context: Context) -> str:
             save_seed(context.folder.seed(sample.id), full_size, stopped_by=found.stopped_by)
 
         # An adaptation changes the network while it works, so that there can be only one at a time.
-        side_by_side = context.config.localize.method == "cam" and context.device.type == "cpu"
+        side_by_side = context.config.localize.method != "rib" and context.device.type == "cpu"
         process_pending(
             context,
             datasets,
@@ -171,7 +171,8 @@ def _network_files(kind: str) -> Callable[[Context], list[Path]]:
 
 def _localize_files(context: Context) -> list[Path]:
     compared = choose_compared(context.config.localize, seeded_datasets(context))
-    return _seed_files(context) + comparison_files(context, compared)
+    prototypes = [context.folder.prototypes] if context.config.localize.method == "lpcam" else []
+    return prototypes + _seed_files(context) + comparison_files(context, compared)
 
 
 def _seed_files(context: Context) -> list[Path]:
@@ -189,6 +190,16 @@ def _name_refine_inputs(context: Context) -> dict[str, JsonValue]:
 def _name_classify_inputs(context: Context) -> dict[str, JsonValue]:
     return name_donor_source(context) | name_released_classifier(context)
 
+
+LOCALIZE_ADDED: dict[str, JsonValue] = {
+    "localize.rib.mirror": True,
+    "localize.similarity_temperature": None,
+    "localize.lpcam.clusters": 12,
+    "localize.lpcam.threshold": 0.1,
+    "localize.lpcam.class_score": 0.9,
+    "localize.lpcam.context_scores": [0.05, 0.9],
+}
+"""Settings of the stage that came later, with the values that change nothing."""
 
 STAGES = (
     Stage(
@@ -208,10 +219,10 @@ STAGES = (
         version=1,
         settings=("localize", "data.max_side_px", "runtime.seed"),
         needs=("classify",),
-        outputs=("seeds", "adaptations"),
+        outputs=("localizer", "seeds", "adaptations"),
         run=localize,
         files=_localize_files,
-        added={"localize.rib.mirror": True},
+        added=LOCALIZE_ADDED,
     ),
     Stage(
         name="refine",

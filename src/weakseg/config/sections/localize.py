@@ -55,21 +55,44 @@ class RIBConfig:
 
 
 @dataclass(frozen=True)
+class LPCAMConfig:
+    """Prototypes of every class, from the run's own classifier; used when `localize.method` is `lpcam`.
+
+    Args:
+        clusters: Centres that the features of a class, and those of its context, are clustered into (COCO 20).
+        threshold: A position shows the class where its normalised map exceeds this, and is its context below (COCO
+            0.25).
+        class_score: Centres of the class that score above this are kept.
+        context_scores: Centres of the context that score between these are kept (COCO 0, 0.5).
+    """
+
+    clusters: int = 12
+    threshold: float = 0.1
+    class_score: float = 0.9
+    context_scores: tuple[float, float] = (0.05, 0.9)
+
+
+@dataclass(frozen=True)
 class LocalizeConfig:
     """Stage `localize`: score maps of every image's own tags.
 
     Args:
         method: `cam`: class activation maps over scales and flips; `rib`: the same from a classifier that is adapted
-            to each image.
+            to each image; `lpcam`: how much more a place resembles prototypes of the class than those of its context.
         scales: Factors the image is resized by (bicubic) before the network sees it.
         splits: Which splits get seeds. Seeds use the images' tags, on `val` too.
         compared_images: So many tagged images, evenly spaced over the last of the splits, show in the report what an
             adaptation makes of CAM, update by update. With method `cam` they are adapted for this alone.
+        similarity_temperature: Maps are averaged over the places that look alike in the trunk's features: cosines are
+            divided by this before a softmax. Nothing is averaged if null.
         rib: Settings of the adaptation.
+        lpcam: Settings of the prototypes.
     """
 
-    method: Literal["cam", "rib"] = "cam"
+    method: Literal["cam", "rib", "lpcam"] = "cam"
     scales: tuple[float, ...] = (1.0, 0.5, 1.5, 2.0)
     splits: tuple[SplitName, ...] = ("train",)
     compared_images: int = 0
+    similarity_temperature: float | None = None
     rib: RIBConfig = field(default_factory=RIBConfig)
+    lpcam: LPCAMConfig = field(default_factory=LPCAMConfig)
