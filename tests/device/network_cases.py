@@ -13,7 +13,7 @@ from tests.refine.threshold.cutting import make_cuts, square
 from tests.tiny import make_classifier, make_segmenter
 from tests.tiny_networks import BACKBONES
 from weakseg.localize.adaptation import borrowed
-from weakseg.localize.cam import flip_pair, merge_flip_pair, score_maps, tagged_classes
+from weakseg.localize.cam import flip_pair, merge_flip_pair, score_maps, smooth_maps, tagged_classes, trunk_features
 from weakseg.localize.rib import RIBResult, adapt
 from weakseg.localize.seam import refined_score_maps
 from weakseg.models.affinitynet import build_affinitynet
@@ -95,11 +95,17 @@ def seeds(device: torch.device) -> object:
     return [maps.strided(4), maps.full(), empty.strided(4), empty.full()]
 
 
-@NETWORKS.about(score_maps, flip_pair, merge_flip_pair, tagged_classes)
+@NETWORKS.about(score_maps, flip_pair, merge_flip_pair, tagged_classes, smooth_maps)
 def class_activation_maps(device: torch.device) -> object:
     classifier = open_classifier(device)
     found = [score_maps(classifier, IMAGE, tags.to(device), scales=(1.0, 0.5)) for tags in (TAGS, 0 * TAGS)]
-    return [found, score_maps(classifier, IMAGE, TAGS.numpy())]
+    smoothed = score_maps(classifier, IMAGE, TAGS, similarity_temperature=0.1)
+    return [found, smoothed, score_maps(classifier, IMAGE, TAGS.numpy())]
+
+
+@NETWORKS.about(trunk_features)
+def features_of_the_trunk(device: torch.device) -> object:
+    return trunk_features(open_classifier(device), IMAGE, (1.0, 0.5))
 
 
 @NETWORKS.about(refined_score_maps)

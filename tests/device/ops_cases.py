@@ -17,6 +17,7 @@ from weakseg.ops.gradient_ratio import high_gradient_ratio, normalise_gradients
 from weakseg.ops.losses import multilabel_soft_margin
 from weakseg.ops.paths import other_ends, path_minima
 from weakseg.ops.pooling import gap, gndrp
+from weakseg.ops.similarity import average_over_similar
 from weakseg.ops.walk import affinity_walk, random_walk, walk_maps
 
 OPS = CaseTable()
@@ -124,3 +125,12 @@ def loss_of_tags(device: torch.device) -> object:
 def ratio_of_high_gradients(device: torch.device) -> object:
     maps = normalise_gradients(normal(2, 4, 5).to(device))
     return [maps, high_gradient_ratio(maps, (uniform(2, 4, 5, seed=1) > 0.4).to(device))]
+
+
+@OPS.about(average_over_similar)
+def averages_over_similar_places(device: torch.device) -> object:
+    return with_gradients(
+        lambda maps, features: average_over_similar(maps, features, temperature=0.2),
+        uniform(2, 4, 5).to(device),
+        normal(3, 8, 11, seed=1).to(device),
+    )

@@ -41,8 +41,8 @@ def score_maps(
         image: (H, W, 3) uint8 RGB, not modified.
         tags: (C,) of 0 and 1 in any dtype, array or tensor.
         scales: Factors the image is resized by (bicubic, size rounded half to even).
-        similarity_temperature: Each map is averaged over the places that look alike in the trunk's features, see
-            `weakseg.ops.similarity.average_over_similar`; as released, None does not.
+        similarity_temperature: Each map is averaged over the places that look alike in the trunk's features
+            (`weakseg.ops.similarity.average_over_similar`), less its minimum. None, as released, leaves it as it is.
 
     Returns:
         One (K, h_s, w_s) float32 map stack per scale, non-negative, for the K tagged classes in ascending order.
@@ -82,10 +82,15 @@ def merge_flip_pair(scores: Tensor) -> Tensor:
 
 
 def smooth_maps(maps: Tensor, features: Tensor, temperature: float | None) -> Tensor:
-    """Average maps (K, h, w) over the places that look alike in the trunk's features (2, D, H, W) of a `flip_pair`."""
-    if temperature is None:
+    """Average maps (K, h, w) over the places that look alike in the trunk's features (2, D, H, W) of a `flip_pair`.
+
+    Where all of an image looks alike, as textures do, averages lift a map's floor nearly to its top: the floor is taken
+    off again.
+    """
+    if temperature is None or not len(maps):
         return maps
-    return average_over_similar(maps, features[0] + features[1].flip(-1), temperature=temperature)
+    averaged = average_over_similar(maps, features[0] + features[1].flip(-1), temperature=temperature)
+    return averaged - averaged.amin(dim=(1, 2), keepdim=True)
 
 
 def trunk_features(classifier: Classifier, image: NDArray[np.uint8], scales: Sequence[float]) -> list[Tensor]:

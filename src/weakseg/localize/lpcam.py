@@ -253,8 +253,8 @@ def prototype_score_maps(
         tags: (C,) of 0 and 1 in any dtype, array or tensor.
         prototypes: Those of the classes, by class index; a class without gets maps of 0.
         scales: Factors the image is resized by (bicubic, size rounded half to even).
-        similarity_temperature: Each map is averaged over the places that look alike in the trunk's features, see
-            `weakseg.ops.similarity.average_over_similar`; as released, None does not.
+        similarity_temperature: Each map is averaged over the places that look alike in the trunk's features
+            (`weakseg.ops.similarity.average_over_similar`), less its minimum. None, as released, leaves it as it is.
 
     Returns:
         One (K, h_s, w_s) float32 map stack per scale, in 0..2, for the K tagged classes in ascending order.

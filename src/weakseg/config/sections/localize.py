@@ -84,7 +84,7 @@ class LocalizeConfig:
         compared_images: So many tagged images, evenly spaced over the last of the splits, show in the report what an
             adaptation makes of CAM, update by update. With method `cam` they are adapted for this alone.
         similarity_temperature: Maps are averaged over the places that look alike in the trunk's features: cosines are
-            divided by this before a softmax. Nothing is averaged if null.
+            divided by this before a softmax, and the maps' minimum is taken off. Nothing of this if null.
         rib: Settings of the adaptation.
         lpcam: Settings of the prototypes.
     """

@@ -17,9 +17,12 @@ from numpy.typing import NDArray
 
 from weakseg.errors import ShapeError
 
-CANDIDATES = (0.02, 0.04, 0.06, 0.08, 0.1, 0.12, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5, 0.6, 0.7, 0.75, 0.8)
-"""Thresholds to choose among: about equal ratios below, since seeds are peaks with long feet; equal steps above, for
-those of textures, whose feet are high."""
+CANDIDATES = (
+    *(0.02, 0.04, 0.06, 0.08, 0.1, 0.12, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4),
+    *(0.45, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95),
+)
+"""Thresholds to choose among: about equal ratios below, since seeds of CAM are peaks with long feet; equal steps above,
+for those of textures and of maps averaged over similar places, whose feet are high."""
 
 USUAL = 0.15
 """The schema's default: taken where nothing is known, not even areas."""
