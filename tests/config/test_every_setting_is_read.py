@@ -40,7 +40,7 @@ def test_every_setting_is_read_by_the_chain(tmp_path: Path, monkeypatch: pytest.
     make_photos(tmp_path / "photos", count=6)
     small = (*TINY_CRITTERS, "--data.critters.images=8", "--data.critters.val_images=3", *TINY)
     small = (*small, "--classifier.epochs=1", "--segmenter.epochs=1")
-    assert main(["run", "demo", *small, *TINY_IRN, "--out", str(tmp_path / "a")]) == 0
+    assert main(["run", "demo", *small, *TINY_IRN, "--localize.method=lpcam", "--out", str(tmp_path / "a")]) == 0
     cda = (f"--classifier.cda.masks={tmp_path / 'a'}", "--classifier.cda.area_share=[0.001, 1.0]")
     words = (*small, *TINY_SEAM, *cda, *TINY_PSA)
     assert main(["run", "demo", *words, "--data.root", str(tmp_path / "a" / "data"), "--out", str(tmp_path / "c")]) == 0

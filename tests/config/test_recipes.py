@@ -137,4 +137,4 @@ def test_recipes_for_photographs_start_from_weights_that_come_with_the_package(n
     assert (config.classifier.name, config.classifier.weights) == ("efficientnet_lite0", "imagenet")
     assert (config.segmenter.name, config.segmenter.weights) == ("efficientnet_lite0", "classifier")
     assert config.refine.background_threshold == "auto"
-    assert config.localize.method == ("rib" if name == "folder_best" else "cam")
+    assert (config.localize.method, config.localize.similarity_temperature) == ("lpcam", 0.1)

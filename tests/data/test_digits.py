@@ -103,7 +103,7 @@ def test_sklearns_digits_are_taken_where_it_is_installed(monkeypatch: pytest.Mon
 def test_without_sklearn_digits_are_printed_unless_it_was_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     hide_sklearn(monkeypatch)
     assert open_digits("auto", digits=(2, 8)).source == "printed digits"
-    with pytest.raises(MissingExtra, match=r"pip install 'weakseg\[study\]'"):
+    with pytest.raises(MissingExtra, match="pip install scikit-learn"):
         open_digits("sklearn", digits=(2, 8))
 
 

@@ -24,7 +24,7 @@ def test_every_stage_is_planned_with_its_numbers(tmp_path: Path) -> None:
     assert [(part.stage, part.what) for part in plan_parts(trial)] == [
         ("classify", "classifier: 2 x 1 steps of 4 images"),
         ("classify", "its mAP: 2 images"),
-        ("localize", "CAM: 7 images"),
+        ("localize", "LPCAM: 7 images"),
         ("refine", "the threshold: 7 images"),
         ("refine", "masks (crf): 7 images"),
         ("segment", "segmenter: 2 x 1 steps of 4 images"),

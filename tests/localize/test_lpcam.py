@@ -1,5 +1,3 @@
-import sys
-
 import numpy as np
 import pytest
 import torch
@@ -7,7 +5,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tests.tiny import make_classifier
-from weakseg.errors import ConfigError, MissingExtra, ShapeError
+from weakseg.errors import ConfigError, ShapeError
 from weakseg.localize.feature_sample import FeatureSample, merge_features
 from weakseg.localize.lpcam import (
     Prototypes,
@@ -154,12 +152,6 @@ def test_images_without_tags_and_classes_without_prototypes_give_maps_of_zero() 
     unknown = prototype_score_maps(classifier, IMAGE, np.array([0, 1, 0]), {}, scales=(1.0,))
     assert unknown.keys == (1,)
     assert not unknown.scales[0].any()
-
-
-def test_without_scikit_learn_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "sklearn.cluster", None)
-    with pytest.raises(MissingExtra, match=r"pip install 'weakseg\[lpcam\]'"):
-        cluster_features(as_sample(np.eye(2)), seed=0)
 
 
 def test_what_does_not_fit_is_refused() -> None:

@@ -140,8 +140,7 @@ def load_sklearn_digits(digits: Sequence[int]) -> Digits:
         from sklearn.datasets import load_digits
     except ImportError:
         raise MissingExtra(
-            "scikit-learn's digits need scikit-learn; install it with: pip install 'weakseg[study]', "
-            "or use '--digits font'"
+            "scikit-learn's digits need scikit-learn; install it with: pip install scikit-learn, or use '--digits font'"
         ) from None
     found = load_digits()
     wanted = np.isin(found.target, list(digits))

@@ -12,14 +12,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from weakseg.errors import ConfigError, MissingExtra, ShapeError
+from weakseg.errors import ConfigError, ShapeError
 from weakseg.localize.cam import CAM_SCALES, flip_pair, merge_flip_pair, smooth_maps, tagged_classes, zero_maps
 from weakseg.localize.feature_sample import (
     CAPACITY,
@@ -135,8 +134,9 @@ def cluster_features(sample: FeatureSample, *, num_clusters: int = NUM_CLUSTERS,
 
     Raises:
         ConfigError: If the number of clusters is below 1.
-        MissingExtra: If scikit-learn is not installed.
     """
+    from sklearn.cluster import KMeans  # takes a second that `--help` need not wait
+
     if num_clusters < 1:
         raise ConfigError(f"num_clusters: expected 1 or more, got {num_clusters}")
     values = sample.features.astype(np.float32)
@@ -144,7 +144,7 @@ def cluster_features(sample: FeatureSample, *, num_clusters: int = NUM_CLUSTERS,
     distinct = len(np.unique(units, axis=0))
     if distinct == 0:
         return values
-    k_means = _import_k_means()(n_clusters=min(num_clusters, distinct), n_init=_RESTARTS, random_state=seed)
+    k_means = KMeans(n_clusters=min(num_clusters, distinct), n_init=_RESTARTS, random_state=seed)
     clusters = k_means.fit_predict(units)
     return np.stack([values[clusters == cluster].mean(axis=0) for cluster in np.unique(clusters)])
 
@@ -295,11 +295,3 @@ def _direction(prototypes: Prototypes) -> NDArray[np.float32]:
     ]
     direction: NDArray[np.float32] = means[0] - means[1] if len(means) > 1 else means[0]
     return direction
-
-
-def _import_k_means() -> Any:
-    try:
-        from sklearn.cluster import KMeans
-    except ImportError:
-        raise MissingExtra("LPCAM clusters with scikit-learn; install it with: pip install 'weakseg[lpcam]'") from None
-    return KMeans
