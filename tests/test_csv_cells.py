@@ -17,6 +17,9 @@ from weakseg.csv_cells import escape_cell, restore_cell, to_csv
         ("-12", "'-12"),
         ("+cmd|' /C calc'!A0", "'+cmd|' /C calc'!A0"),
         ("\tx", "'\tx"),
+        ("\n=x", "'\n=x"),
+        ("\uff1d1+1", "'\uff1d1+1"),  # as Japanese keyboards write it; spreadsheets compute it
+        ("\uff20x", "'\uff20x"),
         ("'=x", "''=x"),  # so that what is read back is told from '=x
         ("'quoted'", "'quoted'"),
     ],

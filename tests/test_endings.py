@@ -111,9 +111,34 @@ def test_handlers_of_signals_are_those_from_before_afterwards() -> None:
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
 
 
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="Windows sends none")
+def test_a_closed_terminal_ends_a_command_unless_nohup_has_asked_to_go_on(capsys: pytest.CaptureFixture[str]) -> None:
+    def hang_up() -> int:
+        os.kill(os.getpid(), signal.SIGHUP)
+        return 0
+
+    before = signal.getsignal(signal.SIGHUP)
+    try:
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        assert end_well(hang_up, debug=False) == 0
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
+        assert end_well(hang_up, debug=False) == 129
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert capsys.readouterr().err.startswith("weakseg: ended as its terminal has gone; ")
+
+
+def test_control_characters_of_a_name_are_written_out(capsys: pytest.CaptureFixture[str]) -> None:
+    assert end_by(DataError("a\x1b[2J\u202e.jpg is damaged")) == 1
+    assert capsys.readouterr().err == "weakseg: a\\x1b[2J\\u202e.jpg is damaged\n"
+
+
 SCRIPT = """
-import multiprocessing, os, sys, time
+import multiprocessing, os, signal, sys, time
 from weakseg.endings import end_well
+
+if hasattr(signal, "SIGHUP"):
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # these tests may run under nohup
 
 def wait():
     print("ready", os.getpid(), flush=True)
@@ -135,8 +160,9 @@ def misread():
         raise RecursionError("from an import")
 
 def parent():
-    child = multiprocessing.get_context("fork").Process(target=wait, daemon=True)
+    child = multiprocessing.get_context("fork").Process(target=time.sleep, args=(600,), daemon=True)
     child.start()
+    print("ready", child.pid, flush=True)  # only now is it known as a child
     child.join()
 
 def importing():
@@ -160,10 +186,11 @@ sys.exit(end_well(lambda: globals()[sys.argv[1]](), debug=False))
     [
         (signal.SIGINT, 130, "interrupted; start the same command again to go on"),
         (signal.SIGTERM, 143, "ended by SIGTERM; what is finished is kept, start the same command again to go on"),
+        (1, 129, "ended as its terminal has gone; what is finished is kept, start the same command again"),
     ],
 )
 def test_a_signal_ends_whatever_goes_on_with_one_line_and_all_children(
-    number: signal.Signals, code: int, line: str, deed: str, tmp_path: Path
+    number: int, code: int, line: str, deed: str, tmp_path: Path
 ) -> None:
     command = [sys.executable, "-c", SCRIPT, deed, str(tmp_path)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

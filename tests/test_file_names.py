@@ -73,7 +73,13 @@ def test_devices_of_windows(name: str, device: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "shown"), [("für 狐", "für 狐"), ("new\nline\x1b[2J", "new\\nline\\x1b[2J"), ("a\u2028b", "a\\u2028b")]
+    ("text", "shown"),
+    [
+        ("für 狐", "für 狐"),
+        ("new\nline\x1b[2J", "new\\nline\\x1b[2J"),
+        ("a\u2028b", "a\\u2028b"),
+        ("rtl\u202egpj", "rtl\\u202egpj"),
+    ],  # shown by terminals as rtljpg
 )
 def test_a_name_is_printed_in_one_line_without_commands_for_the_terminal(text: str, shown: str) -> None:
     assert printable(text) == shown

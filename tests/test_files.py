@@ -2,6 +2,7 @@ import errno
 import json
 import math
 import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -129,3 +130,24 @@ def test_a_name_too_long_is_said_to_be_so(tmp_path: Path) -> None:
 def test_text_with_bytes_that_are_no_text_is_written_escaped(tmp_path: Path) -> None:
     write_text(tmp_path / "names.txt", "caf\udce9\n")
     assert (tmp_path / "names.txt").read_bytes() == b"caf\\udce9\n"
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no such files")
+def test_a_pipe_or_device_is_written_to_and_stays(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    read: list[str] = []
+    reader = threading.Thread(target=lambda: read.append((tmp_path / "pipe").read_text()))
+    reader.start()
+    write_text(tmp_path / "pipe", "a line\n")
+    reader.join(10)
+    assert read == ["a line\n"]
+    (tmp_path / "nowhere").symlink_to(os.devnull)
+    write_text(tmp_path / "nowhere", "a line\n")
+    assert (tmp_path / "nowhere").is_symlink()
+    assert Path(os.devnull).is_char_device()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["nowhere", "pipe"]
+
+
+def test_a_home_folder_that_nobody_has_is_a_name_as_any_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert absolute_path("~no-such-user/photos") == tmp_path / "~no-such-user" / "photos"

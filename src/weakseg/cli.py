@@ -1,7 +1,7 @@
 """The command line: parse, call, exit code. Heavy imports happen inside the verb that needs them.
 
 Exit codes: 0 done, 1 the user's recipe, data or files are wrong, 2 the command line itself is wrong, 3 an error that
-nobody foresaw, 130 interrupted, 143 ended by SIGTERM.
+nobody foresaw, 129 its terminal has gone, 130 interrupted, 143 ended by SIGTERM.
 """
 
 from __future__ import annotations
@@ -45,11 +45,25 @@ def main(argv: Sequence[str] | None = None) -> int:
     # Threads that wait should sleep: decoding workers share the cores with the training, and by default torch's
     # OpenMP threads burn the time slices those need (on two busy cores an epoch took ten times as long).
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    _fill_closed_streams()
     _escape_unprintable()
     words = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in words
     words = [word for word in words if word != "--debug"]
     return end_well(lambda: _dispatch(words), debug=debug)
+
+
+def _fill_closed_streams() -> None:
+    """Open what the caller has closed (`2>&-`): else the next file gets its number, and what is printed."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number
+    if sys.stdout is None:
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # as long as the process lives
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")
 
 
 def _escape_unprintable() -> None:

@@ -7,12 +7,15 @@ import io
 import re
 from collections.abc import Iterable, Sequence
 
-_FORMULA = re.compile(r"'*[=+\-@\t\r]")
+_FORMULA = re.compile("'*[=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
 """How a cell begins that spreadsheets compute, or that `escape_cell` has changed."""
 
 
 def escape_cell(text: str) -> str:
-    """Return a text as a cell that no spreadsheet computes: a `'` is put before `=`, `+`, `-`, `@`, tab and return."""
+    """Return a text as a cell that no spreadsheet computes.
+
+    A `'` is put before `=`, `+`, `-`, `@`, their wide forms in East Asian writing, tab and line breaks.
+    """
     return f"'{text}" if _FORMULA.match(text) else text
 
 
@@ -30,7 +33,7 @@ def to_csv(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns)
+    writer.writerow(_cell(name) for name in columns)
     writer.writerows([_cell(cell) for cell in row] for row in rows)
     return text.getvalue()
 

@@ -1,7 +1,7 @@
 """How a command ends: with one line whatever happens, its exit code, and no process left behind.
 
-Ctrl-C and SIGTERM are heeded alike. They end an import at once, since libraries turn an interruption there into errors
-of their own, and give everything else `GRACE_S` seconds to leave in good order.
+Ctrl-C, SIGTERM and SIGHUP (the terminal has been closed) are heeded alike. They end an import at once, since libraries
+turn an interruption there into errors of their own, and give everything else `GRACE_S` seconds to leave in good order.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from types import FrameType
 
 from weakseg import __version__
 from weakseg.errors import PeerFailed, UsageError, WeaksegError
+from weakseg.file_names import printable
 
 EXIT_DONE, EXIT_USER_ERROR, EXIT_USAGE, EXIT_UNFORESEEN = 0, 1, 2, 3
 EXIT_SIGNAL = 128
@@ -38,10 +39,14 @@ ERROR_FILE = "TORCHELASTIC_ERROR_FILE"
 _IMPORTING = "<frozen importlib._bootstrap>"
 _SHOW_CURSOR = b"\x1b[?25h"
 
+_HANGUP = getattr(signal, "SIGHUP", None)
+
 _LINES = {
     signal.SIGINT: "interrupted; start the same command again to go on",
     signal.SIGTERM: "ended by SIGTERM; what is finished is kept, start the same command again to go on",
 }
+if _HANGUP is not None:  # Windows has none
+    _LINES[_HANGUP] = "ended as its terminal has gone; what is finished is kept, start the same command again"
 
 
 class Stopped(KeyboardInterrupt):
@@ -150,8 +155,9 @@ def _say(message: str, code: int, *, debug: bool) -> int:
     if debug:
         traceback.print_exc()
     if message:
-        line = f"weakseg: {_shorten(' '.join(message.split()))}"
-        print(line, file=sys.stderr, flush=True)
+        line = f"weakseg: {_shorten(printable(' '.join(message.split())))}"
+        with suppress(OSError):  # a terminal that has gone
+            print(line, file=sys.stderr, flush=True)
         _tell_launcher(line)
     return code
 
@@ -192,8 +198,10 @@ def _heed_signals(watch: _Watch) -> Iterator[None]:
     outer, _watch = _watch, watch
     woken = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
     handlers = {number: signal.getsignal(number) for number in _LINES}
+    if handlers.get(_HANGUP) is signal.SIG_IGN:  # as nohup wants it
+        del handlers[_HANGUP]
     try:
-        for number in _LINES:
+        for number in handlers:
             signal.signal(number, _receive)
         yield
     finally:
@@ -236,9 +244,10 @@ def _end_at_once(number: int) -> None:
     """End this process and its children; whatever is on the disk is whole, and the kernel gives locks up."""
     _end_children()
     if not _is_silent(number):
-        if sys.stderr is not None and sys.stderr.isatty():
-            os.write(2, b"\r\n" + _SHOW_CURSOR)  # a progress bar hides it
-        os.write(2, f"weakseg: {_LINES[signal.Signals(number)]}\n".encode())
+        with suppress(OSError):
+            if sys.stderr is not None and sys.stderr.isatty():
+                os.write(2, b"\r\n" + _SHOW_CURSOR)  # a progress bar hides it
+            os.write(2, f"weakseg: {_LINES[signal.Signals(number)]}\n".encode())
     os._exit(EXIT_SIGNAL + number)
 
 
@@ -256,6 +265,8 @@ def _forget_in_child() -> None:
         signal.set_wakeup_fd(-1)
         os.close(_watch.wakeup)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+        if _HANGUP is not None:
+            signal.signal(_HANGUP, signal.SIG_IGN)  # it reaches both, too
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         _watch = None  # a child of this child has nothing to give up
 

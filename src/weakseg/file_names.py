@@ -21,8 +21,8 @@ REFUSED_CHARACTERS = '\\:*?"<>|' + "".join(map(chr, (*range(32), 127)))
 _REFUSED = re.compile(f"[{re.escape(REFUSED_CHARACTERS)}\ud800-\udfff]")
 """Python writes surrogates for bytes that are not UTF-8; APFS refuses those."""
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
-"""What moves a terminal's cursor, or does worse, when it is printed."""
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+"""What moves a terminal's cursor or turns the direction of writing round, so that a line looks like another."""
 
 _DEVICE = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9\u00b9\u00b2\u00b3]) *(\.|$)", re.IGNORECASE)
 """Names of devices on Windows, also with an ending: `con.png` cannot be written there."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import stat
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -17,12 +18,20 @@ JsonValue = None | bool | int | float | str | Sequence["JsonValue"] | Mapping[st
 """What JSON can hold; annotates documents instead of `Any`. Decoded ones hold `list` and `dict`."""
 
 
+def expand_home(path: str | Path) -> Path:
+    """Return a path with `~` and `~user` replaced by the home folder; of nobody known they are names as any other."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:  # no such user, or one without a home
+        return Path(path)
+
+
 def absolute_path(path: str | Path) -> Path:
     """Return a path that means the same from any working folder; `~` is the home folder.
 
     Steps up from the working folder are taken, others stay: `link/..` is the parent of what the link points to.
     """
-    place = Path(path).expanduser()
+    place = expand_home(path)
     if place.is_absolute():
         return place
     folder, parts = Path.cwd(), place.parts  # a working folder has no links in its name
@@ -30,6 +39,9 @@ def absolute_path(path: str | Path) -> Path:
         folder, parts = folder.parent, parts[1:]
     return folder.joinpath(*parts)
 
+
+_DEVICE_FOLDERS = (Path("/dev"), Path("/dev/fd"), Path("/proc/self/fd"))
+"""What exists there is a device, or the standard output, which may be a file by another name."""
 
 _PARTIAL_BYTES = 24
 """Room for the dots, the number of the process and the ending of a half-written file."""
@@ -80,13 +92,18 @@ def atomic_open(path: Path) -> Iterator[BinaryIO]:
     """Open a binary file that appears at `path` only once the block has ended without an error.
 
     Parent folders are made. The temporary name carries the process id, so that several ranks may write beside
-    one another; it starts with a dot, so that readers which list a folder do not meet it.
+    one another; it starts with a dot, so that readers which list a folder do not meet it. A pipe or device, such as
+    `/dev/stdout`, is written to as it is.
 
     Raises:
         ArtifactError: If the system refuses: no permission, no space, a file where a folder should be.
     """
     partial = partial_path(path)
     try:
+        if _is_stream(path):
+            with path.open("wb") as file:
+                yield file
+            return
         path.parent.mkdir(parents=True, exist_ok=True)
         with partial.open("wb") as file:
             yield file
@@ -98,6 +115,15 @@ def atomic_open(path: Path) -> Iterator[BinaryIO]:
     finally:
         with suppress(OSError):
             partial.unlink()
+
+
+def _is_stream(path: Path) -> bool:
+    """Say whether a path is no place for a file but something to write to; root could put a file in its place."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return False
+    return path.parent in _DEVICE_FOLDERS or not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
 
 
 def remove_partial_files(folder: Path) -> None:

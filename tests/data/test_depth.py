@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from weakseg.data.depth import PixelRange, choose_range, find_range, measure_span
+from weakseg.data.depth import PixelRange, choose_range, describe_misfit, find_range, measure_span
 from weakseg.data.images import inspect_image, read_image
 from weakseg.errors import DataError
 
@@ -154,3 +154,23 @@ def test_a_finding_says_what_becomes_black_and_white() -> None:
     assert asked is not None
     assert asked.advice == ""
     assert find_range([], None) is None
+
+
+@pytest.mark.parametrize(
+    ("span", "used", "said"),
+    [
+        ((0, 4000), (0, 4095), None),
+        ((0, 300), (0, 4095), None),
+        ((0, 200), (0, 4095), "are dark beside the range 0..4095"),
+        ((0, 0.9), (0, 65535), "are dark beside"),  # numbers from 0 to 1 among 16 bits
+        ((5000, 60000), (0, 4095), "lie beyond the range 0..4095"),
+        ((100, 60000), (0, 4095), None),
+        ((0, 200), (1000, 4095), "lie beyond"),
+    ],
+)
+def test_an_image_that_a_range_leaves_nothing_of_is_told(
+    span: tuple[float, float], used: tuple[float, float], said: str | None
+) -> None:
+    found = describe_misfit(PixelRange(*span), PixelRange(*used))
+    assert (found is None) == (said is None)
+    assert said is None or said in str(found)

@@ -68,7 +68,7 @@ def test_a_part_that_fails_is_a_line_and_the_others_are_tried(tmp_path: Path) ->
         (),
         (*TINY_RIB, "--localize.compared_images=2"),
         (*TINY_IRN, "--evaluate.ablate=true", "--evaluate.flip=true"),
-        (*TINY_SEAM, *TINY_PSA, "--refine.confidence=true"),
+        (*TINY_SEAM, *TINY_PSA, "--localize.method=cam", "--refine.confidence=true"),
         ("--refine.method=none", "--data.max_side_px=24"),
     ],
     ids=["folder", "rib", "irn", "seam and psa", "none"],

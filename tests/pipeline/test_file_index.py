@@ -9,12 +9,12 @@ import pytest
 from weakseg.data.depth import PixelRange
 from weakseg.errors import DataError
 from weakseg.pipeline.file_index import (
+    ChangeWatch,
     FileFacts,
     Looked,
     digest_bytes,
     find_changed,
     index_files,
-    warning_of_changed,
 )
 
 
@@ -83,7 +83,7 @@ def test_an_image_that_changes_during_a_stage_is_named_at_its_end(
     assert find_changed(facts) == []
 
     def work() -> None:
-        with warning_of_changed("refine", facts):
+        with ChangeWatch(facts).during("refine"):
             change(folder / "b.jpg")
             if fails:
                 raise DataError("the mask does not fit the image")
@@ -96,3 +96,12 @@ def test_an_image_that_changes_during_a_stage_is_named_at_its_end(
     assert find_changed(facts) == ([folder / "b.jpg"] if changed else [])
     expected = f"refine: 1 of the images changed or vanished since the run began: {folder / 'b.jpg'}; results may"
     assert [line.startswith(expected) for line in told] == ([True] if changed else [])
+
+
+def test_a_change_is_told_once_and_another_change_again(folder: Path, told: list[str]) -> None:
+    watch = ChangeWatch(index(folder))
+    for stage, change in {"refine": rewrite, "segment": None, "evaluate": Path.unlink, "report": None}.items():
+        with watch.during(stage):
+            if change is not None:
+                change(folder / "b.jpg")
+    assert [line.split(":")[0] for line in told] == ["refine", "evaluate"]

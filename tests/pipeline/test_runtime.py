@@ -3,6 +3,7 @@ import logging
 import os
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import torch
@@ -234,3 +235,15 @@ def test_logging_writes_where_stderr_points_when_it_starts(monkeypatch: pytest.M
     start_logging()
     logging.getLogger("weakseg").info("here")
     assert stream.getvalue() == "here\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [("new\nline.jpg", "new\\nline.jpg"), (Path("a\x1b[2J.jpg"), "a\\x1b[2J.jpg"), ("a\u202e", "a\\u202e")],
+)
+def test_a_name_breaks_no_line_and_gives_the_terminal_no_command(
+    name: str | Path, shown: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    start_logging()
+    logging.getLogger("weakseg").warning("%s: damaged, %d of %s\n  second line", name, 1, [2])
+    assert capsys.readouterr().err == f"{shown}: damaged, 1 of [2]\n  second line\n"

@@ -27,6 +27,7 @@ from weakseg.pipeline.networks import describe_network, save_network
 from weakseg.predict import files as predicting
 from weakseg.predict.files import Predicted, PredictOptions, predict_files
 from weakseg.predict.opened import find_segmenter, find_settings, open_model, views_of
+from weakseg.predict.reading import settle_range
 from weakseg.predict.summary import read_summary
 
 pytestmark = pytest.mark.slow
@@ -483,3 +484,54 @@ def test_prediction_does_not_depend_on_what_else_is_predicted(run: Path, tmp_pat
     (alone,) = predict(run, [photos["b"]], tmp_path / "one").images
     assert alone == together.images[1]
     assert (tmp_path / "one" / "b.png").read_bytes() == (tmp_path / "all" / "b.png").read_bytes()
+
+
+@pytest.mark.parametrize(("trained", "named"), [(None, ["dim.tif"]), ((0, 4095), ["dim.tif", "bright.tif"])])
+def test_images_that_the_range_leaves_nothing_of_are_named(
+    trained: tuple[float, float] | None, named: list[str], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    ramp = np.linspace(0, 1, 20 * 30, dtype=np.float32).reshape(20, 30)
+    for name, low, high in (("dim.tif", 0, 200), ("bright.tif", 5000, 60000)):
+        Image.fromarray((low + (high - low) * ramp).astype(np.uint16)).save(tmp_path / name)
+    settle_range(Views(pixel_range=trained), sorted(tmp_path.iterdir()))
+    told = [record.getMessage() for record in caplog.records if "its values" in record.getMessage()]
+    assert sorted(line.split(": its")[0] for line in told) == sorted(str(tmp_path / name) for name in named)
+
+
+def test_what_was_made_of_a_file_that_changed_meanwhile_is_not_kept(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photo, other = write_photo(tmp_path / "a.png"), write_photo(tmp_path / "b.png", seed=5)
+    choose = predicting.choose_labels
+
+    def swap_first(*arguments: object, **options: object) -> object:
+        copy(other, photo)
+        return choose(*arguments, **options)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(predicting, "choose_labels", swap_first)
+        predict(run, [photo], tmp_path / "out", skip_existing=True)
+    done = predict(run, [photo], tmp_path / "out", skip_existing=True)
+    assert (done.skipped, len(done.images)) == (0, 1)
+
+
+def test_an_image_that_vanishes_once_it_is_read_is_predicted_all_the_same(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photo = write_photo(tmp_path / "a.png")
+    choose = predicting.choose_labels
+
+    def remove_first(*arguments: object, **options: object) -> object:
+        photo.unlink()
+        return choose(*arguments, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(predicting, "choose_labels", remove_first)
+    assert len(predict(run, [photo], tmp_path / "out").images) == 1
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no such files")
+@pytest.mark.parametrize("name", ["model.onnx", "model.zip", "model.safetensors", "run"])
+def test_a_pipe_in_the_place_of_a_model_is_not_waited_for(name: str, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(ArtifactError, match=r"is no model: .* got not a regular file, but a pipe"):
+        predict(tmp_path / name, [write_photo(tmp_path / "a.jpg")], tmp_path / "out")

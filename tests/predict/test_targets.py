@@ -75,20 +75,46 @@ def test_an_image_that_is_given_twice_is_predicted_once(photos: Path, tmp_path: 
     assert names([photos / "a.jpg", f"{photos}/*.jpg", photos / "a.jpg"], tmp_path / "out") == ["a"]
 
 
-def test_two_images_of_one_name_are_refused(tmp_path: Path) -> None:
-    one, other = write_photo(tmp_path / "x" / "a.jpg"), write_photo(tmp_path / "y" / "a.png")
-    with pytest.raises(DataError, match=rf"{one} and {other} would both be written as 'a\.png'; rename one of them"):
-        names([one, other], tmp_path / "out")
-    with pytest.raises(DataError, match=r"would both be written as 'a\.png'"):
-        names([tmp_path / "x", tmp_path / "y"], tmp_path / "out")
+@pytest.mark.parametrize(
+    ("files", "inputs", "expected"),
+    [
+        (("x/a.jpg", "x/a.png", "x/b.jpg"), ["x"], ["a.jpg", "a.png", "b"]),
+        (("x/a.jpg", "x/a.png"), ["x/*"], ["a.jpg", "a.png"]),
+        (("x/a.jpg", "x/a.JPG", "x/A.jpg"), ["x"], ["A", "a.JPG", "a.jpg"]),
+        (("x/s/a.jpg", "x/s/a.png", "x/a.gif"), ["x"], ["a", "s/a.jpg", "s/a.png"]),
+        (("x/a.jpg", "y/a.png"), ["x", "y"], ["a.jpg", "a.png"]),
+        (("x/a.jpg", "y/a.png"), ["x/a.jpg", "y/a.png"], ["a.jpg", "a.png"]),
+    ],
+)
+def test_images_that_differ_in_their_suffix_only_keep_it(
+    files: tuple[str, ...], inputs: list[str], expected: list[str], tmp_path: Path
+) -> None:
+    for name in files:
+        write_photo(tmp_path / name)
+    assert sorted(names([f"{tmp_path}/{given}" for given in inputs], tmp_path / "out")) == expected
 
 
-def test_two_files_of_one_name_in_a_folder_are_refused(tmp_path: Path) -> None:
-    write_photo(tmp_path / "x" / "a.jpg")
-    write_photo(tmp_path / "x" / "a.png")
-    for given in (str(tmp_path / "x"), f"{tmp_path}/x/*"):
-        with pytest.raises(DataError, match=r"would both be written as 'a\.png'"):
-            names([given], tmp_path / "out")
+@pytest.mark.parametrize("inputs", [["x", "y"], ["x/a.jpg", "y/a.jpg"]])
+def test_two_images_of_one_name_and_suffix_are_refused(inputs: list[str], tmp_path: Path) -> None:
+    one, other = write_photo(tmp_path / "x" / "a.jpg"), write_photo(tmp_path / "y" / "a.jpg")
+    with pytest.raises(
+        DataError, match=rf"{one} and {other} would both be written as 'a\.jpg\.png'; predict them by two"
+    ):
+        names([f"{tmp_path}/{given}" for given in inputs], tmp_path / "out")
+
+
+def test_a_name_with_a_suffix_may_be_taken_too(tmp_path: Path) -> None:
+    for name in ("a.jpg", "a.png", "a.jpg.gif"):
+        write_photo(tmp_path / "x" / name)
+    with pytest.raises(DataError, match=r"would both be written as 'a\.jpg\.png'"):
+        names([tmp_path / "x"], tmp_path / "out")
+
+
+def test_earlier_results_among_the_images_are_not_taken_for_images(tmp_path: Path) -> None:
+    write_photo(tmp_path / "a.jpg")
+    result = write_photo(tmp_path / "a.png")
+    with pytest.raises(DataError, match=rf"{result} is where a result would be written, or an earlier one; choose"):
+        names([tmp_path], tmp_path)
 
 
 def test_results_of_different_images_never_share_a_file(tmp_path: Path) -> None:

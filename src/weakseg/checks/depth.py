@@ -6,10 +6,7 @@ from collections.abc import Sequence
 
 from weakseg.checks.files import SampleFacts
 from weakseg.data.base import Dataset, Problem, Severity
-from weakseg.data.depth import PixelRange, find_range
-
-DARK_SHARE = 1 / 16
-"""An image that stays below this share of the range is all but black beside the others."""
+from weakseg.data.depth import PixelRange, describe_misfit, find_range
 
 
 def judge_depth(datasets: Sequence[Dataset], facts: Sequence[Sequence[SampleFacts]]) -> list[Problem]:
@@ -39,13 +36,5 @@ def judge_depth(datasets: Sequence[Dataset], facts: Sequence[Sequence[SampleFact
 
 
 def _judge_span(key: str, span: PixelRange, used: PixelRange) -> list[Problem]:
-    dark = used.low + DARK_SHARE * (used.high - used.low)
-    if span.high < dark:
-        message = (
-            f"its values {span} are dark beside the range {used} of all images; keep other depths in a set of theirs"
-        )
-        return [Problem("warning", "dark-image", key, message)]
-    if span.low > used.high or span.high < used.low:
-        message = f"its values {span} lie beyond the range {used}, so that it is all white or black"
-        return [Problem("warning", "dark-image", key, message)]
-    return []
+    misfit = describe_misfit(span, used)
+    return [] if misfit is None else [Problem("warning", "dark-image", key, misfit)]

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from weakseg.arguments import new_parser, parse_words
 from weakseg.errors import UsageError
+from weakseg.file_names import printable
 
 
 def run(words: Sequence[str]) -> int:
@@ -71,5 +72,5 @@ def run(words: Sequence[str]) -> int:
         shares = ", ".join(f"{name} {100 * share:.1f} %" for name, share in image.shares)
         mask = image.files.get("mask")
         place = "" if mask is None else f" -> {Path(given.out) / mask}"
-        print(f"{image.image}{place}: {shares or 'nothing found'}")
+        print(printable(f"{image.image}{place}: {shares or 'nothing found'}"))
     return 0

@@ -12,7 +12,7 @@ from typing import TypeVar
 from weakseg.config.schema import DataConfig, RunConfig
 from weakseg.config.segmenters import absolute_name
 from weakseg.errors import ConfigError
-from weakseg.files import absolute_path
+from weakseg.files import absolute_path, expand_home
 from weakseg.spelling import closest
 
 Section = TypeVar("Section")
@@ -96,7 +96,7 @@ def _find(file: str, data: DataConfig) -> str:
 
     What is in neither stays as it is, for the reader to complain of.
     """
-    places = [Path(file).expanduser()] if data.root is None else [Path(file).expanduser(), Path(data.root) / file]
+    places = [expand_home(file)] if data.root is None else [expand_home(file), Path(data.root) / file]
     return next((str(absolute_path(path)) for path in places if path.is_file()), file)
 
 

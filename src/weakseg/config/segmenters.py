@@ -5,13 +5,12 @@ The settings of the section `segmenter` that go with one of them alone are check
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import get_args
 
 from weakseg.config.sections.segmenter import SegmenterConfig
 from weakseg.config.sections.training import BackboneName
 from weakseg.errors import ConfigError
-from weakseg.files import absolute_path
+from weakseg.files import absolute_path, expand_home
 
 HF_PREFIX = "hf:"
 """What the name of a network of `transformers` begins with."""
@@ -30,7 +29,7 @@ def absolute_name(name: str) -> str:
     A name that could be that of a repository as well is a folder if there is one.
     """
     found = hf_name(name)
-    if not found or not (found.endswith(".json") or found[0] in "./~" or Path(found).expanduser().exists()):
+    if not found or not (found.endswith(".json") or found[0] in "./~" or expand_home(found).exists()):
         return name
     return f"{HF_PREFIX}{absolute_path(found)}"
 

@@ -24,6 +24,9 @@ TAILS_PERCENT = 0.1
 SNAP_SHARE = 0.75
 """A usual range, such as 0..4095, is taken for values that span at least this share of it."""
 
+DARK_SHARE = 1 / 16
+"""An image that stays below this share of the range is all but black beside the others."""
+
 _USUAL_HIGHS = (1.0, *(2.0**bits - 1 for bits in range(8, 17)))
 _MEASURED_VALUES = 2**18  # of a larger image, evenly spread ones; the ends of its range need no more
 _BYTE = 256
@@ -117,6 +120,15 @@ def find_range(spans: Sequence[PixelRange], given: tuple[float, float] | None) -
     whole = PixelRange(min(span.low for span in spans), max(span.high for span in spans))
     used = chosen if given is None else PixelRange(*given)
     return RangeFinding(used, whole, len(spans), given is None and used != _SIXTEEN_BITS)
+
+
+def describe_misfit(span: PixelRange, used: PixelRange) -> str | None:
+    """Say why an image of this span shows next to nothing when it is scaled by this range; None if it does."""
+    if span.low > used.high or span.high < used.low:
+        return f"its values {span} lie beyond the range {used}, so that it is all white or black"
+    if span.high < used.low + DARK_SHARE * (used.high - used.low):
+        return f"its values {span} are dark beside the range {used} of all images; keep other depths in a set of theirs"
+    return None
 
 
 def measure_span(values: Values) -> PixelRange:

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from weakseg.documents import decode_json
 from weakseg.errors import ArtifactError, ConfigError, MissingExtra
-from weakseg.files import JsonValue
+from weakseg.files import JsonValue, expand_home
 from weakseg.ops.images import IMAGENET_MEAN, IMAGENET_STD
 
 CONFIG_NAME = "config.json"
@@ -128,7 +128,7 @@ def import_transformers(*, setting: str = "a name") -> ModuleType:
 
 def is_local(name: str) -> bool:
     """Say whether a name is that of a file or folder, which need not exist, rather than of a repository of the hub."""
-    return Path(name).expanduser().exists() or name.endswith(".json") or name[0] in "./~"
+    return expand_home(name).exists() or name.endswith(".json") or name[0] in "./~"
 
 
 def find_source(name: str, *, with_weights: bool, setting: str = "segmenter.name") -> NetworkSource:
@@ -148,7 +148,7 @@ def find_source(name: str, *, with_weights: bool, setting: str = "segmenter.name
     import_transformers(setting=setting)
     if not is_local(name):
         return _download(name, with_weights=with_weights, setting=setting)
-    path = Path(name).expanduser()
+    path = expand_home(name)
     if path.is_file():
         return NetworkSource(config=path, folder=None, origin=str(path))
     if not path.is_dir():

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import importlib.util
 import logging
-import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ from pathlib import Path
 import torch
 
 from weakseg.errors import ArtifactError, MissingExtra
+from weakseg.files import advise_on, partial_path
 from weakseg.models.modes import evaluating
 from weakseg.models.onnx_network import INPUT, METADATA_KEY, OUTPUT, OnnxInfo, OnnxNetwork
 from weakseg.models.segmenter import SegmentationNetwork
@@ -53,8 +53,10 @@ def export_onnx(network: SegmentationNetwork, path: Path, info: OnnxInfo) -> flo
     missing = [name for name in ("onnx", "onnxscript", "onnxruntime") if importlib.util.find_spec(name) is None]
     if missing:
         raise MissingExtra(f"exporting to ONNX needs {', '.join(missing)}: pip install 'weakseg[onnx]'")
+    if path.exists() and not path.is_file():
+        raise ArtifactError(f"{path} is no place for an ONNX file: a folder or device is there; choose another")
     free = torch.export.Dim.DYNAMIC
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    partial = partial_path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with evaluating(network), torch.no_grad(), _quiet():
@@ -80,7 +82,7 @@ def export_onnx(network: SegmentationNetwork, path: Path, info: OnnxInfo) -> flo
     except torch.onnx.OnnxExporterError as error:
         raise ArtifactError(f"this network cannot be written as ONNX: {' '.join(str(error).split())[:300]}") from error
     except OSError as error:
-        raise ArtifactError(f"cannot write {path}: {error.strerror or error}; choose another place") from error
+        raise ArtifactError(f"cannot write {path}: {advise_on(error)}") from error
     finally:
         partial.unlink(missing_ok=True)
     return difference

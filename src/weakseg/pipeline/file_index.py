@@ -130,8 +130,7 @@ def find_changed(facts: Mapping[Path, FileFacts]) -> list[Path]:
 
 def _has_changed(path: Path, about: FileFacts) -> bool:
     try:
-        status = path.stat()
-        if (about.size_bytes, about.modified_ns) == (status.st_size, status.st_mtime_ns):
+        if _state(path) == (about.size_bytes, about.modified_ns):
             return False
         return not is_regular(path) or digest_bytes(path.read_bytes(), size=len(about.digest) // 2) != about.digest
     except OSError:
@@ -143,25 +142,47 @@ def digest_bytes(content: bytes, *, size: int = DIGEST_BYTES) -> str:
     return hashlib.blake2b(content, digest_size=size).hexdigest()
 
 
-@contextmanager
-def warning_of_changed(stage: str, facts: Mapping[Path, FileFacts]) -> Iterator[None]:
-    """Name the images that changed since the run began once a stage ends, or fails, for which they may be why."""
+class ChangeWatch:
+    """Names images that change while a run reads them, each change once.
+
+    Args:
+        facts: What was known of the images when the run began.
+    """
+
+    def __init__(self, facts: Mapping[Path, FileFacts]) -> None:
+        self._facts = facts
+        self._told: dict[Path, tuple[int, int] | None] = {}
+
+    @contextmanager
+    def during(self, stage: str) -> Iterator[None]:
+        """Name the images that have changed once a stage ends, or fails, for which they may be why."""
+        try:
+            yield
+        except WeaksegError:
+            self._tell(stage)
+            raise
+        self._tell(stage)
+
+    def _tell(self, stage: str) -> None:
+        changed = {path: _state(path) for path in find_changed(self._facts)} if rank() == 0 else {}
+        paths = [path for path, state in changed.items() if path not in self._told or self._told[path] != state]
+        self._told.update(changed)
+        if paths:
+            logger.warning(
+                "%s: %d of the images changed or vanished since the run began: %s%s; results may show their old or "
+                "their new content: leave the images as they are and run the same command again, which says what to "
+                "redo",
+                stage,
+                len(paths),
+                ", ".join(str(path) for path in paths[:MAX_CHANGED]),
+                ", ..." if len(paths) > MAX_CHANGED else "",
+            )
+
+
+def _state(path: Path) -> tuple[int, int] | None:
+    """Return a file's size and modification time; None for one that has gone."""
     try:
-        yield
-    except WeaksegError:
-        _warn_of_changed(stage, facts)
-        raise
-    _warn_of_changed(stage, facts)
-
-
-def _warn_of_changed(stage: str, facts: Mapping[Path, FileFacts]) -> None:
-    paths = find_changed(facts) if rank() == 0 else []
-    if paths:
-        logger.warning(
-            "%s: %d of the images changed or vanished since the run began: %s%s; results may show their old or their "
-            "new content: leave the images as they are and run the same command again, which says what to redo",
-            stage,
-            len(paths),
-            ", ".join(str(path) for path in paths[:MAX_CHANGED]),
-            ", ..." if len(paths) > MAX_CHANGED else "",
-        )
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_size, status.st_mtime_ns

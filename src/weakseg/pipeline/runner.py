@@ -24,7 +24,7 @@ from weakseg.data.base import Dataset
 from weakseg.errors import ArtifactError, ConfigError
 from weakseg.files import JsonValue, write_text
 from weakseg.pipeline.artifacts import RunFolder
-from weakseg.pipeline.file_index import FileFacts, warning_of_changed
+from weakseg.pipeline.file_index import ChangeWatch, FileFacts
 from weakseg.pipeline.lock import hold_folder
 from weakseg.pipeline.records import StageRecord, describe_changes, digest_parts, read_records, write_records
 from weakseg.pipeline.removal import remove_half_written, remove_results
@@ -160,8 +160,9 @@ def _run_chosen(context: Context, stages: Sequence[Stage], *, only: str | None, 
         records = remove_results(context.folder, [(stage.name, stage.outputs) for stage in begun])
     if rank() == 0:
         write_text(context.folder.recipe, to_yaml(context.config))
+    watch = ChangeWatch(context.images)
     for stage in chosen:
-        records = {**records, stage.name: _run_stage(context, stage, records, planned[stage.name])}
+        records = {**records, stage.name: _run_stage(context, stage, records, planned[stage.name], watch)}
 
 
 def plan_records(context: Context, stages: Sequence[Stage]) -> dict[str, StageRecord]:
@@ -190,7 +191,9 @@ def fingerprint_parts(stage: Stage, context: Context, planned: Mapping[str, Stag
     return parts
 
 
-def _run_stage(context: Context, stage: Stage, records: Mapping[str, StageRecord], planned: StageRecord) -> StageRecord:
+def _run_stage(
+    context: Context, stage: Stage, records: Mapping[str, StageRecord], planned: StageRecord, watch: ChangeWatch
+) -> StageRecord:
     old = records.get(stage.name)
     if old is not None and old.fingerprint != planned.fingerprint:
         assert stage.derived, "checked before any stage ran"
@@ -212,7 +215,7 @@ def _run_stage(context: Context, stage: Stage, records: Mapping[str, StageRecord
     remove_half_written(context.folder, stage.outputs)
     wait_for_all()
     started_s = time.monotonic()
-    with warning_of_changed(stage.name, context.images):
+    with watch.during(stage.name):
         summary = stage.run(context)
         wait_for_all()
     record = replace(planned, finished=True, time_s=spent_s + time.monotonic() - started_s, summary=summary)

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from pathlib import Path
 
 import torch
 import torch.distributed as dist
@@ -19,6 +20,7 @@ from rich.logging import RichHandler
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from weakseg.errors import ConfigError, PeerFailed, WeaksegError
+from weakseg.file_names import printable
 from weakseg.models.layout import Network, lay_out
 from weakseg.train.distributed import rank, wait_for_all
 from weakseg.train.loop import Tick
@@ -137,11 +139,19 @@ def make_generator(seed: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
+def _escape_names(record: logging.LogRecord) -> bool:
+    """Let no name of a file break a line or move the cursor; a message's own line breaks stay."""
+    if isinstance(record.args, tuple):
+        record.args = tuple(printable(str(part)) if isinstance(part, str | Path) else part for part in record.args)
+    return True
+
+
 def start_logging(*, verbose: bool = False) -> None:
     """Send the package's messages to stderr: colours on a terminal, plain lines elsewhere, only rank 0 below errors."""
     logger = logging.getLogger("weakseg")
     logger.handlers.clear()
     logger.propagate = False
+    logger.filters[:] = [_escape_names]
     if console.is_terminal:
         logger.addHandler(RichHandler(console=console, show_time=False, show_path=False, show_level=False))
     else:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from weakseg.data.depth import PixelRange
 from weakseg.data.images import read_image
+from weakseg.data.regular_files import is_regular
 from weakseg.errors import ConfigError, DataError, UsageError
 from weakseg.models.inference import LabelledPixels
 from weakseg.models.predictor import Views, batched, choose_labels, predict_views
@@ -24,10 +25,13 @@ from weakseg.predict.opened import OpenedModel, digest_file, open_model
 from weakseg.predict.pictures import write_pictures
 from weakseg.predict.reading import peek_size, settle_range
 from weakseg.predict.summary import ImageSummary, Provenance, SummaryFile, read_summary, summarise_labels
-from weakseg.predict.targets import OUTPUTS, OutputFiles, PassedOver, list_targets
+from weakseg.predict.targets import OUTPUTS, PICTURE_ENDINGS, OutputFiles, PassedOver, list_targets
 from weakseg.train.loop import Tick
 
 logger = logging.getLogger("weakseg")
+
+MAX_BATCH = 100_000
+"""No memory holds more images at once."""
 
 MAX_NAMED = 5
 """Pictures passed over for one reason that are named before the rest is only counted; the summary names all."""
@@ -59,6 +63,8 @@ class PredictOptions:
     def __post_init__(self) -> None:
         if self.batch < 1:
             raise UsageError(f"--batch: expected at least 1 image at once, got {self.batch}")
+        if self.batch > MAX_BATCH:
+            raise UsageError(f"--batch: expected at most {MAX_BATCH} images at once, got {self.batch}")
         if self.max_side_px is not None and self.max_side_px < 0:
             raise UsageError(f"--max-side-px: expected pixels, or 0 for no limit, got {self.max_side_px}")
 
@@ -84,10 +90,11 @@ class Predicted:
 
 @dataclass(frozen=True, eq=False)
 class _Decoded:
-    """An image in memory."""
+    """An image in memory, and the digest of the file it was read from."""
 
     name: str
     path: Path
+    digest: str
     pixels: NDArray[np.uint8]
 
 
@@ -127,6 +134,7 @@ def predict_files(
     opened = open_model(model, device=device)
     constraint = constrain(opened.classes, targets, tags=options.tags, tag_file=options.tag_file)
     _tell_unconstrained(targets, constraint)
+    _tell_suffixed(targets)
     _tell_passed_over(found.passed_over)
     opened = replace(opened, views=settle_range(_limit(opened.views, options.max_side_px), targets.values()))
     job = _Job(opened, files, constraint, options)
@@ -201,7 +209,7 @@ class _Job:
             image.files == self._relative_files(image.name)
             and all(place.is_file() for place in self._files.pictures(image.name).values())
             and image.tags == self._constraint.tags_of(image.name)
-            and image.digest == digest_file(source)
+            and image.digest == _digest_image(source)
         )
 
     def _relative_files(self, name: str) -> dict[str, str]:
@@ -220,11 +228,14 @@ class _Job:
         for done, (name, path) in enumerate(order):
             tick(done, len(order))
             try:
-                yield _Decoded(name, path, read_image(path, pixel_range=self._range))
+                # First the digest: of a file that changes meanwhile, --skip-existing shall not keep the result.
+                decoded = _Decoded(name, path, _digest_image(path), read_image(path, pixel_range=self._range))
             except DataError as error:
                 logger.warning("%s; left out", error)
                 self._summary.add_unreadable(path, str(error))
                 self._unreadable += 1
+                continue
+            yield decoded
         tick(len(order), len(order))
 
     def _predict_group(self, group: Sequence[_Decoded]) -> Iterator[ImageSummary]:
@@ -250,13 +261,21 @@ class _Job:
         return ImageSummary(
             name=image.name,
             image=str(image.path),
-            digest=digest_file(image.path),
+            digest=image.digest,
             size_hw=(height, width),
             tags=tags,
             confidence=round(float(found.confidence.mean(dtype=np.float64)), 6),
             labels=summarise_labels(found, self._opened.classes),
             files=self._relative_files(image.name),
         )
+
+
+def _digest_image(path: Path) -> str:
+    """Return the digest of an image file; an empty text if it cannot be read, which reading the image explains."""
+    try:
+        return digest_file(path) if is_regular(path) else ""
+    except OSError:
+        return ""
 
 
 def _limit(views: Views, max_side_px: int | None) -> Views:
@@ -274,6 +293,17 @@ def _tell_unconstrained(targets: Mapping[str, Path], constraint: TagConstraint) 
             len(free),
             len(targets),
             free[0],
+        )
+
+
+def _tell_suffixed(targets: Mapping[str, Path]) -> None:
+    """Say that results of images that differ in their suffix only are called with it."""
+    suffixed = [name for name, path in targets.items() if path.suffix and Path(name).name == path.name]
+    if suffixed:
+        logger.info(
+            "%d images differ from another in their suffix only; their results keep it, such as '%s'",
+            len(suffixed),
+            f"{suffixed[0]}{PICTURE_ENDINGS['mask']}",
         )
 
 

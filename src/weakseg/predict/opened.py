@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from weakseg.config.load import build_config, read_recipe
 from weakseg.config.schema import RunConfig
+from weakseg.data.regular_files import NOT_A_FILE, is_regular
 from weakseg.documents import decode_json
 from weakseg.errors import ArtifactError
 from weakseg.models.onnx_network import OnnxNetwork
@@ -60,7 +62,7 @@ def open_model(path: Path, *, device: str) -> OpenedModel:
         ConfigError: If the device is not there.
         MissingExtra: If an ONNX file is given and onnxruntime is not installed.
     """
-    if path.suffix.lower() == ONNX_SUFFIX:
+    if path.suffix.lower() == ONNX_SUFFIX and (is_regular(path) or not path.exists()):
         onnx = OnnxNetwork(path, choose_device("cpu" if device == "auto" else device))
         return OpenedModel("onnx", path, onnx, onnx.info.classes, onnx.info.views, digest_file(path))
     if path.suffix.lower() == ZIP_SUFFIX and path.is_file():
@@ -98,7 +100,7 @@ def find_segmenter(model: Path) -> Path:
             raise ArtifactError(
                 f"{model} is no model: expected a run folder, a bundle (folder or {ZIP_SUFFIX}), the "
                 f"model{WEIGHTS_SUFFIX} of a segmenter, or an {ONNX_SUFFIX} file, "
-                f"got {'another file' if model.is_file() else 'nothing of that name'}"
+                f"got {_tell_other(model)}"
             )
         return model
     weights = RunFolder(model).network("segmenter").model
@@ -112,6 +114,12 @@ def find_segmenter(model: Path) -> Path:
     if not weights.is_file():
         raise ArtifactError(f"{model} has no trained segmenter; finish the run with 'weakseg run {model}'")
     return weights
+
+
+def _tell_other(model: Path) -> str:
+    if model.is_file():
+        return "another file"
+    return NOT_A_FILE if os.path.lexists(model) else "nothing of that name"
 
 
 def find_settings(model: Path) -> RunConfig:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from weakseg.data.depth import find_range, is_deep
+from weakseg.data.depth import describe_misfit, find_range, is_deep
 from weakseg.data.images import ORIENTATION_TAG, QUARTER_TURNS, inspect_image
 from weakseg.models.predictor import Views
 
@@ -18,19 +18,31 @@ logger = logging.getLogger("weakseg")
 MEASURED_IMAGES = 64
 """Of more images with more than 8 bits these many, evenly spread, tell their range."""
 
+MAX_NAMED = 5
+"""Images of which the range leaves next to nothing that are named before the rest is only counted."""
+
 
 def settle_range(views: Views, paths: Iterable[Path]) -> Views:
-    """Choose how values of more than 8 bits become 0..255, where training has met none: one range for all images."""
-    if views.pixel_range is not None:
-        return views
+    """Choose how values of more than 8 bits become 0..255, where training has met none: one range for all images.
+
+    Images of which that range leaves next to nothing are named.
+    """
     deep = [path for path in paths if _has_deep_pixels(path)]
     measured = deep[:: -(-len(deep) // MEASURED_IMAGES) or 1]
-    finding = find_range([span for span in (inspect_image(path).span for path in measured) if span is not None], None)
+    spans = {path: span for path in measured if (span := inspect_image(path).span) is not None}
+    finding = find_range(list(spans.values()), views.pixel_range)
     if finding is None:
         return views
-    told = replace(finding, num_images=len(deep))
-    logger.warning("%s, as nothing tells how training scaled such images", told)
-    return replace(views, pixel_range=(finding.pixel_range.low, finding.pixel_range.high))
+    if views.pixel_range is None:
+        told = replace(finding, num_images=len(deep))
+        logger.warning("%s, as nothing tells how training scaled such images", told)
+    used = finding.pixel_range
+    misfits = [(path, misfit) for path, span in spans.items() if (misfit := describe_misfit(span, used)) is not None]
+    for path, misfit in misfits[:MAX_NAMED]:
+        logger.warning("%s: %s", path, misfit)
+    if len(misfits) > MAX_NAMED:
+        logger.warning("... and %d more of %d that were measured", len(misfits) - MAX_NAMED, len(spans))
+    return replace(views, pixel_range=(used.low, used.high))
 
 
 def _has_deep_pixels(path: Path) -> bool:

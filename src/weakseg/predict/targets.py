@@ -89,7 +89,8 @@ def list_targets(inputs: Sequence[str | Path], *, files: OutputFiles) -> Targets
     """Name the images of files, folders and patterns.
 
     A file is called by its stem; an image of a folder or pattern by its path, relative to the folder or to the part of
-    the pattern before its first wildcard, without its suffix.
+    the pattern before its first wildcard, without its suffix. Where images differ in their suffix only, they keep it:
+    `a.heic` and `a.jpg` of one folder.
 
     Args:
         inputs: Files; folders, whose images are taken at any depth but for hidden ones, as in training; and patterns
@@ -104,22 +105,45 @@ def list_targets(inputs: Sequence[str | Path], *, files: OutputFiles) -> Targets
         DataError: If an input does not exist, none holds an image, two images would be written to one file, or a
             result would replace an input.
     """
-    targets: dict[str, Path] = {}
+    named: dict[str, dict[Path, Path]] = {}
     passed_over: dict[Path, PassedOver] = {}
     for given in inputs:
         found = _find_pictures(str(given), out=files.folder)
         passed_over.update((picture.image, picture) for picture in found.passed_over)
         for name, path in found.paths:
-            if name in targets and targets[name].resolve() != path.resolve():
-                raise DataError(
-                    f"{targets[name]} and {path} would both be written as '{name}{PICTURE_ENDINGS['mask']}'; rename "
-                    "one of them"
-                )
-            targets.setdefault(name, path)
+            named.setdefault(name, {}).setdefault(path.resolve(), path)
+    targets = _tell_apart({name: list(paths.values()) for name, paths in named.items()}, files)
     if not targets:
         raise DataError(_describe_nothing(inputs, list(passed_over.values())))
     _require_free_places(targets, files)
     return Targets(targets, tuple(passed_over.values()))
+
+
+def _tell_apart(named: Mapping[str, Sequence[Path]], files: OutputFiles) -> dict[str, Path]:
+    """Give each image a name of its own: one that another has too is followed by the image's suffix."""
+    targets: dict[str, Path] = {}
+    for plain, paths in named.items():
+        if len(paths) > 1:
+            _require_no_results(plain, paths, files)
+        for path in paths:
+            name = plain if len(paths) == 1 else plain + path.suffix
+            if name in targets:
+                raise DataError(
+                    f"{targets[name]} and {path} would both be written as '{name}{PICTURE_ENDINGS['mask']}'; predict "
+                    "them by two commands with different --out, or rename one of them"
+                )
+            targets[name] = path
+    return targets
+
+
+def _require_no_results(name: str, paths: Sequence[Path], files: OutputFiles) -> None:
+    places = {place.resolve() for place in files.pictures(name).values()}
+    for path in paths:
+        if path.resolve() in places:
+            raise DataError(
+                f"{path} is where a result would be written, or an earlier one; choose another --out, apart from the "
+                "images"
+            )
 
 
 def _describe_nothing(inputs: Sequence[str | Path], passed_over: Sequence[PassedOver]) -> str:
