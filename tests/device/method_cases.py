@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from tests.device.cases import CaseTable, uniform, with_gradients
+from tests.device.cases import CaseTable, normal, uniform, with_gradients
 from tests.tiny import make_classifier
+from tests.tiny_clip import LENGTH, make_clip
+from weakseg.localize.clip_es import attention_refine, grad_cam
 from weakseg.localize.feature_sample import collect_features, sample_positions
 from weakseg.localize.lpcam import (
     Prototypes,
@@ -56,3 +58,10 @@ def maps_from_prototypes(device: torch.device) -> object:
     own = make_prototypes(4)
     kept = select_prototypes(own.shown, own.context, uniform(3, 4).to(device), 1, context_scores=(0, 1))
     return [prototype_maps(uniform(4, 5, 7).to(device), [own]), kept]
+
+
+@METHODS.about(grad_cam, attention_refine)
+def maps_of_clip(device: torch.device) -> object:
+    clip, image, texts = make_clip().to(device), normal(1, 3, 12, 20).to(device), normal(4, LENGTH, seed=1).to(device)
+    maps, attention = grad_cam(clip, image, texts, num_tags=2)
+    return [maps, attention, attention_refine(uniform(2, 3, 5).to(device), attention)]
