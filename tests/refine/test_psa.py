@@ -8,7 +8,7 @@ from torch import Tensor
 
 from weakseg.errors import ConfigError, ShapeError
 from weakseg.ops.crf import dense_crf
-from weakseg.refine.psa import BILATERAL, GAUSSIAN, psa_labels, psa_mask, score_background, walked_scores
+from weakseg.refine.psa_scores import BILATERAL, GAUSSIAN, psa_labels, psa_mask, score_background, walked_scores
 
 STANDING = 200.0
 """With this power, affinities of exp(-1) are 1e-87: the walk leaves every value where it is."""

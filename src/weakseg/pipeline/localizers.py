@@ -1,88 +1,32 @@
-"""The localisation methods by name, each as one call per image: unpacks the recipe's section for the layer below."""
+"""The localisers of a run, each as one call per image."""
 
 from __future__ import annotations
 
-import logging
-import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
-from weakseg.config.schema import LocalizeConfig
-from weakseg.data.partners import PartnerSource
-from weakseg.localize.cam import score_maps
-from weakseg.localize.rib import adapt
-from weakseg.localize.seam import refined_score_maps
+from weakseg.localize.method import ImageLocalizer, LocalizeContext, find_localizer
+from weakseg.localize.method import Localized as Localized
+from weakseg.localize.rib import RIB
 from weakseg.models.classifier import Classifier
-from weakseg.models.seam import SEAM
-from weakseg.ops.pooling import RELEASED_CLASSES
 from weakseg.pipeline.artifacts import load_stop_reason
-from weakseg.pipeline.networks import make_augmentation
 from weakseg.pipeline.runner import Context
-from weakseg.types import Sample, ScoreMaps
-
-logger = logging.getLogger("weakseg")
 
 
-@dataclass(frozen=True, eq=False)
-class Localized:
-    """What a method made of one image.
+def open_localizer(context: Context, classifier: Classifier) -> AbstractContextManager[ImageLocalizer]:
+    """Open the recipe's localisation method for a block of calls.
 
-    Args:
-        maps: Its score maps.
-        stopped_by: Why its adaptation ended; None without one.
-        trace: The sum of the maps after each iteration of an adaptation, the first being CAM's; empty without one.
-        trace_times_s: Seconds from the beginning until each entry of `trace` was there.
+    Raises:
+        ConfigError: If there is none of that name, or its package cannot be imported.
     """
-
-    maps: ScoreMaps
-    stopped_by: str | None = None
-    trace: tuple[ScoreMaps, ...] = ()
-    trace_times_s: tuple[float, ...] = ()
+    return find_localizer(context.config.localize.method).open(_describe(context, classifier))
 
 
-class Localizer(Protocol):
-    """Computes the score maps of one image."""
-
-    def __call__(self, sample: Sample, image: NDArray[np.uint8], position: int, /) -> Localized:
-        """Localise an image's tags.
-
-        Args:
-            sample: The image's id and tags.
-            image: (H, W, 3) uint8 RGB.
-            position: Its place among all images that get seeds; decides what is drawn at random for it.
-        """
-        ...
-
-
-@contextmanager
-def open_localizer(context: Context, classifier: Classifier) -> Iterator[Localizer]:
-    """Open the recipe's localisation method for a block of calls."""
-    config = context.config.localize
-    if config.method == "cam":
-        # The released SEAM makes its seeds from the refined maps.
-        scores = (
-            partial(refined_score_maps, classifier) if isinstance(classifier, SEAM) else partial(score_maps, classifier)
-        )
-        yield lambda sample, image, position: Localized(scores(image, sample.tags, scales=config.scales))
-    else:
-        with open_rib(context, classifier) as localizer:
-            yield localizer
-
-
-@contextmanager
-def open_rib(context: Context, classifier: Classifier) -> Iterator[Localizer]:
+def open_rib(context: Context, classifier: Classifier) -> AbstractContextManager[ImageLocalizer]:
     """Open RIB for a block of calls, whichever method the recipe has."""
-    config = context.config.localize
-    with _open_partners(context, config) as partners:
-        yield _RIBLocalizer(config, classifier, partners, context.config.runtime.max_partners_at_once)
+    return RIB.open(_describe(context, classifier))
 
 
 def count_stops(seeds: Iterable[Path]) -> Counter[str]:
@@ -97,76 +41,5 @@ def describe_stops(reasons: Counter[str]) -> str:
     return f"; adaptations ended: {shares}" if total else ""
 
 
-def _open_partners(context: Context, config: LocalizeConfig) -> PartnerSource:
-    rib, runtime = config.rib, context.config.runtime
-    return PartnerSource(
-        context.train,
-        make_augmentation(rib.partner_augment),
-        batch_size=rib.partners,
-        iterations=rib.iterations,
-        mode=rib.partner_draws,
-        seed=runtime.seed,
-        threads=max(1, runtime.workers),
-    )
-
-
-class _RIBLocalizer:
-    """Adapts the classifier to each image; see `weakseg.localize.rib.adapt`."""
-
-    def __init__(
-        self,
-        config: LocalizeConfig,
-        classifier: Classifier,
-        partners: PartnerSource,
-        max_partners_at_once: int | None,
-    ) -> None:
-        self.config = config
-        self.classifier = classifier
-        self.partners = partners
-        self.max_partners_at_once = max_partners_at_once
-
-    def __call__(self, sample: Sample, image: NDArray[np.uint8], position: int, /) -> Localized:
-        rib = self.config.rib
-        if sample.keys and not self.partners.has_partners(sample.keys):
-            logger.warning("%s: no image is free of all its classes; adapting on it alone", sample.id)
-        trace: list[ScoreMaps] = []
-        times_s: list[float] = []
-        started_s = time.perf_counter()
-
-        def keep(maps: ScoreMaps) -> None:
-            trace.append(maps)
-            times_s.append(time.perf_counter() - started_s)
-
-        result = adapt(
-            self.classifier,
-            image,
-            sample.tags,
-            self.partners.draw(position, sample.keys),
-            iterations=rib.iterations,
-            lr=rib.learning_rate,
-            weight_decay=rib.weight_decay,
-            threshold=rib.threshold,
-            logit_stop=rib.logit_stop,
-            area_threshold=rib.area_threshold,
-            area_ratio=rib.area_ratio,
-            scales=self.config.scales,
-            mirror=rib.mirror,
-            variant=rib.variant,
-            pooling=rib.pooling,
-            first_classes=RELEASED_CLASSES if rib.compat == "released" else None,
-            max_partners_at_once=self.max_partners_at_once,
-            autocast=rib.autocast,
-            channels_last=rib.channels_last,
-            after_iteration=keep,
-        )
-        if result.stopped_by == "diverged":
-            logger.warning(
-                "%s: diverged after %d of %d iterations; its seed holds those before. A lower "
-                "localize.rib.learning_rate (now %g) avoids it",
-                sample.id,
-                result.iterations,
-                rib.iterations,
-                rib.learning_rate,
-            )
-        stopped_by = result.stopped_by if sample.keys else None
-        return Localized(result.maps, stopped_by, tuple(trace), tuple(times_s))
+def _describe(context: Context, classifier: Classifier) -> LocalizeContext:
+    return LocalizeContext(classifier, context.config.localize, context.train, context.config.runtime)

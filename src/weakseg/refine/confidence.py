@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from weakseg.errors import ConfigError
 from weakseg.ops.crf import BILATERAL, CERTAINTY, GAUSSIAN, ITERATIONS, DenseCRF
 from weakseg.ops.maps import FloatArray
-from weakseg.refine.crf import refine_mask, require_maps_of_image
+from weakseg.refine.crf_masks import refine_mask, require_maps_of_image
 from weakseg.refine.masks import seed_to_mask
 from weakseg.types import IGNORE_LABEL
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from weakseg.config.chosen import makes_instances
 from weakseg.config.load import to_yaml
 from weakseg.config.schema import ClassifierConfig, RunConfig, SegmenterConfig
 from weakseg.config.segmenters import hf_name
@@ -13,7 +14,6 @@ from weakseg.data.base import Dataset, Problem
 from weakseg.ops.color import heat
 from weakseg.pipeline.artifacts import RunFolder, load_tensors
 from weakseg.pipeline.images import seeded_datasets
-from weakseg.pipeline.irn import makes_instances
 from weakseg.pipeline.origin import read_origin
 from weakseg.pipeline.released import released_refiner
 from weakseg.pipeline.runner import Context

@@ -30,7 +30,7 @@ def localize_parts(trial: Trial) -> list[Part]:
     if config.method == "rib":
         parts = [_rib_part("RIB", images, share=4.0)]
     else:
-        parts = [image_part("localize", "CAM", _seed, images=images, share=2.0)]
+        parts = [image_part("localize", config.method.upper(), _seed, images=images, share=2.0)]
     if compared is not None:
         parts.append(_rib_part("RIB, to compare", len(compared), share=1.5))
     return parts
