@@ -252,10 +252,7 @@ def mask_of(config: RunConfig, train: Dataset, sample: Sample, seed: ScoreMaps, 
         seed.full().numpy(),
         seed.keys,
         background_threshold=THRESHOLD,
-        certainty=crf.certainty,
-        gaussian=crf.gaussian,
-        bilateral=crf.bilateral,
-        iterations=crf.iterations,
+        settings=crf.as_value(),
     )
     return resize_labels(mask, image.size_hw)
 

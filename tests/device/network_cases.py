@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -23,7 +24,6 @@ from weakseg.models.deeplab import Segmenter, build_segmenter, fuse_scales
 from weakseg.models.hf_backbone_build import rebuild_hf_backbone
 from weakseg.models.hf_source import InputFormat
 from weakseg.models.inference import (
-    CRFSettings,
     label_views,
     mean_view,
     most_probable,
@@ -36,6 +36,7 @@ from weakseg.models.predictor import TorchNetwork, Views, choose_labels, predict
 from weakseg.models.randomness import seeded_draws
 from weakseg.models.seam import SEAM, build_seam
 from weakseg.models.tiling import Tiling
+from weakseg.ops.crf_settings import DEEPLAB_CRF, PSA_CRF
 from weakseg.ops.images import normalise
 from weakseg.refine.crf import require_maps_of_image
 from weakseg.refine.instances import cut_maps, find_instances
@@ -52,7 +53,7 @@ GRID_HW = (8, 11)
 
 TAGS = torch.tensor([1, 0, 1])
 KEYS = (0, 2)
-CRF = CRFSettings(iterations=2)
+CRF = replace(DEEPLAB_CRF, iterations=2)
 
 
 def open_classifier(device: torch.device) -> Classifier:
@@ -205,7 +206,7 @@ def walk_of_psa(device: torch.device) -> object:
     return [
         walked_scores(maps, KEYS, features, doublings=3),
         psa_scores(maps, KEYS, features, doublings=3),
-        psa_mask(maps, KEYS, features, image=image, doublings=3, iterations=2, alpha=2.0),
+        psa_mask(maps, KEYS, features, image=image, doublings=3, settings=replace(PSA_CRF, iterations=2), alpha=2.0),
     ]
 
 

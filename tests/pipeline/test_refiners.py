@@ -11,6 +11,7 @@ from weakseg.data.base import Dataset
 from weakseg.data.masks import read_mask
 from weakseg.errors import ConfigError
 from weakseg.files import write_bytes
+from weakseg.ops.crf_settings import IRN_CRF, PSA_CRF
 from weakseg.ops.images import limit_side, normalise
 from weakseg.pipeline.artifacts import RunFolder, load_info, load_seed, save_mask, save_seed
 from weakseg.pipeline.images import seeded_datasets
@@ -88,7 +89,7 @@ def test_crf_masks_are_the_seeds_refined_by_the_image(
         image = limit_side(dataset.load_image(sample), max_side_px)
         seed = load_seed(context.folder.seed(sample.id))
         maps = replace(seed, size_hw=image.shape[:2]).full().numpy()
-        expected = crf_mask(image, maps, seed.keys, background_threshold=0.15, iterations=3)
+        expected = crf_mask(image, maps, seed.keys, background_threshold=0.15, settings=replace(IRN_CRF, iterations=3))
         mask = read_mask(context.folder.mask(sample.id))
         assert mask.shape == dataset.load_image(sample).shape[:2]
         if max_side_px is None:
@@ -254,7 +255,7 @@ def test_psa_masks_follow_from_seeds_and_affinities(
     network, _ = load_affinitynet(context.folder.network("refiner").model, context.device)
     for sample in context.train:
         seed, image = load_seed(context.folder.seed(sample.id)), context.train.load_image(sample)
-        labels = psa_labels(image, seed.full().numpy(), seed.keys, iterations=2)
+        labels = psa_labels(image, seed.full().numpy(), seed.keys, settings=replace(PSA_CRF, iterations=2))
         assert read_mask(context.folder.label(sample.id)).tolist() == labels.tolist()
         with torch.no_grad():
             features = network(normalise(image)[None])[0]
@@ -266,6 +267,6 @@ def test_psa_masks_follow_from_seeds_and_affinities(
             alpha=6.0,
             radius=2,
             doublings=2,
-            iterations=2,
+            settings=replace(PSA_CRF, iterations=2),
         )
         assert read_mask(context.folder.mask(sample.id)).tolist() == expected.tolist()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 
 from weakseg.errors import ConfigError
@@ -52,7 +54,8 @@ def build_staged(
             raise ConfigError(f"caffe_form: '{name}' is no ResNet, so it has no such form; set it to false")
         return build_efficientnet_lite(name, fixed_norm=fixed_norm, generator=generator)
     if name in others:
-        return find_registered(name).build(dense, fixed_norm, generator)
+        # It shows what it says, as ours do.
+        return cast(ResNet, find_registered(name).build(dense, fixed_norm, generator))
     return build_backbone(name, dense=dense, fixed_norm=fixed_norm, caffe_form=caffe_form, generator=generator)
 
 
@@ -79,5 +82,5 @@ def build_levelled(
             name, stride=stride, has_head=not dense, fixed_norm=fixed_norm, generator=generator
         )
     if name in others:
-        return find_registered(name).build(dense, fixed_norm, generator)
+        return cast(ResNet38, find_registered(name).build(dense, fixed_norm, generator))
     return build_resnet38(name, fixed_norm=fixed_norm, generator=generator)

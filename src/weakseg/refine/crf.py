@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from weakseg.config.bounds import BILATERAL, GAUSSIAN, NOT_NEGATIVE, SHARE, setting
 from weakseg.lazy import open_names
+from weakseg.ops.crf_settings import CRFSettings
 from weakseg.refine.method import ImageRefiner, RefineContext, Refined, Refiner, SeededImage, cut_refined
 
 if TYPE_CHECKING:
@@ -37,6 +38,10 @@ class CRFConfig:
     certainty: float = setting(0.7, SHARE)
     iterations: int = setting(10, NOT_NEGATIVE)
 
+    def as_value(self) -> CRFSettings:
+        """Return them as the layer below takes them."""
+        return CRFSettings(self.gaussian, self.bilateral, self.iterations, self.certainty)
+
 
 def open_crf(context: RefineContext) -> ImageRefiner:
     """Return what cuts a seed and refines the mask; the lattice of an image serves all thresholds."""
@@ -45,18 +50,16 @@ def open_crf(context: RefineContext) -> ImageRefiner:
     from weakseg.refine.soft_labels import soften
     from weakseg.refine.threshold.cuts import cut_maps
 
-    config = CRF.settings_in(context.section)
+    settings = CRF.settings_in(context.section).as_value()
 
     def refine(item: SeededImage, thresholds: Sequence[float], /) -> Refined:
         maps, keys = item.seed.full().numpy(), item.seed.keys
         if not keys:
             return cut_refined(maps, keys, thresholds)
-        crf = DenseCRF(item.image, gaussian=config.gaussian, bilateral=config.bilateral)
+        crf = DenseCRF(item.image, gaussian=settings.gaussian, bilateral=settings.bilateral)
         cut, *others = cut_maps(maps, keys, thresholds)
-        marginals = mask_marginals(crf, cut, keys, certainty=config.certainty, iterations=config.iterations)
-        refined = [
-            refine_mask(crf, other, keys, certainty=config.certainty, iterations=config.iterations) for other in others
-        ]
+        marginals = mask_marginals(crf, cut, keys, settings)
+        refined = [refine_mask(crf, other, keys, settings) for other in others]
         return Refined(soften(marginals, keys), refined)
 
     return refine

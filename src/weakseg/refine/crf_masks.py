@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from weakseg.errors import ShapeError
-from weakseg.ops.crf import BILATERAL, CERTAINTY, GAUSSIAN, ITERATIONS, DenseCRF, label_energies
+from weakseg.ops.crf import DenseCRF, label_energies
+from weakseg.ops.crf_settings import IRN_CRF, CRFSettings
 from weakseg.ops.images import require_image
 from weakseg.ops.maps import FloatArray
 from weakseg.refine.masks import seed_to_mask
@@ -22,10 +23,7 @@ def crf_mask(
     keys: Sequence[int],
     *,
     background_threshold: float,
-    certainty: float = CERTAINTY,
-    gaussian: tuple[float, float] = GAUSSIAN,
-    bilateral: tuple[float, float, float] = BILATERAL,
-    iterations: int = ITERATIONS,
+    settings: CRFSettings = IRN_CRF,
     num_threads: int | None = None,
 ) -> NDArray[np.uint8]:
     """Label every pixel with its strongest class or the background, and let the CRF move the borders.
@@ -35,11 +33,7 @@ def crf_mask(
         maps: (K, H, W) float maps in 0..1, without NaN; K may be 0. Not modified.
         keys: The K class indices of the maps, distinct.
         background_threshold: Score of the background, as in `weakseg.refine.masks.seed_to_mask`.
-        certainty: Probability of the label that the seed gives, see `weakseg.ops.crf.refine_labels`.
-        gaussian: (standard deviation in px, weight) of the kernel on positions.
-        bilateral: (standard deviation in px, standard deviation in levels, weight) of the kernel on colours as well.
-        iterations: Number of mean-field updates; with 0, and a certainty above 1 / (K + 1), the mask is
-            `seed_to_mask`'s.
+        settings: The CRF's; with 0 iterations, and a certainty above 1 / (K + 1), the mask is `seed_to_mask`'s.
         num_threads: Threads, None for as many as torch uses.
 
     Returns:
@@ -54,10 +48,7 @@ def crf_mask(
         maps,
         keys,
         background_threshold=background_threshold,
-        certainty=certainty,
-        gaussian=gaussian,
-        bilateral=bilateral,
-        iterations=iterations,
+        settings=settings,
         num_threads=num_threads,
     )
     return choose_labels(marginals, keys)
@@ -69,10 +60,7 @@ def crf_marginals(
     keys: Sequence[int],
     *,
     background_threshold: float,
-    certainty: float = CERTAINTY,
-    gaussian: tuple[float, float] = GAUSSIAN,
-    bilateral: tuple[float, float, float] = BILATERAL,
-    iterations: int = ITERATIONS,
+    settings: CRFSettings = IRN_CRF,
     num_threads: int | None = None,
 ) -> NDArray[np.float32]:
     """Find what `crf_mask` chooses by: how probable the CRF holds the background and each class of a pixel.
@@ -84,10 +72,7 @@ def crf_marginals(
         maps: (K, H, W) maps.
         keys: Their class indices.
         background_threshold: Score of the background.
-        certainty: Probability of the label that the seed gives; with 0 iterations its marginal everywhere.
-        gaussian: The kernel on positions.
-        bilateral: The kernel on positions and colours.
-        iterations: Number of mean-field updates.
+        settings: The CRF's.
         num_threads: Threads.
 
     Returns:
@@ -101,12 +86,12 @@ def crf_marginals(
     mask = seed_to_mask(maps, keys, background_threshold=background_threshold)
     if not len(keys):
         return np.ones((1, *mask.shape), np.float32)
-    crf = DenseCRF(image, gaussian=gaussian, bilateral=bilateral, num_threads=num_threads)
-    return mask_marginals(crf, mask, keys, certainty=certainty, iterations=iterations)
+    crf = DenseCRF(image, gaussian=settings.gaussian, bilateral=settings.bilateral, num_threads=num_threads)
+    return mask_marginals(crf, mask, keys, settings)
 
 
 def mask_marginals(
-    crf: DenseCRF, mask: NDArray[np.uint8], keys: Sequence[int], *, certainty: float, iterations: int
+    crf: DenseCRF, mask: NDArray[np.uint8], keys: Sequence[int], settings: CRFSettings
 ) -> NDArray[np.float32]:
     """Find how probable an image's CRF holds the background and each class of a pixel, from a mask.
 
@@ -114,19 +99,18 @@ def mask_marginals(
         crf: As for `refine_mask`, like all that follow.
         mask: (H, W) uint8 with 0 and key + 1 for every key.
         keys: Class indices, at least one.
-        certainty: Probability of the label in the mask.
-        iterations: Number of mean-field updates.
+        settings: Certainty of the label in the mask, and number of updates; the kernels are the CRF's own.
 
     Returns:
         (K + 1, H, W) float32, see `crf_marginals`.
     """
     _, index = _number_labels(keys)
-    energies = label_energies(index[mask], num_labels=len(keys) + 1, certainty=certainty)
-    return crf.infer(energies, iterations=iterations)
+    energies = label_energies(index[mask], num_labels=len(keys) + 1, certainty=settings.certainty)
+    return crf.infer(energies, iterations=settings.iterations)
 
 
 def refine_mask(
-    crf: DenseCRF, mask: NDArray[np.uint8], keys: Sequence[int], *, certainty: float, iterations: int
+    crf: DenseCRF, mask: NDArray[np.uint8], keys: Sequence[int], settings: CRFSettings
 ) -> NDArray[np.uint8]:
     """Refine a mask by an image's CRF among the background and the image's own classes.
 
@@ -134,14 +118,16 @@ def refine_mask(
         crf: The CRF of the image.
         mask: (H, W) uint8 with 0 and key + 1 for every key. Not modified.
         keys: Class indices, distinct.
-        certainty: Probability of the label in the mask.
-        iterations: Number of mean-field updates.
+        settings: Certainty of the label in the mask, and number of updates; the kernels are the CRF's own.
 
     Returns:
         (H, W) uint8 with the same labels.
     """
     labels, index = _number_labels(keys)
-    return labels[crf.refine(index[mask], num_labels=len(labels), certainty=certainty, iterations=iterations)]
+    refined = crf.refine(
+        index[mask], num_labels=len(labels), certainty=settings.certainty, iterations=settings.iterations
+    )
+    return labels[refined]
 
 
 def _number_labels(keys: Sequence[int]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:

@@ -105,10 +105,7 @@ def label_image(section: RefineConfig, item: SeededImage) -> NDArray[np.uint8]:
         item.seed.keys,
         foreground=irn.foreground,
         background=irn.background,
-        certainty=crf.certainty,
-        gaussian=crf.gaussian,
-        bilateral=crf.bilateral,
-        iterations=crf.iterations,
+        settings=crf.as_value(),
     )
 
 

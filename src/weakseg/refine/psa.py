@@ -15,6 +15,7 @@ from weakseg.config.bounds import GAUSSIAN as GAUSSIAN_BOUNDS
 from weakseg.config.sections.training import AugmentConfig, OptimConfig
 from weakseg.errors import ConfigError
 from weakseg.lazy import open_names
+from weakseg.ops.crf_settings import CRFSettings
 from weakseg.refine.method import (
     ImageRefiner,
     Lesson,
@@ -98,6 +99,10 @@ class PSAConfig:
     crf_iterations: int = setting(10, NOT_NEGATIVE)
     final_crf: bool = False
 
+    def crf(self) -> CRFSettings:
+        """Return the settings of the CRF as the layer below takes them."""
+        return CRFSettings(self.gaussian, self.bilateral, self.crf_iterations)
+
 
 def check_settings(psa: PSAConfig) -> None:
     """Raise a `ConfigError` if no pixel could be unsure."""
@@ -118,9 +123,7 @@ def label_image(section: RefineConfig, item: SeededImage) -> NDArray[np.uint8]:
         item.seed.keys,
         low_alpha=psa.low_alpha,
         high_alpha=psa.high_alpha,
-        gaussian=psa.gaussian,
-        bilateral=psa.bilateral,
-        iterations=psa.crf_iterations,
+        settings=psa.crf(),
     )
 
 
@@ -176,9 +179,7 @@ def open_psa(context: RefineContext) -> ImageRefiner:
             radius=config.radius,
             beta=config.walk_beta,
             doublings=config.walk_doublings,
-            gaussian=config.gaussian,
-            bilateral=config.bilateral,
-            iterations=config.crf_iterations,
+            settings=config.crf(),
         )
         return Refined(soften(scores, item.seed.keys))
 

@@ -18,7 +18,8 @@ from torch import Tensor
 
 from weakseg.errors import ConfigError, ShapeError
 from weakseg.models.resnet38 import RESNET38_STRIDE
-from weakseg.ops.crf import ITERATIONS, DenseCRF
+from weakseg.ops.crf import DenseCRF
+from weakseg.ops.crf_settings import PSA_CRF, CRFSettings
 from weakseg.ops.maps import FloatArray, strongest_label
 from weakseg.ops.walk import affinity_walk
 from weakseg.refine.crf_masks import require_maps_of_image
@@ -35,9 +36,6 @@ WALK_ALPHA = 16.0
 WALK_RADIUS, WALK_BETA, WALK_DOUBLINGS = 5, 8.0, 8
 """The released walk: pairs closer than 5 cells, affinities to the power 8, 2^8 steps."""
 
-GAUSSIAN, BILATERAL = (3.0, 3.0), (80.0, 13.0, 10.0)
-"""Kernels of the CRF on scores, see `weakseg.ops.crf.DenseCRF`."""
-
 LEAST_SCORE = 1e-5
 """Scores below this count as this in the CRF, whose energies are -log: that of pydensecrf's own conversion."""
 
@@ -49,9 +47,7 @@ def psa_labels(
     *,
     low_alpha: float = LOW_ALPHA,
     high_alpha: float = HIGH_ALPHA,
-    gaussian: tuple[float, float] = GAUSSIAN,
-    bilateral: tuple[float, float, float] = BILATERAL,
-    iterations: int = ITERATIONS,
+    settings: CRFSettings = PSA_CRF,
     num_threads: int | None = None,
 ) -> NDArray[np.uint8]:
     """Label the pixels that are sure to be of a class or of the background, for AffinityNet to learn from.
@@ -65,9 +61,7 @@ def psa_labels(
         keys: The K class indices of the maps, distinct.
         low_alpha: Power of the background where the foreground is to be sure, above 0.
         high_alpha: Power of the background where the background is to be sure, at least `low_alpha`.
-        gaussian: (standard deviation in px, weight) of the kernel on positions.
-        bilateral: (standard deviation in px, standard deviation in levels, weight) of the kernel on colours as well.
-        iterations: Number of mean-field updates.
+        settings: The CRF's.
         num_threads: Threads, None for as many as torch uses.
 
     Returns:
@@ -86,9 +80,9 @@ def psa_labels(
     low, high = (score_background(maps, keys, alpha=alpha) for alpha in (low_alpha, high_alpha))
     if not len(keys):
         return np.zeros(image.shape[:2], np.uint8)
-    crf = DenseCRF(image, gaussian=gaussian, bilateral=bilateral, num_threads=num_threads)
-    labels = choose_labels(_infer_marginals(crf, low, iterations=iterations), keys)
-    rest = choose_labels(_infer_marginals(crf, high, iterations=iterations), keys)
+    crf = DenseCRF(image, gaussian=settings.gaussian, bilateral=settings.bilateral, num_threads=num_threads)
+    labels = choose_labels(_infer_marginals(crf, low, iterations=settings.iterations), keys)
+    rest = choose_labels(_infer_marginals(crf, high, iterations=settings.iterations), keys)
     labels[(labels == 0) & (rest != 0)] = IGNORE_LABEL
     return labels
 
@@ -103,9 +97,7 @@ def psa_mask(
     radius: int = WALK_RADIUS,
     beta: float = WALK_BETA,
     doublings: int = WALK_DOUBLINGS,
-    gaussian: tuple[float, float] = GAUSSIAN,
-    bilateral: tuple[float, float, float] = BILATERAL,
-    iterations: int = ITERATIONS,
+    settings: CRFSettings = PSA_CRF,
     num_threads: int | None = None,
 ) -> NDArray[np.uint8]:
     """Label every pixel by the strongest of the classes and the background after the walk.
@@ -119,9 +111,7 @@ def psa_mask(
         radius: Steps are shorter than this many cells of 8 px.
         beta: Power of the affinities.
         doublings: The walk has 2^doublings steps.
-        gaussian: (standard deviation in px, weight) of the CRF's kernel on positions.
-        bilateral: (standard deviation in px, standard deviation in levels, weight) of its kernel on colours as well.
-        iterations: Number of mean-field updates of the CRF.
+        settings: The CRF's.
         num_threads: Threads of the CRF, None for as many as torch uses.
 
     Returns:
@@ -141,9 +131,7 @@ def psa_mask(
         radius=radius,
         beta=beta,
         doublings=doublings,
-        gaussian=gaussian,
-        bilateral=bilateral,
-        iterations=iterations,
+        settings=settings,
         num_threads=num_threads,
     )
     return choose_labels(scores, keys)
@@ -159,9 +147,7 @@ def psa_scores(
     radius: int = WALK_RADIUS,
     beta: float = WALK_BETA,
     doublings: int = WALK_DOUBLINGS,
-    gaussian: tuple[float, float] = GAUSSIAN,
-    bilateral: tuple[float, float, float] = BILATERAL,
-    iterations: int = ITERATIONS,
+    settings: CRFSettings = PSA_CRF,
     num_threads: int | None = None,
 ) -> NDArray[np.float32]:
     """Find what `psa_mask` chooses by: the walked scores or, with an image, the marginals that its CRF makes of them.
@@ -177,9 +163,7 @@ def psa_scores(
         radius: Length of the walk's steps.
         beta: Power of the affinities.
         doublings: The walk has 2^doublings steps.
-        gaussian: The CRF's kernel on positions.
-        bilateral: Its kernel on positions and colours.
-        iterations: Its number of mean-field updates.
+        settings: The CRF's.
         num_threads: Its threads.
 
     Returns:
@@ -194,8 +178,8 @@ def psa_scores(
     scores = walked_scores(maps, keys, features, alpha=alpha, radius=radius, beta=beta, doublings=doublings)
     if image is None or not len(keys):
         return scores.cpu().numpy()
-    crf = DenseCRF(image, gaussian=gaussian, bilateral=bilateral, num_threads=num_threads)
-    return _infer_marginals(crf, scores.cpu().numpy(), iterations=iterations)
+    crf = DenseCRF(image, gaussian=settings.gaussian, bilateral=settings.bilateral, num_threads=num_threads)
+    return _infer_marginals(crf, scores.cpu().numpy(), iterations=settings.iterations)
 
 
 def walked_scores(

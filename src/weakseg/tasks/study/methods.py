@@ -17,6 +17,7 @@ from weakseg.pipeline.runtime import choose_device, joined_processes, make_deter
 from weakseg.tasks.study.choices import choose_names, choose_seeds, choose_thresholds, require_split
 from weakseg.tasks.study.method_runs import (
     METHODS,
+    OTHER_REFINEMENTS,
     REFINEMENTS,
     Refinement,
     SeedRuns,
@@ -153,6 +154,12 @@ def measure_method(
             **_score("irn", score_walked(irn, split=split, truth_digest=truth_digest)),
             "irn_fixed": score_masks(irn, split=split, truth_digest=truth_digest).mean_iou,
             "irn_s": stage_seconds(irn, "refine"),
+        }
+    for other in (refinement for refinement in refinements if refinement in OTHER_REFINEMENTS):
+        context = runs.masks(name, Refinement(other))
+        found |= {
+            other: score_masks(context, split=split, truth_digest=truth_digest).mean_iou,
+            f"{other}_s": stage_seconds(context, "refine"),
         }
     return found
 
