@@ -99,6 +99,16 @@ def test_its_backbone_is_built_by_name() -> None:
     assert run("-c", code, installed=TINT).stdout == "8\n"
 
 
+def test_a_backbone_whose_package_is_gone_is_named(tmp_path: Path) -> None:
+    words = ("run", "folder", "--print_config", "--classifier.name=dwarf", "--classifier.weights=none")
+    (tmp_path / "recipe.yaml").write_text(
+        run("-m", "weakseg", *words, "--segmenter.weights=none", installed=TINT).stdout
+    )
+    refused = run("-m", "weakseg", "run", str(tmp_path / "recipe.yaml"), "--print_config", installed=None)
+    assert refused.returncode == 1
+    assert f"backbone 'dwarf' comes from the package {PACKAGE}" in refused.stderr
+
+
 GOOD = """
 from dataclasses import dataclass
 from weakseg.localize.method import Localizer

@@ -28,14 +28,6 @@ def has_threshold(section: RefineConfig) -> bool:
     return facts is not None and facts.has_threshold
 
 
-def makes_instances(config: RunConfig) -> bool:
-    """Say whether the recipe's refinement also finds instances."""
-    facts = refiner_facts(config.refine)
-    if facts is None or not facts.instances:
-        return False
-    return bool(getattr(facts.settings_in(config.refine), facts.instances))
-
-
 def uncounted(config: RunConfig, stage: str) -> tuple[str, ...]:
     """Name the sections of a stage that its fingerprint leaves out: those of methods it does not use."""
     registries: dict[str, Registry[Any]] = {"localize": LOCALIZERS, "refine": REFINERS}
@@ -51,7 +43,7 @@ def require_methods(config: RunConfig, stage: str) -> None:
     section = getattr(config, stage)
     lost = getattr(section, section.method, None)
     if isinstance(lost, LostSettings):
-        raise ConfigError(f"{stage}.method: {lost.describe(stage, section.method)}; install it to run the stage")
+        raise ConfigError(f"{stage}.method: {lost.describe(section.method)}; install it to run the stage")
 
 
 def check_methods(config: RunConfig) -> None:

@@ -7,6 +7,8 @@ from typing import Any
 
 from torch import nn
 
+from weakseg.config.chosen import refiner_facts
+from weakseg.config.schema import RunConfig
 from weakseg.config.sections.training import TrainingSettings
 from weakseg.data.base import MaskReader
 from weakseg.data.masks import PngMasks
@@ -28,6 +30,14 @@ from weakseg.refine.method import (
 )
 from weakseg.train.loop import EpochRecord
 from weakseg.train.plan import TrainingHooks, make_augmentation
+
+
+def makes_instances(config: RunConfig) -> bool:
+    """Say whether the recipe's refinement also finds instances."""
+    facts = refiner_facts(config.refine)
+    if facts is None or not facts.instances:
+        return False
+    return bool(getattr(facts.settings_in(config.refine), facts.instances))
 
 
 def chosen_refiner(context: Context) -> Refiner[Any]:

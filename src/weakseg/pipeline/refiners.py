@@ -8,14 +8,20 @@ from pathlib import Path
 
 import numpy as np
 
-from weakseg.config.chosen import has_threshold, makes_instances
+from weakseg.config.chosen import has_threshold
 from weakseg.data.base import Dataset
 from weakseg.data.masks import read_mask
 from weakseg.errors import DataError
 from weakseg.pipeline.artifacts import load_seed
 from weakseg.pipeline.images import first_missing
 from weakseg.pipeline.pseudo_masks import doubted_ids, pseudo_mask_files, write_pseudo_mask
-from weakseg.pipeline.refiner_networks import chosen_refiner, open_refiner, train_refiner, write_labels
+from weakseg.pipeline.refiner_networks import (
+    chosen_refiner,
+    makes_instances,
+    open_refiner,
+    train_refiner,
+    write_labels,
+)
 from weakseg.pipeline.released import obtain_refiner, released_refiner
 from weakseg.pipeline.runner import Context
 from weakseg.pipeline.runtime import show_progress

@@ -6,7 +6,6 @@ import logging
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
-from weakseg.config.chosen import makes_instances
 from weakseg.data.base import Dataset
 from weakseg.data.coco_results import write_coco_results
 from weakseg.errors import DataError
@@ -14,6 +13,7 @@ from weakseg.ops.detection import DetectionResult, DetectionScores
 from weakseg.ops.instances import Instances, InstanceTruth
 from weakseg.pipeline.artifacts import RunFolder
 from weakseg.pipeline.images import seeded_datasets
+from weakseg.pipeline.refiner_networks import makes_instances
 from weakseg.pipeline.runner import Context
 from weakseg.pipeline.runtime import show_progress
 from weakseg.refine.instance_files import load_instances

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from weakseg.config.chosen import makes_instances
 from weakseg.data.base import Dataset, SourceId
 from weakseg.data.export.specks import Specks
 from weakseg.data.export.split import LabelledSplit, Role, SplitName
@@ -17,6 +16,7 @@ from weakseg.data.masks import PngMasks
 from weakseg.errors import ArtifactError
 from weakseg.ops.instances import Instances
 from weakseg.pipeline.images import seeded_datasets
+from weakseg.pipeline.refiner_networks import makes_instances
 from weakseg.pipeline.runner import Context
 from weakseg.refine.instance_files import load_instances
 from weakseg.types import Sample

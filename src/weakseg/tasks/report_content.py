@@ -6,7 +6,6 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from weakseg.config.chosen import makes_instances
 from weakseg.config.load import to_yaml
 from weakseg.config.schema import ClassifierConfig, RunConfig, SegmenterConfig
 from weakseg.config.segmenters import hf_name
@@ -15,6 +14,7 @@ from weakseg.ops.color import heat
 from weakseg.pipeline.artifacts import RunFolder, load_tensors
 from weakseg.pipeline.images import seeded_datasets
 from weakseg.pipeline.origin import read_origin
+from weakseg.pipeline.refiner_networks import makes_instances
 from weakseg.pipeline.released import released_refiner
 from weakseg.pipeline.runner import Context
 from weakseg.pipeline.seeds import REFINER
