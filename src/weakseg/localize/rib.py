@@ -157,7 +157,7 @@ class _Adaptation:
 
 RIB = Localizer(
     name="rib",
-    summary="the same from a classifier that is adapted to each image",
+    summary="the maps of a classifier that is adapted to each image, summed over its updates",
     settings=RIBConfig,
     source="Lee et al., NeurIPS 2021",
     licence="MIT",

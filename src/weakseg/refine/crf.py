@@ -67,7 +67,7 @@ def open_crf(context: RefineContext) -> ImageRefiner:
 
 CRF = Refiner(
     name="crf",
-    summary="the same, then borders moved by the CRF",
+    summary="the mask of `none`, its borders moved by the CRF",
     settings=CRFConfig,
     source="Krähenbühl and Koltun, NeurIPS 2011; settings of IRN's release",
     licence="MIT",

@@ -159,7 +159,7 @@ def open_irn(context: RefineContext) -> ImageRefiner:
 
 IRN = Refiner(
     name="irn",
-    summary="seeds spread by a random walk up to the edges that IRNet has learnt from confident labels, then cut",
+    summary="seeds that walk up to the edges IRNet has learnt from confident labels, then cut as by `none`",
     settings=IRNConfig,
     source="Ahn et al., CVPR 2019",
     licence="MIT",
