@@ -7,8 +7,9 @@ from typing import Any
 from weakseg.config.chosen import localizer_facts, refiner_facts
 from weakseg.files import JsonValue
 from weakseg.methods import MethodFacts
-from weakseg.pipeline.records import read_records
+from weakseg.pipeline.records import CONTENTS, read_records
 from weakseg.pipeline.runner import Context
+from weakseg.pipeline.threshold import CHOICE_RULE
 
 UNTOLD = 1
 """The first version of a method is not named, so that runs of weakseg 0.1 stay valid."""
@@ -17,7 +18,7 @@ UNTOLD = 1
 def name_method_version(context: Context, stage: str) -> dict[str, JsonValue]:
     """Name the version of the method of `localize` or `refine` for the fingerprint, from the second on.
 
-    A method whose package is gone counts as the one that was used.
+    A method whose package is gone counts as the one that was used, with all that only it could tell.
     """
     config = context.config
     facts: MethodFacts[Any] | None
@@ -29,4 +30,5 @@ def name_method_version(context: Context, stage: str) -> dict[str, JsonValue]:
     if facts is not None:
         return {} if facts.version == UNTOLD else {key: facts.version}
     own = read_records(context.folder).get(stage)
-    return {} if own is None or key not in own.parts else {key: own.parts[key]}
+    kept = (key, CHOICE_RULE, f"{CONTENTS}{stage}.{name}.")
+    return {} if own is None else {part: value for part, value in own.parts.items() if part.startswith(kept)}
