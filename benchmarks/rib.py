@@ -177,7 +177,7 @@ def adapt_case(
 
 
 def adapt_literally(case: Case) -> ScoreMaps:
-    """Follow the released loop as DESIGN tells it, step by step, reusing nothing.
+    """Follow the released loop as docs/sources.md#rib tells it, step by step, reusing nothing.
 
     In every iteration every scale goes through the whole network with its history, the trunk's output is detached from
     a trunk whose parameters ask for gradients, and one backward pass and an update end it; the whole state is copied.

@@ -29,6 +29,12 @@ def test_help_does_not_import_torch() -> None:
 
 
 @pytest.mark.slow
+def test_help_of_a_recipe_does_not_import_torch() -> None:
+    code = "import sys; from weakseg.cli import main; main(['run', '--help']); sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).returncode == 0
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("verb", sorted(VERBS))
 def test_every_verb_explains_itself(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([verb, "--help"]) == 0

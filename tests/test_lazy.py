@@ -1,4 +1,4 @@
-"""Names others rely on (DESIGN section 4), found below a plain `import weakseg`."""
+"""Names others rely on, found below a plain `import weakseg`."""
 
 import subprocess
 import sys

@@ -30,10 +30,10 @@ GUARDED = {
     ("endings.py", "os.register_at_fork"),  # behind hasattr
     ("pipeline/lock.py", "os.register_at_fork"),  # behind hasattr
     ("pipeline/lock.py", "fcntl"),  # behind sys.platform
-    ("tasks/estimate/estimate.py", "os.killpg"),  # an `AttributeError` is caught
-    ("tasks/estimate/estimate.py", "os.setpgid"),  # behind hasattr
-    ("tasks/estimate/estimate.py", "signal.SIGKILL"),  # beside os.killpg
-    ("tasks/estimate/memory.py", "resource"),  # behind sys.platform
+    ("estimate/process.py", "os.killpg"),  # an `AttributeError` is caught
+    ("estimate/process.py", "os.setpgid"),  # behind hasattr
+    ("estimate/process.py", "signal.SIGKILL"),  # beside os.killpg
+    ("estimate/memory.py", "resource"),  # behind sys.platform
 }
 
 ABSENT = """

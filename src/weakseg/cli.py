@@ -104,9 +104,9 @@ def _run_recipe(words: Sequence[str], *, verb: str, only: str | None, recipe: st
     if request.print_config:
         print(to_yaml(request.config), end="")
         return EXIT_DONE
+    from weakseg.chain import run_recipe
     from weakseg.pipeline.runtime import start_logging
-    from weakseg.tasks.run import run_recipe
-    from weakseg.tasks.summary import print_summary
+    from weakseg.scoring.summary import print_summary
 
     start_logging()
     folder = run_recipe(request.config, request.out, only=only, redo=request.redo)
@@ -125,10 +125,10 @@ def _check(words: Sequence[str]) -> int:
     request = parse_recipe_words("check", words)
     if request is None:
         return EXIT_DONE
+    from weakseg.checks.dataset import check_dataset, render_check
     from weakseg.pipeline.artifacts import RunFolder
     from weakseg.pipeline.inputs import open_splits
     from weakseg.pipeline.runtime import show_progress, start_logging
-    from weakseg.tasks.check import check_dataset, render_check
 
     start_logging()
     logging.getLogger("weakseg").setLevel(logging.ERROR)  # the report below says it all, once
@@ -137,12 +137,12 @@ def _check(words: Sequence[str]) -> int:
         report = check_dataset(datasets, progress=tick)
     print(render_check(report), end="")
     if request.fix_list is not None:
-        from weakseg.tasks.fix_list import write_fix_list
+        from weakseg.checks.fix_list import write_fix_list
 
         lines = write_fix_list(request.fix_list, report, datasets)
         print(f"{request.fix_list} says what to do, in {lines} lines")
     if request.estimate and not report.fails:
-        from weakseg.tasks.estimate.estimate import print_estimate
+        from weakseg.estimate.process import print_estimate
 
         print_estimate(request.config, datasets, report.problems)
     return EXIT_USER_ERROR if report.fails else EXIT_DONE

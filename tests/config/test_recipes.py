@@ -1,4 +1,4 @@
-"""The released settings as DESIGN section 5 lists them, recipe by recipe."""
+"""The released settings as docs/sources.md lists them, recipe by recipe."""
 
 from pathlib import Path
 

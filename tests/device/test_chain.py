@@ -7,8 +7,8 @@ import pytest
 import safetensors.torch
 import torch
 
+import weakseg.chain
 import weakseg.pipeline.inputs
-import weakseg.tasks.run
 from tests.device.pretended import CPU, PRETENDED, pretended_device
 from tests.photos import TINY, TINY_CRITTERS, TINY_IRN, TINY_PSA, TINY_RIB, TINY_SEAM
 from weakseg.cli import main
@@ -26,7 +26,7 @@ CHAINS = {
 @pytest.fixture(autouse=True)
 def plain_torch(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Leave deterministic algorithms off: with them torch resizes in another order off the CPU."""
-    monkeypatch.setattr(weakseg.tasks.run, "make_deterministic", lambda: None)
+    monkeypatch.setattr(weakseg.chain, "make_deterministic", lambda: None)
     asked, only_warn = (
         torch.are_deterministic_algorithms_enabled(),
         torch.is_deterministic_algorithms_warn_only_enabled(),
@@ -40,7 +40,7 @@ def run_on(
     device: torch.device, run: Path, words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> dict[str, bytes]:
     """Run the chain and return its images, tensors and numbers by name."""
-    for module in (weakseg.tasks.run, weakseg.pipeline.inputs):
+    for module in (weakseg.chain, weakseg.pipeline.inputs):
         monkeypatch.setattr(module, "choose_device", lambda name: device)
     assert main(["run", "demo", *words, "--out", str(run)]) == 0
     files = (path for path in run.rglob("*") if path.suffix in (".npz", ".png", ".safetensors", ".json"))

@@ -35,7 +35,7 @@ from weakseg.pipeline.runner import Context, plan_records, run_stages
 from weakseg.pipeline.stages import STAGES, classify
 from weakseg.refine.irn import IRNConfig
 from weakseg.refine.psa import PSAConfig
-from weakseg.tasks.scores import load_metrics
+from weakseg.scoring.scores import load_metrics
 
 pytestmark = pytest.mark.slow
 

@@ -7,6 +7,7 @@ import pytest
 from tests.pipeline.test_refiners import IRN
 from tests.pipeline.test_stages import contents, make_context
 from tests.tiny import make_dataset, with_settings
+from weakseg.chain import run_recipe
 from weakseg.config.load import build_config
 from weakseg.data.base import Dataset
 from weakseg.data.grey import encode_grey
@@ -16,7 +17,6 @@ from weakseg.pipeline.records import write_records
 from weakseg.pipeline.requirements import require_for_classify, require_for_refine, require_for_segment
 from weakseg.pipeline.runner import Context, plan_records, run_stages
 from weakseg.pipeline.stages import STAGES
-from weakseg.tasks.run import run_recipe
 
 
 @pytest.fixture(scope="module")

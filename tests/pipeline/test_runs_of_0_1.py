@@ -8,12 +8,13 @@ import pytest
 import torch
 
 from tests.tiny import with_settings
+from weakseg.chain import CHAIN
 from weakseg.config.load import build_config, read_recipe
 from weakseg.pipeline.artifacts import RunFolder
 from weakseg.pipeline.inputs import prepare
+from weakseg.pipeline.recipe import read_run_config
 from weakseg.pipeline.runner import Context, plan_records, run_stages
 from weakseg.pipeline.stages import STAGES
-from weakseg.tasks.run import CHAIN, read_run_config
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 FINGERPRINTS: dict[str, dict[str, str]] = json.loads((GOLDEN / "fingerprints_0_1.json").read_text())

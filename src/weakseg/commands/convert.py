@@ -27,7 +27,7 @@ def run(words: Sequence[str]) -> int:
     given = parse_words(parser, words)
     if given is None:
         return 0
-    from weakseg.tasks.convert import convert_checkpoint
+    from weakseg.handover.convert import convert_checkpoint
 
     out = None if given.out is None else Path(given.out)
     written, count = convert_checkpoint(Path(given.checkpoint), out, trust_pickle=given.trust_pickle)

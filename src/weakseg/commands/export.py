@@ -39,8 +39,8 @@ def run(words: Sequence[str]) -> int:
     given = parse_words(parser, words)
     if given is None:
         return 0
+    from weakseg.handover.export import export_run
     from weakseg.pipeline.runtime import start_logging
-    from weakseg.tasks.export import export_run
 
     start_logging()
     exported = export_run(

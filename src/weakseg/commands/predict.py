@@ -51,9 +51,9 @@ def run(words: Sequence[str]) -> int:
         )
     from weakseg.models.tiling import ALIGNMENT_PX, Tiling
     from weakseg.pipeline.runtime import start_logging
-    from weakseg.tasks.predict.constraint import parse_tags
-    from weakseg.tasks.predict.predict import PredictOptions, predict_files
-    from weakseg.tasks.predict.targets import OUTPUTS
+    from weakseg.predict.constraint import parse_tags
+    from weakseg.predict.files import PredictOptions, predict_files
+    from weakseg.predict.targets import OUTPUTS
 
     quarter = given.tile_px // (4 * ALIGNMENT_PX) * ALIGNMENT_PX
     options = PredictOptions(

@@ -39,8 +39,8 @@ def run(words: Sequence[str]) -> int:
     given = parse_words(parser, words)
     if given is None:
         return 0
-    from weakseg.tasks.study.bottleneck import study_bottleneck
-    from weakseg.tasks.study.bottleneck_settings import BottleneckSettings
+    from weakseg.studies.bottleneck.settings import BottleneckSettings
+    from weakseg.studies.bottleneck.study import study_bottleneck
 
     settings = BottleneckSettings(
         digits=given.digits,

@@ -26,7 +26,7 @@ def run(words: Sequence[str]) -> int:
     resolved = resolve_recipe(parser, words)
     if resolved is None:
         return 0
-    from weakseg.tasks.study.context import study_context
+    from weakseg.studies.context.study import study_context
 
     given = resolved.arguments
     study = study_context(

@@ -30,7 +30,7 @@ def run(words: Sequence[str]) -> int:
     resolved = resolve_recipe(parser, words)
     if resolved is None:
         return 0
-    from weakseg.tasks.study.methods import study_methods
+    from weakseg.studies.methods.study import study_methods
 
     given = resolved.arguments
     study = study_methods(

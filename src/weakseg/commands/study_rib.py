@@ -31,7 +31,7 @@ def run(words: Sequence[str]) -> int:
     resolved = resolve_recipe(parser, words)
     if resolved is None:
         return 0
-    from weakseg.tasks.study.rib import study_rib
+    from weakseg.studies.rib.study import study_rib
 
     given = resolved.arguments
     study = study_rib(

@@ -37,7 +37,7 @@ def run(words: Sequence[str]) -> int:
     if given is None:
         return 0
     from weakseg.ops.boundary import DIAGONAL_SHARE
-    from weakseg.tasks.study.seeds import SIZE_EDGES, study_seeds
+    from weakseg.studies.seeds.study import SIZE_EDGES, study_seeds
 
     runs = [Path(name) for name in given.runs]
     study = study_seeds(

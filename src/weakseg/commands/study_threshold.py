@@ -35,7 +35,7 @@ def run(words: Sequence[str]) -> int:
     given = resolved.arguments
     if not resolved.names_run and given.out is None:
         raise UsageError(f"study threshold: expected a run folder, got '{given.recipe}'; 'weakseg run' makes one")
-    from weakseg.tasks.study.threshold import study_threshold
+    from weakseg.studies.threshold.study import study_threshold
 
     study = study_threshold(
         resolved.config,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from jsonargparse import ArgumentParser, Namespace
 
 if TYPE_CHECKING:  # these import torch, which `--help` and mistakes do not wait for
-    from weakseg.tasks.study.study import Study, StudyRequest
+    from weakseg.studies.folder import Study, StudyRequest
 
 RECIPE_USAGE = "[--out RUN] [--name NAME] [--redo] [--section.setting VALUE ...]"
 """How the usage of a study with a recipe ends."""
@@ -70,7 +70,7 @@ def start_study(
         may_train: Whether a run without a classifier may train one.
     """
     from weakseg.pipeline.runtime import start_logging
-    from weakseg.tasks.study.study import StudyRequest
+    from weakseg.studies.folder import StudyRequest
 
     start_logging()
     command = shlex.join(["weakseg", "study", study, *words])
@@ -79,7 +79,7 @@ def start_study(
 
 def show_study(study: Study) -> int:
     """Print a finished study; returns the exit code."""
-    from weakseg.tasks.study.study import print_study
+    from weakseg.studies.folder import print_study
 
     print_study(study)
     return 0

@@ -1,7 +1,7 @@
 """Donors: objects cut out of images by the masks of a finished run, to be pasted into other images.
 
 CDA (Su et al., "Context Decoupling Augmentation for Weakly Supervised Semantic Segmentation", ICCV 2021) takes them
-from simple images: those whose mask shows exactly one class, on 10 to 70 % of the image (DESIGN section 5).
+from simple images: those whose mask shows exactly one class, on 10 to 70 % of the image (docs/sources.md#cda).
 `weakseg.data.pasting` pastes them. A pool keeps its donors compressed: of photographs about 45 kB each.
 """
 

@@ -1,6 +1,6 @@
 """Pasting donors into other images: turned, scaled, somewhere; and a sheet of the results to look at.
 
-Where the released CDA is known (DESIGN section 5) this follows it: rotation by -90..90 degrees, at most 0.7 of the
+Where the released CDA is known (docs/sources.md#cda) this follows it: rotation by -90..90 degrees, at most 0.7 of the
 host. Angle, size and place are drawn first (`draw_placement`) and carried out then (`paste_donor`), both without state.
 """
 

@@ -41,4 +41,4 @@ PSA_CRF = CRFSettings(gaussian=(3.0, 3.0), bilateral=(80.0, 13.0, 10.0))
 """The CRF on scores, as in PSA's and SEAM's; no label is given."""
 
 DEEPLAB_CRF = CRFSettings(gaussian=(1.0, 3.0), bilateral=(67.0, 3.0, 4.0))
-"""DeepLab-v2's at test time."""
+"""DeepLab-v2's at test time (docs/sources.md#dense-crf)."""

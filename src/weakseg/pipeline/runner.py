@@ -77,7 +77,7 @@ class Stage:
     """One stage of the chain.
 
     Args:
-        name: As in DESIGN section 3 and on the command line.
+        name: As in docs/runs.md and on the command line.
         version: Raised when the stage's results change for the same settings.
         settings: Dotted names of the sections and settings its result depends on.
         needs: Earlier stages whose files it reads.

@@ -255,4 +255,4 @@ STAGES = (
         require=require_for_segment,
     ),
 )
-"""From tags to a segmentation network; `weakseg.tasks` adds the evaluation and the report."""
+"""From tags to a segmentation network; `weakseg.chain` adds the evaluation and the report."""

@@ -2,8 +2,8 @@
 
 `poly` is what the released codes of IRN, RIB, CDA, PSA and SEAM do: the rate is `base * (1 - step / steps) ** 0.9`,
 set before each step; their weight decay lands in SGD's momentum slot, so that momentum is 1e-4 or 5e-4 rather than 0.9
-(DESIGN section 5). `one_cycle` is for networks that start from random weights (Smith and Topin, 2018). `adamw` is what
-transformers are usually trained with (Loshchilov and Hutter, 2019).
+(docs/sources.md#optimiser). `one_cycle` is for networks that start from random weights (Smith and Topin, 2018).
+`adamw` is what transformers are usually trained with (Loshchilov and Hutter, 2019).
 """
 
 from __future__ import annotations

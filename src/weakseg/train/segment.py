@@ -71,9 +71,9 @@ def segmentation_loss(model: nn.Module, batch: Batch, *, balance: Balance = "non
     size; DeepLab-v2 adds them so.
 
     With the balance `none` it is the mean over the labelled pixels. With `foreground_background` it is the mean of two
-    means, over the background's pixels and over those of all classes together (DESIGN section 5; RIB's authors name as
-    source DSRG, Huang et al., CVPR 2018, which adds the two means where we halve their sum). If only one of the two
-    occurs in the batch, it is that one's mean. A batch without any labelled pixel has loss 0.
+    means, over the background's pixels and over those of all classes together (docs/sources.md#deeplab-v2; RIB's
+    authors name as source DSRG, Huang et al., CVPR 2018, which adds the two means where we halve their sum). If only
+    one of the two occurs in the batch, it is that one's mean. A batch without any labelled pixel has loss 0.
 
     With several processes the means are over the pixels of all of them: the average of the processes' losses, and so of
     their gradients, is that of one process with the whole batch. The loss of a `BatchPart` is its share: the losses of

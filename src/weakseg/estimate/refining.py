@@ -1,0 +1,134 @@
+"""The parts of the stage `refine`: labels, a network that learns from them, the threshold, and the masks."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from torch import nn
+
+from weakseg.config.chosen import has_threshold
+from weakseg.estimate.parts import ImageWork, Part, image_part, training_part
+from weakseg.estimate.trial import (
+    StandInMasks,
+    Trial,
+    count_tagged,
+    put_classifier,
+    put_refiner,
+    write_seeds,
+)
+from weakseg.models.irnet import IRNet
+from weakseg.pipeline.cutters import open_cutter
+from weakseg.pipeline.health import check_masks
+from weakseg.pipeline.refiner_networks import chosen_network, fit_refiner, write_labels
+from weakseg.pipeline.refiners import make_masks
+from weakseg.pipeline.runner import Context
+from weakseg.pipeline.threshold import MAX_IMAGES, MAX_PIXELS, choose_on_tags
+from weakseg.train.irn import estimate_mean_displacement
+from weakseg.train.plan import TrainingHooks
+
+
+def refine_parts(trial: Trial) -> list[Part]:
+    """Name the parts of the stage `refine`."""
+    config, tagged = trial.recipe.refine, count_tagged(trial.context)
+    # A walk is one large matrix, whose time grows with the square of the pixels and more.
+    shrinks = config.network is None
+    parts = [] if config.network is None or config.network.released is not None else _network_parts(trial)
+    if has_threshold(config) and config.background_threshold == "auto":
+        judges = min(tagged, MAX_IMAGES, max(1, round(MAX_PIXELS / trial.mean_pixels())))
+        parts.append(image_part("refine", "the threshold", _choose, images=judges, share=2.0, shrinks=shrinks))
+    parts.append(
+        image_part("refine", f"masks ({config.method})", _make_masks, images=tagged, share=2.0, shrinks=shrinks)
+    )
+    return parts
+
+
+def _network_parts(trial: Trial) -> list[Part]:
+    """Name the parts that give the refinement's network."""
+    train, config = trial.context.train, trial.recipe.refine
+    tagged = sum(bool(sample.keys) for sample in train)
+    parts = [image_part("refine", "labels to learn from", _label, images=tagged, share=1.0)]
+    network, settings = chosen_network(trial.context)
+    parts.append(
+        training_part(
+            "refine",
+            network.network,
+            _build_network,
+            _fit_network,
+            images=len(train),
+            epochs=settings.epochs,
+            batch=settings.batch_size,
+            share=2.0,
+        )
+    )
+    if config.method == "irn":
+        parts.append(image_part("refine", "mean displacement", _average, images=len(train), share=0.5))
+    return parts
+
+
+def _build_network(trial: Trial) -> nn.Module:
+    return put_refiner(trial.context)
+
+
+def _fit_network(context: Context, network: nn.Module, batch: int, hooks: TrainingHooks) -> None:
+    fit_refiner(context, network, StandInMasks(), hooks, batch_size=batch)
+
+
+def _label(trial: Trial) -> ImageWork:
+    write_seeds(trial, trial.pool)
+
+    def work(ids: Sequence[str], side_px: int | None) -> None:
+        context = trial.training(ids, side_px)
+        _remove(context.folder.labels)
+        write_labels(context)
+
+    return work
+
+
+def _average(trial: Trial) -> ImageWork:
+    irnet, pad_px = put_refiner(trial.context), trial.recipe.refine.irn.pad_px
+    assert isinstance(irnet, IRNet)
+
+    def work(ids: Sequence[str], side_px: int | None) -> None:
+        context = trial.training(ids, side_px)
+        workers, max_side_px = context.config.runtime.workers, context.config.data.max_side_px
+        estimate_mean_displacement(irnet, context.train, crop_size=pad_px, workers=workers, max_side_px=max_side_px)
+
+    return work
+
+
+def _choose(trial: Trial) -> ImageWork:
+    _put_refiner(trial)
+    write_seeds(trial, trial.pool)
+    cutter = open_cutter(trial.context)
+
+    def work(ids: Sequence[str], side_px: int | None) -> None:
+        choose_on_tags(trial.training(ids, side_px), cutter)
+
+    return work
+
+
+def _make_masks(trial: Trial) -> ImageWork:
+    _put_refiner(trial)
+    write_seeds(trial, trial.pool)
+
+    def work(ids: Sequence[str], side_px: int | None) -> None:
+        context = trial.training(ids, side_px)
+        _remove(context.folder.masks, context.folder.confidence_maps, context.folder.instances)
+        make_masks(context, [context.train])
+        check_masks(context)
+
+    return work
+
+
+def _put_refiner(trial: Trial) -> None:
+    """Write the network that the refinement needs, if it needs one."""
+    if trial.recipe.refine.network is not None:
+        put_classifier(trial.context)
+        put_refiner(trial.context)
+
+
+def _remove(*folders: Path) -> None:
+    for folder in folders:
+        shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,261 @@
+"""Putting what a run found out into words and numbers for the report."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from weakseg.config.load import to_yaml
+from weakseg.config.schema import ClassifierConfig, RunConfig, SegmenterConfig
+from weakseg.config.segmenters import hf_name
+from weakseg.data.base import Dataset, Problem
+from weakseg.ops.color import heat
+from weakseg.pipeline.artifacts import RunFolder, load_tensors
+from weakseg.pipeline.images import seeded_datasets
+from weakseg.pipeline.origin import read_origin
+from weakseg.pipeline.refiner_networks import makes_instances
+from weakseg.pipeline.released import released_refiner
+from weakseg.pipeline.runner import Context
+from weakseg.pipeline.seeds import REFINER
+from weakseg.pipeline.threshold import mask_threshold
+from weakseg.report.ablation import build_ablation
+from weakseg.report.charts import build_threshold_charts, build_training_charts
+from weakseg.report.comparison import build_comparison
+from weakseg.report.donors import build_donor_section
+from weakseg.report.gallery import build_gallery
+from weakseg.report.health import build_health_section
+from weakseg.report.instances import build_instance_section, describe_precision
+from weakseg.report.pictures import Swatch, hex_colour, label_swatches, unsure_swatch
+from weakseg.report.view import (
+    Bar,
+    Card,
+    ClassColumn,
+    ClassGroup,
+    ClassRow,
+    Fact,
+    ProblemGroup,
+    Report,
+    ScoreRow,
+)
+from weakseg.scoring.from_counts import NAN
+from weakseg.scoring.scores import ClassifierScore, Metrics, Score, Subject, percent
+from weakseg.scoring.threshold_choices import THRESHOLD_CHOICES
+
+MAX_EXAMPLES = 3
+"""Problems of one kind that are quoted; the rest is counted."""
+
+HEAT_STOPS = 9
+"""Colours that the gallery's scale of the heat map is drawn with."""
+
+_SUBJECTS: dict[Subject, str] = {"seeds": "Seeds", "masks": "Masks", "segmenter": "Segmenter"}
+
+_SEVERITIES = ("error", "warning", "note")
+
+
+def build_report(context: Context, metrics: Metrics) -> Report:
+    """Gather what the report of a run says.
+
+    Args:
+        context: A run whose evaluation is finished.
+        metrics: Its numbers.
+
+    Raises:
+        ArtifactError: If a file of an earlier stage is missing or damaged.
+        DataError: If an image or mask that the gallery shows cannot be read.
+    """
+    splits = [dataset for dataset in (context.train, context.val) if dataset is not None]
+    class_groups = group_scores(metrics.scores)
+    used = {score.threshold_choice for score in metrics.scores}
+    legend = label_swatches(metrics.label_names)
+    return Report(
+        title=context.config.report.title or context.folder.root.resolve().name,
+        lead=_describe_run(context),
+        health=build_health_section(context, metrics),
+        cards=_build_cards(metrics),
+        facts=_build_facts(context, metrics),
+        scores=tuple(_score_row(score) for score in metrics.scores),
+        choices=tuple(Fact(choice, text) for choice, text in THRESHOLD_CHOICES.items() if choice in used),
+        notes=metrics.notes,
+        class_groups=tuple(_class_group(group) for group in class_groups),
+        class_rows=tuple(_class_row(k, swatch, class_groups) for k, swatch in enumerate(legend)),
+        instances=build_instance_section(metrics),
+        ablation=build_ablation(metrics),
+        threshold_charts=build_threshold_charts(metrics),
+        comparison=build_comparison(context, metrics),
+        donors=build_donor_section(context.folder),
+        training_charts=build_training_charts(context.folder, metrics),
+        gallery=build_gallery(context),
+        legend=(*legend[1:], unsure_swatch()),
+        heat_stops=_heat_stops(),
+        has_instances=makes_instances(context.config),
+        problems=group_problems(problem for dataset in splits for problem in dataset.problems),
+        recipe=to_yaml(context.config),
+    )
+
+
+def group_scores(scores: Sequence[Score]) -> tuple[tuple[Score, ...], ...]:
+    """Put scores on the same truth together, in the order of their first one."""
+    groups: dict[tuple[str, int, tuple[int, ...]], list[Score]] = {}
+    for score in scores:
+        groups.setdefault((score.split, score.images, score.support), []).append(score)
+    return tuple(tuple(group) for group in groups.values())
+
+
+def group_problems(problems: Iterable[Problem]) -> tuple[ProblemGroup, ...]:
+    """Count problems by kind, the worst first; what two splits both report counts once."""
+    groups: dict[tuple[int, str], list[Problem]] = {}
+    for problem in dict.fromkeys(problems):
+        groups.setdefault((_SEVERITIES.index(problem.severity), problem.kind), []).append(problem)
+    return tuple(
+        ProblemGroup(
+            severity=found[0].severity,
+            kind=kind,
+            count=len(found),
+            examples=tuple(f"{problem.where}: {problem.message}" for problem in found[:MAX_EXAMPLES]),
+            more=max(0, len(found) - MAX_EXAMPLES),
+        )
+        for (_, kind), found in sorted(groups.items(), key=lambda item: item[0])
+    )
+
+
+def _describe_run(context: Context) -> str:
+    classes = len(context.train.classes)
+    checked = "" if context.val is None else f", checked on {len(context.val)} of {context.val.split}"
+    return (
+        f"From image-level tags to pixel masks and a segmentation network: {context.train.name}, "
+        f"{_count(classes, 'class', 'classes')}, trained on {_count(len(context.train), 'image')} "
+        f"of {context.train.split}{checked}."
+    )
+
+
+def _build_cards(metrics: Metrics) -> tuple[Card, ...]:
+    cards = []
+    for score in metrics.scores:
+        title, detail = f"{_SUBJECTS[score.subject]}, mean IoU", f"{score.split}, {_describe_conditions(score)}"
+        detail += "" if score.undefined is None else f"; {score.undefined}"
+        cards.append(Card(title, percent(score.mean_iou, undefined=NAN), detail, score.subject))
+    for found in metrics.instances:
+        cards.append(Card("Instances, AP50", percent(found.mean_ap50), describe_precision(found), "instances"))
+    classifier = metrics.classifier
+    if classifier.split is not None:
+        value = percent(classifier.mean_average_precision)
+        detail = f"{classifier.split}, {_count(classifier.images, 'image')}, tags as truth"
+        detail += "" if classifier.released_sha256 is None else ", released, not trained here"
+        cards.append(Card("Classifier, mAP", value, detail, "classifier"))
+    return tuple(cards)
+
+
+def _build_facts(context: Context, metrics: Metrics) -> tuple[Fact, ...]:
+    config = context.config
+    seeded = " and ".join(f"{dataset.split} ({_count(len(dataset), 'image')})" for dataset in seeded_datasets(context))
+    scales = ", ".join(f"{scale:g}" for scale in config.localize.scales)
+    threshold = mask_threshold(context)
+    return (
+        Fact("Training split", _describe_split(context.train)),
+        Fact("Validation split", "none" if context.val is None else _describe_split(context.val)),
+        Fact("Classifier", _describe_classifier(config.classifier, metrics.classifier)),
+        Fact("Seeds", f"{config.localize.method.upper()} at scales {scales}, on {seeded}"),
+        Fact(
+            "Masks",
+            f"refinement {config.refine.method}, "
+            + ("no background threshold" if threshold is None else f"background threshold {threshold}")
+            + _describe_released_refiner(context),
+        ),
+        *([_instance_fact(config)] if makes_instances(config) else []),
+        Fact(
+            "Segmenter",
+            _describe_training(config.segmenter, _name_network(config.segmenter), _segmenter_origin(context.folder)),
+        ),
+        Fact("Random seed", f"{config.runtime.seed}, for initialisation, order and augmentation"),
+    )
+
+
+def _instance_fact(config: RunConfig) -> Fact:
+    threshold = config.refine.irn.instance_threshold
+    return Fact("Instances", f"one mask per object by IRN, background threshold {threshold:g} (fixed)")
+
+
+def _describe_split(dataset: Dataset) -> str:
+    untagged = sum(not sample.keys for sample in dataset)
+    partly = sum(not sample.known.all() for sample in dataset)
+    counts = [_count(len(dataset), "image")]
+    counts += [f"{untagged} without tags"] if untagged else []
+    counts += [f"{partly} with only some tags known"] if partly else []
+    return f"{dataset.split}: {', '.join(counts)}"
+
+
+def _describe_training(config: ClassifierConfig | SegmenterConfig, network: str, weights_from: str) -> str:
+    start = {
+        "random": "random weights",
+        "imagenet": "ImageNet weights",
+        "classifier": "the weights of this run's classifier",
+    }.get(weights_from, weights_from)
+    return f"{network}, started from {start}, {_count(config.epochs, 'epoch')}, batches of {config.batch_size}"
+
+
+def _describe_classifier(config: ClassifierConfig, score: ClassifierScore) -> str:
+    if score.released_sha256 is not None:
+        return f"{config.name}, {score.describe_origin()}"
+    return _describe_training(config, config.name, score.weights_from)
+
+
+def _describe_released_refiner(context: Context) -> str:
+    if released_refiner(context.config.refine) is None:
+        return ""
+    return f", network: {read_origin(context.folder.network(REFINER))}"
+
+
+def _name_network(config: SegmenterConfig) -> str:
+    return config.name if hf_name(config.name) is not None else f"DeepLab-v2 on {config.name}"
+
+
+def _segmenter_origin(folder: RunFolder) -> str:
+    _, info = load_tensors(folder.network("segmenter").model)
+    return str(info.get("weights_from", "unknown weights"))
+
+
+def _describe_threshold(score: Score) -> str:
+    return "none" if score.threshold is None else f"{score.threshold:g} ({score.threshold_choice})"
+
+
+def _describe_conditions(score: Score) -> str:
+    tags = "tags given" if score.given_tags else "no tags given"
+    threshold = "no threshold" if score.threshold is None else f"threshold {_describe_threshold(score)}"
+    return f"{_count(score.images, 'image')}, {tags}, {threshold}"
+
+
+def _score_row(score: Score) -> ScoreRow:
+    defined = sum(value is not None for value in score.iou)
+    return ScoreRow(
+        kind=score.subject,
+        subject=_SUBJECTS[score.subject],
+        split=score.split,
+        images=f"{score.images:,}",
+        tags="given" if score.given_tags else "not given",
+        threshold=_describe_threshold(score),
+        mean_iou=percent(score.mean_iou, undefined=NAN),
+        labels=f"{defined} of {len(score.iou)}",
+        pixel_accuracy=percent(score.pixel_accuracy),
+    )
+
+
+def _class_group(scores: Sequence[Score]) -> ClassGroup:
+    columns = [ClassColumn(score.subject, _SUBJECTS[score.subject], _describe_conditions(score)) for score in scores]
+    return ClassGroup(scores[0].split, tuple(columns))
+
+
+def _class_row(label: int, swatch: Swatch, groups: Sequence[Sequence[Score]]) -> ClassRow:
+    cells = tuple(
+        (f"{group[0].support[label]:,}", tuple(Bar.of(score.subject, score.iou[label]) for score in group))
+        for group in groups
+    )
+    return ClassRow(swatch, cells)
+
+
+def _heat_stops() -> tuple[str, ...]:
+    return tuple(hex_colour(colour) for colour in heat(np.linspace(0.0, 1.0, HEAT_STOPS)[None])[0])
+
+
+def _count(number: int, one: str, many: str | None = None) -> str:
+    return f"{number:,} {one if number == 1 else many or one + 's'}"

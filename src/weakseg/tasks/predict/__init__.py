@@ -1,1 +1,0 @@
-"""Masks of new images from a trained network, a bundle or an ONNX file."""

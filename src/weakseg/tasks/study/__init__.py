@@ -1,1 +1,0 @@
-"""Studies: experiments that end in a table, a CSV and a figure."""
