@@ -45,14 +45,14 @@ from weakseg.models.segmenter import SegmentationNetwork
 from weakseg.ops.images import limit_side
 from weakseg.pipeline.artifacts import RunFolder
 from weakseg.pipeline.inputs import prepare
-from weakseg.pipeline.networks import make_augmentation, make_plan
+from weakseg.pipeline.networks import make_plan
 from weakseg.pipeline.runtime import place_network
 from weakseg.pipeline.segmenters import start_segmenter
 from weakseg.pipeline.side_by_side import run_side_by_side
 from weakseg.pipeline.starting import start_classifier
 from weakseg.refine.crf import crf_mask
 from weakseg.train.classify import train_classifier
-from weakseg.train.plan import TrainingPlan
+from weakseg.train.plan import TrainingPlan, make_augmentation
 from weakseg.train.segment import train_segmenter
 from weakseg.types import Sample, ScoreMaps
 
@@ -252,10 +252,7 @@ def mask_of(config: RunConfig, train: Dataset, sample: Sample, seed: ScoreMaps, 
         seed.full().numpy(),
         seed.keys,
         background_threshold=THRESHOLD,
-        certainty=crf.certainty,
-        gaussian=crf.gaussian,
-        bilateral=crf.bilateral,
-        iterations=crf.iterations,
+        settings=crf.as_value(),
     )
     return resize_labels(mask, image.size_hw)
 

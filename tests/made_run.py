@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from weakseg.config.schema import IRNConfig, LocalizeConfig, RefineConfig, ReportConfig, RunConfig
+from weakseg.config.schema import LocalizeConfig, RefineConfig, ReportConfig, RunConfig
 from weakseg.data.base import Dataset
 from weakseg.files import write_json
 from weakseg.ops.instances import Instances
@@ -21,6 +21,7 @@ from weakseg.ops.metrics import ConfusionMatrix, ThresholdSweep
 from weakseg.pipeline.artifacts import RunFolder, save_mask, save_seed, save_tensors
 from weakseg.pipeline.runner import Context
 from weakseg.refine.instance_files import save_instances
+from weakseg.refine.irn import IRNConfig
 from weakseg.refine.masks import seed_to_mask
 from weakseg.scoring.evaluate import IMAGE_COLUMNS
 from weakseg.scoring.from_counts import make_curve, score_confusion, score_sweep

@@ -245,5 +245,6 @@ VERBS: dict[str, Verb] = {
     "export": Verb("write a run's masks in another tool's format, or its network", _run_command("export")),
     "convert": Verb("write a checkpoint's tensors as safetensors", _run_command("convert")),
     "check": Verb("look for problems in a data set before training", _check),
+    "list": Verb("list methods, backbones and recipes with source and licence", _run_command("list")),
     "synth": Verb("write the generated data set as a VOC-layout folder", _synth),
 }

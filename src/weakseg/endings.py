@@ -39,7 +39,7 @@ ERROR_FILE = "TORCHELASTIC_ERROR_FILE"
 _IMPORTING = "<frozen importlib._bootstrap>"
 _SHOW_CURSOR = b"\x1b[?25h"
 
-_HANGUP = getattr(signal, "SIGHUP", None)
+_HANGUP: signal.Signals | None = getattr(signal, "SIGHUP", None)
 
 _LINES = {
     signal.SIGINT: "interrupted; start the same command again to go on",
@@ -198,7 +198,7 @@ def _heed_signals(watch: _Watch) -> Iterator[None]:
     outer, _watch = _watch, watch
     woken = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
     handlers = {number: signal.getsignal(number) for number in _LINES}
-    if handlers.get(_HANGUP) is signal.SIG_IGN:  # as nohup wants it
+    if _HANGUP is not None and handlers.get(_HANGUP) is signal.SIG_IGN:  # as nohup wants it
         del handlers[_HANGUP]
     try:
         for number in handlers:

@@ -34,3 +34,23 @@ def open_modules(package: str) -> Callable[[str], ModuleType]:
 @cache
 def _is_module(full: str) -> bool:
     return find_spec(full) is not None
+
+
+def open_names(module: str, place: str, names: tuple[str, ...]) -> Callable[[str], object]:
+    """Make a module's `__getattr__`: names of another module, which is imported when one is first looked at.
+
+    Args:
+        module: The module's `__name__`.
+        place: The module that has them.
+        names: Which of its names.
+
+    Returns:
+        A function that returns one of them, and raises `AttributeError` for any other name.
+    """
+
+    def find(name: str) -> object:
+        if name not in names:
+            raise AttributeError(f"module '{module}' has no attribute '{name}'")
+        return getattr(import_module(place), name)
+
+    return find

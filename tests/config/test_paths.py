@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from weakseg.config.bounds import WEIGHTS
 from weakseg.config.load import build_config
-from weakseg.config.paths import PATHS, PERHAPS_PATHS, WEIGHTS, absolute_paths
+from weakseg.config.paths import PERHAPS_PATHS, absolute_paths, path_settings
 from weakseg.config.schema import RunConfig
 from weakseg.errors import ConfigError
 
@@ -25,7 +26,7 @@ def free_text(section: type, prefix: str = "") -> Iterator[str]:
 
 
 def test_every_setting_that_takes_any_text_is_known_to_be_a_path_or_not() -> None:
-    assert sorted(free_text(RunConfig)) == sorted((*PATHS, *PERHAPS_PATHS, *NO_PATHS))
+    assert sorted(free_text(RunConfig)) == sorted((*path_settings(), *PERHAPS_PATHS, *NO_PATHS))
 
 
 @pytest.fixture
@@ -36,7 +37,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("setting", PATHS)
+@pytest.mark.parametrize("setting", path_settings())
 def test_paths_become_absolute_whether_they_exist_or_not(setting: str, here: Path) -> None:
     config = absolute_paths(build_config({}, ("--data.name=folder", f"--{setting}=below/../file.pth")))
     value: object = config

@@ -3,8 +3,9 @@ import typing
 
 import pytest
 
+from weakseg.config.bounds import Range
 from weakseg.config.load import build_config
-from weakseg.config.ranges import RANGES, Range
+from weakseg.config.ranges import setting_ranges
 from weakseg.config.schema import RunConfig
 from weakseg.errors import ConfigError
 
@@ -26,7 +27,7 @@ def plain_types(annotation: object) -> set[object]:
 
 
 def test_every_number_has_a_range_and_every_range_a_number() -> None:
-    assert sorted(numeric_settings(RunConfig)) == sorted(RANGES)
+    assert sorted(numeric_settings(RunConfig)) == sorted(setting_ranges())
 
 
 @pytest.mark.parametrize(

@@ -2,16 +2,19 @@ import pytest
 
 from weakseg.config.load import build_config
 from weakseg.config.ranges import check_ranges
-from weakseg.config.released import KINDS
+from weakseg.config.released import CLASSIFIER_KINDS
 from weakseg.config.schema import RunConfig
 from weakseg.errors import ConfigError
 from weakseg.models.weights import OFFICIAL_KINDS
+from weakseg.registry import REFINERS
 
 DATA = ("--data.name=folder", "--data.root=photos")
 
 
 def test_every_official_kind_has_its_place() -> None:
-    assert sorted(KINDS.values()) == sorted(OFFICIAL_KINDS)
+    networks = [refiner.trains for refiner in REFINERS.usable() if refiner.trains is not None]
+    kinds = [*CLASSIFIER_KINDS.values(), *(kind for network in networks for kind in network.released.values())]
+    assert sorted(kinds) == sorted(OFFICIAL_KINDS)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from tests.tiny import make_classifier
 from tests.tiny_clip import LENGTH, make_clip
 from weakseg.localize.clip_es import attention_refine, grad_cam
 from weakseg.localize.feature_sample import collect_features, sample_positions
-from weakseg.localize.lpcam import (
+from weakseg.localize.prototypes import (
     Prototypes,
     collect_image,
     prototype_maps,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -13,7 +14,7 @@ from tests.refine.threshold.cutting import make_cuts, square
 from tests.tiny import make_classifier, make_segmenter
 from tests.tiny_networks import BACKBONES
 from weakseg.localize.adaptation import borrowed
-from weakseg.localize.cam import flip_pair, merge_flip_pair, score_maps, smooth_maps, tagged_classes, trunk_features
+from weakseg.localize.cam import flip_pair, merge_flip_pair, score_maps, smooth_maps, smooth_score_maps, tagged_classes
 from weakseg.localize.rib import RIBResult, adapt
 from weakseg.localize.seam import refined_score_maps
 from weakseg.models.affinitynet import build_affinitynet
@@ -23,7 +24,6 @@ from weakseg.models.deeplab import Segmenter, build_segmenter, fuse_scales
 from weakseg.models.hf_backbone_build import rebuild_hf_backbone
 from weakseg.models.hf_source import InputFormat
 from weakseg.models.inference import (
-    CRFSettings,
     label_views,
     mean_view,
     most_probable,
@@ -36,6 +36,7 @@ from weakseg.models.predictor import TorchNetwork, Views, choose_labels, predict
 from weakseg.models.randomness import seeded_draws
 from weakseg.models.seam import SEAM, build_seam
 from weakseg.models.tiling import Tiling
+from weakseg.ops.crf_settings import DEEPLAB_CRF, PSA_CRF
 from weakseg.ops.images import normalise
 from weakseg.refine.crf import require_maps_of_image
 from weakseg.refine.instances import cut_maps, find_instances
@@ -52,7 +53,7 @@ GRID_HW = (8, 11)
 
 TAGS = torch.tensor([1, 0, 1])
 KEYS = (0, 2)
-CRF = CRFSettings(iterations=2)
+CRF = replace(DEEPLAB_CRF, iterations=2)
 
 
 def open_classifier(device: torch.device) -> Classifier:
@@ -103,9 +104,11 @@ def class_activation_maps(device: torch.device) -> object:
     return [found, smoothed, score_maps(classifier, IMAGE, TAGS.numpy())]
 
 
-@NETWORKS.about(trunk_features)
-def features_of_the_trunk(device: torch.device) -> object:
-    return trunk_features(open_classifier(device), IMAGE, (1.0, 0.5))
+@NETWORKS.about(smooth_score_maps)
+def maps_smoothed_afterwards(device: torch.device) -> object:
+    classifier, scales = open_classifier(device), (1.0, 0.5)
+    maps = score_maps(classifier, IMAGE, TAGS, scales=scales)
+    return smooth_score_maps(classifier, IMAGE, [maps, maps], scales=scales, similarity_temperature=0.1)
 
 
 @NETWORKS.about(refined_score_maps)
@@ -211,7 +214,7 @@ def walk_of_psa(device: torch.device) -> object:
     return [
         walked_scores(maps, KEYS, features, doublings=3),
         psa_scores(maps, KEYS, features, doublings=3),
-        psa_mask(maps, KEYS, features, image=image, doublings=3, iterations=2, alpha=2.0),
+        psa_mask(maps, KEYS, features, image=image, doublings=3, settings=replace(PSA_CRF, iterations=2), alpha=2.0),
     ]
 
 

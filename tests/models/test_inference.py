@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -9,7 +11,6 @@ from torch import Tensor, nn
 from tests.tiny import make_segmenter
 from weakseg.errors import ConfigError, ShapeError
 from weakseg.models.inference import (
-    CRFSettings,
     label_views,
     mean_view,
     most_probable,
@@ -18,6 +19,7 @@ from weakseg.models.inference import (
     probabilities_of_views,
 )
 from weakseg.ops.crf import dense_crf
+from weakseg.ops.crf_settings import DEEPLAB_CRF, CRFSettings
 from weakseg.ops.images import normalise, resize_image
 
 NUM_LABELS = 4
@@ -141,7 +143,7 @@ def test_allowed_labels_that_there_are_not_are_refused(allowed: tuple[int, ...])
 
 
 @pytest.mark.parametrize("place", [0, 2])
-@pytest.mark.parametrize("crf", [None, CRFSettings()])
+@pytest.mark.parametrize("crf", [None, DEEPLAB_CRF])
 def test_a_network_that_diverged_labels_nothing(place: int, crf: CRFSettings | None) -> None:
     view = torch.ones(3, 2, 3) / 3
     view[place, 1, 1] = torch.nan
@@ -167,7 +169,7 @@ def test_the_mean_of_views_by_hand() -> None:
 
 
 def test_crf_settings_are_those_of_deeplab() -> None:
-    assert CRFSettings() == CRFSettings(gaussian=(1, 3), bilateral=(67, 3, 4), iterations=10)
+    assert DEEPLAB_CRF == CRFSettings(gaussian=(1, 3), bilateral=(67, 3, 4), iterations=10)
 
 
 @pytest.mark.parametrize("num_labels", [2, 4])
@@ -184,7 +186,7 @@ def test_the_crf_sees_minus_the_log_of_the_mean_probabilities(num_labels: int) -
 
 def test_no_iterations_leave_the_labels_as_they_are() -> None:
     segmenter, image = make_segmenter(), make_image()
-    crf = CRFSettings(iterations=0)
+    crf = replace(DEEPLAB_CRF, iterations=0)
     assert (predict_labels(segmenter, image, crf=crf) == predict_labels(segmenter, image)).all()
 
 
@@ -207,13 +209,13 @@ def test_unlikely_labels_are_left_out_of_the_crf_and_the_others_keep_their_numbe
 def test_a_single_likely_label_is_everywhere() -> None:
     view = torch.zeros(255, 2, 3)
     view[254] = 1.0
-    assert (label_views([view], make_image(5, 7), (5, 7), crf=CRFSettings()).labels == 254).all()
+    assert (label_views([view], make_image(5, 7), (5, 7), crf=DEEPLAB_CRF).labels == 254).all()
 
 
 def test_probabilities_of_zero_are_finite_energies() -> None:
     view = torch.zeros(2, 1, 2)
     view[0, 0, 0] = view[1, 0, 1] = 1.0
-    assert label_views([view], make_image(4, 6), (4, 6), crf=CRFSettings()).labels.shape == (4, 6)
+    assert label_views([view], make_image(4, 6), (4, 6), crf=DEEPLAB_CRF).labels.shape == (4, 6)
 
 
 def test_the_crf_of_a_large_image_runs_on_what_the_network_sees() -> None:
@@ -229,7 +231,7 @@ def test_the_crf_of_a_large_image_runs_on_what_the_network_sees() -> None:
 
 def test_a_setting_of_the_crf_out_of_range_is_named() -> None:
     with pytest.raises(ConfigError, match="gaussian"):
-        predict_labels(make_segmenter(), make_image(), crf=CRFSettings(gaussian=(1.0, -3.0)))
+        predict_labels(make_segmenter(), make_image(), crf=replace(DEEPLAB_CRF, gaussian=(1.0, -3.0)))
 
 
 def test_views_need_no_gradient_and_leave_modes_alone() -> None:

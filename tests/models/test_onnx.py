@@ -21,12 +21,12 @@ from weakseg.models.deeplab import Segmenter, build_segmenter
 from weakseg.models.efficientnet_lite import EfficientNetLite
 from weakseg.models.hf_build import build_hf_segmenter
 from weakseg.models.hf_source import find_source
-from weakseg.models.inference import CRFSettings
 from weakseg.models.onnx_export import CHECKED_SHAPES, export_onnx, measure_difference
 from weakseg.models.onnx_network import METADATA_KEY, OnnxInfo, OnnxNetwork
 from weakseg.models.predictor import TorchNetwork, Views, choose_labels, predict_views
 from weakseg.models.tiling import Tiling
 from weakseg.ops.color import label_palette
+from weakseg.ops.crf_settings import CRFSettings
 from weakseg.types import ClassSet
 
 pytestmark = pytest.mark.slow  # torch takes seconds to trace a network

@@ -8,9 +8,10 @@ from torch import Tensor, nn
 
 from tests.tiny import make_segmenter
 from weakseg.errors import ConfigError, ShapeError
-from weakseg.models.inference import CRFSettings, LabelledPixels, predict_labels, predict_probabilities
+from weakseg.models.inference import LabelledPixels, predict_labels, predict_probabilities
 from weakseg.models.predictor import TorchNetwork, Views, batched, choose_labels, predict_views
 from weakseg.models.tiling import Tiling
+from weakseg.ops.crf_settings import CRFSettings
 from weakseg.ops.images import normalise
 
 WHOLE = Tiling(1024, 256)

@@ -5,10 +5,11 @@ import math
 import torch
 
 from tests.tiny import make_classifier
-from weakseg.config.schema import ClassifierConfig, IRNConfig
+from weakseg.config.schema import ClassifierConfig
 from weakseg.models.classifier import Classifier
 from weakseg.pipeline.artifacts import NetworkFolder
 from weakseg.pipeline.networks import describe_network, save_network
+from weakseg.refine.irn import IRNConfig
 from weakseg.train.loop import EpochRecord
 from weakseg.types import ClassSet
 

@@ -5,9 +5,9 @@ import torch
 
 from tests.tiny import make_dataset, with_settings
 from weakseg.config.schema import RunConfig
+from weakseg.localize.method import Localized
 from weakseg.pipeline.artifacts import RunFolder, load_seed
 from weakseg.pipeline.comparison import choose_compared, compared_iterations, comparison_files, save_trace
-from weakseg.pipeline.localized import Localized
 from weakseg.pipeline.runner import Context
 from weakseg.types import ScoreMaps
 

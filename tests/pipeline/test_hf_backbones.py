@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from tests.tiny_networks import DINOV2, RESNET, write_config
-from weakseg.config.schema import ClassifierConfig, IRNConfig, SegmenterConfig
+from weakseg.config.schema import ClassifierConfig, SegmenterConfig
 from weakseg.errors import ArtifactError, ConfigError, MissingExtra
 from weakseg.models.classifier import Classifier
 from weakseg.models.deeplab import Segmenter
@@ -19,7 +19,8 @@ from weakseg.pipeline.artifacts import NetworkFolder, save_tensors
 from weakseg.pipeline.hf_backbones import require_hf_backbone
 from weakseg.pipeline.networks import WEIGHTS_FROM, describe_network, load_classifier, load_irnet, save_network
 from weakseg.pipeline.segmenters import describe_segmenter, load_segmenter, require_segmenter, start_segmenter
-from weakseg.pipeline.starting import start_classifier, start_irnet
+from weakseg.pipeline.starting import start_classifier, start_refiner
+from weakseg.refine.irn import IRN, IRNConfig
 from weakseg.types import ClassSet
 
 CLASSES = ClassSet(("cat", "dog", "fox"))
@@ -89,7 +90,7 @@ def test_irnet_and_segmenter_start_from_the_classifiers_backbone_without_its_sou
 
     config = IRNConfig(name=f"hf:{mine}", weights="classifier")
     refiner = NetworkFolder(tmp_path / "refiner")
-    irnet, origin = start_irnet(config, refiner, classifier=folder, seed=0)
+    irnet, origin = start_refiner(IRN, config, refiner, classifier=folder, seed=0)
     assert origin == "classifier"
     assert_equal(irnet.backbone, classifier.backbone)
     edge, displacement = irnet.eval().infer(IMAGES[0])
@@ -114,7 +115,7 @@ def test_own_weights_need_a_classifier_on_the_same_backbone(name: str, folder: N
     save(start(name, folder)[0], name, folder)
     config = IRNConfig(name="hf:another", weights="classifier")
     with pytest.raises(ConfigError, match=r"refine\.irn\.weights: 'classifier' is for .* refine\.irn\.name is hf:anot"):
-        start_irnet(config, NetworkFolder(tmp_path / "refiner"), classifier=folder, seed=0)
+        start_refiner(IRN, config, NetworkFolder(tmp_path / "refiner"), classifier=folder, seed=0)
 
 
 def test_a_segmenter_on_a_backbone_takes_weights_of_its_own_kind(

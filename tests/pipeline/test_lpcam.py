@@ -1,17 +1,21 @@
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from safetensors.numpy import save
 
 from tests.pipeline.test_stages import make_context
 from tests.tiny import make_classifier, make_dataset
 from weakseg.config.ranges import check_ranges
 from weakseg.errors import ArtifactError, ConfigError
-from weakseg.localize.lpcam import prototype_score_maps
-from weakseg.pipeline import lpcam
-from weakseg.pipeline.artifacts import load_seed, save_tensors
+from weakseg.files import write_bytes
+from weakseg.localize import prototype_files
+from weakseg.localize.prototype_files import load_prototypes, save_prototypes
+from weakseg.localize.prototypes import Prototypes, prototype_score_maps
+from weakseg.pipeline import localizers
+from weakseg.pipeline.artifacts import load_seed
 from weakseg.pipeline.localizers import open_localizer
-from weakseg.pipeline.lpcam import load_prototypes, open_lpcam, save_prototypes
 from weakseg.pipeline.runner import Context, run_stages
 from weakseg.pipeline.stages import STAGES
 
@@ -24,21 +28,25 @@ def context(tmp_path: Path) -> Context:
     return make_context(tmp_path / "run", splits, *SETTINGS)
 
 
-def open_once(context: Context) -> dict[int, lpcam.Prototypes]:
-    with open_lpcam(context, make_classifier()):
-        return load_prototypes(context.folder.prototypes)
+def file_of(context: Context) -> Path:
+    return context.folder.localizer / "prototypes.safetensors"
+
+
+def open_once(context: Context) -> dict[int, Prototypes]:
+    with open_localizer(context, make_classifier()):
+        return load_prototypes(file_of(context))
 
 
 def test_prototypes_of_every_class_are_found_kept_and_read_again(context: Context) -> None:
     found = open_once(context)
     assert sorted(found) == [0, 1, 2]
     assert all(1 <= len(own.shown) <= 3 for own in found.values())
-    before = context.folder.prototypes.read_bytes()
+    before = file_of(context).read_bytes()
     open_once(context)  # reads the file
-    assert context.folder.prototypes.read_bytes() == before
-    context.folder.prototypes.unlink()
+    assert file_of(context).read_bytes() == before
+    file_of(context).unlink()
     open_once(context)
-    assert context.folder.prototypes.read_bytes() == before
+    assert file_of(context).read_bytes() == before
 
 
 def test_an_image_is_compared_with_the_prototypes_as_the_recipe_says(context: Context) -> None:
@@ -50,7 +58,7 @@ def test_an_image_is_compared_with_the_prototypes_as_the_recipe_says(context: Co
         classifier,
         image,
         sample.tags,
-        load_prototypes(context.folder.prototypes),
+        load_prototypes(file_of(context)),
         scales=(1.0, 0.5),
         similarity_temperature=0.1,
     )
@@ -63,24 +71,23 @@ def test_processes_that_share_the_images_find_the_same_prototypes(
     context: Context, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     open_once(context)
-    alone = context.folder.prototypes.read_bytes()
-    context.folder.prototypes.unlink()
-    place = [0]
-    monkeypatch.setattr(lpcam, "world_size", lambda: 2)
-    monkeypatch.setattr(lpcam, "rank", lambda: place[0])
-    folder, classifier = context.folder.prototypes.parent, make_classifier()
-    place[0] = 1  # the second process comes as far as its file
-    part = lpcam._collect(context, classifier, context.config.localize.lpcam)
-    save_tensors(folder / "features.1.safetensors", lpcam._to_tensors(part), {"kind": "features"})
+    path, place = file_of(context), [1]
+    alone = path.read_bytes()
+    path.unlink()
+    for module in (localizers, prototype_files):
+        monkeypatch.setattr(module, "world_size", lambda: 2)
+        monkeypatch.setattr(module, "rank", lambda: place[0])
+    with pytest.raises(ArtifactError, match=r"features\.0"):  # comes as far as its part, since nobody waits here
+        open_once(context)
+    assert [found.name for found in path.parent.iterdir()] == ["features.1.safetensors"]
     place[0] = 0
     open_once(context)
-    assert context.folder.prototypes.read_bytes() == alone
-    assert sorted(path.name for path in folder.iterdir()) == ["features.1.safetensors", "prototypes.safetensors"]
+    assert path.read_bytes() == alone
 
 
 def test_a_run_writes_seeds_and_the_prototypes_they_came_from(context: Context) -> None:
     run_stages(context, STAGES[:2])
-    assert context.folder.prototypes.is_file()
+    assert file_of(context).is_file()
     assert load_seed(context.folder.seed("train_4")).keys == (1, 2)
     assert load_seed(context.folder.seed("train_5")).keys == ()
 
@@ -89,7 +96,7 @@ def test_a_damaged_or_a_foreign_file_is_named(tmp_path: Path) -> None:
     path = tmp_path / "prototypes.safetensors"
     with pytest.raises(ArtifactError, match="run the stage"):
         load_prototypes(path)
-    save_tensors(path, {"weight": torch.zeros(2)}, {"kind": "classifier"})
+    write_bytes(path, save({"weight": np.zeros(2)}))
     with pytest.raises(ArtifactError, match="holds no prototypes; delete it and run the stage 'localize' again"):
         load_prototypes(path)
 
@@ -105,5 +112,5 @@ def test_without_any_tag_there_are_no_prototypes_and_no_maps(tmp_path: Path) -> 
 def test_seam_has_maps_of_its_own(context: Context) -> None:
     seam = (("classifier.method", "seam"), ("classifier.name", "critter38"))
     config = make_context(context.folder.root, (context.train, None), *SETTINGS, *seam).config
-    with pytest.raises(ConfigError, match="'lpcam' needs a plain classifier"):
+    with pytest.raises(ConfigError, match=r"'lpcam' works with classifier\.method plain, got seam"):
         check_ranges(config)

@@ -16,12 +16,12 @@ from weakseg.pipeline.networks import (
     load_classifier,
     load_history,
     load_irnet,
-    make_augmentation,
     make_hooks,
     make_plan,
     save_network,
 )
 from weakseg.train.loop import TrainState
+from weakseg.train.plan import make_augmentation
 
 CPU = torch.device("cpu")
 

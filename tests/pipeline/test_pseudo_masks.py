@@ -15,6 +15,7 @@ from weakseg.data.grey import encode_grey, read_grey
 from weakseg.data.masks import read_mask
 from weakseg.data.sure_masks import SureMasks
 from weakseg.errors import ConfigError, DataError
+from weakseg.ops.crf_settings import CRFSettings
 from weakseg.ops.images import normalise
 from weakseg.pipeline.artifacts import load_seed
 from weakseg.pipeline.images import seeded_datasets
@@ -63,7 +64,8 @@ def test_confidence_is_written_beside_the_masks_of_every_image(
             maps = seed.full().numpy()
             if method == "crf":
                 image = dataset.load_image(sample)
-                scores = crf_marginals(image, maps, seed.keys, background_threshold=0.15, bilateral=WEAK, iterations=2)
+                weak = CRFSettings((3.0, 3.0), WEAK, 2)
+                scores = crf_marginals(image, maps, seed.keys, background_threshold=0.15, settings=weak)
             else:
                 scores = score_threshold(maps, background_threshold=0.15)
             assert_written(context, sample.id, soften(scores, seed.keys))
@@ -107,9 +109,7 @@ def test_psa_is_as_sure_as_its_walked_scores_or_its_marginals(
             alpha=6.0,
             radius=2,
             doublings=2,
-            gaussian=(3.0, 0.5),
-            bilateral=WEAK,
-            iterations=2,
+            settings=CRFSettings((3.0, 0.5), WEAK, 2),
         )
         assert_written(context, sample.id, soften(scores, seed.keys))
 

@@ -5,14 +5,14 @@ import numpy as np
 import pytest
 import torch
 
-from tests.pipeline.test_stages import AUGMENT, CONFIG, OPTIM, contents, make_context
+from tests.pipeline.test_stages import AUGMENT, OPTIM, contents, make_context
 from tests.tiny import SIZE_HW, make_dataset, with_settings
 from weakseg.data.base import Dataset
 from weakseg.data.masks import read_mask
 from weakseg.errors import ConfigError
 from weakseg.files import write_bytes
+from weakseg.ops.crf_settings import IRN_CRF, PSA_CRF
 from weakseg.ops.images import limit_side, normalise
-from weakseg.pipeline import refiners
 from weakseg.pipeline.artifacts import RunFolder, load_info, load_seed, save_mask, save_seed
 from weakseg.pipeline.images import seeded_datasets
 from weakseg.pipeline.networks import load_affinitynet, load_history, load_irnet
@@ -89,7 +89,7 @@ def test_crf_masks_are_the_seeds_refined_by_the_image(
         image = limit_side(dataset.load_image(sample), max_side_px)
         seed = load_seed(context.folder.seed(sample.id))
         maps = replace(seed, size_hw=image.shape[:2]).full().numpy()
-        expected = crf_mask(image, maps, seed.keys, background_threshold=0.15, iterations=3)
+        expected = crf_mask(image, maps, seed.keys, background_threshold=0.15, settings=replace(IRN_CRF, iterations=3))
         mask = read_mask(context.folder.mask(sample.id))
         assert mask.shape == dataset.load_image(sample).shape[:2]
         if max_side_px is None:
@@ -161,7 +161,7 @@ def test_what_is_gone_is_made_again_and_the_rest_is_left(
         written.append(path.relative_to(tmp_path).as_posix())
         save_mask(path, labels)
 
-    monkeypatch.setattr("weakseg.pipeline.irn.save_mask", save_and_tell)
+    monkeypatch.setattr("weakseg.pipeline.refiner_networks.save_mask", save_and_tell)
     monkeypatch.setattr("weakseg.pipeline.pseudo_masks.save_mask", save_and_tell)
     refine_seeds(context, seeded_datasets(context))
     assert sorted(written) == ["labels/train_2.png", "masks/train_1.png", "masks/val_0.png"]
@@ -255,7 +255,7 @@ def test_psa_masks_follow_from_seeds_and_affinities(
     network, _ = load_affinitynet(context.folder.network("refiner").model, context.device)
     for sample in context.train:
         seed, image = load_seed(context.folder.seed(sample.id)), context.train.load_image(sample)
-        labels = psa_labels(image, seed.full().numpy(), seed.keys, iterations=2)
+        labels = psa_labels(image, seed.full().numpy(), seed.keys, settings=replace(PSA_CRF, iterations=2))
         assert read_mask(context.folder.label(sample.id)).tolist() == labels.tolist()
         with torch.no_grad():
             features = network(normalise(image)[None])[0]
@@ -267,15 +267,6 @@ def test_psa_masks_follow_from_seeds_and_affinities(
             alpha=6.0,
             radius=2,
             doublings=2,
-            iterations=2,
+            settings=replace(PSA_CRF, iterations=2),
         )
         assert read_mask(context.folder.mask(sample.id)).tolist() == expected.tolist()
-
-
-def test_every_method_of_the_recipe_is_known() -> None:
-    from typing import get_args, get_type_hints
-
-    from weakseg.config.schema import RefineConfig
-
-    assert CONFIG.refine.method == "none"
-    assert set(get_args(get_type_hints(RefineConfig)["method"])) == set(refiners.METHODS)

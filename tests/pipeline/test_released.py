@@ -18,7 +18,7 @@ from tests.pipeline.test_refiners import write_seeds
 from tests.pipeline.test_stages import contents, make_context
 from tests.tiny import make_dataset
 from weakseg.cli import main
-from weakseg.config.schema import ClassifierConfig, IRNConfig, PSAConfig, RefineConfig
+from weakseg.config.schema import ClassifierConfig, RefineConfig
 from weakseg.data.base import Dataset
 from weakseg.data.images import read_image
 from weakseg.data.voc import VOC_CLASSES
@@ -33,6 +33,8 @@ from weakseg.pipeline.refiners import refined_files
 from weakseg.pipeline.released import ReleasedNetwork, released_classifier, released_refiner
 from weakseg.pipeline.runner import Context, plan_records, run_stages
 from weakseg.pipeline.stages import STAGES, classify
+from weakseg.refine.irn import IRNConfig
+from weakseg.refine.psa import PSAConfig
 from weakseg.scoring.scores import load_metrics
 
 pytestmark = pytest.mark.slow

@@ -23,7 +23,7 @@ from weakseg.pipeline.artifacts import (
     save_tensors,
 )
 from weakseg.pipeline.images import iterate_pending, seeded_datasets
-from weakseg.pipeline.networks import load_classifier, load_history, make_augmentation, make_plan
+from weakseg.pipeline.networks import load_classifier, load_history, make_plan
 from weakseg.pipeline.runner import Context, run_stages
 from weakseg.pipeline.runtime import place_network
 from weakseg.pipeline.segmenters import load_segmenter, start_segmenter
@@ -31,6 +31,7 @@ from weakseg.pipeline.stages import STAGES, classify, localize, refine, segment
 from weakseg.pipeline.starting import start_classifier
 from weakseg.refine.masks import seed_to_mask
 from weakseg.train.classify import train_classifier
+from weakseg.train.plan import make_augmentation
 from weakseg.train.segment import train_segmenter
 
 AUGMENT = AugmentConfig(long_side_px=(28, 40), crop_px=32, flip=True, colour=0.1)

@@ -8,7 +8,8 @@ from tests.pipeline.saved_networks import CLASSES, CLASSIFIER, HISTORY, IRNET, a
 from weakseg.errors import ArtifactError, ConfigError
 from weakseg.pipeline.artifacts import NetworkFolder, load_state
 from weakseg.pipeline.networks import make_hooks
-from weakseg.pipeline.starting import start_classifier, start_irnet
+from weakseg.pipeline.starting import start_classifier, start_refiner
+from weakseg.refine.irn import IRN
 from weakseg.train.loop import TrainState
 
 
@@ -35,8 +36,8 @@ def test_random_weights_depend_on_the_seed_alone(folder: NetworkFolder) -> None:
     assert origin == "random"
     assert_equal(first, again)
     assert not torch.equal(first.classifier.weight, other.classifier.weight)
-    one, _ = start_irnet(IRNET, folder, classifier=folder, seed=3)
-    two, _ = start_irnet(IRNET, folder, classifier=folder, seed=3)
+    one, _ = start_refiner(IRN, IRNET, folder, classifier=folder, seed=3)
+    two, _ = start_refiner(IRN, IRNET, folder, classifier=folder, seed=3)
     assert_equal(one, two)
     assert first.num_classes == 3
 
@@ -90,7 +91,7 @@ def test_weights_may_come_from_a_file(folder: NetworkFolder, tmp_path: Path) -> 
 def test_an_irnet_may_start_from_the_classifiers_backbone(folder: NetworkFolder, tmp_path: Path) -> None:
     trained = NetworkFolder(tmp_path / "classifier")
     classifier = save_classifier(trained, seed=9)
-    irnet, origin = start_irnet(replace(IRNET, weights="classifier"), folder, classifier=trained, seed=0)
+    irnet, origin = start_refiner(IRN, replace(IRNET, weights="classifier"), folder, classifier=trained, seed=0)
     assert origin == "classifier"
     assert_equal(irnet.backbone, classifier.backbone)
 
@@ -100,7 +101,7 @@ def test_a_classifier_of_another_backbone_is_named_as_such(folder: NetworkFolder
     save_classifier(trained)
     config = replace(IRNET, name="resnet50", weights="classifier")
     with pytest.raises(ConfigError) as raised:
-        start_irnet(config, folder, classifier=trained, seed=0)
+        start_refiner(IRN, config, folder, classifier=trained, seed=0)
     assert str(raised.value) == (
         "refine.irn.weights: 'classifier' is for a network on the classifier's own backbone, but refine.irn.name is "
         "resnet50 and the classifier is critter; make them equal or choose other weights"

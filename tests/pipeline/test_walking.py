@@ -2,13 +2,12 @@ import numpy as np
 import pytest
 import torch
 
-from weakseg.config.schema import IRNConfig
 from weakseg.models.irnet import IRNet, build_irnet
 from weakseg.ops.images import normalise
 from weakseg.pipeline.seeds import SeededImage
-from weakseg.pipeline.walking import Walker
 from weakseg.refine.instances import find_instances
-from weakseg.refine.irn import walked_maps
+from weakseg.refine.irn import IRNConfig, walked_maps
+from weakseg.refine.irn_walker import Walker
 from weakseg.types import Sample, ScoreMaps
 
 IMAGE_HW = (37, 50)

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -5,6 +7,7 @@ from hypothesis import strategies as st
 
 from tests.golden_weights import GOLDEN
 from weakseg.errors import ConfigError, ShapeError
+from weakseg.ops.crf_settings import IRN_CRF
 from weakseg.refine.confidence import confident_labels
 from weakseg.refine.crf import crf_mask
 
@@ -28,8 +31,9 @@ def test_labels_are_the_recorded_ones(name: str) -> None:
 
 def test_three_bands_without_a_crf() -> None:
     maps = np.array([[[0.9, 0.3, 0.2, 0.1, 0.05, 0.0]], [[0.1, 0.2, 0.31, 0.2, 0.05, 0.04]]], np.float32)
+    settings = replace(IRN_CRF, iterations=0)
     found = confident_labels(
-        np.zeros((1, 6, 3), np.uint8), maps, (4, 19), foreground=0.3, background=0.05, iterations=0
+        np.zeros((1, 6, 3), np.uint8), maps, (4, 19), foreground=0.3, background=0.05, settings=settings
     )
     # 0.3 and 0.05 are ties, which go to the background.
     assert found.tolist() == [[5, 255, 20, 255, 0, 0]]

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -5,6 +7,7 @@ from numpy.typing import NDArray
 from tests.golden_weights import GOLDEN
 from weakseg.errors import ConfigError, ShapeError
 from weakseg.ops.crf import refine_labels
+from weakseg.ops.crf_settings import IRN_CRF, CRFSettings
 from weakseg.refine.crf import crf_mask
 from weakseg.refine.masks import seed_to_mask
 
@@ -40,7 +43,7 @@ def test_without_iterations_the_seed_is_the_mask() -> None:
     rng = np.random.default_rng(0)
     image, maps = rng.integers(0, 256, (7, 9, 3), dtype=np.uint8), rng.random((80, 7, 9), dtype=np.float32)
     before = image.copy(), maps.copy()
-    mask = crf_mask(image, maps, range(80), background_threshold=0.97, iterations=0)
+    mask = crf_mask(image, maps, range(80), background_threshold=0.97, settings=replace(IRN_CRF, iterations=0))
     assert np.array_equal(mask, seed_to_mask(maps, range(80), background_threshold=0.97))
     assert np.array_equal(image, before[0])
     assert np.array_equal(maps, before[1])
@@ -48,9 +51,9 @@ def test_without_iterations_the_seed_is_the_mask() -> None:
 
 def test_settings_reach_the_crf() -> None:
     image, maps = make_scene()
-    near = crf_mask(image, maps, (6,), background_threshold=0.3, bilateral=(50, 5, 0), gaussian=(1, 0.1))
+    near = crf_mask(image, maps, (6,), background_threshold=0.3, settings=CRFSettings((1, 0.1), (50, 5, 0)))
     assert np.array_equal(near, seed_to_mask(maps, (6,), background_threshold=0.3))
-    certain = crf_mask(image, maps, (6,), background_threshold=0.3, certainty=1 - 1e-7)
+    certain = crf_mask(image, maps, (6,), background_threshold=0.3, settings=replace(IRN_CRF, certainty=1 - 1e-7))
     assert np.array_equal(certain, near)
 
 
@@ -85,4 +88,4 @@ def test_images_of_another_kind_are_refused() -> None:
 def test_settings_out_of_range_are_refused() -> None:
     image, maps = make_scene()
     with pytest.raises(ConfigError, match="gaussian: expected"):
-        crf_mask(image, maps, (6,), background_threshold=0.3, gaussian=(0, 3))
+        crf_mask(image, maps, (6,), background_threshold=0.3, settings=replace(IRN_CRF, gaussian=(0, 3)))

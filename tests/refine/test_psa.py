@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -8,7 +10,8 @@ from torch import Tensor
 
 from weakseg.errors import ConfigError, ShapeError
 from weakseg.ops.crf import dense_crf
-from weakseg.refine.psa import BILATERAL, GAUSSIAN, psa_labels, psa_mask, score_background, walked_scores
+from weakseg.ops.crf_settings import PSA_CRF
+from weakseg.refine.psa_scores import psa_labels, psa_mask, score_background, walked_scores
 
 STANDING = 200.0
 """With this power, affinities of exp(-1) are 1e-87: the walk leaves every value where it is."""
@@ -68,7 +71,8 @@ def test_maps_and_powers_that_do_not_fit_are_refused(
 def test_three_bands_without_a_crf() -> None:
     """A map wins against the power 2 above 0.382, against the power 8 above 0.188."""
     maps = np.array([[[0.9, 0.39, 0.37, 0.1, 0.2, 0.18]], [[0.1, 0.2, 0.3, 0.4, 0.05, 0.04]]], np.float32)
-    found = psa_labels(np.zeros((1, 6, 3), np.uint8), maps, (4, 79), low_alpha=2.0, high_alpha=8.0, iterations=0)
+    settings = replace(PSA_CRF, iterations=0)
+    found = psa_labels(np.zeros((1, 6, 3), np.uint8), maps, (4, 79), low_alpha=2.0, high_alpha=8.0, settings=settings)
     assert found.dtype == np.uint8
     assert found.tolist() == [[5, 5, 255, 80, 255, 0]]
 
@@ -81,7 +85,7 @@ def test_rule_combines_the_labels_of_two_crfs(seed: int, num_maps: int) -> None:
     labels = np.arange(num_maps + 1) * 3
     found = psa_labels(image, maps, [label - 1 for label in labels[1:]], low_alpha=0.4, high_alpha=3.0)
     low, high = (
-        labels[dense_crf(image, -np.log(scores), gaussian=GAUSSIAN, bilateral=BILATERAL).argmax(axis=0)]
+        labels[dense_crf(image, -np.log(scores), gaussian=PSA_CRF.gaussian, bilateral=PSA_CRF.bilateral).argmax(axis=0)]
         for scores in (score_background(maps, range(num_maps), alpha=alpha) for alpha in (0.4, 3.0))
     )
     assert np.array_equal(found, np.where(low > 0, low, np.where(high > 0, 255, 0)))

@@ -9,7 +9,8 @@ from tests.made_run import make_run
 from tests.tiny import make_dataset, make_segmenter, with_settings
 from weakseg.config.schema import EvaluateConfig, RunConfig, SegmenterCRFConfig
 from weakseg.data.masks import read_mask
-from weakseg.models.inference import CRFSettings, predict_labels
+from weakseg.models.inference import predict_labels
+from weakseg.ops.crf_settings import DEEPLAB_CRF, CRFSettings
 from weakseg.pipeline.artifacts import RunFolder, save_mask
 from weakseg.pipeline.networks import save_network
 from weakseg.pipeline.runner import Context
@@ -72,7 +73,7 @@ def test_what_the_recipe_leaves_out_is_no_step(config: EvaluateConfig, names: li
 
 def test_a_crf_is_off_unless_enabled() -> None:
     assert make_crf(SegmenterCRFConfig()) is None
-    assert make_crf(SegmenterCRFConfig(enabled=True)) == CRFSettings()
+    assert make_crf(SegmenterCRFConfig(enabled=True)) == DEEPLAB_CRF
 
 
 def test_every_step_predicts_what_it_would_alone() -> None:

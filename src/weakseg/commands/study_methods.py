@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from weakseg.arguments import new_parser, resolve_recipe
 from weakseg.commands.study_words import RECIPE_USAGE, add_method_words, add_recipe_words, show_study, start_study
+from weakseg.registry import LOCALIZERS, REFINERS
 
 
 def run(words: Sequence[str]) -> int:
@@ -20,8 +21,10 @@ def run(words: Sequence[str]) -> int:
         "weakseg study methods RECIPE|RUN [--methods NAME ...] [--masks NAME ...] [--seeds N ...] "
         f"[--thresholds X ...] [--split SPLIT] {RECIPE_USAGE}"
     )
-    parser.add_argument("--methods", nargs="+", default=[], help="some of cam, rib, seam, cda; all when not given")
-    parser.add_argument("--masks", nargs="+", default=[], help="some of crf, psa, irn; all when not given")
+    methods = ("cam", "rib", "seam", "cda", *LOCALIZERS.names()[2:])
+    masks = ("crf", "psa", "irn", *REFINERS.names()[4:])
+    parser.add_argument("--methods", nargs="+", default=[], help=f"some of {', '.join(methods)}; all when not given")
+    parser.add_argument("--masks", nargs="+", default=[], help=f"some of {', '.join(masks)}; all when not given")
     add_method_words(parser)
     add_recipe_words(parser, recipe="a recipe with the settings of all methods: methods_critters", usual_name="methods")
     resolved = resolve_recipe(parser, words)

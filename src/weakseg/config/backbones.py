@@ -8,19 +8,20 @@ from __future__ import annotations
 from typing import get_args
 
 from weakseg.config.sections.classifier import ClassifierConfig, ClassifierName
-from weakseg.config.sections.refine import IRNConfig
+from weakseg.config.sections.refine import RefineConfig
 from weakseg.config.sections.training import BackboneName
-from weakseg.config.segmenters import HF_PREFIX, hf_name
+from weakseg.config.segmenters import HF_PREFIX, hf_name, other_backbones
 from weakseg.errors import ConfigError
 
 PRETRAINED = "pretrained"
 """Weights that a network of `transformers` comes with."""
 
 
-def check_backbone_names(classifier: ClassifierConfig, irn: IRNConfig) -> None:
+def check_backbone_names(classifier: ClassifierConfig, refine: RefineConfig) -> None:
     """Raise a `ConfigError` if there is no such backbone, or weights do not go with it."""
-    _check("classifier", classifier.name, classifier.weights, get_args(ClassifierName))
-    _check("refine.irn", irn.name, irn.weights, get_args(BackboneName), own="classifier")
+    _check("classifier", classifier.name, classifier.weights, (*get_args(ClassifierName), *other_backbones()))
+    irn = refine.irn
+    _check("refine.irn", irn.name, irn.weights, (*get_args(BackboneName), *other_backbones()), own="classifier")
 
 
 def _check(section: str, name: str, weights: str, known: tuple[str, ...], *, own: str | None = None) -> None:

@@ -18,6 +18,7 @@ import yaml
 from jsonargparse import ArgumentError, ArgumentParser, Namespace
 
 from weakseg.config.complaints import explain, field_types, unknown_key
+from weakseg.config.lost import PACKAGES, keep_lost, name_packages, part_lost
 from weakseg.config.ranges import check_ranges
 from weakseg.config.recipe_text import decode_recipe
 from weakseg.config.schema import RunConfig
@@ -112,8 +113,13 @@ def build_config(recipe: Mapping[str, JsonValue], overrides: tuple[str, ...] = (
     Raises:
         ConfigError: On an unknown key, a value of the wrong type, or one out of range; names the dotted path.
     """
-    config = _build_by_section(recipe, overrides)
-    return _build_whole(recipe, overrides) if config is None else config
+    known = part_lost(recipe)
+    config = _build_by_section(known.settings, overrides) or _build_whole(known.settings, overrides)
+    if known.lost:
+        localize, refine = (keep_lost(name, getattr(config, name), known) for name in ("localize", "refine"))
+        config = dataclasses.replace(config, localize=localize, refine=refine)
+    check_ranges(config)
+    return config
 
 
 def _build_whole(recipe: Mapping[str, JsonValue], overrides: tuple[str, ...]) -> RunConfig:
@@ -123,7 +129,7 @@ def _build_whole(recipe: Mapping[str, JsonValue], overrides: tuple[str, ...]) ->
         namespace = parser.parse_args(list(overrides), namespace=given)
     except ArgumentError as error:
         raise explain(error) from None
-    return config_from(parser, namespace)
+    return _instantiate(parser, namespace)
 
 
 def _build_by_section(recipe: Mapping[str, JsonValue], overrides: tuple[str, ...]) -> RunConfig | None:
@@ -146,9 +152,7 @@ def _build_by_section(recipe: Mapping[str, JsonValue], overrides: tuple[str, ...
         if section is None:
             return None
         sections[name] = section
-    config = RunConfig(**sections)  # type: ignore[arg-type]
-    check_ranges(config)
-    return config
+    return RunConfig(**sections)  # type: ignore[arg-type]
 
 
 @lru_cache(maxsize=SECTIONS_KEPT)
@@ -210,8 +214,9 @@ def set_recipe(parser: ArgumentParser, recipe: Mapping[str, JsonValue]) -> None:
     Raises:
         ConfigError: On an unknown key or a value of the wrong type.
     """
-    _check_recipe(recipe)  # set_defaults does not check types
-    parser.set_defaults(dict(_flatten(recipe)))
+    settings = part_lost(recipe).settings
+    _check_recipe(settings)  # set_defaults does not check types
+    parser.set_defaults(dict(_flatten(settings)))
 
 
 def _check_recipe(recipe: Mapping[str, JsonValue]) -> Namespace:
@@ -250,15 +255,26 @@ def _settings_parser() -> ArgumentParser:
 
 def config_from(parser: ArgumentParser, namespace: Namespace) -> RunConfig:
     """Turn parsed arguments into a `RunConfig` and check its ranges; options of the verb itself are left aside."""
-    instantiated = parser.instantiate(namespace)
-    config = RunConfig(**{section.name: instantiated[section.name] for section in dataclasses.fields(RunConfig)})
+    config = _instantiate(parser, namespace)
     check_ranges(config)
     return config
 
 
+def _instantiate(parser: ArgumentParser, namespace: Namespace) -> RunConfig:
+    instantiated = parser.instantiate(namespace)
+    return RunConfig(**{section.name: instantiated[section.name] for section in dataclasses.fields(RunConfig)})
+
+
 def to_yaml(config: RunConfig) -> str:
-    """Write a configuration as YAML that `read_recipe` reads back; sections in the order of the schema."""
-    return yaml.safe_dump(to_plain(config), sort_keys=False, allow_unicode=True)
+    """Write a configuration as YAML that `read_recipe` reads back; sections in the order of the schema.
+
+    The packages of methods that are not ours are named below them.
+    """
+    document, packages = to_plain(config), name_packages(config)
+    assert isinstance(document, dict)
+    if packages:
+        document = {**document, PACKAGES: packages}
+    return yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
 
 
 def to_plain(section: object) -> JsonValue:

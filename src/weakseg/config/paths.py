@@ -6,9 +6,11 @@ Once a path is absolute in a run's recipe, it means the same file whatever the w
 from __future__ import annotations
 
 import dataclasses
+from functools import cache
 from pathlib import Path
 from typing import TypeVar
 
+from weakseg.config.bounds import WEIGHTS, walk_limits
 from weakseg.config.schema import DataConfig, RunConfig
 from weakseg.config.segmenters import absolute_name
 from weakseg.errors import ConfigError
@@ -17,24 +19,16 @@ from weakseg.spelling import closest
 
 Section = TypeVar("Section")
 
-WEIGHTS = ("imagenet", "none", "auto", "classifier", "pretrained")
-"""What a setting `weights` may say instead of a path; not every network knows all of them."""
-
 _OF_BACKBONES = WEIGHTS[:3]
 
-PATHS: dict[str, tuple[str, ...]] = {
+_PATHS: dict[str, tuple[str, ...]] = {
     "data.root": (),
     "classifier.cda.masks": (),
     "classifier.released": (),
     "classifier.weights": WEIGHTS,
-    "refine.irn.released": (),
-    "refine.irn.weights": WEIGHTS,
-    "refine.psa.released": (),
-    "refine.psa.weights": WEIGHTS,
-    "refine.saliency.folder": (),
     "segmenter.weights": WEIGHTS,
 }
-"""Settings that are paths unless they are null or one of these words."""
+"""Settings that are paths unless they are null or one of these words, besides those that say so themselves."""
 
 _KNOWN_WORDS = {
     "classifier.weights": (*_OF_BACKBONES, "pretrained"),
@@ -48,6 +42,13 @@ NETWORKS = ("classifier.name", "refine.irn.name", "segmenter.name")
 
 PERHAPS_PATHS = ("data.tags", "data.train", "data.val", *NETWORKS)
 """Settings that may hold a path and are looked at one by one: below the working folder or the data, or behind `hf:`."""
+
+
+@cache
+def path_settings() -> dict[str, tuple[str, ...]]:
+    """Return the settings that are paths unless they are null or one of these words, those of methods included."""
+    declared = {path: limits.words for path, limits in walk_limits(RunConfig) if limits.words is not None}
+    return _PATHS | declared
 
 
 def check_weights(config: RunConfig) -> None:
@@ -66,7 +67,7 @@ def absolute_paths(config: RunConfig) -> RunConfig:
     Raises:
         ConfigError: If a path is that of no file, but nearly one of the words that may stand in its place.
     """
-    for setting, words in PATHS.items():
+    for setting, words in path_settings().items():
         value = _get(config, setting)
         if value is not None and value not in words:
             _refuse_misspelt(setting, value, words)

@@ -5,15 +5,14 @@ from __future__ import annotations
 from weakseg.config.sections.classifier import ClassifierConfig
 from weakseg.config.sections.refine import RefineConfig
 from weakseg.errors import ConfigError
+from weakseg.registry import REFINERS
 
-KINDS: dict[tuple[str, str, str], str] = {
-    ("classifier", "plain", "resnet50"): "resnet50_cam",
-    ("classifier", "plain", "resnet38"): "resnet38_cls",
-    ("classifier", "seam", "resnet38"): "resnet38_seam",
-    ("refine", "irn", "resnet50"): "resnet50_irn",
-    ("refine", "psa", "resnet38"): "resnet38_aff",
+CLASSIFIER_KINDS: dict[tuple[str, str], str] = {
+    ("plain", "resnet50"): "resnet50_cam",
+    ("plain", "resnet38"): "resnet38_cls",
+    ("seam", "resnet38"): "resnet38_seam",
 }
-"""The kinds of checkpoints that `weakseg.models.weights.load_official` reads, by section, method and backbone."""
+"""The kinds of checkpoints that `weakseg.models.weights.load_official` reads, by method and backbone."""
 
 
 def classifier_kind(method: str, name: str) -> str:
@@ -26,7 +25,7 @@ def classifier_kind(method: str, name: str) -> str:
     Raises:
         ConfigError: If there is none.
     """
-    kind = KINDS.get(("classifier", method, name))
+    kind = CLASSIFIER_KINDS.get((method, name))
     if kind is None:
         raise ConfigError(
             "classifier.released: there are released checkpoints of resnet50 and resnet38 for classifier.method "
@@ -36,7 +35,7 @@ def classifier_kind(method: str, name: str) -> str:
 
 
 def refiner_kind(method: str, name: str) -> str:
-    """Return the kind of checkpoint that was released for the network of a refinement, `irn` or `psa`.
+    """Return the kind of checkpoint that was released for the network of a refinement.
 
     Args:
         method: The `refine.method`.
@@ -45,9 +44,11 @@ def refiner_kind(method: str, name: str) -> str:
     Raises:
         ConfigError: If there is none.
     """
-    kind = KINDS.get(("refine", method, name))
+    trains = REFINERS.load(method).trains
+    kinds = {} if trains is None else trains.released
+    kind = kinds.get(name)
     if kind is None:
-        names = ", ".join(known for _, of_method, known in KINDS if of_method == method)
+        names = ", ".join(kinds) or "no network"
         raise ConfigError(
             f"refine.{method}.released: released checkpoints are of {names} alone, got refine.{method}.name {name}"
         )

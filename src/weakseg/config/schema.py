@@ -2,7 +2,8 @@
 
 The docstring of a field is its help text on the command line. A stage unpacks its section into explicit arguments;
 nothing below `weakseg.pipeline` sees these classes. Values that depend on a data set live in the YAML recipes beside
-this file; the defaults in `sections` are those of the released VOC settings where one exists.
+this file; the defaults are those of the released VOC settings where one exists. The settings of localisers and
+refiners stand beside them, in `weakseg.localize`, `weakseg.refine` or another package; `sections` asks the registry.
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ from dataclasses import dataclass, field
 from weakseg.config.sections.classifier import CDAConfig, ClassifierConfig, ClassifierName, SEAMConfig
 from weakseg.config.sections.data import CrittersConfig, DataConfig, DatasetName
 from weakseg.config.sections.evaluate import EvaluateConfig, ReportConfig, SegmenterCRFConfig
-from weakseg.config.sections.localize import LocalizeConfig, LPCAMConfig, RIBConfig, SplitName
-from weakseg.config.sections.refine import CRFConfig, IRNConfig, PSAConfig, RefineConfig, SaliencyConfig
+from weakseg.config.sections.localize import LocalizeConfig, SplitName
+from weakseg.config.sections.refine import RefineConfig, SaliencyConfig
 from weakseg.config.sections.runtime import RuntimeConfig
 from weakseg.config.sections.segmenter import SegmenterConfig
 from weakseg.config.sections.training import AugmentConfig, BackboneName, OptimConfig, ScheduleName
@@ -22,19 +23,14 @@ __all__ = [
     "AugmentConfig",
     "BackboneName",
     "CDAConfig",
-    "CRFConfig",
     "ClassifierConfig",
     "ClassifierName",
     "CrittersConfig",
     "DataConfig",
     "DatasetName",
     "EvaluateConfig",
-    "IRNConfig",
-    "LPCAMConfig",
     "LocalizeConfig",
     "OptimConfig",
-    "PSAConfig",
-    "RIBConfig",
     "RefineConfig",
     "ReportConfig",
     "RunConfig",

@@ -11,11 +11,17 @@ from weakseg.config.sections.segmenter import SegmenterConfig
 from weakseg.config.sections.training import BackboneName
 from weakseg.errors import ConfigError
 from weakseg.files import absolute_path, expand_home
+from weakseg.registry import BACKBONES
 
 HF_PREFIX = "hf:"
 """What the name of a network of `transformers` begins with."""
 
 _PRETRAINED = "pretrained"
+
+
+def other_backbones() -> tuple[str, ...]:
+    """Return the names of other packages' backbones; what they are for is known once they are built."""
+    return tuple(name for name in BACKBONES.names() if not BACKBONES.is_own(name))
 
 
 def hf_name(name: str) -> str | None:
@@ -44,7 +50,7 @@ def check_segmenter(config: SegmenterConfig) -> None:
 
 
 def _check_deeplab(config: SegmenterConfig) -> None:
-    names = get_args(BackboneName)
+    names = (*get_args(BackboneName), *other_backbones())
     if config.name not in names:
         meant = f"; did you mean '{HF_PREFIX}{config.name}'?" if "/" in config.name else ""
         raise ConfigError(

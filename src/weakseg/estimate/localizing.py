@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
+from weakseg.config.chosen import localizer_facts
 from weakseg.estimate.costs import PartCost
 from weakseg.estimate.parts import ImageWork, Part, image_part
 from weakseg.estimate.trial import Trial, count_tagged, put_classifier
@@ -30,8 +31,9 @@ def localize_parts(trial: Trial) -> list[Part]:
     if config.method == "rib":
         parts = [_rib_part("RIB", images, share=4.0)]
     else:
-        # LPCAM starts with its prototypes, whose clusters take a time of their own.
-        has_start = config.method == "lpcam"
+        # Before its first image a method may look at others, which takes a time of its own.
+        facts = localizer_facts(config)
+        has_start = facts is not None and bool(facts.files)
         parts = [image_part("localize", config.method.upper(), _seed, images=images, share=2.0, has_start=has_start)]
     if compared is not None:
         parts.append(_rib_part("RIB, to compare", len(compared), share=1.5))
@@ -43,8 +45,8 @@ def _seed(trial: Trial, iterations: int | None = None) -> ImageWork:
 
     def work(ids: Sequence[str], side_px: int | None) -> None:
         context = trial.seeding(ids, side_px)
-        shutil.rmtree(context.folder.seeds, ignore_errors=True)
-        context.folder.prototypes.unlink(missing_ok=True)
+        for folder in (context.folder.seeds, context.folder.localizer):
+            shutil.rmtree(folder, ignore_errors=True)
         localize(context if iterations is None else _adapting(context, iterations))
 
     return work

@@ -3,42 +3,30 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from pathlib import Path
 
 from torch import nn
 
-from weakseg.config.schema import RefineConfig
-from weakseg.data.base import Dataset
+from weakseg.config.chosen import has_threshold
 from weakseg.estimate.parts import ImageWork, Part, image_part, training_part
 from weakseg.estimate.trial import (
     StandInMasks,
     Trial,
     count_tagged,
-    put_affinitynet,
     put_classifier,
-    put_irnet,
+    put_refiner,
     write_seeds,
 )
-from weakseg.models.affinitynet import AffinityNet
 from weakseg.models.irnet import IRNet
 from weakseg.pipeline.cutters import open_cutter
 from weakseg.pipeline.health import check_masks
-from weakseg.pipeline.irn import fit_irnet, walk_seeds, write_confident_labels
-from weakseg.pipeline.psa import fit_affinitynet, walk_along_affinities, write_affinity_labels
-from weakseg.pipeline.refiners import METHODS
+from weakseg.pipeline.refiner_networks import chosen_network, fit_refiner, write_labels
+from weakseg.pipeline.refiners import make_masks
 from weakseg.pipeline.runner import Context
 from weakseg.pipeline.threshold import MAX_IMAGES, MAX_PIXELS, choose_on_tags
 from weakseg.train.irn import estimate_mean_displacement
 from weakseg.train.plan import TrainingHooks
-
-WALKS: dict[str, Callable[[Context, Sequence[Dataset]], None]] = {
-    **METHODS,
-    "irn": walk_seeds,
-    "psa": walk_along_affinities,
-}
-"""What makes the masks by each method once its network is there."""
 
 
 def refine_parts(trial: Trial) -> list[Part]:
@@ -47,7 +35,7 @@ def refine_parts(trial: Trial) -> list[Part]:
     # A walk is one large matrix, whose time grows with the square of the pixels and more.
     shrinks = config.network is None
     parts = [] if config.network is None or config.network.released is not None else _network_parts(trial)
-    if config.method != "psa" and config.background_threshold == "auto":
+    if has_threshold(config) and config.background_threshold == "auto":
         judges = min(tagged, MAX_IMAGES, max(1, round(MAX_PIXELS / trial.mean_pixels())))
         parts.append(image_part("refine", "the threshold", _choose, images=judges, share=2.0, shrinks=shrinks))
     parts.append(
@@ -61,17 +49,16 @@ def _network_parts(trial: Trial) -> list[Part]:
     train, config = trial.context.train, trial.recipe.refine
     tagged = sum(bool(sample.keys) for sample in train)
     parts = [image_part("refine", "labels to learn from", _label, images=tagged, share=1.0)]
-    network = config.irn if config.method == "irn" else config.psa
-    name, build, fit = ("IRNet", _build_irnet, _fit_irnet) if config.method == "irn" else _AFFINITYNET
+    network, settings = chosen_network(trial.context)
     parts.append(
         training_part(
             "refine",
-            name,
-            build,
-            fit,
+            network.network,
+            _build_network,
+            _fit_network,
             images=len(train),
-            epochs=network.epochs,
-            batch=network.batch_size,
+            epochs=settings.epochs,
+            batch=settings.batch_size,
             share=2.0,
         )
     )
@@ -80,47 +67,28 @@ def _network_parts(trial: Trial) -> list[Part]:
     return parts
 
 
-def _build_irnet(trial: Trial) -> nn.Module:
-    return put_irnet(trial.context)
+def _build_network(trial: Trial) -> nn.Module:
+    return put_refiner(trial.context)
 
 
-def _fit_irnet(context: Context, network: nn.Module, batch: int, hooks: TrainingHooks) -> None:
-    assert isinstance(network, IRNet)
-    refine = replace(context.config.refine, irn=replace(context.config.refine.irn, batch_size=batch))
-    fit_irnet(_with_refine(context, refine), network, StandInMasks(), hooks)
-
-
-def _build_affinitynet(trial: Trial) -> nn.Module:
-    return put_affinitynet(trial.context)
-
-
-def _fit_affinitynet(context: Context, network: nn.Module, batch: int, hooks: TrainingHooks) -> None:
-    assert isinstance(network, AffinityNet)
-    refine = replace(context.config.refine, psa=replace(context.config.refine.psa, batch_size=batch))
-    fit_affinitynet(_with_refine(context, refine), network, StandInMasks(), hooks)
-
-
-def _with_refine(context: Context, refine: RefineConfig) -> Context:
-    return replace(context, config=replace(context.config, refine=refine))
-
-
-_AFFINITYNET = ("AffinityNet", _build_affinitynet, _fit_affinitynet)
+def _fit_network(context: Context, network: nn.Module, batch: int, hooks: TrainingHooks) -> None:
+    fit_refiner(context, network, StandInMasks(), hooks, batch_size=batch)
 
 
 def _label(trial: Trial) -> ImageWork:
     write_seeds(trial, trial.pool)
-    write = write_confident_labels if trial.recipe.refine.method == "irn" else write_affinity_labels
 
     def work(ids: Sequence[str], side_px: int | None) -> None:
         context = trial.training(ids, side_px)
         _remove(context.folder.labels)
-        write(context)
+        write_labels(context)
 
     return work
 
 
 def _average(trial: Trial) -> ImageWork:
-    irnet, pad_px = put_irnet(trial.context), trial.recipe.refine.irn.pad_px
+    irnet, pad_px = put_refiner(trial.context), trial.recipe.refine.irn.pad_px
+    assert isinstance(irnet, IRNet)
 
     def work(ids: Sequence[str], side_px: int | None) -> None:
         context = trial.training(ids, side_px)
@@ -148,7 +116,7 @@ def _make_masks(trial: Trial) -> ImageWork:
     def work(ids: Sequence[str], side_px: int | None) -> None:
         context = trial.training(ids, side_px)
         _remove(context.folder.masks, context.folder.confidence_maps, context.folder.instances)
-        WALKS[context.config.refine.method](context, [context.train])
+        make_masks(context, [context.train])
         check_masks(context)
 
     return work
@@ -156,13 +124,9 @@ def _make_masks(trial: Trial) -> ImageWork:
 
 def _put_refiner(trial: Trial) -> None:
     """Write the network that the refinement needs, if it needs one."""
-    method = trial.recipe.refine.method
-    if method in ("irn", "psa"):
+    if trial.recipe.refine.network is not None:
         put_classifier(trial.context)
-    if method == "irn":
-        put_irnet(trial.context)
-    if method == "psa":
-        put_affinitynet(trial.context)
+        put_refiner(trial.context)
 
 
 def _remove(*folders: Path) -> None:

@@ -11,22 +11,23 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import ExifTags, Image
+from torch import nn
 
 from weakseg.config.schema import DataConfig, RunConfig, RuntimeConfig
 from weakseg.data.images import read_image
 from weakseg.errors import DataError
-from weakseg.models.affinitynet import AffinityNet
+from weakseg.models.backbone import Backbone
 from weakseg.models.classifier import Classifier
-from weakseg.models.irnet import IRNet
 from weakseg.models.segmenter import SegmentationNetwork
 from weakseg.pipeline.artifacts import save_mask, save_seed
 from weakseg.pipeline.images import seeded_datasets
 from weakseg.pipeline.networks import describe_network, save_network
+from weakseg.pipeline.refiner_networks import chosen_network, chosen_refiner
 from weakseg.pipeline.runner import Context
 from weakseg.pipeline.runtime import place_network
 from weakseg.pipeline.seeds import REFINER
 from weakseg.pipeline.segmenters import describe_segmenter, start_segmenter
-from weakseg.pipeline.starting import start_affinitynet, start_classifier, start_irnet
+from weakseg.pipeline.starting import start_classifier, start_refiner
 from weakseg.types import IGNORE_LABEL, Sample, ScoreMaps
 
 MAX_POOL = 24
@@ -230,26 +231,16 @@ def put_classifier(context: Context) -> Classifier:
     return place_network(network, context.device)
 
 
-def put_irnet(context: Context) -> IRNet:
-    """Build the recipe's IRNet; see `put_classifier`."""
-    folder, config = context.folder.network(REFINER), context.config.refine.irn
-    network, origin = start_irnet(config, folder, classifier=context.folder.network("classifier"), seed=0)
+def put_refiner(context: Context) -> nn.Module:
+    """Build the network of the recipe's refiner; see `put_classifier`."""
+    folder, (_, config) = context.folder.network(REFINER), chosen_network(context)
+    network, origin = start_refiner(
+        chosen_refiner(context), config, folder, classifier=context.folder.network("classifier"), seed=0
+    )
     if not folder.model.is_file():
-        info = describe_network(
-            config, context.train.classes, kind=REFINER, weights_from=origin, backbone=network.backbone
-        )
+        backbone = network.backbone if isinstance(network.backbone, Backbone) else None
+        info = describe_network(config, context.train.classes, kind=REFINER, weights_from=origin, backbone=backbone)
         save_network(folder, network, info, ())
-    return place_network(network, context.device)
-
-
-def put_affinitynet(context: Context) -> AffinityNet:
-    """Build the recipe's AffinityNet; see `put_classifier`."""
-    folder, config = context.folder.network(REFINER), context.config.refine.psa
-    network, origin = start_affinitynet(config, folder, classifier=context.folder.network("classifier"), seed=0)
-    if not folder.model.is_file():
-        save_network(
-            folder, network, describe_network(config, context.train.classes, kind=REFINER, weights_from=origin), ()
-        )
     return place_network(network, context.device)
 
 

@@ -1,150 +1,81 @@
-"""Class activation maps over scales and flips (Zhou et al., CVPR 2016; summed over views as in IRN's release).
+"""CAM: what the classifier's last layer says of every position, over scales and flips (Zhou et al., CVPR 2016).
 
-Every view of the image, resized and mirrored, goes through the classifier; the score maps of the image's own tags are
-rectified and the mirrored half is flipped back and added. Nothing is upsampled here: `ScoreMaps` does that when asked.
+Summed over views as in IRN's release; with a SEAM, its refined maps. `weakseg.localize.score_maps` computes it.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
-from torch import Tensor
+from weakseg.lazy import open_names
+from weakseg.localize.method import ImageLocalizer, LocalizeContext, Localized, Localizer
+from weakseg.methods import NoSettings
 
-from weakseg.errors import ShapeError
-from weakseg.models.classifier import Classifier
-from weakseg.models.modes import evaluating
-from weakseg.ops.images import normalise, require_image, resize_image, scaled_size_hw
-from weakseg.ops.similarity import average_over_similar
-from weakseg.types import ScoreMaps
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
-CAM_SCALES = (1.0, 0.5, 1.5, 2.0)
-"""Scales of the released IRN and RIB codes, in their order."""
+    from weakseg.localize.score_maps import CAM_SCALES as CAM_SCALES
+    from weakseg.localize.score_maps import flip_pair as flip_pair
+    from weakseg.localize.score_maps import merge_flip_pair as merge_flip_pair
+    from weakseg.localize.score_maps import score_maps as score_maps
+    from weakseg.localize.score_maps import smooth_maps as smooth_maps
+    from weakseg.localize.score_maps import smooth_score_maps as smooth_score_maps
+    from weakseg.localize.score_maps import tagged_classes as tagged_classes
+    from weakseg.localize.score_maps import zero_maps as zero_maps
+    from weakseg.types import Sample
 
-
-def score_maps(
-    classifier: Classifier,
-    image: NDArray[np.uint8],
-    tags: NDArray[np.generic] | Tensor,
-    *,
-    scales: Sequence[float] = CAM_SCALES,
-    similarity_temperature: float | None = None,
-) -> ScoreMaps:
-    """Compute the class activation maps of an image's own tags.
-
-    Args:
-        classifier: The network; it runs in evaluation mode without gradients and gets its modes back. The maps are
-            computed on, and stay on, the device of its parameters.
-        image: (H, W, 3) uint8 RGB, not modified.
-        tags: (C,) of 0 and 1 in any dtype, array or tensor.
-        scales: Factors the image is resized by (bicubic, size rounded half to even).
-        similarity_temperature: Each map is averaged over the places that look alike in the trunk's features
-            (`weakseg.ops.similarity.average_over_similar`), less its minimum. None, as released, leaves it as it is.
-
-    Returns:
-        One (K, h_s, w_s) float32 map stack per scale, non-negative, for the K tagged classes in ascending order.
-        An image without tags costs no network pass and gives maps with K = 0.
-
-    Raises:
-        ShapeError: If the image is not (H, W, 3) uint8, the tags are not (C,) of 0 and 1, or a scale is not above 0.
-    """
-    require_image(image)
-    keys = tagged_classes(tags, num_classes=classifier.num_classes)
-    if not scales:
-        raise ShapeError("score maps need at least one scale, got none")
-    size_hw = (image.shape[0], image.shape[1])
-    sizes_hw = [scaled_size_hw(size_hw, scale) for scale in scales]
-    device = classifier.classifier.weight.device
-    if not keys:
-        return zero_maps(keys, size_hw, scales=scales, stride_px=classifier.stride, device=device)
-    maps = []
-    with torch.no_grad(), evaluating(classifier):
-        for scaled_hw in sizes_hw:
-            views = flip_pair(normalise(resize_image(image, scaled_hw)).to(device))
-            features = classifier.trunk(views)
-            summed = merge_flip_pair(classifier.head(features)[:, list(keys)])
-            maps.append(smooth_maps(summed, features, similarity_temperature).float())
-    return ScoreMaps(keys=keys, scales=tuple(maps), size_hw=size_hw)
+__getattr__ = open_names(
+    __name__,
+    "weakseg.localize.score_maps",
+    (
+        "CAM_SCALES",
+        "flip_pair",
+        "merge_flip_pair",
+        "score_maps",
+        "smooth_maps",
+        "smooth_score_maps",
+        "tagged_classes",
+        "zero_maps",
+    ),
+)
 
 
-def flip_pair(image: Tensor) -> Tensor:
-    """Stack a normalised image (3, H, W) on its left-right mirror image: (2, 3, H, W)."""
-    return torch.stack((image, image.flip(-1)))
+@contextmanager
+def open_cam(context: LocalizeContext) -> Iterator[ImageLocalizer]:
+    """Lend class activation maps; those of a SEAM are its refined maps, as its release makes seeds."""
+    from functools import partial
 
+    from weakseg.localize.score_maps import score_maps, smooth_score_maps
+    from weakseg.localize.seam import refined_score_maps
+    from weakseg.models.seam import SEAM
 
-def merge_flip_pair(scores: Tensor) -> Tensor:
-    """Rectify the score maps (2, C, h, w) of a `flip_pair`, flip the second back and add them: (C, h, w)."""
-    rectified = scores.relu()
-    return rectified[0] + rectified[1].flip(-1)
-
-
-def smooth_maps(maps: Tensor, features: Tensor, temperature: float | None) -> Tensor:
-    """Average maps (K, h, w) over the places that look alike in the trunk's features (2, D, H, W) of a `flip_pair`.
-
-    Where all of an image looks alike, as textures do, averages lift a map's floor nearly to its top: the floor is taken
-    off again.
-    """
-    if temperature is None or not len(maps):
-        return maps
-    averaged = average_over_similar(maps, features[0] + features[1].flip(-1), temperature=temperature)
-    return averaged - averaged.amin(dim=(1, 2), keepdim=True)
-
-
-def trunk_features(classifier: Classifier, image: NDArray[np.uint8], scales: Sequence[float]) -> list[Tensor]:
-    """Compute what `smooth_maps` compares places by, at each scale: the trunk's features (2, D, H, W) of both mirrors.
-
-    Args:
-        classifier: As for `score_maps`.
-        image: (H, W, 3) uint8 RGB, not modified.
-        scales: As for `score_maps`.
-    """
-    device = classifier.classifier.weight.device
-    sizes_hw = [scaled_size_hw((image.shape[0], image.shape[1]), scale) for scale in scales]
-    with torch.no_grad(), evaluating(classifier):
-        return [classifier.trunk(flip_pair(normalise(resize_image(image, size_hw)).to(device))) for size_hw in sizes_hw]
-
-
-def zero_maps(
-    keys: tuple[int, ...],
-    size_hw: tuple[int, int],
-    *,
-    scales: Sequence[float],
-    stride_px: int,
-    device: torch.device,
-) -> ScoreMaps:
-    """Return maps of zeros, of the sizes that a network of some stride scores an image at.
-
-    Args:
-        keys: Class indices of the maps, ascending.
-        size_hw: (height, width) of the image in pixels.
-        scales: Factors the image is resized by.
-        stride_px: Pixels of the resized image per pixel of a map, of which the last may be cut off.
-        device: Where to make them.
-    """
-    sizes_hw = [scaled_size_hw(size_hw, scale) for scale in scales]
-    zeros = tuple(
-        torch.zeros(len(keys), math.ceil(height / stride_px), math.ceil(width / stride_px), device=device)
-        for height, width in sizes_hw
+    network, section = context.classifier, context.section
+    scales, temperature = section.scales, section.similarity_temperature
+    scores = (
+        partial(refined_score_maps, network)
+        if isinstance(network, SEAM)
+        else partial(score_maps, network, similarity_temperature=temperature)
     )
-    return ScoreMaps(keys=keys, scales=zeros, size_hw=size_hw)
+
+    def localize(sample: Sample, image: NDArray[np.uint8], _: int, /) -> Localized:
+        maps = scores(image, sample.tags, scales=scales)
+        if isinstance(network, SEAM) and temperature is not None:
+            (maps,) = smooth_score_maps(network, image, [maps], scales=scales, similarity_temperature=temperature)
+        return Localized(maps)
+
+    yield localize
 
 
-def tagged_classes(tags: NDArray[np.generic] | Tensor, *, num_classes: int) -> tuple[int, ...]:
-    """Return the classes an image is tagged with, ascending.
-
-    Args:
-        tags: (C,) of 0 and 1 in any dtype.
-        num_classes: C.
-
-    Raises:
-        ShapeError: If the tags are not that.
-    """
-    values = tags.detach().cpu().numpy() if isinstance(tags, Tensor) else np.asarray(tags)
-    if values.shape != (num_classes,):
-        raise ShapeError(f"expected tags of shape ({num_classes},), one per class, got {values.shape}")
-    if not np.isin(values, (0, 1)).all():
-        raise ShapeError(f"tags are 0 or 1, got values {np.unique(values)[:5].tolist()}")
-    return tuple(int(key) for key in np.flatnonzero(values))
+CAM = Localizer(
+    name="cam",
+    summary="class activation maps over scales and flips",
+    settings=NoSettings,
+    source="Zhou et al., CVPR 2016; as in IRN's release",
+    licence="MIT",
+    side_by_side=True,
+    smooths=True,
+    open=open_cam,
+)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from weakseg.errors import ShapeError
-from weakseg.localize.cam import flip_pair, merge_flip_pair, tagged_classes, zero_maps
+from weakseg.localize.score_maps import flip_pair, merge_flip_pair, tagged_classes, zero_maps
 from weakseg.models.modes import evaluating
 from weakseg.models.seam import SEAM
 from weakseg.ops.images import normalise, require_image, resize_image, scaled_size_hw

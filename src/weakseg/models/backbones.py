@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 
 from weakseg.errors import ConfigError
@@ -12,6 +14,7 @@ from weakseg.models.efficientnet_lite import (
     EfficientNetLite,
     build_efficientnet_lite,
 )
+from weakseg.models.registered import find_registered, registered_names
 from weakseg.models.resnet import BACKBONE_NAMES, ResNet, build_backbone
 from weakseg.models.resnet38 import RESNET38_NAMES, ResNet38, build_resnet38
 from weakseg.spelling import require_option
@@ -44,11 +47,15 @@ def build_staged(
     Raises:
         ConfigError: If the name is unknown, or the network has no bottlenecks to put into Caffe's form.
     """
-    require_option(name, STAGED_NAMES, what="backbone")
+    others = registered_names(stages=True)
+    require_option(name, (*STAGED_NAMES, *others), what="backbone")
     if name in LITE_NAMES:
         if caffe_form:
             raise ConfigError(f"caffe_form: '{name}' is no ResNet, so it has no such form; set it to false")
         return build_efficientnet_lite(name, fixed_norm=fixed_norm, generator=generator)
+    if name in others:
+        # It shows what it says, as ours do.
+        return cast(ResNet, find_registered(name).build(dense, fixed_norm, generator))
     return build_backbone(name, dense=dense, fixed_norm=fixed_norm, caffe_form=caffe_form, generator=generator)
 
 
@@ -67,10 +74,13 @@ def build_levelled(
     Raises:
         ConfigError: If the name is unknown.
     """
-    require_option(name, LEVELLED_NAMES, what="backbone")
+    others = registered_names(levels=True)
+    require_option(name, (*LEVELLED_NAMES, *others), what="backbone")
     if name in LITE_NAMES:
         stride = FINE_STRIDE if dense else SCORING_STRIDE
         return build_efficientnet_lite(
             name, stride=stride, has_head=not dense, fixed_norm=fixed_norm, generator=generator
         )
+    if name in others:
+        return cast(ResNet38, find_registered(name).build(dense, fixed_norm, generator))
     return build_resnet38(name, fixed_norm=fixed_norm, generator=generator)

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from weakseg.errors import ShapeError
 from weakseg.models.backbone import Backbone, NetworkOnBackbone
 from weakseg.models.backbones import STAGED_NAMES, build_levelled, build_staged
+from weakseg.models.registered import registered_names
 from weakseg.models.resnet38 import RESNET38_NAMES
 from weakseg.spelling import require_option
 from weakseg.types import MAX_CLASSES
@@ -90,7 +91,8 @@ def build_classifier(
         ConfigError: If the name is unknown.
         ShapeError: If `num_classes` is not in 1..254.
     """
-    require_option(name, CLASSIFIER_NAMES, what="backbone")
-    build = build_levelled if name in RESNET38_NAMES else build_staged
+    staged, levelled = registered_names(stages=True), registered_names(levels=True)
+    require_option(name, (*CLASSIFIER_NAMES, *staged, *levelled), what="backbone")
+    build = build_levelled if name in RESNET38_NAMES or name in set(levelled) - set(staged) else build_staged
     backbone = build(name, fixed_norm=fixed_norm, generator=generator)
     return Classifier(backbone, num_classes=num_classes, freeze_trunk=freeze_trunk, generator=generator)

@@ -13,6 +13,7 @@ from torch import Tensor
 from weakseg.errors import ShapeError
 from weakseg.models.modes import evaluating
 from weakseg.models.segmenter import SegmentationNetwork
+from weakseg.ops.crf_settings import CRFSettings
 from weakseg.ops.images import limit_side, normalise, resize_image, scaled_size_hw
 
 CRF_MIN_PROBABILITY = 0.01
@@ -21,21 +22,6 @@ number of labels, and of 81 an image shows a handful."""
 
 MIN_ENERGY_PROBABILITY = 1e-8
 """Lower probabilities count as this, so that energies stay finite: at -log of it no neighbourhood makes up for it."""
-
-
-@dataclass(frozen=True)
-class CRFSettings:
-    """The dense CRF at test time; the defaults are DeepLab-v2's (docs/sources.md#dense-crf).
-
-    Args:
-        gaussian: (standard deviation in px, weight) of the kernel on positions.
-        bilateral: (standard deviation in px, in levels 0..255, weight) of the kernel on positions and colours.
-        iterations: Updates of the mean field.
-    """
-
-    gaussian: tuple[float, float] = (1.0, 3.0)
-    bilateral: tuple[float, float, float] = (67.0, 3.0, 4.0)
-    iterations: int = 10
 
 
 @dataclass(frozen=True, eq=False)

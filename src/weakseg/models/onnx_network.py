@@ -18,9 +18,9 @@ from torch import Tensor
 from weakseg.documents import decode_json
 from weakseg.errors import ArtifactError, ConfigError, DataError, MissingExtra
 from weakseg.files import JsonValue
-from weakseg.models.inference import CRFSettings
 from weakseg.models.predictor import Views
 from weakseg.ops.color import label_palette
+from weakseg.ops.crf_settings import CRFSettings
 from weakseg.ops.images import IMAGENET_MEAN, IMAGENET_STD
 from weakseg.types import ClassSet
 

@@ -19,10 +19,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from weakseg.errors import ConfigError, ShapeError
-from weakseg.models.inference import CRFSettings, LabelledPixels, label_views, require_scales
+from weakseg.models.inference import LabelledPixels, label_views, require_scales
 from weakseg.models.modes import evaluating
 from weakseg.models.segmenter import SegmentationNetwork
 from weakseg.models.tiling import Span, Tiling, cut_axis
+from weakseg.ops.crf_settings import CRFSettings
 from weakseg.ops.images import limit_side, normalise, require_image, resize_image, scaled_size_hw
 
 Item = TypeVar("Item")

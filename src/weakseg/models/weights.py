@@ -39,6 +39,7 @@ from weakseg.models.official_names import (
     resnet38_cls_prefixes,
     resnet38_seam_prefixes,
 )
+from weakseg.models.registered import locate_registered, registered_names
 from weakseg.models.seam import SEAM, build_seam
 from weakseg.spelling import require_option
 
@@ -166,6 +167,8 @@ def find_weights(source: str, name: str, *, cache_dir: Path | None = None) -> Pa
         ArtifactError: If there is no such file, the download fails or what was downloaded is damaged.
     """
     if source == "imagenet":
+        if name in registered_names(stages=True, levels=True):
+            return locate_registered(name)
         return locate_lite_weights(name) if name in LITE_NAMES else _download_imagenet(name, cache_dir)
     path = Path(source)
     if not path.is_file():

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from weakseg.errors import ConfigError, ShapeError
 from weakseg.ops.compiled import Team
+from weakseg.ops.crf_settings import BILATERAL, CERTAINTY, GAUSSIAN, ITERATIONS
 from weakseg.ops.images import require_image
 from weakseg.ops.kinds import require_array
 from weakseg.ops.label_lanes import pack_labels, softmax, unpack_labels
@@ -23,18 +24,6 @@ from weakseg.ops.lattice import LANES, Lattice
 from weakseg.types import MAX_CLASSES
 
 Float32Array = NDArray[np.float32]
-
-GAUSSIAN = (3.0, 3.0)
-"""IRN's kernel on positions: standard deviation in px and weight."""
-
-BILATERAL = (50.0, 5.0, 10.0)
-"""IRN's kernel on positions and colours: standard deviations in px and in levels 0..255, and weight."""
-
-CERTAINTY = 0.7
-"""IRN's probability of a given label; the others share the rest."""
-
-ITERATIONS = 10
-"""Mean-field updates in all the released codes."""
 
 MIN_WIDTH = 0.01
 """Narrower kernels reach no neighbour (in px or levels), and their coordinates would leave float32."""

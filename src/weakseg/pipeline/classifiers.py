@@ -18,7 +18,7 @@ from weakseg.files import JsonValue, write_bytes, write_json
 from weakseg.models.classifier import Classifier
 from weakseg.models.seam import SEAM
 from weakseg.pipeline.artifacts import RunFolder
-from weakseg.pipeline.networks import make_augmentation, plan_training
+from weakseg.pipeline.networks import plan_training
 from weakseg.pipeline.records import read_records
 from weakseg.pipeline.runner import Context
 from weakseg.pipeline.runtime import show_progress
@@ -26,7 +26,7 @@ from weakseg.train.cda import Pasting
 from weakseg.train.classify import constant_guess_loss, train_classifier
 from weakseg.train.distributed import rank
 from weakseg.train.loop import EpochRecord
-from weakseg.train.plan import TrainingHooks
+from weakseg.train.plan import TrainingHooks, make_augmentation
 from weakseg.train.seam import train_seam
 
 logger = logging.getLogger("weakseg")

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from weakseg.config.schema import LocalizeConfig
 from weakseg.data.base import Dataset
+from weakseg.localize.method import Localized
 from weakseg.pipeline.artifacts import save_seed
-from weakseg.pipeline.localized import Localized
 from weakseg.pipeline.runner import Context
 from weakseg.types import ScoreMaps
 

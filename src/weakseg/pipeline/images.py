@@ -109,12 +109,13 @@ def process_pending(
                 max_side_px=context.config.data.max_side_px,
                 workers=context.config.runtime.workers,
             )
-            for _ in run_side_by_side(lambda item: work(*item), images, threads=threads, is_large=_is_large):
+            for _ in run_side_by_side(lambda item: work(*item), images, threads=threads, is_large=is_large):
                 done += 1
                 tick(done, total)
 
 
-def _is_large(item: tuple[Sample, ShrunkImage]) -> bool:
+def is_large(item: tuple[Sample, ShrunkImage]) -> bool:
+    """Say whether an image is worked on alone."""
     return item[1].pixels[..., 0].size > LARGE_PX
 
 

@@ -1,62 +1,82 @@
-"""The localisation methods by name, each as one call per image: unpacks the recipe's section for the layer below."""
+"""The localisers of a run, each as one call per image."""
 
 from __future__ import annotations
 
-import logging
-import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
-from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
-from weakseg.config.schema import LocalizeConfig
-from weakseg.data.partners import PartnerSource
-from weakseg.localize.cam import score_maps, smooth_maps, trunk_features
-from weakseg.localize.rib import adapt
-from weakseg.localize.seam import refined_score_maps
+from weakseg.config.chosen import localizer_facts
+from weakseg.data.loaders import iterate_shrunk
+from weakseg.localize.method import ImageLocalizer, LocalizeContext, Localizer, find_localizer
+from weakseg.localize.method import Localized as Localized
+from weakseg.localize.rib import RIB
+from weakseg.localize.score_maps import smooth_score_maps
+from weakseg.methods import Settings
 from weakseg.models.classifier import Classifier
-from weakseg.models.seam import SEAM
-from weakseg.ops.pooling import RELEASED_CLASSES
 from weakseg.pipeline.artifacts import load_stop_reason
-from weakseg.pipeline.localized import Localized, Localizer
-from weakseg.pipeline.lpcam import open_lpcam
-from weakseg.pipeline.networks import make_augmentation
+from weakseg.pipeline.images import is_large
 from weakseg.pipeline.runner import Context
-from weakseg.types import Sample, ScoreMaps
+from weakseg.pipeline.runtime import show_progress
+from weakseg.pipeline.side_by_side import run_side_by_side
+from weakseg.train.distributed import rank, world_size
+from weakseg.types import Sample
 
-logger = logging.getLogger("weakseg")
-
-
-@contextmanager
-def open_localizer(context: Context, classifier: Classifier) -> Iterator[Localizer]:
-    """Open the recipe's localisation method for a block of calls."""
-    config = context.config.localize
-    if config.method == "cam":
-        # The released SEAM makes its seeds from the refined maps.
-        if isinstance(classifier, SEAM):
-            scores = partial(refined_score_maps, classifier)
-        else:
-            scores = partial(score_maps, classifier, similarity_temperature=config.similarity_temperature)
-        yield lambda sample, image, position: Localized(scores(image, sample.tags, scales=config.scales))
-    elif config.method == "lpcam":
-        with open_lpcam(context, classifier) as localizer:
-            yield localizer
-    else:
-        with open_rib(context, classifier) as localizer:
-            yield localizer
+Result = TypeVar("Result")
 
 
 @contextmanager
-def open_rib(context: Context, classifier: Classifier) -> Iterator[Localizer]:
+def open_localizer(context: Context, classifier: Classifier) -> Iterator[ImageLocalizer]:
+    """Open the recipe's localisation method for a block of calls.
+
+    Raises:
+        ConfigError: If there is none of that name, or its package cannot be imported.
+    """
+    with _open(find_localizer(context.config.localize.method), context, classifier) as localizer:
+        yield localizer
+
+
+@contextmanager
+def open_rib(context: Context, classifier: Classifier) -> Iterator[ImageLocalizer]:
     """Open RIB for a block of calls, whichever method the recipe has."""
-    config = context.config.localize
-    with _open_partners(context, config) as partners:
-        yield _RIBLocalizer(config, classifier, partners, context.config.runtime.max_partners_at_once)
+    with _open(RIB, context, classifier) as localizer:
+        yield localizer
+
+
+@contextmanager
+def _open(method: Localizer[Settings], context: Context, classifier: Classifier) -> Iterator[ImageLocalizer]:
+    """Open a method, and smooth its maps where it does not do so itself."""
+    section = context.config.localize
+    temperature = section.similarity_temperature
+    with method.open(_describe(context, classifier)) as localizer:
+        if temperature is None or method.smooths:
+            yield localizer
+            return
+
+        def localize(sample: Sample, image: NDArray[np.uint8], position: int, /) -> Localized:
+            found = localizer(sample, image, position)
+            maps, *trace = smooth_score_maps(
+                classifier,
+                image,
+                [found.maps, *found.trace],
+                scales=section.scales,
+                similarity_temperature=temperature,
+            )
+            return Localized(maps, found.stopped_by, tuple(trace), found.trace_times_s)
+
+        yield localize
+
+
+def localizer_files(context: Context) -> list[Path]:
+    """Name the files that the recipe's method keeps besides the seeds; none of a method whose package is gone."""
+    facts = localizer_facts(context.config.localize)
+    return [] if facts is None else [context.folder.localizer / name for name in facts.files]
 
 
 def count_stops(seeds: Iterable[Path]) -> Counter[str]:
@@ -71,90 +91,25 @@ def describe_stops(reasons: Counter[str]) -> str:
     return f"; adaptations ended: {shares}" if total else ""
 
 
-def _open_partners(context: Context, config: LocalizeConfig) -> PartnerSource:
-    rib, runtime = config.rib, context.config.runtime
-    return PartnerSource(
-        context.train,
-        make_augmentation(rib.partner_augment),
-        batch_size=rib.partners,
-        iterations=rib.iterations,
-        mode=rib.partner_draws,
-        seed=runtime.seed,
-        threads=max(1, runtime.workers),
-    )
-
-
-class _RIBLocalizer:
-    """Adapts the classifier to each image; see `weakseg.localize.rib.adapt`."""
-
-    def __init__(
-        self,
-        config: LocalizeConfig,
-        classifier: Classifier,
-        partners: PartnerSource,
-        max_partners_at_once: int | None,
-    ) -> None:
-        self.config = config
-        self.classifier = classifier
-        self.partners = partners
-        self.max_partners_at_once = max_partners_at_once
-
-    def __call__(self, sample: Sample, image: NDArray[np.uint8], position: int, /) -> Localized:
-        rib = self.config.rib
-        if sample.keys and not self.partners.has_partners(sample.keys):
-            logger.warning("%s: no image is free of all its classes; adapting on it alone", sample.id)
-        trace: list[ScoreMaps] = []
-        times_s: list[float] = []
-        started_s = time.perf_counter()
-
-        def keep(maps: ScoreMaps) -> None:
-            trace.append(maps)
-            times_s.append(time.perf_counter() - started_s)
-
-        result = adapt(
-            self.classifier,
-            image,
-            sample.tags,
-            self.partners.draw(position, sample.keys),
-            iterations=rib.iterations,
-            lr=rib.learning_rate,
-            weight_decay=rib.weight_decay,
-            threshold=rib.threshold,
-            logit_stop=rib.logit_stop,
-            area_threshold=rib.area_threshold,
-            area_ratio=rib.area_ratio,
-            scales=self.config.scales,
-            mirror=rib.mirror,
-            variant=rib.variant,
-            pooling=rib.pooling,
-            first_classes=RELEASED_CLASSES if rib.compat == "released" else None,
-            max_partners_at_once=self.max_partners_at_once,
-            autocast=rib.autocast,
-            channels_last=rib.channels_last,
-            after_iteration=keep,
+def _describe(context: Context, classifier: Classifier) -> LocalizeContext:
+    def look_through(work: Callable[[Sample, NDArray[np.uint8]], Result], /, *, label: str) -> Iterator[Result]:
+        samples = [sample for sample in context.train.samples[rank() :: world_size()] if sample.keys]
+        images = iterate_shrunk(
+            context.train,
+            samples,
+            max_side_px=context.config.data.max_side_px,
+            workers=context.config.runtime.workers,
         )
-        if result.stopped_by == "diverged":
-            logger.warning(
-                "%s: diverged after %d of %d iterations; its seed holds those before. A lower "
-                "localize.rib.learning_rate (now %g) avoids it",
-                sample.id,
-                result.iterations,
-                rib.iterations,
-                rib.learning_rate,
+        threads = torch.get_num_threads() if context.device.type == "cpu" else 1
+        with show_progress(label) as tick:
+            parts = run_side_by_side(
+                lambda item: work(item[0], item[1].pixels), images, threads=threads, is_large=is_large
             )
-        stopped_by = result.stopped_by if sample.keys else None
-        maps, *states = self._smooth(image, [result.maps, *trace])
-        return Localized(maps, stopped_by, tuple(states), tuple(times_s))
+            for done, part in enumerate(parts):
+                yield part
+                tick(done + 1, len(samples))
 
-    def _smooth(self, image: NDArray[np.uint8], states: list[ScoreMaps]) -> list[ScoreMaps]:
-        """Average maps over similar places, as the recipe says; the trunk, which is compared, is never adapted."""
-        temperature = self.config.similarity_temperature
-        if temperature is None or not states[0].keys:
-            return states
-        seen = trunk_features(self.classifier, image, self.config.scales)
-        return [
-            replace(
-                maps, scales=tuple(smooth_maps(own, at, temperature) for own, at in zip(maps.scales, seen, strict=True))
-            )
-            for maps in states
-        ]
+    config = context.config
+    return LocalizeContext(
+        classifier, config.localize, context.train, config.runtime, context.folder.localizer, look_through
+    )

@@ -9,35 +9,35 @@ import logging
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 import torch
+from torch import nn
 
 from weakseg.config.schema import (
-    AugmentConfig,
     ClassifierConfig,
-    IRNConfig,
     OptimConfig,
-    PSAConfig,
     RuntimeConfig,
     SegmenterConfig,
 )
+from weakseg.config.sections.training import TrainingSettings
 from weakseg.config.segmenters import hf_name
-from weakseg.data.transforms import Augmentation
 from weakseg.documents import decode_json
 from weakseg.errors import ArtifactError
 from weakseg.files import JsonValue, write_json
-from weakseg.models.affinitynet import AffinityNet, build_affinitynet
+from weakseg.models.affinitynet import AffinityNet
 from weakseg.models.backbone import Backbone
 from weakseg.models.checkpoints import fit_state
 from weakseg.models.classifier import Classifier, build_classifier
 from weakseg.models.hf_backbone_build import rebuild_hf_backbone
 from weakseg.models.hf_config import explain_version
-from weakseg.models.irnet import IRNet, build_irnet
+from weakseg.models.irnet import IRNet
 from weakseg.models.seam import build_seam
-from weakseg.models.segmenter import SegmentationNetwork
 from weakseg.pipeline.artifacts import NetworkFolder, load_info, load_state, load_tensors, save_state, save_tensors
 from weakseg.pipeline.runtime import local_processes, place_network
+from weakseg.refine.irn import IRN
+from weakseg.refine.method import Refiner
+from weakseg.refine.psa import PSA
 from weakseg.train.distributed import rank
 from weakseg.train.loop import EpochRecord, Tick, TrainState
 from weakseg.train.plan import TrainingHooks, TrainingPlan
@@ -45,7 +45,7 @@ from weakseg.types import ClassSet
 
 logger = logging.getLogger("weakseg")
 
-Network = TypeVar("Network", AffinityNet, Classifier, IRNet, SegmentationNetwork)
+Network = TypeVar("Network", bound=nn.Module)
 
 WEIGHTS_FROM = "weights_from"
 """Entry of a network file's information: where the weights came from that its training began with."""
@@ -54,13 +54,6 @@ BYTES_PER_MB = 2**20
 
 RELEASED = "released"
 """Entry of the same: what a network was made of that no run has trained; see `weakseg.pipeline.released`."""
-
-
-def make_augmentation(config: AugmentConfig) -> Augmentation:
-    """Turn the section of a recipe into the transforms' own settings."""
-    return Augmentation(
-        long_side_px=config.long_side_px, crop_px=config.crop_px, flip=config.flip, colour=config.colour
-    )
 
 
 def make_plan(
@@ -93,7 +86,7 @@ def make_plan(
 
 
 def plan_training(
-    config: ClassifierConfig | IRNConfig | PSAConfig | SegmenterConfig,
+    config: ClassifierConfig | SegmenterConfig | TrainingSettings,
     runtime: RuntimeConfig,
     *,
     accumulate: int = 1,
@@ -125,7 +118,7 @@ def make_hooks(folder: NetworkFolder, tick: Tick, *, weights_from: str) -> Train
 
 def save_network(
     folder: NetworkFolder,
-    model: AffinityNet | Classifier | IRNet | SegmentationNetwork,
+    model: nn.Module,
     info: dict[str, JsonValue],
     history: tuple[EpochRecord, ...],
 ) -> None:
@@ -157,7 +150,7 @@ def load_history(folder: NetworkFolder) -> tuple[EpochRecord, ...]:
 
 
 def describe_network(
-    config: ClassifierConfig | IRNConfig | PSAConfig,
+    config: ClassifierConfig | TrainingSettings,
     classes: ClassSet,
     *,
     kind: str,
@@ -204,24 +197,31 @@ def load_classifier(path: Path, device: torch.device) -> tuple[Classifier, Class
     return load_network(path, "classifier", build, device)
 
 
-def load_irnet(path: Path, device: torch.device) -> tuple[IRNet, ClassSet]:
-    """Load a trained IRNet for inference; see `load_classifier`."""
+def load_refiner(refiner: Refiner[Any], path: Path, device: torch.device) -> tuple[nn.Module, ClassSet]:
+    """Load the trained network of a refiner for inference; see `load_classifier`."""
+    network = refiner.trains
+    assert network is not None, f"{refiner.name} trains no network"
 
-    def build(name: str, classes: ClassSet, info: dict[str, JsonValue]) -> IRNet:
-        if hf_name(name) is not None:
-            return IRNet(rebuild_hf_backbone(info, fixed_norm=True, where=str(path)))
-        return build_irnet(name)
+    def build(name: str, classes: ClassSet, info: dict[str, JsonValue]) -> nn.Module:
+        is_hf = hf_name(name) is not None
+        backbone = rebuild_hf_backbone(info, fixed_norm=True, where=str(path)) if is_hf else None
+        return network.build(name, settings=None, backbone=backbone, generator=None)
 
     return load_network(path, "refiner", build, device)
+
+
+def load_irnet(path: Path, device: torch.device) -> tuple[IRNet, ClassSet]:
+    """Load a trained IRNet for inference; see `load_classifier`."""
+    network, classes = load_refiner(IRN, path, device)
+    assert isinstance(network, IRNet)
+    return network, classes
 
 
 def load_affinitynet(path: Path, device: torch.device) -> tuple[AffinityNet, ClassSet]:
     """Load a trained AffinityNet for inference; see `load_classifier`."""
-
-    def build(name: str, classes: ClassSet, info: dict[str, JsonValue]) -> AffinityNet:
-        return build_affinitynet(name, freeze_trunk=True, fixed_norm=True)
-
-    return load_network(path, "refiner", build, device)
+    network, classes = load_refiner(PSA, path, device)
+    assert isinstance(network, AffinityNet)
+    return network, classes
 
 
 def load_network(

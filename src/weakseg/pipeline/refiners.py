@@ -1,33 +1,37 @@
-"""The refinement methods by name: each turns the seeds of all images into masks, resumes, and shares out the images."""
+"""The frame around every refiner: it turns the seeds of all images into masks, resumes, and shares out the images."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 
+from weakseg.config.chosen import has_threshold
 from weakseg.data.base import Dataset
 from weakseg.data.masks import read_mask
 from weakseg.errors import DataError
-from weakseg.ops.crf import DenseCRF
 from weakseg.pipeline.artifacts import load_seed
-from weakseg.pipeline.irn import makes_instances, refine_by_irn
-from weakseg.pipeline.psa import refine_by_psa
-from weakseg.pipeline.pseudo_masks import doubted_ids, pseudo_mask_files, unfinished_file, write_pseudo_mask
-from weakseg.pipeline.released import released_refiner
+from weakseg.pipeline.images import first_missing
+from weakseg.pipeline.pseudo_masks import doubted_ids, pseudo_mask_files, write_pseudo_mask
+from weakseg.pipeline.refiner_networks import (
+    chosen_refiner,
+    makes_instances,
+    open_refiner,
+    train_refiner,
+    write_labels,
+)
+from weakseg.pipeline.released import obtain_refiner, released_refiner
 from weakseg.pipeline.runner import Context
 from weakseg.pipeline.runtime import show_progress
 from weakseg.pipeline.saliency import announce_saliency
-from weakseg.pipeline.seeds import REFINER, SeededImage, process_seeds
+from weakseg.pipeline.seeds import REFINER, iterate_seeds, process_seeds
 from weakseg.pipeline.threshold import settle_threshold
-from weakseg.refine.crf import mask_marginals, refine_mask
+from weakseg.refine.instance_files import save_instances
 from weakseg.refine.masks import shows_class
-from weakseg.refine.soft_labels import score_threshold, soften
+from weakseg.refine.method import SeededImage
 from weakseg.refine.stability import doubt_unstable, neighbouring_thresholds
-from weakseg.refine.threshold.cuts import cut_maps
 from weakseg.train.distributed import rank, wait_for_all, world_size
 
 logger = logging.getLogger("weakseg")
@@ -36,7 +40,10 @@ logger = logging.getLogger("weakseg")
 def refine_seeds(context: Context, datasets: Sequence[Dataset]) -> None:
     """Write the mask of every image that lacks one, by the recipe's method."""
     announce_saliency(context, datasets)
-    METHODS[context.config.refine.method](context, datasets)
+    network = chosen_refiner(context).trains
+    if network is not None:
+        obtain_refiner(context, network.asked_by, write_labels=write_labels, train=train_refiner)
+    make_masks(context, datasets)
     wait_for_all()
     if rank() == 0:
         _warn_of_empty_masks(context, datasets)
@@ -62,62 +69,59 @@ def _may_show_class(path: Path) -> bool:
 
 
 def refined_files(context: Context, datasets: Sequence[Dataset]) -> list[Path]:
-    """Name every file the recipe's method writes."""
+    """Name every file the recipe's method writes; the masks alone of a method whose package is gone."""
     ids = [sample.id for dataset in datasets for sample in dataset]
+    config = context.config.refine
     files = [path for sample_id in ids for path in pseudo_mask_files(context, sample_id)]
-    if context.config.refine.method in ("irn", "psa"):
+    if config.network is not None:
         network = context.folder.network(REFINER)
         files += [network.model, network.history]
-        if released_refiner(context.config.refine) is None:
+        if released_refiner(config) is None:
             files += [context.folder.label(sample.id) for sample in context.train]
-    if context.config.refine.method != "psa" and context.config.refine.background_threshold == "auto":
+    if has_threshold(config) and config.background_threshold == "auto":
         files.append(context.folder.threshold)
     if makes_instances(context.config):
         files += [context.folder.instance(sample_id) for sample_id in ids]
     return files
 
 
-def _refine_by_threshold(context: Context, datasets: Sequence[Dataset]) -> None:
-    threshold, within, taught = settle_threshold(context), context.config.refine.stable_within, doubted_ids(context)
+def make_masks(context: Context, datasets: Sequence[Dataset]) -> None:
+    """Refine every image that lacks a mask -> `masks/`, `instances/`; the refiner's network is there."""
+    refiner, wants_instances = chosen_refiner(context), makes_instances(context.config)
+    thresholds: tuple[float, ...] = (settle_threshold(context),) if refiner.has_threshold else ()
+    taught, within = doubted_ids(context), context.config.refine.stable_within
+    refine = open_refiner(context, wants_instances=wants_instances)
+
+    def last_file(sample_id: str) -> Path:
+        # Instances are written before the mask; where they are gone, the mask is made again as well.
+        instances = [context.folder.instance(sample_id)] if wants_instances else []
+        return first_missing([*instances, *pseudo_mask_files(context, sample_id)])
+
+    def work(item: SeededImage) -> None:
+        is_taught = bool(thresholds) and item.sample.id in taught
+        neighbours = neighbouring_thresholds(thresholds[0], within) if is_taught else ()
+        refined = refine(item, (*thresholds, *neighbours))
+        if refined.instances is not None:
+            save_instances(context.folder.instance(item.sample.id), refined.instances)
+        write_pseudo_mask(context, item.sample, doubt_unstable(refined.mask, refined.others), item.size_hw)
+
+    if not refiner.needs_images:
+        _refine_seeds_alone(context, datasets, last_file, work)
+    elif refiner.trains is None:
+        process_seeds(context, datasets, last_file, work, label="refining")
+    else:  # a network is one for all images
+        for item in iterate_seeds(context, datasets, last_file, label="refining"):
+            work(item)
+
+
+def _refine_seeds_alone(
+    context: Context, datasets: Sequence[Dataset], last_file: Callable[[str], Path], work: Callable[[SeededImage], None]
+) -> None:
+    """Refine at the size of the original, without reading images."""
     samples = [sample for dataset in datasets for sample in dataset]
-    pending = [sample for sample in samples[rank() :: world_size()] if not unfinished_file(context, sample.id).exists()]
+    pending = [sample for sample in samples[rank() :: world_size()] if not last_file(sample.id).exists()]
     with show_progress("refining") as tick:
         for done, sample in enumerate(pending):
-            maps = load_seed(context.folder.seed(sample.id))
-            full = maps.full().numpy()
-            mask = soften(score_threshold(full, background_threshold=threshold), maps.keys)
-            if sample.id in taught:
-                mask = doubt_unstable(mask, cut_maps(full, maps.keys, neighbouring_thresholds(threshold, within)))
-            write_pseudo_mask(context, sample, mask, maps.size_hw)
+            seed = load_seed(context.folder.seed(sample.id))
+            work(SeededImage(sample, np.zeros((0, 0, 3), np.uint8), seed, seed.size_hw))
             tick(done + 1, len(pending))
-
-
-def _refine_by_crf(context: Context, datasets: Sequence[Dataset]) -> None:
-    config, threshold = context.config.refine.crf, settle_threshold(context)
-    taught = doubted_ids(context)
-    neighbours = neighbouring_thresholds(threshold, context.config.refine.stable_within)
-
-    def refine(item: SeededImage) -> None:
-        maps, keys = item.seed.full().numpy(), item.seed.keys
-        if not keys:
-            marginals = np.ones((1, *maps.shape[1:]), np.float32)
-            write_pseudo_mask(context, item.sample, soften(marginals, keys), item.size_hw)
-            return
-        crf = DenseCRF(item.image, gaussian=config.gaussian, bilateral=config.bilateral)
-        cut, *others = cut_maps(maps, keys, (threshold, *(neighbours if item.sample.id in taught else ())))
-        marginals = mask_marginals(crf, cut, keys, certainty=config.certainty, iterations=config.iterations)
-        refined = [
-            refine_mask(crf, other, keys, certainty=config.certainty, iterations=config.iterations) for other in others
-        ]
-        write_pseudo_mask(context, item.sample, doubt_unstable(soften(marginals, keys), refined), item.size_hw)
-
-    process_seeds(context, datasets, partial(unfinished_file, context), refine, label="refining")
-
-
-METHODS: dict[str, Callable[[Context, Sequence[Dataset]], None]] = {
-    "none": _refine_by_threshold,
-    "crf": _refine_by_crf,
-    "irn": refine_by_irn,
-    "psa": refine_by_psa,
-}
-"""Every refinement, by its name in the recipe."""

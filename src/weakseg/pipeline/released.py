@@ -13,8 +13,9 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from weakseg.config.released import KINDS, classifier_kind, refiner_kind
-from weakseg.config.schema import ClassifierConfig, IRNConfig, PSAConfig, RefineConfig
+from weakseg.config.released import CLASSIFIER_KINDS, classifier_kind, refiner_kind
+from weakseg.config.schema import ClassifierConfig, RefineConfig
+from weakseg.config.sections.training import TrainingSettings
 from weakseg.data.base import Dataset
 from weakseg.data.voc import VOC_CLASSES
 from weakseg.errors import ArtifactError
@@ -30,17 +31,12 @@ from weakseg.pipeline.origin import Origin
 from weakseg.pipeline.records import CONTENTS, read_records
 from weakseg.pipeline.runner import Context
 from weakseg.pipeline.seeds import REFINER, require_training_seeds
+from weakseg.registry import REFINERS
 from weakseg.train.classify import measure_map
 from weakseg.train.distributed import rank, wait_for_all
 
 logger = logging.getLogger("weakseg")
 
-_TAKEN_BY = {
-    kind: f"classifier.released with classifier.method '{method}' on {name}"
-    if section == "classifier"
-    else f"{section}.{method}.released"
-    for (section, method, name), kind in KINDS.items()
-}
 _MXNET_SUFFIX = ".params"
 
 
@@ -205,7 +201,7 @@ def obtain_refiner(
 def _save(
     context: Context,
     kind: str,
-    config: ClassifierConfig | IRNConfig | PSAConfig,
+    config: ClassifierConfig | TrainingSettings,
     network: AffinityNet | Classifier | IRNet,
     origin: Origin,
 ) -> None:
@@ -268,12 +264,22 @@ def _explain(released: ReleasedNetwork, problem: str) -> str:
         names = ()
     found = recognise_kind(names)
     if found is not None and found != released.kind:
-        what = f"a checkpoint of kind {found}, which is for {_TAKEN_BY[found]}"
+        what = f"a checkpoint of kind {found}, which is for {_name_taker(found)}"
     elif found is None and (Path(released.file).suffix == _MXNET_SUFFIX or any(map(_is_first_layer, names))):
         what = "a backbone alone or a network of weakseg, which a training can start from (weights), but none released"
     else:
         return problem
     return f"{released.file}: {what}; expected a checkpoint of kind {released.kind}, as {released.asked_by} asks for"
+
+
+def _name_taker(kind: str) -> str:
+    """Name the settings that take a kind of checkpoint."""
+    for (method, name), own in CLASSIFIER_KINDS.items():
+        if own == kind:
+            return f"classifier.released with classifier.method '{method}' on {name}"
+    learning = [(refiner.name, refiner.trains) for refiner in REFINERS.usable()]
+    takers = [name for name, network in learning if network is not None and kind in network.released.values()]
+    return f"refine.{takers[0]}.released" if takers else "no setting"
 
 
 def _is_first_layer(name: str) -> bool:

@@ -6,6 +6,7 @@ began with. Weights from the network are downloaded here, into the usual caches.
 
 from __future__ import annotations
 
+from weakseg.config.chosen import require_methods
 from weakseg.config.segmenters import hf_name
 from weakseg.errors import ArtifactError, ConfigError, MissingExtra
 from weakseg.models.hf_source import import_transformers
@@ -15,6 +16,7 @@ from weakseg.pipeline.classifiers import find_donor_source
 from weakseg.pipeline.hf_backbones import require_hf_backbone
 from weakseg.pipeline.images import seeded_datasets
 from weakseg.pipeline.pseudo_masks import require_training_masks
+from weakseg.pipeline.refiner_networks import chosen_network
 from weakseg.pipeline.released import released_classifier, released_refiner, require_released
 from weakseg.pipeline.runner import Context
 from weakseg.pipeline.saliency import require_saliency
@@ -42,6 +44,15 @@ def require_for_classify(context: Context, /, *, afresh: bool) -> None:
     find_donor_source(context)
 
 
+def require_for_localize(context: Context, /, *, afresh: bool) -> None:
+    """Look for the localiser.
+
+    Raises:
+        ConfigError: If its package is gone.
+    """
+    require_methods(context.config, "localize")
+
+
 def require_for_refine(context: Context, /, *, afresh: bool) -> None:
     """Look for saliency maps, for seeds to learn from, and for the first weights of the network that learns from them.
 
@@ -53,6 +64,7 @@ def require_for_refine(context: Context, /, *, afresh: bool) -> None:
         DataError: If there are no saliency maps that can be used.
     """
     refine = context.config.refine
+    require_methods(context.config, "refine")
     require_saliency(context, seeded_datasets(context))
     network = refine.network
     if network is None:
@@ -63,7 +75,7 @@ def require_for_refine(context: Context, /, *, afresh: bool) -> None:
         if afresh or not is_trained:
             require_released(released, context.train)
         return
-    require_training_seeds(context, "IRN" if refine.method == "irn" else "AffinityNet")
+    require_training_seeds(context, chosen_network(context)[0].asked_by)
     if afresh or not is_trained:
         goes_on = _goes_on(folder, afresh=afresh)
         require_weights(f"refine.{refine.method}", network.weights, network.name, goes_on=goes_on)

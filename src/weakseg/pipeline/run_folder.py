@@ -48,9 +48,9 @@ class RunFolder:
         return self.root / "seeds"
 
     @property
-    def prototypes(self) -> Path:
-        """What the method `lpcam` compares places with."""
-        return self.root / "localizer" / "prototypes.safetensors"
+    def localizer(self) -> Path:
+        """Folder of what the localiser keeps besides the seeds."""
+        return self.root / "localizer"
 
     @property
     def adaptations(self) -> Path:

@@ -18,6 +18,7 @@ from typing import Protocol
 
 import torch
 
+from weakseg.config.chosen import uncounted
 from weakseg.config.load import to_plain, to_yaml
 from weakseg.config.schema import RunConfig
 from weakseg.data.base import Dataset
@@ -178,7 +179,11 @@ def fingerprint_parts(stage: Stage, context: Context, planned: Mapping[str, Stag
     """Name everything a stage's result depends on; `planned` holds the stages before it."""
     parts: dict[str, JsonValue] = {f"version of {stage.name}": stage.version}
     for path in stage.settings:
-        parts.update(_flatten(path, to_plain(operator.attrgetter(path)(context.config))))
+        value = to_plain(operator.attrgetter(path)(context.config))
+        if isinstance(value, dict):
+            left_out = uncounted(context.config, path)
+            value = {name: item for name, item in value.items() if name not in left_out}
+        parts.update(_flatten(path, value))
     for path, without_effect in stage.added.items():
         if parts[path] == without_effect:
             del parts[path]

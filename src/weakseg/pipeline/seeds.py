@@ -6,7 +6,7 @@ Images larger than `data.max_side_px` are refined as small copies; labels and ma
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,27 +20,11 @@ from weakseg.ops.images import limit_side
 from weakseg.pipeline.artifacts import load_seed
 from weakseg.pipeline.images import iterate_pending, process_pending
 from weakseg.pipeline.runner import Context
-from weakseg.types import Sample, ScoreMaps
+from weakseg.refine.method import SeededImage
+from weakseg.types import Sample
 
 REFINER = "refiner"
 """Folder, and kind, of the network that a refinement trains."""
-
-
-@dataclass(frozen=True, eq=False)
-class SeededImage:
-    """An image and its seed.
-
-    Args:
-        sample: Id and tags.
-        image: (h, w, 3) uint8 RGB as networks see it.
-        seed: Its seed, to be rebuilt at the size of `image`.
-        size_hw: (height, width) of the original image.
-    """
-
-    sample: Sample
-    image: NDArray[np.uint8]
-    seed: ScoreMaps
-    size_hw: tuple[int, int]
 
 
 def iterate_seeds(

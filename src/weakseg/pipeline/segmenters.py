@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from weakseg.config.paths import WEIGHTS
+from weakseg.config.bounds import WEIGHTS
 from weakseg.config.schema import SegmenterConfig
 from weakseg.config.segmenters import hf_name
 from weakseg.data.base import Dataset, MaskReader
@@ -25,12 +25,12 @@ from weakseg.models.segmenter import SegmentationNetwork
 from weakseg.models.weights import find_weights
 from weakseg.pipeline.artifacts import NetworkFolder, load_info, load_tensors
 from weakseg.pipeline.hf_backbones import OWN, require_hf_backbone
-from weakseg.pipeline.networks import WEIGHTS_FROM, load_network, make_augmentation, plan_training
+from weakseg.pipeline.networks import WEIGHTS_FROM, load_network, plan_training
 from weakseg.pipeline.runner import Context
 from weakseg.pipeline.runtime import make_generator
 from weakseg.pipeline.starting import start_backbone, start_hf
 from weakseg.train.loop import EpochRecord
-from weakseg.train.plan import TrainingHooks
+from weakseg.train.plan import TrainingHooks, make_augmentation
 from weakseg.train.segment import train_segmenter
 from weakseg.types import ClassSet
 
@@ -161,7 +161,7 @@ def _start_on_hf(
 def fit_segmenter(
     context: Context, segmenter: SegmentationNetwork, images: Dataset, masks: MaskReader, hooks: TrainingHooks
 ) -> tuple[EpochRecord, ...]:
-    """Train a segmenter by the recipe's settings; the arguments are as in `weakseg.pipeline.irn.fit_irnet`."""
+    """Train a segmenter by the recipe's settings; see `weakseg.pipeline.refiner_networks.fit_refiner`."""
     config, runtime = context.config.segmenter, context.config.runtime
     return train_segmenter(
         segmenter,

@@ -15,6 +15,7 @@ from pathlib import Path
 from weakseg.data.base import Dataset
 from weakseg.data.images import ShrunkImage
 from weakseg.files import JsonValue
+from weakseg.localize.method import find_localizer
 from weakseg.models.classifier import Classifier
 from weakseg.ops.images import limit_side
 from weakseg.pipeline.artifacts import save_seed
@@ -22,7 +23,8 @@ from weakseg.pipeline.classifiers import fit_classifier, name_donor_source, open
 from weakseg.pipeline.comparison import choose_compared, comparison_files, save_trace, trace_files
 from weakseg.pipeline.health import check_masks, tell_health
 from weakseg.pipeline.images import first_missing, iterate_pending, process_pending, seeded_datasets
-from weakseg.pipeline.localizers import count_stops, describe_stops, open_localizer, open_rib
+from weakseg.pipeline.localizers import count_stops, describe_stops, localizer_files, open_localizer, open_rib
+from weakseg.pipeline.method_versions import name_method_version
 from weakseg.pipeline.networks import (
     describe_network,
     load_classifier,
@@ -38,7 +40,12 @@ from weakseg.pipeline.released import (
     released_classifier,
     released_refiner,
 )
-from weakseg.pipeline.requirements import require_for_classify, require_for_refine, require_for_segment
+from weakseg.pipeline.requirements import (
+    require_for_classify,
+    require_for_localize,
+    require_for_refine,
+    require_for_segment,
+)
 from weakseg.pipeline.runner import Context, Stage
 from weakseg.pipeline.runtime import place_network, show_progress
 from weakseg.pipeline.saliency import name_saliency_maps
@@ -95,7 +102,7 @@ def localize(context: Context) -> str:
             save_seed(context.folder.seed(sample.id), full_size, stopped_by=found.stopped_by)
 
         # An adaptation changes the network while it works, so that there can be only one at a time.
-        side_by_side = context.config.localize.method != "rib" and context.device.type == "cpu"
+        side_by_side = find_localizer(context.config.localize.method).side_by_side and context.device.type == "cpu"
         process_pending(
             context,
             datasets,
@@ -107,9 +114,9 @@ def localize(context: Context) -> str:
         )
     compared = compare(context, classifier, datasets, places)
     wait_for_all()  # the summary counts the seeds of all processes
-    method = context.config.localize.method
-    ended = describe_stops(count_stops(_seed_files(context))) if method == "rib" else ""
-    return f"{method} seeds of {len(places)} images{ended}{compared}"
+    method = find_localizer(context.config.localize.method)
+    ended = describe_stops(count_stops(_seed_files(context))) if method.adapts else ""
+    return f"{method.name} seeds of {len(places)} images{ended}{compared}"
 
 
 def compare(context: Context, classifier: Classifier, datasets: Sequence[Dataset], places: Mapping[str, int]) -> str:
@@ -171,8 +178,7 @@ def _network_files(kind: str) -> Callable[[Context], list[Path]]:
 
 def _localize_files(context: Context) -> list[Path]:
     compared = choose_compared(context.config.localize, seeded_datasets(context))
-    prototypes = [context.folder.prototypes] if context.config.localize.method == "lpcam" else []
-    return prototypes + _seed_files(context) + comparison_files(context, compared)
+    return localizer_files(context) + _seed_files(context) + comparison_files(context, compared)
 
 
 def _seed_files(context: Context) -> list[Path]:
@@ -184,22 +190,21 @@ def _refine_files(context: Context) -> list[Path]:
 
 
 def _name_refine_inputs(context: Context) -> dict[str, JsonValue]:
-    return name_saliency_maps(context) | name_choice_rule(context) | name_released_refiner(context)
+    return (
+        name_saliency_maps(context)
+        | name_choice_rule(context)
+        | name_released_refiner(context)
+        | name_method_version(context, "refine")
+    )
+
+
+def _name_localize_inputs(context: Context) -> dict[str, JsonValue]:
+    return name_method_version(context, "localize")
 
 
 def _name_classify_inputs(context: Context) -> dict[str, JsonValue]:
     return name_donor_source(context) | name_released_classifier(context)
 
-
-LOCALIZE_ADDED: dict[str, JsonValue] = {
-    "localize.rib.mirror": True,
-    "localize.similarity_temperature": None,
-    "localize.lpcam.clusters": 12,
-    "localize.lpcam.threshold": 0.1,
-    "localize.lpcam.class_score": 0.9,
-    "localize.lpcam.context_scores": [0.05, 0.9],
-}
-"""Settings of the stage that came later, with the values that change nothing."""
 
 STAGES = (
     Stage(
@@ -222,7 +227,9 @@ STAGES = (
         outputs=("localizer", "seeds", "adaptations"),
         run=localize,
         files=_localize_files,
-        added=LOCALIZE_ADDED,
+        inputs=_name_localize_inputs,
+        added={"localize.rib.mirror": True, "localize.similarity_temperature": None},
+        require=require_for_localize,
     ),
     Stage(
         name="refine",

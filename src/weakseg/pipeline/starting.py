@@ -6,23 +6,25 @@ What is special to segmenters is in `weakseg.pipeline.segmenters`.
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 import torch
+from torch import nn
 
-from weakseg.config.schema import ClassifierConfig, IRNConfig, PSAConfig, SegmenterConfig
+from weakseg.config.schema import ClassifierConfig, SegmenterConfig
+from weakseg.config.sections.training import TrainingSettings
 from weakseg.config.segmenters import hf_name
 from weakseg.errors import ArtifactError, ConfigError, MissingExtra
-from weakseg.models.affinitynet import AffinityNet, build_affinitynet
+from weakseg.models.backbone import Backbone
 from weakseg.models.classifier import Classifier, build_classifier
-from weakseg.models.deeplab import Segmenter
 from weakseg.models.hf_backbone import HFBackbone
-from weakseg.models.irnet import IRNet, build_irnet
 from weakseg.models.seam import build_seam
 from weakseg.models.weights import load_backbone
 from weakseg.pipeline.artifacts import NetworkFolder, load_info
 from weakseg.pipeline.hf_backbones import OWN, start_hf_backbone
 from weakseg.pipeline.networks import WEIGHTS_FROM
 from weakseg.pipeline.runtime import make_generator
+from weakseg.refine.method import Refiner
 from weakseg.types import ClassSet
 
 logger = logging.getLogger("weakseg")
@@ -66,7 +68,7 @@ def start_classifier(
 
 def start_hf(
     section: str,
-    config: ClassifierConfig | IRNConfig | SegmenterConfig,
+    config: ClassifierConfig | SegmenterConfig | TrainingSettings,
     folder: NetworkFolder,
     *,
     fixed_norm: bool,
@@ -89,33 +91,23 @@ def start_hf(
     return backbone, str(load_info(folder.checkpoint).get(WEIGHTS_FROM)) if resumes else origin
 
 
-def start_irnet(config: IRNConfig, folder: NetworkFolder, *, classifier: NetworkFolder, seed: int) -> tuple[IRNet, str]:
-    """Build an IRNet with its initial weights; see `start_classifier` and `start_backbone`."""
-    generator = make_generator(seed)
+def start_refiner(
+    refiner: Refiner[Any], config: TrainingSettings, folder: NetworkFolder, *, classifier: NetworkFolder, seed: int
+) -> tuple[nn.Module, str]:
+    """Build a refiner's network with its initial weights; see `start_classifier` and `start_backbone`."""
+    network, section, generator = refiner.trains, f"refine.{refiner.name}", make_generator(seed)
+    assert network is not None, f"{refiner.name} trains no network"
     if hf_name(config.name) is not None:
         backbone, origin = start_hf(
-            "refine.irn", config, folder, fixed_norm=True, generator=generator, classifier=classifier
+            section, config, folder, fixed_norm=True, generator=generator, classifier=classifier
         )
-        return IRNet(backbone, generator=generator), origin
-    irnet = build_irnet(config.name, generator=generator)
-    return irnet, start_backbone(irnet, config.name, config.weights, folder, classifier, section="refine.irn")
-
-
-def start_affinitynet(
-    config: PSAConfig, folder: NetworkFolder, *, classifier: NetworkFolder, seed: int
-) -> tuple[AffinityNet, str]:
-    """Build an AffinityNet with its initial weights; see `start_classifier` and `start_backbone`."""
-    network = build_affinitynet(
-        config.name,
-        freeze_trunk=config.freeze_trunk,
-        fixed_norm=config.fixed_norm,
-        generator=make_generator(seed),
-    )
-    return network, start_backbone(network, config.name, config.weights, folder, classifier, section="refine.psa")
+        return network.build(config.name, settings=config, backbone=backbone, generator=generator), origin
+    model = network.build(config.name, settings=config, backbone=None, generator=generator)
+    return model, start_backbone(model, config.name, config.weights, folder, classifier, section=section)
 
 
 def start_backbone(
-    model: AffinityNet | IRNet | Segmenter,
+    model: nn.Module,
     name: str,
     source: str,
     folder: NetworkFolder,
@@ -155,19 +147,19 @@ def _require_own(section: str, name: str, classifier: NetworkFolder) -> None:
         )
 
 
-def _load_start(
-    model: AffinityNet | Classifier | IRNet | Segmenter, name: str, source: str, folder: NetworkFolder
-) -> str:
+def _load_start(model: nn.Module, name: str, source: str, folder: NetworkFolder) -> str:
     """Load initial weights and say where they came from; `auto` falls back to random ones and warns."""
     if folder.checkpoint.is_file():
         return str(load_info(folder.checkpoint).get(WEIGHTS_FROM))
     if source == "none":
         return "random"
+    backbone = model.backbone
+    assert isinstance(backbone, Backbone), "networks of weakseg stand on a backbone"
     if source != "auto":
-        load_backbone(model.backbone, source, name)
+        load_backbone(backbone, source, name)
         return source
     try:
-        load_backbone(model.backbone, "imagenet", name)
+        load_backbone(backbone, "imagenet", name)
     except (ArtifactError, ConfigError, MissingExtra) as error:
         logger.warning(
             "starting from random weights, which costs much accuracy on few images: %s (set 'weights' to imagenet, "

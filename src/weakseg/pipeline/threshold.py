@@ -15,6 +15,7 @@ from typing import Literal
 
 import numpy as np
 
+from weakseg.config.chosen import has_threshold, refiner_facts
 from weakseg.config.schema import RefineConfig
 from weakseg.documents import decode_json
 from weakseg.errors import ArtifactError, ConfigError
@@ -22,7 +23,8 @@ from weakseg.files import JsonValue, write_json
 from weakseg.pipeline.cutters import Cutter, cut_image, open_cutter
 from weakseg.pipeline.runner import Context
 from weakseg.pipeline.runtime import show_progress
-from weakseg.pipeline.seeds import SeededImage, pair_with_seed, require_training_seeds
+from weakseg.pipeline.seeds import pair_with_seed, require_training_seeds
+from weakseg.refine.method import SeededImage
 from weakseg.refine.threshold.area import measure_areas
 from weakseg.refine.threshold.choice import CANDIDATES, ThresholdChoice, choose_threshold
 from weakseg.refine.threshold.colour import score_colours
@@ -41,6 +43,9 @@ RULE_VERSION = 5
 """Raised when `auto` chooses otherwise on the same seeds. 1 took the best candidate; 2, among those about as good, the
 nearest to 0.15; 3 the nearest to what is usual for seeds of their mean score; 4 weighs colours and areas;
 5 does so among more candidates above 0.4."""
+
+CHOICE_RULE = "rule of background_threshold auto"
+"""Its part of a fingerprint."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +71,8 @@ def mask_threshold(context: Context) -> MaskThreshold | None:
         ArtifactError: If it is chosen by `auto` and its file is missing or damaged.
     """
     config = context.config.refine
-    if config.method == "psa":
+    is_kept = refiner_facts(config) is None and context.folder.threshold.is_file()  # by a method that is gone
+    if not (has_threshold(config) or is_kept):
         return None
     if not isinstance(config.background_threshold, str):
         return MaskThreshold(config.background_threshold, "fixed")
@@ -89,8 +95,8 @@ def require_number(config: RefineConfig) -> float:
 def name_choice_rule(context: Context) -> dict[str, JsonValue]:
     """Name the version of the rule for the fingerprint of masks that depend on it."""
     config = context.config.refine
-    is_chosen = config.method != "psa" and config.background_threshold == "auto"
-    return {"rule of background_threshold auto": RULE_VERSION} if is_chosen else {}
+    is_chosen = has_threshold(config) and config.background_threshold == "auto"
+    return {CHOICE_RULE: RULE_VERSION} if is_chosen else {}
 
 
 def settle_threshold(context: Context) -> float:

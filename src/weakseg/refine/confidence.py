@@ -14,9 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from weakseg.errors import ConfigError
-from weakseg.ops.crf import BILATERAL, CERTAINTY, GAUSSIAN, ITERATIONS, DenseCRF
+from weakseg.ops.crf import DenseCRF
+from weakseg.ops.crf_settings import IRN_CRF, CRFSettings
 from weakseg.ops.maps import FloatArray
-from weakseg.refine.crf import refine_mask, require_maps_of_image
+from weakseg.refine.crf_masks import refine_mask, require_maps_of_image
 from weakseg.refine.masks import seed_to_mask
 from weakseg.types import IGNORE_LABEL
 
@@ -28,10 +29,7 @@ def confident_labels(
     *,
     foreground: float,
     background: float,
-    certainty: float = CERTAINTY,
-    gaussian: tuple[float, float] = GAUSSIAN,
-    bilateral: tuple[float, float, float] = BILATERAL,
-    iterations: int = ITERATIONS,
+    settings: CRFSettings = IRN_CRF,
     num_threads: int | None = None,
 ) -> NDArray[np.uint8]:
     """Label the pixels that are sure to be of a class or of the background.
@@ -43,10 +41,7 @@ def confident_labels(
         foreground: Score of the background where the foreground is to be sure, 0..1: 0.30 in IRN, 0.35 in RIB.
         background: Score of the background where the background is to be sure, 0..1 and at most `foreground`: 0.05 in
             IRN, 0.17 in RIB.
-        certainty: Probability of the label that the seed gives, see `weakseg.ops.crf.refine_labels`.
-        gaussian: (standard deviation in px, weight) of the kernel on positions.
-        bilateral: (standard deviation in px, standard deviation in levels, weight) of the kernel on colours as well.
-        iterations: Number of mean-field updates.
+        settings: The CRF's.
         num_threads: Threads, None for as many as torch uses.
 
     Returns:
@@ -67,8 +62,8 @@ def confident_labels(
     if not len(keys):
         return sure_foreground
     any_foreground = seed_to_mask(maps, keys, background_threshold=background)
-    crf = DenseCRF(image, gaussian=gaussian, bilateral=bilateral, num_threads=num_threads)
-    confident = refine_mask(crf, sure_foreground, keys, certainty=certainty, iterations=iterations)
-    rest = refine_mask(crf, any_foreground, keys, certainty=certainty, iterations=iterations)
+    crf = DenseCRF(image, gaussian=settings.gaussian, bilateral=settings.bilateral, num_threads=num_threads)
+    confident = refine_mask(crf, sure_foreground, keys, settings)
+    rest = refine_mask(crf, any_foreground, keys, settings)
     confident[(confident == 0) & (rest != 0)] = IGNORE_LABEL
     return confident

@@ -1,162 +1,80 @@
-"""From a seed to a pseudo mask by the image alone: threshold, then a fully connected CRF (`weakseg.ops.crf`)."""
+"""The seed's mask, its borders moved onto the image's by a fully connected CRF (Krähenbühl and Koltun, NeurIPS 2011).
+
+`weakseg.ops.crf` is the CRF, `weakseg.refine.crf_masks` what it makes of a mask.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
-from torch import Tensor
+from weakseg.config.bounds import BILATERAL, GAUSSIAN, NOT_NEGATIVE, SHARE, setting
+from weakseg.lazy import open_names
+from weakseg.ops.crf_settings import CRFSettings
+from weakseg.refine.method import ImageRefiner, RefineContext, Refined, Refiner, SeededImage, cut_refined
 
-from weakseg.errors import ShapeError
-from weakseg.ops.crf import BILATERAL, CERTAINTY, GAUSSIAN, ITERATIONS, DenseCRF, label_energies
-from weakseg.ops.images import require_image
-from weakseg.ops.maps import FloatArray
-from weakseg.refine.masks import seed_to_mask
-from weakseg.refine.soft_labels import choose_labels
+if TYPE_CHECKING:
+    from weakseg.refine.crf_masks import crf_marginals as crf_marginals
+    from weakseg.refine.crf_masks import crf_mask as crf_mask
+    from weakseg.refine.crf_masks import require_maps_of_image as require_maps_of_image
+
+__getattr__ = open_names(__name__, "weakseg.refine.crf_masks", ("crf_marginals", "crf_mask", "require_maps_of_image"))
 
 
-def crf_mask(
-    image: NDArray[np.uint8],
-    maps: FloatArray,
-    keys: Sequence[int],
-    *,
-    background_threshold: float,
-    certainty: float = CERTAINTY,
-    gaussian: tuple[float, float] = GAUSSIAN,
-    bilateral: tuple[float, float, float] = BILATERAL,
-    iterations: int = ITERATIONS,
-    num_threads: int | None = None,
-) -> NDArray[np.uint8]:
-    """Label every pixel with its strongest class or the background, and let the CRF move the borders.
+@dataclass(frozen=True)
+class CRFConfig:
+    """The fully connected CRF that moves label borders onto the image's; the defaults are IRN's released settings.
 
     Args:
-        image: (H, W, 3) uint8 RGB, not modified.
-        maps: (K, H, W) float maps in 0..1, without NaN; K may be 0. Not modified.
-        keys: The K class indices of the maps, distinct.
-        background_threshold: Score of the background, as in `weakseg.refine.masks.seed_to_mask`.
-        certainty: Probability of the label that the seed gives, see `weakseg.ops.crf.refine_labels`.
-        gaussian: (standard deviation in px, weight) of the kernel on positions.
-        bilateral: (standard deviation in px, standard deviation in levels, weight) of the kernel on colours as well.
-        iterations: Number of mean-field updates; with 0, and a certainty above 1 / (K + 1), the mask is
-            `seed_to_mask`'s.
-        num_threads: Threads, None for as many as torch uses.
-
-    Returns:
-        (H, W) uint8, 0 for the background and class index + 1 elsewhere; all 0 without maps.
-
-    Raises:
-        ShapeError: If image, maps and keys are not as described or differ in size.
-        ConfigError: If a setting of the CRF is out of range.
+        gaussian: Standard deviation in pixels and weight of the kernel on positions.
+        bilateral: Standard deviations in pixels and in colour levels, and weight, of the kernel on both.
+        certainty: Probability of the label that the seed gives; the other labels share the rest.
+        iterations: Updates of the mean field.
     """
-    marginals = crf_marginals(
-        image,
-        maps,
-        keys,
-        background_threshold=background_threshold,
-        certainty=certainty,
-        gaussian=gaussian,
-        bilateral=bilateral,
-        iterations=iterations,
-        num_threads=num_threads,
-    )
-    return choose_labels(marginals, keys)
+
+    gaussian: tuple[float, float] = setting((3.0, 3.0), GAUSSIAN)
+    bilateral: tuple[float, float, float] = setting((50.0, 5.0, 10.0), BILATERAL)
+    certainty: float = setting(0.7, SHARE)
+    iterations: int = setting(10, NOT_NEGATIVE)
+
+    def as_value(self) -> CRFSettings:
+        """Return them as the layer below takes them."""
+        return CRFSettings(self.gaussian, self.bilateral, self.iterations, self.certainty)
 
 
-def crf_marginals(
-    image: NDArray[np.uint8],
-    maps: FloatArray,
-    keys: Sequence[int],
-    *,
-    background_threshold: float,
-    certainty: float = CERTAINTY,
-    gaussian: tuple[float, float] = GAUSSIAN,
-    bilateral: tuple[float, float, float] = BILATERAL,
-    iterations: int = ITERATIONS,
-    num_threads: int | None = None,
-) -> NDArray[np.float32]:
-    """Find what `crf_mask` chooses by: how probable the CRF holds the background and each class of a pixel.
+def open_crf(context: RefineContext) -> ImageRefiner:
+    """Return what cuts a seed and refines the mask; the lattice of an image serves all thresholds."""
+    from weakseg.ops.crf import DenseCRF
+    from weakseg.refine.crf_masks import mask_marginals, refine_mask
+    from weakseg.refine.soft_labels import soften
+    from weakseg.refine.threshold.cuts import cut_maps
 
-    The largest marginal is the confidence of the label (`weakseg.refine.soft_labels.soften`).
+    settings = CRF.settings_in(context.section).as_value()
 
-    Args:
-        image: As for `crf_mask`, like all that follow.
-        maps: (K, H, W) maps.
-        keys: Their class indices.
-        background_threshold: Score of the background.
-        certainty: Probability of the label that the seed gives; with 0 iterations its marginal everywhere.
-        gaussian: The kernel on positions.
-        bilateral: The kernel on positions and colours.
-        iterations: Number of mean-field updates.
-        num_threads: Threads.
+    def refine(item: SeededImage, thresholds: Sequence[float], /) -> Refined:
+        maps, keys = item.seed.full().numpy(), item.seed.keys
+        if not keys:
+            return cut_refined(maps, keys, thresholds)
+        crf = DenseCRF(item.image, gaussian=settings.gaussian, bilateral=settings.bilateral)
+        cut, *others = cut_maps(maps, keys, thresholds)
+        marginals = mask_marginals(crf, cut, keys, settings)
+        refined = [refine_mask(crf, other, keys, settings) for other in others]
+        return Refined(soften(marginals, keys), refined)
 
-    Returns:
-        (K + 1, H, W) float32 in 0..1 that sum to 1, background first; 1 everywhere without maps.
-
-    Raises:
-        ShapeError: If image, maps and keys are not as described or differ in size.
-        ConfigError: If a setting of the CRF is out of range.
-    """
-    require_maps_of_image(maps, image)
-    mask = seed_to_mask(maps, keys, background_threshold=background_threshold)
-    if not len(keys):
-        return np.ones((1, *mask.shape), np.float32)
-    crf = DenseCRF(image, gaussian=gaussian, bilateral=bilateral, num_threads=num_threads)
-    return mask_marginals(crf, mask, keys, certainty=certainty, iterations=iterations)
+    return refine
 
 
-def mask_marginals(
-    crf: DenseCRF, mask: NDArray[np.uint8], keys: Sequence[int], *, certainty: float, iterations: int
-) -> NDArray[np.float32]:
-    """Find how probable an image's CRF holds the background and each class of a pixel, from a mask.
-
-    Args:
-        crf: As for `refine_mask`, like all that follow.
-        mask: (H, W) uint8 with 0 and key + 1 for every key.
-        keys: Class indices, at least one.
-        certainty: Probability of the label in the mask.
-        iterations: Number of mean-field updates.
-
-    Returns:
-        (K + 1, H, W) float32, see `crf_marginals`.
-    """
-    _, index = _number_labels(keys)
-    energies = label_energies(index[mask], num_labels=len(keys) + 1, certainty=certainty)
-    return crf.infer(energies, iterations=iterations)
-
-
-def refine_mask(
-    crf: DenseCRF, mask: NDArray[np.uint8], keys: Sequence[int], *, certainty: float, iterations: int
-) -> NDArray[np.uint8]:
-    """Refine a mask by an image's CRF among the background and the image's own classes.
-
-    Args:
-        crf: The CRF of the image.
-        mask: (H, W) uint8 with 0 and key + 1 for every key. Not modified.
-        keys: Class indices, distinct.
-        certainty: Probability of the label in the mask.
-        iterations: Number of mean-field updates.
-
-    Returns:
-        (H, W) uint8 with the same labels.
-    """
-    labels, index = _number_labels(keys)
-    return labels[crf.refine(index[mask], num_labels=len(labels), certainty=certainty, iterations=iterations)]
-
-
-def _number_labels(keys: Sequence[int]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Return the image's own labels (K + 1,), background first, and the place (256,) of each label among them."""
-    labels = np.array([0, *(key + 1 for key in keys)], np.uint8)
-    index = np.zeros(256, np.uint8)
-    index[labels] = np.arange(len(labels))
-    return labels, index
-
-
-def require_maps_of_image(maps: FloatArray | Tensor, image: NDArray[np.uint8]) -> None:
-    """Raise a `ShapeError` unless `image` is (H, W, 3) uint8 and `maps` (K, H, W)."""
-    require_image(image)
-    if maps.ndim != 3 or tuple(maps.shape[1:]) != image.shape[:2]:
-        raise ShapeError(
-            f"expected maps (K, {image.shape[0]}, {image.shape[1]}) of the image's size, got {tuple(maps.shape)}; a "
-            "seed has that size as `ScoreMaps.full()`"
-        )
+CRF = Refiner(
+    name="crf",
+    summary="the mask of `none`, its borders moved by the CRF",
+    settings=CRFConfig,
+    source="Krähenbühl and Koltun, NeurIPS 2011; settings of IRN's release",
+    licence="MIT",
+    always_counted=True,
+    remedies={
+        "refined away": "raise refine.crf.certainty, or {lower}",
+        "spread": "{raise}, or weaken refine.crf.bilateral",
+    },
+    open=open_crf,
+)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from weakseg.refine.health import CauseCount, ClassCounts, TagHealth, Verdict, count_class
+from weakseg.registry import REFINERS
 
 HEALTH_VERSION = 2
 """Raised when the keys of the section in `metrics.json`, or their meaning, change."""
@@ -186,6 +187,9 @@ def describe_remedy(counts: ClassCounts, method: MaskMethod) -> str:
 
 def _advise(found: CauseCount, method: MaskMethod) -> str:
     lower, raise_ = _move_threshold(method, "lower"), _move_threshold(method, "raise")
+    own = REFINERS.load(method.refinement).remedies if REFINERS.is_usable(method.refinement) else {}
+    if found.cause in own:
+        return own[found.cause].format(lower=lower, **{"raise": raise_})
     return {
         "unseen": "train the classifier longer (classifier.epochs), from pretrained weights, or on more images of it",
         "tag doubtful": "look whether these images show it, and correct the tags that are wrong",
@@ -194,25 +198,19 @@ def _advise(found: CauseCount, method: MaskMethod) -> str:
         "small": "use larger images (data.max_side_px, classifier.augment), larger localize.scales, or a backbone of a "
         "smaller stride",
         "below threshold": lower,
-        "refined away": {
-            "crf": f"raise refine.crf.certainty, or {lower}",
-            "irn": f"lower refine.irn.walk_doublings, or {lower}",
-            "psa": lower,
-        }.get(method.refinement, lower),
+        "refined away": lower,
         "flat": "right if it does fill these images; else train the classifier longer, or use a smaller stride",
         "above threshold": raise_,
-        "spread": {
-            "crf": f"{raise_}, or weaken refine.crf.bilateral",
-            "irn": f"lower refine.irn.walk_doublings, or {raise_}",
-            "psa": f"lower refine.psa.walk_doublings, or {raise_}",
-        }.get(method.refinement, raise_),
+        "spread": raise_,
     }[found.cause]
 
 
 def _move_threshold(method: MaskMethod, direction: str) -> str:
     """Say how to get more of the classes (`lower`) or less; AffinityNet weakens the background by its alpha instead."""
     if method.threshold is None:
-        return f"{'raise' if direction == 'lower' else 'lower'} refine.psa.walk_alpha"
+        weaker = REFINERS.load(method.refinement).background if REFINERS.is_usable(method.refinement) else ""
+        turn = "raise" if direction == "lower" else "lower"
+        return f"{turn} refine.{method.refinement}.{weaker}" if weaker else f"change refine.{method.refinement}"
     return f"{direction} refine.background_threshold (now {method.threshold:g})"
 
 

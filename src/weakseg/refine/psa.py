@@ -1,282 +1,210 @@
-"""From seeds to pseudo masks by AffinityNet: class evidence walks between pixels that belong together (PSA).
+"""PSA: seeds and background walk along affinities that AffinityNet has learnt (Ahn and Kwak, CVPR 2018).
 
-Ahn and Kwak, "Learning Pixel-level Semantic Affinity with Image-level Supervision" (CVPR 2018). The background competes
-with the classes at a score of (1 - largest map)^alpha: a low alpha gives it more, a high one less. With two alphas and
-the CRF, seeds become the labels that AffinityNet learns from (section 3.2); with a third, they become the scores that
-walk along what it has learnt (section 3.3). `docs/psa.md` tells the steps one by one.
+`weakseg.refine.psa_scores` makes the labels and does the walk; `docs/psa.md` tells the steps.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
-from torch import Tensor
+from weakseg.config.bounds import BILATERAL as BILATERAL_BOUNDS
+from weakseg.config.bounds import COUNT, NOT_NEGATIVE, WEIGHTS, Range, path_setting, setting
+from weakseg.config.bounds import GAUSSIAN as GAUSSIAN_BOUNDS
+from weakseg.config.sections.training import AugmentConfig, OptimConfig
+from weakseg.errors import ConfigError
+from weakseg.lazy import open_names
+from weakseg.ops.crf_settings import CRFSettings
+from weakseg.refine.method import (
+    ImageRefiner,
+    Lesson,
+    RefineContext,
+    Refined,
+    Refiner,
+    RefinerNetwork,
+    SeededImage,
+)
 
-from weakseg.errors import ConfigError, ShapeError
-from weakseg.models.resnet38 import RESNET38_STRIDE
-from weakseg.ops.crf import ITERATIONS, DenseCRF
-from weakseg.ops.maps import FloatArray, strongest_label
-from weakseg.ops.walk import affinity_walk
-from weakseg.refine.crf import require_maps_of_image
-from weakseg.refine.soft_labels import choose_labels
-from weakseg.types import IGNORE_LABEL
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+    from numpy.typing import NDArray
+    from torch import nn
 
-LOW_ALPHA, HIGH_ALPHA = 4.0, 24.0
-"""Powers of the background for the training labels, as in the paper: where the foreground is sure in spite of a strong
-background, and where the background is sure in spite of a weak one."""
+    from weakseg.config.sections.refine import RefineConfig
+    from weakseg.models.affinitynet import AffinityNet
+    from weakseg.models.hf_backbone import HFBackbone
+    from weakseg.refine.psa_scores import psa_labels as psa_labels
+    from weakseg.refine.psa_scores import psa_mask as psa_mask
+    from weakseg.refine.psa_scores import psa_scores as psa_scores
+    from weakseg.refine.psa_scores import score_background as score_background
+    from weakseg.refine.psa_scores import walked_scores as walked_scores
+    from weakseg.train.loop import EpochRecord
 
-WALK_ALPHA = 16.0
-"""Power of the background that takes part in the walk, as in the paper."""
-
-WALK_RADIUS, WALK_BETA, WALK_DOUBLINGS = 5, 8.0, 8
-"""The released walk: pairs closer than 5 cells, affinities to the power 8, 2^8 steps."""
-
-GAUSSIAN, BILATERAL = (3.0, 3.0), (80.0, 13.0, 10.0)
-"""Kernels of the CRF on scores, see `weakseg.ops.crf.DenseCRF`."""
-
-LEAST_SCORE = 1e-5
-"""Scores below this count as this in the CRF, whose energies are -log: that of pydensecrf's own conversion."""
+__getattr__ = open_names(
+    __name__,
+    "weakseg.refine.psa_scores",
+    ("psa_labels", "psa_mask", "psa_scores", "score_background", "walked_scores"),
+)
 
 
-def psa_labels(
-    image: NDArray[np.uint8],
-    maps: FloatArray,
-    keys: Sequence[int],
-    *,
-    low_alpha: float = LOW_ALPHA,
-    high_alpha: float = HIGH_ALPHA,
-    gaussian: tuple[float, float] = GAUSSIAN,
-    bilateral: tuple[float, float, float] = BILATERAL,
-    iterations: int = ITERATIONS,
-    num_threads: int | None = None,
-) -> NDArray[np.uint8]:
-    """Label the pixels that are sure to be of a class or of the background, for AffinityNet to learn from.
-
-    The maps compete twice with the background under the CRF. What is foreground against the background of `low_alpha`
-    is sure to be of its class, what is background under both is sure to be background.
+@dataclass(frozen=True)
+class PSAConfig:
+    """AffinityNet and its walk; used when `refine.method` is `psa`. The defaults are the paper's.
 
     Args:
-        image: (H, W, 3) uint8 RGB, not modified.
-        maps: (K, H, W) float maps in 0..1, without NaN; K may be 0. Not modified.
-        keys: The K class indices of the maps, distinct.
-        low_alpha: Power of the background where the foreground is to be sure, above 0.
-        high_alpha: Power of the background where the background is to be sure, at least `low_alpha`.
-        gaussian: (standard deviation in px, weight) of the kernel on positions.
-        bilateral: (standard deviation in px, standard deviation in levels, weight) of the kernel on colours as well.
-        iterations: Number of mean-field updates.
-        num_threads: Threads, None for as many as torch uses.
-
-    Returns:
-        (H, W) uint8: class index + 1 where that class is sure, 0 where the background is, 255 elsewhere. An image
-        without tags is background everywhere: nothing there is in doubt.
-
-    Raises:
-        ShapeError: If image, maps and keys are not as described or differ in size.
-        ConfigError: If the powers are not in order and above 0, or a setting of the CRF is out of range.
+        low_alpha: The background competes with the seeds at (1 - largest map)^alpha. What is foreground at this low
+            power, after the CRF, is sure to be.
+        high_alpha: What is background at this high power is sure to be, too.
+        walk_alpha: The power in the walk.
+        name: Backbone.
+        weights: As for the classifier; or `classifier`: the backbone of the run's own classifier. It learns, too.
+        released: A released checkpoint of PSA's or SEAM's AffinityNet that takes the place of the training: no sure
+            labels are made, and the settings of the training are without effect. Null trains an AffinityNet.
+        freeze_trunk: Train only the layers above the backbone's trunk.
+        fixed_norm: Keep batch norm on its running statistics while training.
+        epochs: Passes over the training split.
+        batch_size: Images per step over all processes together.
+        augment: Random changes of the training images; sure labels follow.
+        optim: Optimiser and schedule; the head are the 1x1 convolutions.
+        radius: Pairs of pixels, in losses and walk, are closer than this many cells of 8 pixels.
+        walk_beta: Power of the affinities.
+        walk_doublings: The walk has 2^this many steps.
+        gaussian: Standard deviation in pixels and weight of the CRF's kernel on positions.
+        bilateral: Standard deviations in pixels and in colour levels, and weight, of its kernel on both.
+        crf_iterations: Updates of its mean field.
+        final_crf: Whether the walked scores go through the CRF as well.
     """
-    if not 0 < low_alpha <= high_alpha:
-        raise ConfigError(
-            f"expected 0 < low_alpha <= high_alpha, got {low_alpha} and {high_alpha}; a pixel is unsure between the two"
-        )
-    require_maps_of_image(maps, image)
-    low, high = (score_background(maps, keys, alpha=alpha) for alpha in (low_alpha, high_alpha))
-    if not len(keys):
-        return np.zeros(image.shape[:2], np.uint8)
-    crf = DenseCRF(image, gaussian=gaussian, bilateral=bilateral, num_threads=num_threads)
-    labels = choose_labels(_infer_marginals(crf, low, iterations=iterations), keys)
-    rest = choose_labels(_infer_marginals(crf, high, iterations=iterations), keys)
-    labels[(labels == 0) & (rest != 0)] = IGNORE_LABEL
-    return labels
 
-
-def psa_mask(
-    maps: Tensor,
-    keys: Sequence[int],
-    features: Tensor,
-    *,
-    image: NDArray[np.uint8] | None = None,
-    alpha: float = WALK_ALPHA,
-    radius: int = WALK_RADIUS,
-    beta: float = WALK_BETA,
-    doublings: int = WALK_DOUBLINGS,
-    gaussian: tuple[float, float] = GAUSSIAN,
-    bilateral: tuple[float, float, float] = BILATERAL,
-    iterations: int = ITERATIONS,
-    num_threads: int | None = None,
-) -> NDArray[np.uint8]:
-    """Label every pixel by the strongest of the classes and the background after the walk.
-
-    Args:
-        maps: (K, H, W) float in 0..1: the image's seed at its full size, `ScoreMaps.full()`. K may be 0. Not modified.
-        keys: The K class indices of the maps, distinct.
-        features: (D, ceil(H / 8), ceil(W / 8)) float, from `AffinityNet`. Not modified.
-        image: (H, W, 3) uint8 RGB, not modified: the CRF then refines the walked scores. None for no CRF.
-        alpha: Power of the background.
-        radius: Steps are shorter than this many cells of 8 px.
-        beta: Power of the affinities.
-        doublings: The walk has 2^doublings steps.
-        gaussian: (standard deviation in px, weight) of the CRF's kernel on positions.
-        bilateral: (standard deviation in px, standard deviation in levels, weight) of its kernel on colours as well.
-        iterations: Number of mean-field updates of the CRF.
-        num_threads: Threads of the CRF, None for as many as torch uses.
-
-    Returns:
-        (H, W) uint8, 0 for the background and class index + 1 elsewhere; all 0 for an image without tags. A tie goes
-        to the background, then to the first map.
-
-    Raises:
-        ShapeError: If maps, keys, features or image are not as described or do not fit each other.
-        ConfigError: If an option is outside its range.
-    """
-    scores = psa_scores(
-        maps,
-        keys,
-        features,
-        image=image,
-        alpha=alpha,
-        radius=radius,
-        beta=beta,
-        doublings=doublings,
-        gaussian=gaussian,
-        bilateral=bilateral,
-        iterations=iterations,
-        num_threads=num_threads,
+    low_alpha: float = setting(4.0, Range(0.01, 1000))
+    high_alpha: float = setting(24.0, Range(0.01, 1000))
+    walk_alpha: float = setting(16.0, Range(0.01, 1000))
+    name: Literal["critter38", "efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2", "resnet38"] = (
+        "resnet38"
     )
-    return choose_labels(scores, keys)
+    weights: str = path_setting("classifier", words=WEIGHTS)
+    released: str | None = path_setting(None)
+    freeze_trunk: bool = True
+    fixed_norm: bool = True
+    epochs: int = setting(8, COUNT)
+    batch_size: int = setting(8, COUNT)
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    optim: OptimConfig = field(default_factory=OptimConfig)
+    radius: int = setting(5, Range(2, 64))
+    walk_beta: float = setting(8.0, Range(0.01))
+    walk_doublings: int = setting(8, Range(0, 20))
+    gaussian: tuple[float, float] = setting((3.0, 3.0), GAUSSIAN_BOUNDS)
+    bilateral: tuple[float, float, float] = setting((80.0, 13.0, 10.0), BILATERAL_BOUNDS)
+    crf_iterations: int = setting(10, NOT_NEGATIVE)
+    final_crf: bool = False
+
+    def crf(self) -> CRFSettings:
+        """Return the settings of the CRF as the layer below takes them."""
+        return CRFSettings(self.gaussian, self.bilateral, self.crf_iterations)
 
 
-def psa_scores(
-    maps: Tensor,
-    keys: Sequence[int],
-    features: Tensor,
-    *,
-    image: NDArray[np.uint8] | None = None,
-    alpha: float = WALK_ALPHA,
-    radius: int = WALK_RADIUS,
-    beta: float = WALK_BETA,
-    doublings: int = WALK_DOUBLINGS,
-    gaussian: tuple[float, float] = GAUSSIAN,
-    bilateral: tuple[float, float, float] = BILATERAL,
-    iterations: int = ITERATIONS,
-    num_threads: int | None = None,
-) -> NDArray[np.float32]:
-    """Find what `psa_mask` chooses by: the walked scores or, with an image, the marginals that its CRF makes of them.
-
-    The largest one's share of their sum is the confidence of the label (`weakseg.refine.soft_labels.soften`).
-
-    Args:
-        maps: As for `psa_mask`, like all that follow.
-        keys: Their class indices.
-        features: From `AffinityNet`.
-        image: For the CRF; None for none.
-        alpha: Power of the background.
-        radius: Length of the walk's steps.
-        beta: Power of the affinities.
-        doublings: The walk has 2^doublings steps.
-        gaussian: The CRF's kernel on positions.
-        bilateral: Its kernel on positions and colours.
-        iterations: Its number of mean-field updates.
-        num_threads: Its threads.
-
-    Returns:
-        (K + 1, H, W) float32 in 0..1, background first. Marginals sum to 1, walked scores need not.
-
-    Raises:
-        ShapeError: If maps, keys, features or image are not as described or do not fit each other.
-        ConfigError: If an option is outside its range.
-    """
-    if image is not None:
-        require_maps_of_image(maps, image)
-    scores = walked_scores(maps, keys, features, alpha=alpha, radius=radius, beta=beta, doublings=doublings)
-    if image is None or not len(keys):
-        return scores.cpu().numpy()
-    crf = DenseCRF(image, gaussian=gaussian, bilateral=bilateral, num_threads=num_threads)
-    return _infer_marginals(crf, scores.cpu().numpy(), iterations=iterations)
-
-
-def walked_scores(
-    maps: Tensor,
-    keys: Sequence[int],
-    features: Tensor,
-    *,
-    alpha: float = WALK_ALPHA,
-    radius: int = WALK_RADIUS,
-    beta: float = WALK_BETA,
-    doublings: int = WALK_DOUBLINGS,
-) -> Tensor:
-    """Spread the scores of the background and the classes between pixels that belong together.
-
-    Scores are averaged over cells of 8 x 8 px (fewer at the right and lower border, where the image ends), walked, and
-    upsampled bilinearly (`align_corners=False`) to 8 px per cell, of which those beyond the image are dropped.
-
-    Args:
-        maps: (K, H, W) float in 0..1: the image's seed at its full size. K may be 0. Not modified.
-        keys: The K class indices of the maps, distinct.
-        features: (D, ceil(H / 8), ceil(W / 8)) float, from `AffinityNet`. Not modified. The walk runs on its device.
-        alpha: Power of the background.
-        radius: Steps are shorter than this many cells.
-        beta: Power of the affinities.
-        doublings: The walk has 2^doublings steps.
-
-    Returns:
-        (K + 1, H, W) float32 in 0..1 on the device of `features`, background first.
-
-    Raises:
-        ShapeError: If maps, keys or features are not as described or do not fit each other.
-        ConfigError: If an option is outside its range.
-    """
-    scores = torch.from_numpy(score_background(maps.detach().cpu().numpy(), keys, alpha=alpha)).to(features.device)
-    height, width = scores.shape[1:]
-    cells = (math.ceil(height / RESNET38_STRIDE), math.ceil(width / RESNET38_STRIDE))
-    if features.ndim != 3 or tuple(features.shape[1:]) != cells:
-        raise ShapeError(
-            f"maps of {height} x {width} px go with features (D, {cells[0]}, {cells[1]}), got {tuple(features.shape)}; "
-            "make both from one image"
+def check_settings(psa: PSAConfig) -> None:
+    """Raise a `ConfigError` if no pixel could be unsure."""
+    if psa.low_alpha > psa.high_alpha:
+        raise ConfigError(
+            f"refine.psa.low_alpha: expected at most refine.psa.high_alpha, {psa.high_alpha:g}, got {psa.low_alpha:g}"
         )
-    # Windows that reach beyond the image average what lies within it.
-    pooled = torch.nn.functional.avg_pool2d(scores, RESNET38_STRIDE, ceil_mode=True)
-    walked = affinity_walk(pooled, features, radius=radius, beta=beta, doublings=doublings)
-    full_hw = (cells[0] * RESNET38_STRIDE, cells[1] * RESNET38_STRIDE)
-    upsampled = torch.nn.functional.interpolate(walked[None], full_hw, mode="bilinear", align_corners=False)
-    return upsampled[0, :, :height, :width]
 
 
-def score_background(maps: FloatArray, keys: Sequence[int], *, alpha: float) -> NDArray[np.float32]:
-    """Put the background's score before the maps: (1 - largest map)^alpha, and 1 where there is no map.
+def label_image(section: RefineConfig, item: SeededImage) -> NDArray[np.uint8]:
+    """Make the sure labels of an image, (h, w) uint8."""
+    from weakseg.refine.psa_scores import psa_labels
 
-    Args:
-        maps: (K, H, W) float in 0..1, without NaN; K may be 0. Not modified.
-        keys: The K class indices of the maps, distinct.
-        alpha: The power, above 0.
-
-    Returns:
-        (K + 1, H, W) float32 in 0..1.
-
-    Raises:
-        ShapeError: If maps and keys are not as described.
-        ConfigError: If the power is not above 0.
-    """
-    if not 0 < alpha < math.inf:
-        raise ConfigError(f"alpha: expected a power above 0, got {alpha}")
-    strongest, _ = strongest_label(maps, keys)
-    scores = np.ones((len(maps) + 1, *maps.shape[1:]), np.float32)
-    if len(maps):
-        least, largest = float(maps.min()), float(strongest.max())
-        if least < 0 or largest > 1:
-            raise ShapeError(
-                f"expected seed maps in 0..1, got {least:.3g}..{largest:.3g}; delete the image's seed and localize it "
-                "again"
-            )
-        scores[0] = (1 - strongest) ** alpha
-        scores[1:] = maps
-    return scores
+    psa = PSA.settings_in(section)
+    return psa_labels(
+        item.image,
+        item.seed.full().numpy(),
+        item.seed.keys,
+        low_alpha=psa.low_alpha,
+        high_alpha=psa.high_alpha,
+        settings=psa.crf(),
+    )
 
 
-def _infer_marginals(crf: DenseCRF, scores: NDArray[np.float32], *, iterations: int) -> NDArray[np.float32]:
-    """Refine scores (K + 1, H, W), background first, by the image's CRF; they need not sum to 1, marginals do."""
-    energies = -np.log(np.maximum(scores, np.float32(LEAST_SCORE)))
-    return crf.infer(energies, iterations=iterations)
+def build_network(
+    name: str, *, settings: object, backbone: HFBackbone | None, generator: torch.Generator | None
+) -> AffinityNet:
+    """Build an AffinityNet with random weights."""
+    from weakseg.models.affinitynet import build_affinitynet
+
+    assert backbone is None, "the type of refine.psa.name allows our own backbones alone"
+    psa = settings if isinstance(settings, PSAConfig) else PSAConfig(freeze_trunk=True, fixed_norm=True)
+    return build_affinitynet(name, freeze_trunk=psa.freeze_trunk, fixed_norm=psa.fixed_norm, generator=generator)
+
+
+def fit_network(section: RefineConfig, network: nn.Module, lesson: Lesson) -> tuple[EpochRecord, ...]:
+    """Train an AffinityNet by the recipe's settings."""
+    from weakseg.models.affinitynet import AffinityNet
+    from weakseg.train.affinity import train_affinity
+
+    assert isinstance(network, AffinityNet)
+    return train_affinity(
+        network,
+        lesson.train,
+        lesson.labels,
+        augmentation=lesson.augmentation,
+        plan=lesson.plan,
+        seed=lesson.seed,
+        radius=PSA.settings_in(section).radius,
+        hooks=lesson.hooks,
+    )
+
+
+def open_psa(context: RefineContext) -> ImageRefiner:
+    """Return what lets a seed and the background walk along the affinities."""
+    import torch
+
+    from weakseg.ops.images import normalise
+    from weakseg.refine.psa_scores import psa_scores
+    from weakseg.refine.soft_labels import soften
+
+    config, network = PSA.settings_in(context.section), context.network
+    assert network is not None, "PSA trains a network"
+
+    def refine(item: SeededImage, thresholds: Sequence[float], /) -> Refined:
+        with torch.no_grad():
+            features = network(normalise(item.image)[None].to(context.device))[0]
+        scores = psa_scores(
+            item.seed.full(),
+            item.seed.keys,
+            features,
+            image=item.image if config.final_crf else None,
+            alpha=config.walk_alpha,
+            radius=config.radius,
+            beta=config.walk_beta,
+            doublings=config.walk_doublings,
+            settings=config.crf(),
+        )
+        return Refined(soften(scores, item.seed.keys))
+
+    return refine
+
+
+PSA = Refiner(
+    name="psa",
+    summary="seeds and background walk along affinities that AffinityNet has learnt",
+    settings=PSAConfig,
+    source="Ahn and Kwak, CVPR 2018",
+    licence="MIT",
+    check=check_settings,
+    always_counted=True,
+    has_threshold=False,
+    background="walk_alpha",
+    remedies={"spread": "lower refine.psa.walk_doublings, or {raise}"},
+    trains=RefinerNetwork(
+        network="AffinityNet",
+        asked_by="AffinityNet",
+        cell_px=8,
+        released={"resnet38": "resnet38_aff"},
+        label=label_image,
+        build=build_network,
+        fit=fit_network,
+    ),
+    open=open_psa,
+)

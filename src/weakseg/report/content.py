@@ -13,8 +13,8 @@ from weakseg.data.base import Dataset, Problem
 from weakseg.ops.color import heat
 from weakseg.pipeline.artifacts import RunFolder, load_tensors
 from weakseg.pipeline.images import seeded_datasets
-from weakseg.pipeline.irn import makes_instances
 from weakseg.pipeline.origin import read_origin
+from weakseg.pipeline.refiner_networks import makes_instances
 from weakseg.pipeline.released import released_refiner
 from weakseg.pipeline.runner import Context
 from weakseg.pipeline.seeds import REFINER

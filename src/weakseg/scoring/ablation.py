@@ -12,8 +12,9 @@ from torch import Tensor
 
 from weakseg.config.schema import EvaluateConfig, SegmenterCRFConfig
 from weakseg.data.masks import read_mask
-from weakseg.models.inference import CRFSettings, label_views, probabilities_of_views
+from weakseg.models.inference import label_views, probabilities_of_views
 from weakseg.models.segmenter import SegmentationNetwork
+from weakseg.ops.crf_settings import CRFSettings
 from weakseg.ops.images import limit_side
 from weakseg.ops.metrics import ConfusionMatrix
 from weakseg.pipeline.runner import Context

@@ -9,7 +9,9 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
+from weakseg.config.sections.training import AugmentConfig
 from weakseg.data.loaders import Batch, CropSet, EpochOfCrops, load_crops
+from weakseg.data.transforms import Augmentation
 from weakseg.errors import ConfigError
 from weakseg.models.affinitynet import AffinityNet
 from weakseg.models.classifier import Classifier
@@ -86,6 +88,13 @@ NO_HOOKS = TrainingHooks()
 
 Trainable = AffinityNet | Classifier | EveryScale | IRNet | SegmentationNetwork
 """Networks that say which of their parameters learn at the base rate and which at the rate of the head."""
+
+
+def make_augmentation(config: AugmentConfig) -> Augmentation:
+    """Turn the section of a recipe into the transforms' own settings."""
+    return Augmentation(
+        long_side_px=config.long_side_px, crop_px=config.crop_px, flip=config.flip, colour=config.colour
+    )
 
 
 def train_on_crops(

@@ -74,7 +74,7 @@ def forbid_adapting(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*arguments: object, **options: object) -> None:
         raise AssertionError("nothing was left to adapt")
 
-    monkeypatch.setattr("weakseg.pipeline.localizers.adapt", fail)
+    monkeypatch.setattr("weakseg.localize.rib_loop.adapt", fail)
 
 
 @pytest.mark.slow

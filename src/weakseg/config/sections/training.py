@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
+
+from weakseg.config.bounds import NOT_NEGATIVE, SHARE, SIDE_PX, Range, setting
 
 BackboneName = Literal[
     "critter", "efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2", "resnet18", "resnet50", "resnet101"
@@ -23,10 +25,10 @@ class AugmentConfig:
         colour: Strength of random contrast and tint, 0 for none. The released codes use none.
     """
 
-    long_side_px: tuple[int, int] = (320, 640)
-    crop_px: int = 512
+    long_side_px: tuple[int, int] = setting((320, 640), SIDE_PX, ascending=True)
+    crop_px: int = setting(512, SIDE_PX)
     flip: bool = True
-    colour: float = 0.0
+    colour: float = setting(0.0, SHARE)
 
 
 @dataclass(frozen=True)
@@ -48,9 +50,48 @@ class OptimConfig:
 
     optimizer: OptimizerName = "sgd"
     schedule: ScheduleName = "poly"
-    learning_rate: float = 0.1
-    head_multiplier: float = 10.0
-    momentum: float = 1e-4
-    weight_decay: float = 1e-4
-    power: float = 0.9
-    warmup_share: float = 0.25
+    learning_rate: float = setting(0.1, NOT_NEGATIVE)
+    head_multiplier: float = setting(10.0, NOT_NEGATIVE)
+    momentum: float = setting(1e-4, Range(0, 0.9999))
+    weight_decay: float = setting(1e-4, NOT_NEGATIVE)
+    power: float = setting(0.9, NOT_NEGATIVE)
+    warmup_share: float = setting(0.25, SHARE)
+
+
+class TrainingSettings(Protocol):
+    """The settings that every network of a refiner has, whatever it learns."""
+
+    @property
+    def name(self) -> str:
+        """Backbone."""
+        ...
+
+    @property
+    def weights(self) -> str:
+        """Where its first weights come from."""
+        ...
+
+    @property
+    def released(self) -> str | None:
+        """A released checkpoint that takes the place of the training."""
+        ...
+
+    @property
+    def epochs(self) -> int:
+        """Passes over the training split."""
+        ...
+
+    @property
+    def batch_size(self) -> int:
+        """Images per step over all processes together."""
+        ...
+
+    @property
+    def augment(self) -> AugmentConfig:
+        """Random changes of the training images."""
+        ...
+
+    @property
+    def optim(self) -> OptimConfig:
+        """Optimiser and schedule."""
+        ...

@@ -18,6 +18,9 @@ SIZE_IN = (10.0, 3.6)
 COLOURS = {"map": INK, "seeds": "#4338ca", "crf": "#0f766e", "psa": "#b45309", "irn": "#b3261e"}
 LABELS = {"map": "mAP", "seeds": "seeds", "crf": "CRF", "psa": "PSA", "irn": "IRN"}
 
+OTHER = "#64748b"
+"""Of refiners from other packages."""
+
 GROUP_WIDTH = 0.7
 """Share of a method's width that its bars take together."""
 
@@ -31,7 +34,8 @@ def draw_methods(figure: Figure, table: Table) -> None:
     """
     left, right = figure.subplots(1, 2, width_ratios=(1, 2.6))
     names = [column.name for column in table.columns]
-    shown = [name for name in ("seeds", "crf", "psa", "irn") if name in names]
+    shown: list[str] = [name for name in ("seeds", "crf", "psa", "irn") if name in names]
+    shown += [name for name in names if name not in COLOURS and f"{name}_s" in names]
     draw_groups(left, table, ["map"])
     draw_groups(right, table, shown)
     left.set_ylabel("mAP (%)")
@@ -48,11 +52,18 @@ def draw_groups(axes: Axes, table: Table, names: Sequence[str]) -> None:
     for place, name in enumerate(names):
         means, spreads = (column_percentages(table, column) for column in (name, f"{name}_sd"))
         at = [row + (place - (len(names) - 1) / 2) * width for row in range(len(means))]
-        axes.bar(at, means, width=0.92 * width, color=COLOURS[name], alpha=0.45, label=LABELS[name])
-        axes.errorbar(at, means, yerr=spreads, fmt="none", ecolor=COLOURS[name], elinewidth=1.2, capsize=3)
+        axes.bar(
+            at,
+            means,
+            width=0.92 * width,
+            color=COLOURS.get(name, OTHER),
+            alpha=0.45,
+            label=LABELS.get(name, name.upper()),
+        )
+        axes.errorbar(at, means, yerr=spreads, fmt="none", ecolor=COLOURS.get(name, OTHER), elinewidth=1.2, capsize=3)
         for column in table.columns:
             if column.name.startswith(f"{name}_seed"):
-                axes.plot(at, column_percentages(table, column.name), "o", color=COLOURS[name], markersize=3)
+                axes.plot(at, column_percentages(table, column.name), "o", color=COLOURS.get(name, OTHER), markersize=3)
     style_axes(axes)
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from weakseg.config.schema import ClassifierConfig, RunConfig, SplitName
@@ -26,6 +27,7 @@ from weakseg.pipeline.runner import Context, run_stages
 from weakseg.pipeline.sharing import share_stages
 from weakseg.pipeline.stages import STAGES
 from weakseg.pipeline.threshold import require_number
+from weakseg.registry import LOCALIZERS, REFINERS
 from weakseg.scoring.truth import digest_truth
 
 CLASSIFY, LOCALIZE = STAGES[:2]
@@ -104,6 +106,11 @@ def _cda(config: RunConfig) -> RunConfig:
     return replace(plain, classifier=replace(plain.classifier, epochs=plain.classifier.epochs // 2))
 
 
+def _localize_by(config: RunConfig, *, name: str) -> RunConfig:
+    plain = _plain(config)
+    return replace(plain, localize=replace(plain.localize, method=name))
+
+
 METHODS = {
     method.name: method
     for method in (
@@ -111,11 +118,19 @@ METHODS = {
         Method("rib", "RIB", _rib, classifier_of="cam"),
         Method("seam", "SEAM", _seam),
         Method("cda", "CDA", _cda),
+        *(
+            Method(name, name.upper(), partial(_localize_by, name=name), classifier_of="cam")
+            for name in LOCALIZERS.names()
+            if name not in ("cam", "rib")
+        ),
     )
 }
-"""Every method, in the order of the table."""
+"""Every method, in the order of the table; localisers of other packages last."""
 
-REFINEMENTS = ("crf", "psa", "irn")
+OTHER_REFINEMENTS = tuple(name for name in REFINERS.names() if name not in ("none", "crf", "psa", "irn"))
+"""Refiners without a column of their own making: their masks are scored as the recipe has them."""
+
+REFINEMENTS = ("crf", "psa", "irn", *OTHER_REFINEMENTS)
 """What makes masks of seeds, as `refine.method` has it, in the order of the table."""
 
 
@@ -235,10 +250,8 @@ class SeedRuns:
         refine = config.refine
         if refinement.threshold is not None:
             refine = replace(refine, background_threshold=refinement.threshold)
-        if refinement.method == "crf":
-            return replace(config, refine=replace(refine, method="crf"))
-        if refinement.method == "psa":
-            return replace(config, refine=replace(refine, method="psa"))
+        if refinement.method != "irn":
+            return replace(config, refine=replace(refine, method=refinement.method))
         weights = self._irn_weights(config.classifier)
         return replace(config, refine=replace(refine, method="irn", irn=replace(refine.irn, weights=weights)))
 

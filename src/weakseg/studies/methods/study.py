@@ -27,6 +27,7 @@ from weakseg.studies.folder import (
 from weakseg.studies.methods.figure import SIZE_IN, draw_methods
 from weakseg.studies.methods.runs import (
     METHODS,
+    OTHER_REFINEMENTS,
     REFINEMENTS,
     Refinement,
     SeedRuns,
@@ -153,6 +154,12 @@ def measure_method(
             **_score("irn", score_walked(irn, split=split, truth_digest=truth_digest)),
             "irn_fixed": score_masks(irn, split=split, truth_digest=truth_digest).mean_iou,
             "irn_s": stage_seconds(irn, "refine"),
+        }
+    for other in (refinement for refinement in refinements if refinement in OTHER_REFINEMENTS):
+        context = runs.masks(name, Refinement(other))
+        found |= {
+            other: score_masks(context, split=split, truth_digest=truth_digest).mean_iou,
+            f"{other}_s": stage_seconds(context, "refine"),
         }
     return found
 

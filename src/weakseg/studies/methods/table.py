@@ -31,7 +31,7 @@ MASKS = {
         Measure(Column("irn_fixed", "IRN, fixed", percent=True)),
     ),
 }
-"""What a refinement adds, by its name."""
+"""What a refinement adds, by its name; any other one its score."""
 
 TIMES = ("classify", "localize")
 """Stages whose seconds are reported, besides the refinements."""
@@ -58,7 +58,7 @@ def make_table(
     """
     measures = [
         *CLASSIFIER,
-        *(measure for name in refinements for measure in MASKS[name]),
+        *(measure for name in refinements for measure in MASKS.get(name, (_score_of(name),))),
         *(
             Measure(Column(f"{stage}_s", f"{stage} s", digits=0, is_time=True), has_spread=False)
             for stage in (*TIMES, *refinements)
@@ -74,6 +74,10 @@ def make_table(
         ),
         notes=_make_notes(config, measured, refinements, seeds, thresholds),
     )
+
+
+def _score_of(name: str) -> Measure:
+    return Measure(Column(name, name.upper(), percent=True))
 
 
 def count_images(measured: Sequence[Measured]) -> str:

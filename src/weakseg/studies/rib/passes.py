@@ -17,11 +17,11 @@ from weakseg.documents import decode_json
 from weakseg.errors import ArtifactError
 from weakseg.file_names import safe_path
 from weakseg.files import write_json
+from weakseg.localize.method import Localized
 from weakseg.models.classifier import Classifier
 from weakseg.ops.images import limit_side
 from weakseg.pipeline.artifacts import save_seed
 from weakseg.pipeline.images import iterate_pending
-from weakseg.pipeline.localized import Localized
 from weakseg.pipeline.localizers import open_localizer
 from weakseg.pipeline.runner import Context
 from weakseg.types import ScoreMaps

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from weakseg.config.schema import RIBConfig, RunConfig
+from weakseg.config.schema import RunConfig
 from weakseg.data.base import Dataset
+from weakseg.localize.rib import RIBConfig
 from weakseg.ops.metrics import SweepResult, ThresholdSweep
 from weakseg.pipeline.artifacts import load_seed
 from weakseg.pipeline.runtime import show_progress

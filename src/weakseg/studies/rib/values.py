@@ -6,9 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from weakseg.config.ranges import check_ranges
-from weakseg.config.schema import RIBConfig, RunConfig
+from weakseg.config.schema import RunConfig
 from weakseg.errors import ConfigError, UsageError
 from weakseg.localize.adaptation import Pooling
+from weakseg.localize.rib import RIBConfig
 from weakseg.studies.choices import require_distinct
 
 POOLINGS: tuple[Pooling, ...] = ("gndrp", "gap")

@@ -6,6 +6,7 @@ Statistics look at tagged training images alone; the truth of a split then says 
 
 from __future__ import annotations
 
+from weakseg.config.chosen import has_threshold
 from weakseg.config.load import to_plain
 from weakseg.config.paths import absolute_paths
 from weakseg.config.schema import RunConfig
@@ -75,8 +76,8 @@ def study_threshold(config: RunConfig, request: StudyRequest, *, images: int, sp
     if images < 1:
         raise UsageError(f"--images: expected at least 1, got {images}")
     method = config.refine.method
-    if method == "psa":
-        raise UsageError("the refinement 'psa' has no background threshold; choose another --refine.method")
+    if not has_threshold(config.refine):
+        raise UsageError(f"the refinement '{method}' has no background threshold; choose another --refine.method")
     folder = find_study_folder(request, default_name=f"threshold-{method}")
     make_deterministic()
     with joined_processes(choose_device(config.runtime.device)):
@@ -151,8 +152,7 @@ def _plan(context: Context, split: str, command: str) -> StudyPlan:
         "result of localize": record.fingerprint,
         **{f"images and tags of {name}": digest for name, digest in context.digests.items()},
     }
-    if method in ("crf", "irn"):
-        settings |= flatten_settings("refine.crf", to_plain(config.refine.crf))
-    if method == "irn":
-        settings |= flatten_settings("refine.irn", to_plain(config.refine.irn))
+    for section in dict.fromkeys(("crf", method) if method == "irn" else (method,)):
+        if hasattr(config.refine, section):
+            settings |= flatten_settings(f"refine.{section}", to_plain(getattr(config.refine, section)))
     return StudyPlan("threshold", VERSION, command, config.runtime.seed, settings, to_plain(config))

@@ -7,7 +7,7 @@ from torch import Tensor
 from tests.tiny import make_classifier
 from weakseg.errors import ConfigError, ShapeError
 from weakseg.localize.feature_sample import FeatureSample, merge_features
-from weakseg.localize.lpcam import (
+from weakseg.localize.prototypes import (
     Prototypes,
     cluster_features,
     collect_image,

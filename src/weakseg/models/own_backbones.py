@@ -1,0 +1,50 @@
+"""What our own backbones say of themselves; `weakseg.models.licences` tells more of where weights come from."""
+
+from __future__ import annotations
+
+from weakseg.methods import BackboneFacts
+
+_LITE = "Google's TPU release, converted by ML Illustrated"
+_TORCHVISION = "torchvision's IMAGENET1K_V1"
+
+CRITTER = BackboneFacts(
+    name="critter", summary="a small ResNet for drawn images and tests, stride 8", source="", licence="MIT"
+)
+CRITTER38 = BackboneFacts(
+    name="critter38",
+    summary="a small ResNet-38 for drawn images and tests, stride 8",
+    source="",
+    licence="MIT",
+    stages=False,
+    levels=True,
+)
+EFFICIENTNET_LITE0 = BackboneFacts(
+    name="efficientnet_lite0",
+    summary="for photographs on a laptop, stride 16; its weights come with weakseg",
+    source=_LITE,
+    licence="Apache-2.0",
+    levels=True,
+)
+EFFICIENTNET_LITE1 = BackboneFacts(
+    name="efficientnet_lite1", summary="deeper than lite0", source=_LITE, licence="Apache-2.0", levels=True
+)
+EFFICIENTNET_LITE2 = BackboneFacts(
+    name="efficientnet_lite2", summary="deeper and wider than lite0", source=_LITE, licence="Apache-2.0", levels=True
+)
+RESNET18 = BackboneFacts(
+    name="resnet18", summary="the smallest ResNet, stride 16", source=_TORCHVISION, licence="BSD-3-Clause"
+)
+RESNET38 = BackboneFacts(
+    name="resnet38",
+    summary="the wide network of AffinityNet and SEAM, stride 8",
+    source="the authors' MXNet file, Model A1 of github.com/itijyou/ademxapp, yours to bring",
+    licence="Apache-2.0",
+    stages=False,
+    levels=True,
+)
+RESNET50 = BackboneFacts(
+    name="resnet50", summary="the network of IRN and RIB, stride 16", source=_TORCHVISION, licence="BSD-3-Clause"
+)
+RESNET101 = BackboneFacts(
+    name="resnet101", summary="the network of DeepLab-v2", source=_TORCHVISION, licence="BSD-3-Clause"
+)

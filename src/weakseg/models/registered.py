@@ -1,0 +1,61 @@
+"""Backbones of other packages: registered under `weakseg.backbones`, built and filled like ours (docs/plugins.md)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from weakseg.errors import ConfigError
+from weakseg.methods import BackboneFacts
+from weakseg.models.backbone import Backbone
+from weakseg.registry import BACKBONES
+
+
+@dataclass(frozen=True, kw_only=True)
+class RegisteredBackbone(BackboneFacts):
+    """A backbone of another package.
+
+    Args:
+        build: Returns it with random weights, of whether it is the form that segments (`dense`), whether batch norm
+            keeps its running statistics, and the source of the weights. What it must show is in
+            `weakseg.models.backbone.Backbone`, `weakseg.models.resnet.ResNet` and `weakseg.models.resnet38.ResNet38`.
+        find_imagenet: Returns the file of its ImageNet weights; None if there are none.
+    """
+
+    build: Callable[[bool, bool, torch.Generator | None], Backbone]
+    find_imagenet: Callable[[], Path] | None = None
+
+
+def registered_names(*, stages: bool = False, levels: bool = False) -> tuple[str, ...]:
+    """Return the names of others' backbones that show stages, or features of three depths."""
+    found = [facts for facts in BACKBONES.usable() if not BACKBONES.is_own(facts.name)]
+    return tuple(facts.name for facts in found if (stages and facts.stages) or (levels and facts.levels))
+
+
+def find_registered(name: str) -> RegisteredBackbone:
+    """Import another package's backbone.
+
+    Raises:
+        ConfigError: If there is none of this name, or its package cannot be imported or builds none.
+    """
+    found = BACKBONES.load(name)
+    if not isinstance(found, RegisteredBackbone):
+        raise ConfigError(
+            f"backbone '{name}': expected a weakseg.models.registered.RegisteredBackbone, got {type(found).__name__}"
+        )
+    return found
+
+
+def locate_registered(name: str) -> Path:
+    """Return the file of the ImageNet weights of another package's backbone.
+
+    Raises:
+        ConfigError: If it has none.
+    """
+    find = find_registered(name).find_imagenet
+    if find is None:
+        raise ConfigError(f"there are no ImageNet weights for '{name}'; set weights to 'none' or a path")
+    return find()

@@ -1,0 +1,128 @@
+"""The networks that refiners train: labels made of seeds, the training, and the network put to work."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from torch import nn
+
+from weakseg.config.chosen import refiner_facts
+from weakseg.config.schema import RunConfig
+from weakseg.config.sections.training import TrainingSettings
+from weakseg.data.base import MaskReader
+from weakseg.data.masks import PngMasks
+from weakseg.models.backbone import Backbone
+from weakseg.pipeline.artifacts import save_mask
+from weakseg.pipeline.networks import describe_network, load_refiner, make_hooks, plan_training, save_network
+from weakseg.pipeline.runner import Context
+from weakseg.pipeline.runtime import place_network, show_progress
+from weakseg.pipeline.seeds import REFINER, process_seeds, resize_labels
+from weakseg.pipeline.starting import start_refiner
+from weakseg.refine.method import (
+    ImageRefiner,
+    Lesson,
+    RefineContext,
+    Refiner,
+    RefinerNetwork,
+    SeededImage,
+    find_refiner,
+)
+from weakseg.train.loop import EpochRecord
+from weakseg.train.plan import TrainingHooks, make_augmentation
+
+
+def makes_instances(config: RunConfig) -> bool:
+    """Say whether the recipe's refinement also finds instances."""
+    facts = refiner_facts(config.refine)
+    if facts is None or not facts.instances:
+        return False
+    return bool(getattr(facts.settings_in(config.refine), facts.instances))
+
+
+def chosen_refiner(context: Context) -> Refiner[Any]:
+    """Import the recipe's refiner.
+
+    Raises:
+        ConfigError: If its package is gone or cannot be imported.
+    """
+    return find_refiner(context.config.refine.method)
+
+
+def chosen_network(context: Context) -> tuple[RefinerNetwork, TrainingSettings]:
+    """Return the network of a refiner that trains one, and its settings."""
+    network, settings = chosen_refiner(context).trains, context.config.refine.network
+    assert network is not None, "asked of refiners that train a network alone"
+    assert settings is not None, "as before"
+    return network, settings
+
+
+def write_labels(context: Context) -> None:
+    """Write the labels of the training images that the network learns from -> `labels/`."""
+    network, _ = chosen_network(context)
+
+    def write(item: SeededImage) -> None:
+        labels = network.label(context.config.refine, item)
+        save_mask(context.folder.label(item.sample.id), resize_labels(labels, item.size_hw))
+
+    process_seeds(context, [context.train], context.folder.label, write, label="finding labels to learn from")
+
+
+def train_refiner(context: Context) -> None:
+    """Train the network on these labels -> `refiner/`; a finished one is left as it is."""
+    folder, (_, config) = context.folder.network(REFINER), chosen_network(context)
+    if folder.model.is_file() and folder.history.is_file():
+        return
+    classifier = context.folder.network("classifier")
+    network, weights_from = start_refiner(
+        chosen_refiner(context), config, folder, classifier=classifier, seed=context.config.runtime.seed
+    )
+    place_network(network, context.device)
+    with show_progress("training the refiner") as tick:
+        hooks = make_hooks(folder, tick, weights_from=weights_from)
+        history = fit_refiner(context, network, PngMasks((context.folder.labels,)), hooks)
+    backbone = network.backbone if isinstance(network.backbone, Backbone) else None
+    info = describe_network(config, context.train.classes, kind=REFINER, weights_from=weights_from, backbone=backbone)
+    save_network(folder, network, info, history)
+
+
+def fit_refiner(
+    context: Context, network: nn.Module, labels: MaskReader, hooks: TrainingHooks, *, batch_size: int | None = None
+) -> tuple[EpochRecord, ...]:
+    """Train a refiner's network by the recipe's settings.
+
+    Args:
+        context: The run.
+        network: What `weakseg.pipeline.starting.start_refiner` has built, on its device.
+        labels: Reads the labels.
+        hooks: Where to report to and go on from.
+        batch_size: Images per step, if not the recipe's.
+
+    Returns:
+        What each epoch brought.
+    """
+    (trained, config), runtime = chosen_network(context), context.config.runtime
+    plan = plan_training(config, runtime)
+    lesson = Lesson(
+        train=context.train,
+        labels=labels,
+        augmentation=make_augmentation(config.augment),
+        plan=plan if batch_size is None else replace(plan, batch_size=batch_size),
+        seed=runtime.seed,
+        max_side_px=context.config.data.max_side_px,
+        hooks=hooks,
+    )
+    return trained.fit(context.config.refine, network, lesson)
+
+
+def open_refiner(context: Context, *, wants_instances: bool = False) -> ImageRefiner:
+    """Open the recipe's refiner, with its trained network if it has one.
+
+    Raises:
+        ConfigError: If its package is gone.
+        ArtifactError: If its network is missing, damaged or another one.
+    """
+    refiner, network = chosen_refiner(context), None
+    if refiner.trains is not None:
+        network, _ = load_refiner(refiner, context.folder.network(REFINER).model, context.device)
+    return refiner.open(RefineContext(context.config.refine, context.device, network, wants_instances))
