@@ -11,7 +11,14 @@ from weakseg.config.paths import PERHAPS_PATHS, absolute_paths, path_settings
 from weakseg.config.schema import RunConfig
 from weakseg.errors import ConfigError
 
-NO_PATHS = ("data.mask_values", "data.tag_separator", "report.title", "runtime.device")
+NO_PATHS = (
+    "data.mask_values",
+    "data.tag_separator",
+    "localize.method",
+    "refine.method",
+    "report.title",
+    "runtime.device",
+)
 """Free text that is no path."""
 
 
