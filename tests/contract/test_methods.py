@@ -1,7 +1,7 @@
 """What every registered localiser and refiner keeps: settings, help, errors, sizes, classes, resuming."""
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +19,7 @@ from weakseg.config.load import add_config_arguments, build_config, read_recipe,
 from weakseg.config.schema import RunConfig
 from weakseg.data.base import Dataset
 from weakseg.errors import ConfigError
-from weakseg.localize.method import ImageLocalizer, LocalizeContext, find_localizer
+from weakseg.localize.method import ImageLocalizer, LocalizeContext, Result, find_localizer
 from weakseg.methods import MethodFacts
 from weakseg.pipeline.artifacts import save_seed
 from weakseg.pipeline.images import seeded_datasets
@@ -102,12 +102,19 @@ TAGS = pytest.mark.parametrize(("keys", "num_classes"), [((0, 2), 3), ((), 3), (
 
 
 @contextmanager
-def open_localizer(name: str, train: Dataset, num_classes: int) -> Iterator[tuple[torch.nn.Module, ImageLocalizer]]:
+def open_localizer(
+    name: str, train: Dataset, num_classes: int, folder: Path
+) -> Iterator[tuple[torch.nn.Module, ImageLocalizer]]:
     classifier = make_classifier(num_classes=num_classes).eval()
     words = ("--localize.scales=[1.0,0.5]", "--localize.rib.iterations=2", "--localize.rib.partners=1")
     config = build_config({}, words)
     section = replace(config.localize, rib=replace(config.localize.rib, partner_augment=AUGMENT))
-    context = LocalizeContext(classifier, section, train, replace(config.runtime, workers=0))
+
+    def look_through(work: Callable[[Sample, np.ndarray], Result], /, *, label: str) -> Iterator[Result]:
+        assert label
+        return (work(sample, train.load_image(sample)) for sample in train if sample.keys)
+
+    context = LocalizeContext(classifier, section, train, replace(config.runtime, workers=0), folder, look_through)
     with find_localizer(name).open(context) as localize:
         yield classifier, localize
 
@@ -120,7 +127,7 @@ def test_a_localizer_gives_maps_of_the_tags_and_leaves_all_as_it_was(
     names = tuple(f"class {number}" for number in range(num_classes))
     train = make_dataset(tmp_path, ((), (0,)), names=names)
     pixels = image()
-    with open_localizer(name, train, num_classes) as (classifier, localize):
+    with open_localizer(name, train, num_classes, tmp_path / "localizer") as (classifier, localize):
         before = {key: value.clone() for key, value in classifier.state_dict().items()}
         maps = localize(sample(keys, num_classes), pixels, 0).maps
         again = localize(sample(keys, num_classes), pixels, 0).maps

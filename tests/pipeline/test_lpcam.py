@@ -18,6 +18,7 @@ from weakseg.pipeline.artifacts import load_seed
 from weakseg.pipeline.localizers import open_localizer
 from weakseg.pipeline.runner import Context, run_stages
 from weakseg.pipeline.stages import STAGES
+from weakseg.train import distributed
 
 SETTINGS = (("localize.method", "lpcam"), ("localize.similarity_temperature", 0.1), ("localize.lpcam.clusters", 3))
 
@@ -74,10 +75,16 @@ def test_processes_that_share_the_images_find_the_same_prototypes(
     path, place = file_of(context), [1]
     alone = path.read_bytes()
     path.unlink()
-    for module in (localizers, prototype_files):
+    for module in (localizers, prototype_files, distributed):
         monkeypatch.setattr(module, "world_size", lambda: 2)
         monkeypatch.setattr(module, "rank", lambda: place[0])
-    with pytest.raises(ArtifactError, match=r"features\.0"):  # comes as far as its part, since nobody waits here
+
+    def wait() -> None:
+        if place[0] == 1:
+            raise InterruptedError  # the second process comes as far as its part
+
+    monkeypatch.setattr(prototype_files, "wait_for_all", wait)
+    with pytest.raises(InterruptedError):
         open_once(context)
     assert [found.name for found in path.parent.iterdir()] == ["features.1.safetensors"]
     place[0] = 0

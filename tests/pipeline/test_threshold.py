@@ -274,7 +274,7 @@ def test_affinitynet_has_no_threshold(tmp_path: Path, splits: tuple[Dataset, Dat
     context = make_context(tmp_path, splits, AUTO, ("refine.method", "psa"))
     assert mask_threshold(context) is None
     assert context.folder.threshold not in refined_files(context, splits)
-    with pytest.raises(ConfigError, match=r"'psa' has no background threshold; expected one of none, crf, irn"):
+    with pytest.raises(ConfigError, match="'psa' has no background threshold"):
         open_cutter(context)
 
 
