@@ -83,7 +83,8 @@ def test_processes_that_share_the_images_find_the_same_prototypes(
         if place[0] == 1:
             raise InterruptedError  # the second process comes as far as its part
 
-    monkeypatch.setattr(prototype_files, "wait_for_all", wait)
+    for module in (prototype_files, distributed):
+        monkeypatch.setattr(module, "wait_for_all", wait)
     with pytest.raises(InterruptedError):
         open_once(context)
     assert [found.name for found in path.parent.iterdir()] == ["features.1.safetensors"]
