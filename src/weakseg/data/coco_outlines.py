@@ -112,6 +112,8 @@ def outline_fault(segmentation: JsonValue) -> str | None:
             return "a polygon must hold numbers only"
         if not sound:
             return "a polygon has corners far outside any image"
+        if min(numbers) >= 0 and max(numbers) <= 1:
+            return "a polygon has corners between 0 and 1: shares of the size, where pixels are expected"
     return None
 
 
