@@ -67,8 +67,7 @@ def open_coco(root: Path, *, split: str, drop_background: bool = False) -> Datas
     known = np.ones(len(index.classes), np.bool_)  # shared by the samples, hence read-only
     known.setflags(write=False)
     samples = tuple(
-        Sample(sample_id, paths[sample_id], index.tags[row], known)
-        for sample_id, row in sorted(rows.items())
+        Sample(sample_id, paths[sample_id], index.tags[row], known) for sample_id, row in sorted(rows.items())
     )
     outlines = CocoOutlines.of(index, rows) if any(image.outlined for image in index.images) else None
     return Dataset(
@@ -265,7 +264,9 @@ def _find_json(root: Path, split: str) -> tuple[Path, str]:
     if other is not None:
         return other, split
     looked_for = ", ".join(str(_official_json(root, name)) for name in names)
-    there = sorted({path.relative_to(root).as_posix() for place in ("", "annotations") for path in _list_json(root / place)})
+    there = sorted(
+        {path.relative_to(root).as_posix() for place in ("", "annotations") for path in _list_json(root / place)}
+    )
     hint = f"; there is {', '.join(there[:_SHOWN])}: --data.{split} {there[0]} reads it" if there else ""
     raise DataError(f"no split '{split}' in {root}: expected one of {looked_for}, or {root / _FLAT_FILE}{hint}")
 

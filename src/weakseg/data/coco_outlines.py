@@ -112,9 +112,23 @@ def outline_fault(segmentation: JsonValue) -> str | None:
             return "a polygon must hold numbers only"
         if not sound:
             return "a polygon has corners far outside any image"
-        if min(numbers) >= 0 and max(numbers) <= 1:
-            return "a polygon has corners between 0 and 1: shares of the size, where pixels are expected"
     return None
+
+
+def is_in_shares(segmentation: JsonValue) -> bool | None:
+    """Say whether all corners of polygons lie between 0 and 1, as shares of an image's size do.
+
+    Returns:
+        None if all are 0 or 1, which may be shares or pixels.
+    """
+    polygons = segmentation if isinstance(segmentation, list) else []
+    whole = True
+    for polygon in polygons:
+        for at in polygon if isinstance(polygon, list) else ():
+            if not isinstance(at, int | float) or not 0 <= at <= 1:
+                return False
+            whole = whole and at in (0, 1)
+    return None if whole and polygons else bool(polygons)
 
 
 def rle_size_hw(segmentation: JsonValue) -> tuple[int, int] | None:

@@ -91,9 +91,7 @@ def find_tags(
     part_tables = find_part_tables(root) if path is None else {}
 
     def read(file: Path) -> TagTable:
-        return read_tags(
-            file, separator=reading.tag_separator, known=known, drop_background=reading.drop_background
-        )
+        return read_tags(file, separator=reading.tag_separator, known=known, drop_background=reading.drop_background)
 
     if path is not None:
         table = read(path)

@@ -139,7 +139,9 @@ def _one_for_all(seen: Sequence[tuple[Sample, frozenset[int]]], classes: ClassSe
     if len(shown) != 1 or classes.num_classes == 1:
         return None
     (value,) = shown
-    without = [s for s, values in seen if value in values and s.known.all() and value - 1 not in s.keys and s.tags.any()]
+    without = [
+        s for s, values in seen if value in values and s.known.all() and value - 1 not in s.keys and s.tags.any()
+    ]
     if len(without) < _ENOUGH or not 1 <= value <= classes.num_classes:
         return None
     return (
@@ -196,7 +198,8 @@ def _explain(holders: Mapping[int, int], num_read: int, classes: ClassSet, is_ta
     found = f"truth masks hold the values {shown} beside 0; {expected}"
     if holders.get(0, 0) == 0 and len(values) == classes.num_labels and IGNORE_LABEL not in values:
         pairs = ",".join(f"{value}={k}" for k, value in enumerate(values))
-        return f"truth masks hold the values {shown} and no 0: if the first is background, --data.mask_values {pairs} says so"
+        found = f"truth masks hold the values {shown} and no 0"
+        return f"{found}: if the first is background, --data.mask_values {pairs} says so"
     foreground = values if not right and len(values) <= classes.num_classes else [*right, *beyond]
     if len(foreground) == classes.num_classes:
         pairs = ",".join(f"{value}={k + 1}" for k, value in enumerate(foreground))

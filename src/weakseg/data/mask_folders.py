@@ -29,8 +29,8 @@ MASK_FOLDERS = (
 _BESIDE = (*IMAGE_FOLDERS, "photos", "photo", "pictures", "jpg", "jpgs", "jpeg", "rgb", "input", "inputs")
 _MASK_SUFFIX = ".png"
 _AFFIX = re.compile(
-    r"^(?:(?:masks?|gt|seg|label)[_-])?(?P<name>.+?)(?:[_ .-](?:masks?|gt|seg|segs|segmentation|groundtruth|ground_truth|"
-    r"labels?|labelids|labeltrainids|annotations?|anno|l|color))?$",
+    r"^(?:(?:masks?|gt|seg|label)[_-])?(?P<name>.+?)(?:[_ .-](?:masks?|gt|seg|segs|segmentation|groundtruth|"
+    r"ground_truth|labels?|labelids|labeltrainids|annotations?|anno|l|color))?$",
     re.IGNORECASE,
 )
 """What some tools put around the name of an image to name its mask."""

@@ -21,7 +21,6 @@ from weakseg.file_names import safe_path
 from weakseg.ops.color import label_palette
 from weakseg.types import IGNORE_LABEL, Sample
 
-
 _BYTE_BITS = 8
 _EXACT_FORMATS = ("PNG", "BMP", "DIB", "TIFF", "PPM", "TGA")
 """GIF is none of them: programs sort its palette."""
@@ -199,7 +198,8 @@ def _labels_of(image: Image.Image, *, bit_depth: int, path: Path, code: MaskCode
         if values.size and 0 <= int(values.min()) and int(values.max()) <= IGNORE_LABEL:
             return _translate(values.astype(np.uint8), code.values)
         raise DataError(
-            f"mask {path} holds numbers up to {int(values.max())} in 16 bits; labels are 0..255, save it as an 8-bit PNG"
+            f"mask {path} has 16 bits per channel with numbers up to {int(values.max())}; labels are 0..255, save it "
+            "as an 8-bit PNG"
         )
     if bit_depth > 8:
         raise DataError(f"mask {path} has {bit_depth} bits per channel; labels are 0..255, save it as an 8-bit PNG")
@@ -208,7 +208,9 @@ def _labels_of(image: Image.Image, *, bit_depth: int, path: Path, code: MaskCode
     if image.mode in ("LA", "RGBA"):
         alpha = np.asarray(image.getchannel("A"))
         if not np.isin(alpha, (0, 255)).all():
-            raise DataError(f"mask {path} has half-transparent pixels; save it as a palette or 8-bit grey PNG without alpha")
+            raise DataError(
+                f"mask {path} has half-transparent pixels; save it as a palette or 8-bit grey PNG without alpha"
+            )
         image = image.convert(image.mode[:-1])
         if not alpha.all():  # nothing is drawn there
             image.paste(0, mask=Image.fromarray(255 - alpha))

@@ -208,6 +208,7 @@ def _stem(path: str) -> str:
 
 def _spellings(name: str) -> tuple[str, ...]:
     """Return what else a name may stand for: one in quotation marks, or an address with `%20` or `?w=200` in it."""
+    name = _without_unseen(name)
     last = _last_part(name).strip().strip("'\"`")
     bare = _last_part(name.partition("?")[0].partition("#")[0])
     return tuple(dict.fromkeys((last, bare, unquote(last), unquote(bare))))
@@ -215,5 +216,9 @@ def _spellings(name: str) -> tuple[str, ...]:
 
 def _fold(name: str) -> str:
     """Drop what file systems and people write in different ways: case, outer spaces, forms of a letter, the unseen."""
-    name = "".join(letter for letter in name if unicodedata.category(letter) != "Cf")
+    name = _without_unseen(name)
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold()).strip()
+
+
+def _without_unseen(name: str) -> str:
+    return name if name.isascii() else "".join(letter for letter in name if unicodedata.category(letter) != "Cf")

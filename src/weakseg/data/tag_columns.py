@@ -220,10 +220,10 @@ def _no_mark(table: Table, image: int | None) -> str:
     """Name a cell that is no mark, where there are columns beside that of images."""
     if image is None:
         return ""
-    cells = ((table.header[at], row) for row in table.rows for at in range(len(table.header)) if at != image)
-    for (name, row), at in zip(cells, [at for _ in table.rows for at in range(len(table.header)) if at != image], strict=True):
-        if at < len(row.cells) and _read_mark(row.cells[at]) not in _MARKS:
-            return f"; column '{name}' has '{row.cells[at].strip()[:_SHOWN]}' in line {row.line}"
+    for row in table.rows:
+        for at, name in enumerate(table.header):
+            if at != image and at < len(row.cells) and _read_mark(row.cells[at]) not in _MARKS:
+                return f"; column '{name}' has '{row.cells[at].strip()[:_SHOWN]}' in line {row.line}"
     return ""
 
 

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from weakseg.data.base import Dataset, Problem
 from weakseg.data.instance_masks import PngInstances
-from weakseg.data.lists import CLASSES_FILE, read_class_set
 from weakseg.data.label_maps import find_label_map, labelmap_classes
+from weakseg.data.lists import CLASSES_FILE, read_class_set
 from weakseg.data.mask_codes import distrust_masks, find_mask_code
 from weakseg.data.masks import PngMasks, read_mask
 from weakseg.data.scan import find_images
