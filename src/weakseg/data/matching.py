@@ -91,8 +91,8 @@ class ImageNames:
         """Find what a name means: by its whole path, else by the ending of a path, else by its stem.
 
         Either path may be the longer one: `a.jpg` is the ending of `images/a.jpg`, and `images/a.jpg` that of
-        `C:/photos/images/a.jpg`. Stems are compared without regard to case and to how Unicode writes their letters; then
-        without quotation marks, `%20` and `?w=200` of addresses, and the zeros before a number, which spreadsheets drop.
+        `C:/photos/images/a.jpg`. Stems are compared without regard to case and to how Unicode writes their letters;
+        then without quotation marks, `%20` and `?w=200` of addresses, and zeros before a number.
         """
         name = plain_name(written)
         names = dict.fromkeys((name, name.strip()))
