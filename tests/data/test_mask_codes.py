@@ -9,13 +9,12 @@ from PIL import Image
 from tests.data.layouts import write_image, write_text, write_voc
 from weakseg.data.base import Dataset
 from weakseg.data.folder import FolderReading, open_folder
+from weakseg.data.label_maps import labelmap_classes, read_labelmap
 from weakseg.data.mask_codes import (
     MaskCode,
     distrust_masks,
     find_mask_code,
-    labelmap_classes,
     parse_mask_values,
-    read_labelmap,
 )
 from weakseg.data.masks import read_mask
 from weakseg.data.voc import open_voc

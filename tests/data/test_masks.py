@@ -107,13 +107,13 @@ def test_an_unknown_colour_is_named_with_its_place(tmp_path: Path) -> None:
 
 def test_files_that_cannot_hold_labels_are_refused(tmp_path: Path) -> None:
     Image.fromarray(LABELS).save(tmp_path / "lossy.jpg")
-    Image.fromarray(LABELS.astype(np.uint16)).save(tmp_path / "deep.png")
+    Image.fromarray(LABELS.astype(np.uint16) + np.uint16(300)).save(tmp_path / "deep.png")
     Image.fromarray(LABELS).convert("RGBA").save(tmp_path / "clear.png")
     clear = Image.new("RGBA", (3, 2), (0, 0, 0, 10))
     clear.save(tmp_path / "clear.png")
     (tmp_path / "cut.png").write_bytes(encode_mask(np.tile(LABELS, (40, 40)))[:-60])
     expected = {
-        "lossy.jpg": "not a PNG file",
+        "lossy.jpg": "is no PNG file but JPEG",
         "deep.png": "16 bits per channel",
         "clear.png": "transparent pixels",
         "cut.png": "cannot read mask .*truncated",

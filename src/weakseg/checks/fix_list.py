@@ -39,6 +39,7 @@ ACTIONS = {
     "no-size": "Write height and width of the image into the JSON file.",
     "not-a-file": "Replace it by an ordinary file.",
     "odd-class-name": "Correct the name of the class.",
+    "odd-mark": "Write 1, 0 or ? into each cell of the column, if it is a class.",
     "one-positive": "Add images that show the class.",
     "other-format": "Convert the images to JPEG or PNG.",
     "pixel-range": "Say which values are black and white: --data.pixel_range.",
@@ -52,6 +53,7 @@ ACTIONS = {
     "unknown-tag": "Correct the tag, or add it to classes.txt.",
     "unreadable": "Replace the image by an undamaged one, or remove it.",
     "untagged": "Add the image to the table of tags, or remove it.",
+    "wide-rows": "Part the tags of an image with ';', and see that no other value stands behind them.",
 }
 """What to do by kind of finding, for all that are more than notes."""
 

@@ -16,6 +16,7 @@ BACKGROUND_NAMES = frozenset({"background", "_background_", "__background__"})
 BACKGROUND_ADVICE = "label 0 is the background of every mask; remove it, or let --data.background_tag drop pass over it"
 
 _EMPTY_WORDS = frozenset({"nan", "none", "null", "nil", "n/a", "na", "#n/a", "undefined", "-", "--", "."})
+_NEGATIVE_WORDS = frozenset({"negative", "negatives", "nothing", "empty", "no finding", "no label", "unlabeled"})
 _QUOTES = "\"'`\u201c\u201d\u2018\u2019\u00ab\u00bb"
 _BRACKETS = re.compile(r"[\[\]{}<>]")
 
@@ -60,6 +61,8 @@ def _find_slip(name: str) -> str | None:
         return "holds a character that cannot be seen"
     if name.casefold() in _EMPTY_WORDS:
         return "looks like an empty cell; an empty cell says that an image shows none of the classes"
+    if re.sub(r"[\s_-]+", " ", name.casefold()) in _NEGATIVE_WORDS:
+        return "seems to say that an image shows none of the classes; an empty cell or the folder _none says that"
     if _BRACKETS.search(name) or name.count("(") != name.count(")"):
         return "holds a bracket, as if a list had not been read"
     if name[0] in _QUOTES or name[-1] in _QUOTES:

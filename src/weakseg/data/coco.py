@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +15,9 @@ from weakseg.data.coco_categories import as_number
 from weakseg.data.coco_index import CocoIndex, read_coco_index
 from weakseg.data.coco_outlines import Outline, draw_instances, draw_labels
 from weakseg.data.coco_semantic import find_semantic_folder, open_coco_semantic
-from weakseg.data.scan import image_id
+from weakseg.data.folder_parts import part_of_name
+from weakseg.data.matching import ImageNames, match_names
+from weakseg.data.scan import find_images, image_id
 from weakseg.documents import decode_json
 from weakseg.errors import DataError
 from weakseg.files import JsonValue
@@ -24,6 +26,7 @@ from weakseg.types import Sample
 
 _YEARS = ("2014", "2017")
 _FLAT_FILE = "instances.json"
+_SHOWN = 3
 _SAMPLED_NAMES = 50
 """So many file names are tried to find the folder of images, since some images may be missing."""
 
@@ -56,13 +59,15 @@ def open_coco(root: Path, *, split: str, drop_background: bool = False) -> Datas
     index = read_coco_index(json_path, drop_background=drop_background)
     folder = _find_image_folder(root, json_path, name, index)
     rows, problems = _find_images(index, folder)
+    paths = {sample_id: folder / index.images[row].file_name for sample_id, row in rows.items()}
+    if len(rows) < len(index.images):
+        rows, paths, problems = _match_images(index, root, folder, rows, paths, problems)
     if not rows:
         raise DataError(f"{json_path} lists {len(index.images)} images, but none of them is usable in {folder}")
     known = np.ones(len(index.classes), np.bool_)  # shared by the samples, hence read-only
     known.setflags(write=False)
     samples = tuple(
-        Sample(sample_id, folder / index.images[row].file_name, index.tags[row], known)
-        for sample_id, row in sorted(rows.items())
+        Sample(sample_id, paths[sample_id], index.tags[row], known) for sample_id, row in sorted(rows.items())
     )
     outlines = CocoOutlines.of(index, rows) if any(image.outlined for image in index.images) else None
     return Dataset(
@@ -96,6 +101,35 @@ def _find_images(index: CocoIndex, folder: Path) -> tuple[dict[str, int], list[P
         else:
             rows[sample_id] = row
     return rows, problems
+
+
+def _match_images(
+    index: CocoIndex, root: Path, folder: Path, rows: dict[str, int], paths: dict[str, Path], problems: list[Problem]
+) -> tuple[dict[str, int], dict[str, Path], list[Problem]]:
+    """Find the images that are not where the file says, as rows of a table find theirs (`weakseg.data.matching`).
+
+    So names in another case, with another suffix, `../images/a.jpg` and `C:/set/a.jpg` find their images.
+    """
+    told = {p.where for p in problems if p.kind in ("missing-image", "bad-id")}
+    lost = {
+        image.file_name: row
+        for row, image in enumerate(index.images)
+        if image.file_name in told or image_id(image.file_name) in told
+    }
+    if not lost:
+        return rows, paths, problems
+    found = find_images(folder)
+    names = ImageNames({key: (path.relative_to(folder).as_posix(),) for key, path in found.paths.items()})
+    taken = {path: key for key, path in paths.items()}
+    matched = match_names(lost, names, source=index.path.name).ids
+    rows, paths = dict(rows), dict(paths)
+    for name, key in matched.items():
+        path = found.paths[key]
+        if path not in taken and key not in rows:
+            rows[key], paths[key], taken[path] = lost[name], path, key
+            told -= {name, image_id(name)}
+    kept = [p for p in problems if p.kind not in ("missing-image", "bad-id") or p.where in told]
+    return rows, paths, kept
 
 
 @dataclass(frozen=True, eq=False)
@@ -226,8 +260,40 @@ def _find_json(root: Path, split: str) -> tuple[Path, str]:
         return _official_json(root, found[0]), found[0]
     if (root / _FLAT_FILE).is_file():
         return root / _FLAT_FILE, split
+    other = _find_other_json(root, names)
+    if other is not None:
+        return other, split
     looked_for = ", ".join(str(_official_json(root, name)) for name in names)
-    raise DataError(f"no split '{split}' in {root}: expected one of {looked_for}, or {root / _FLAT_FILE}")
+    there = sorted(
+        {path.relative_to(root).as_posix() for place in ("", "annotations") for path in _list_json(root / place)}
+    )
+    hint = f"; there is {', '.join(there[:_SHOWN])}: --data.{split} {there[0]} reads it" if there else ""
+    raise DataError(f"no split '{split}' in {root}: expected one of {looked_for}, or {root / _FLAT_FILE}{hint}")
+
+
+def _find_other_json(root: Path, names: Sequence[str]) -> Path | None:
+    """Return the file of a split as other tools name it, whatever the case: those of a split, then those of all."""
+    wanted = [
+        *(f"{start}{name}.json" for name in names for start in ("instances_", "", "annotations_")),
+        *("instances.json", "instances_default.json", "annotations.json", "_annotations.coco.json", "result.json"),
+    ]
+    part = part_of_name(names[0])
+    own = [entry for entry in sorted(root.iterdir()) if entry.is_dir() and part and part_of_name(entry.name) == part]
+    for folder in own:  # Roboflow's: each split has a folder with its images and its file
+        files = {path.name.lower(): path for path in _list_json(folder)}
+        found = next((files[name] for name in ("_annotations.coco.json", "annotations.json") if name in files), None)
+        if found is not None:
+            return found
+    for folder in (root / "annotations", root):
+        files = {path.name.lower(): path for path in _list_json(folder)}
+        found = next((files[name.lower()] for name in wanted if name.lower() in files), None)
+        if found is not None:
+            return found
+    return None
+
+
+def _list_json(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.glob("*.json") if path.is_file()) if folder.is_dir() else []
 
 
 def _official_json(root: Path, name: str) -> Path:
@@ -242,5 +308,13 @@ def _find_image_folder(root: Path, json_path: Path, name: str, index: CocoIndex)
     for folder in candidates:
         if folder.is_dir() and any((folder / file_name).is_file() for file_name in some_names):
             return folder
+    if not some_names:
+        raise DataError(f"{json_path} lists no image with 'id' and 'file_name'")
+    for folder in candidates:
+        if folder.is_dir():
+            found = find_images(folder).paths
+            names = ImageNames({key: (path.relative_to(folder).as_posix(),) for key, path in found.items()})
+            if match_names(some_names, names, source=json_path.name).ids:
+                return folder
     looked_in = ", ".join(str(folder) for folder in candidates)
     raise DataError(f"found none of the images of {json_path} (such as {some_names[:1]}); looked in {looked_in}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
@@ -21,7 +22,8 @@ def as_id(value: JsonValue) -> JsonValue:
 
 def as_number(value: JsonValue) -> JsonValue:
     """Return what stands for an integer, also as a text such as "7", as that integer; all else as it is."""
-    return int(value) if isinstance(value, str) and value.isdecimal() and len(value) <= _MAX_DIGITS else as_id(value)
+    text = re.sub(r"\.0+$", "", value.strip()) if isinstance(value, str) else ""
+    return int(text) if text.isdecimal() and len(text) <= _MAX_DIGITS else as_id(value)
 
 
 def read_categories(
@@ -78,6 +80,8 @@ def _read_names(categories: list[JsonValue], path: Path) -> tuple[dict[int, str]
     for entry in categories:
         key = as_number(entry.get("id")) if isinstance(entry, dict) else None
         name = entry.get("name") if isinstance(entry, dict) else None
+        if isinstance(key, int) and isinstance(name, str) and named.get(key) == compose_name(name):
+            continue  # the same line twice
         if not isinstance(entry, dict) or not isinstance(key, int) or not isinstance(name, str) or key in named:
             raise DataError(f"{path}: expected categories with distinct integer ids and a name, got {str(entry)[:60]}")
         named[key] = compose_name(name)

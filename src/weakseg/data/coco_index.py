@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from weakseg.data.base import Problem, SourceId
 from weakseg.data.coco_categories import as_id, as_number, read_categories
-from weakseg.data.coco_outlines import outline_fault, rle_size_hw
+from weakseg.data.coco_outlines import is_in_shares, outline_fault, rle_size_hw
 from weakseg.data.json_stream import JsonStream, PlacedValue
 from weakseg.errors import DataError
 from weakseg.files import JsonValue
@@ -101,6 +101,7 @@ class _Annotation(NamedTuple):
     length: int
     fault: str | None
     size_hw: tuple[int, int] | None
+    in_shares: bool | None
 
 
 @dataclass(frozen=True)
@@ -184,6 +185,14 @@ class _Indexer:
             message = "no object has a usable outline (segmentation): there are tags, but no truth masks"
             self.problems.append(Problem("note", "no-outlines", str(self.path), message))
             return [False] * len(of_image)
+        drawn = [annotation for group in of_image for annotation in group if annotation.fault is None]
+        shares = {annotation.in_shares for annotation in drawn}
+        if True in shares and False not in shares and any(max(size or (0,)) > 1 for _, _, size in self.images):
+            message = (
+                "outlines have corners between 0 and 1, shares of the size, where pixels are expected: no truth masks"
+            )
+            self._warn("bad-outline", str(self.path), message)
+            return [False] * len(of_image)
         outlined = []
         for (_, name, size_hw), group in zip(self.images, of_image, strict=True):
             faults = [a.fault for a in group if a.fault is not None]
@@ -258,4 +267,5 @@ def _reduce(placed: PlacedValue) -> _Annotation:
         length=placed.length,
         fault=outline_fault(outline),
         size_hw=rle_size_hw(outline),
+        in_shares=is_in_shares(outline),
     )

@@ -115,6 +115,22 @@ def outline_fault(segmentation: JsonValue) -> str | None:
     return None
 
 
+def is_in_shares(segmentation: JsonValue) -> bool | None:
+    """Say whether all corners of polygons lie between 0 and 1, as shares of an image's size do.
+
+    Returns:
+        None if all are 0 or 1, which may be shares or pixels.
+    """
+    polygons = segmentation if isinstance(segmentation, list) else []
+    whole = True
+    for polygon in polygons:
+        for at in polygon if isinstance(polygon, list) else ():
+            if not isinstance(at, int | float) or not 0 <= at <= 1:
+                return False
+            whole = whole and at in (0, 1)
+    return None if whole and polygons else bool(polygons)
+
+
 def rle_size_hw(segmentation: JsonValue) -> tuple[int, int] | None:
     """Return the (height, width) that an RLE was made for, or None for polygons and where it does not tell."""
     size = segmentation.get("size") if isinstance(segmentation, dict) else None

@@ -64,7 +64,10 @@ def open_folder(
     matched = match_entries(table, images, found)
     _require_matches(matched.entries, table, matched.paths)
     samples, misfits = _make_samples(matched.entries, matched.paths, classes, table)
-    chosen = choose_split(samples, images, root, split=split, val_fraction=val_fraction)
+    unfit = [p for p in matched.problems if p.kind in ("ambiguous-image", "missing-image")]
+    chosen = choose_split(
+        samples, images, root, split=split, val_fraction=val_fraction, told=matched.parts, untagged=unfit
+    )
     code, coded = find_mask_code(root, classes, values=reading.mask_values)
     reader, strays = match_masks(root, mask_folders, images, code=code)
     doubt = None if reader is None else distrust_masks(reader, chosen.samples, classes)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from weakseg.data.base import Problem
-from weakseg.data.folder_parts import find_parts
+from weakseg.data.folder_parts import find_parts, part_of_name
 from weakseg.data.lists import read_lines
 from weakseg.data.matching import ImageNames, match_names
 from weakseg.errors import DataError
@@ -19,6 +19,7 @@ ALL = "all"
 TEST = "test"
 
 _OTHER_PART = {"train": "val", "val": "train"}
+_LIST_FOLDERS = ("", "splits", "split", "lists", "ImageSets", "ImageSets/Segmentation", "ImageSets/Main")
 _HASH_BYTES = 8
 _SHOWN = 3
 
@@ -39,12 +40,19 @@ class ChosenSplit:
 
 
 def choose_split(
-    samples: Sequence[Sample], images: ImageNames, root: Path, *, split: str, val_fraction: float
+    samples: Sequence[Sample],
+    images: ImageNames,
+    root: Path,
+    *,
+    split: str,
+    val_fraction: float,
+    told: Mapping[str, str] | None = None,
+    untagged: Sequence[Problem] = (),
 ) -> ChosenSplit:
     """Choose the images of a split.
 
-    `train` and `val` are the lists `train.txt` and `val.txt` in the root where there are any; one list alone leaves the
-    other part all other images. Without lists they are the folders of these names
+    `train` and `val` are the lists `train.txt` and `val.txt` in the root or in `splits/` where there are any; one list
+    alone leaves the other part all other images. Without lists they are what tables say, or the folders of these names
     (`weakseg.data.folder_parts`). Without those, `val` is a share of the images, chosen by the hash of their ids.
 
     Args:
@@ -53,6 +61,8 @@ def choose_split(
         root: The root of the data set.
         split: `train`, `val`, `all`, `test` where there is a folder or a list of that name, or the path of a list.
         val_fraction: Share of the images that make up `val` without lists.
+        told: Part by image id, where the source of the tags tells.
+        untagged: What hindered rows of that source to tag images, for the message about an empty split.
 
     Raises:
         DataError: If there is no such split, or its list cannot be read or chooses no tagged image.
@@ -60,36 +70,52 @@ def choose_split(
     if split == ALL:
         return ChosenSplit(tuple(samples), (), "all of them")
     if split in PARTS:
-        own, other = (root / f"{part}.txt" for part in (split, _OTHER_PART[split]))
-        if own.is_file():
+        own, other = (_find_list(root, part) for part in (split, _OTHER_PART[split]))
+        if own is not None:
             return _choose_listed(samples, images, own)
-        if other.is_file():
+        if other is not None:
             listed = {sample.id for sample in _choose_listed(samples, images, other).samples}
             rest = tuple(sample for sample in samples if sample.id not in listed)
-            return _require_some(ChosenSplit(rest, (), f"those that {other.name} does not list"), split, len(samples))
-        parts = find_parts(sample.id for sample in samples)
+            chosen = ChosenSplit(rest, (), f"those that {other.name} does not list")
+            return _require_some(chosen, split, len(samples), untagged)
+        parts = told or find_parts(sample.id for sample in samples)
         if {split, "val"} <= set(parts.values()):
-            return ChosenSplit(tuple(s for s in samples if parts[s.id] == split), (), f"the folder of '{split}'")
+            how = f"the {'rows' if told else 'folder'} of '{split}'"
+            return ChosenSplit(tuple(s for s in samples if parts.get(s.id) == split), (), how)
         pool = [sample for sample in samples if parts.get(sample.id) != TEST]
         held_out = _held_out(pool, val_fraction)
-        chosen = tuple(sample for sample in pool if (sample.id in held_out) == (split == "val"))
-        how = f"{val_fraction:.0%} are held out as 'val'"
-        return _require_some(ChosenSplit(chosen, (), how), split, len(samples))
+        rest = tuple(sample for sample in pool if (sample.id in held_out) == (split == "val"))
+        chosen = ChosenSplit(rest, (), f"{val_fraction:.0%} are held out as 'val'")
+        return _require_some(chosen, split, len(samples), untagged)
     for path in (Path(split), root / split, root / f"{split}.txt"):
         if path.is_file():
             return _choose_listed(samples, images, path)
-    parts = find_parts(sample.id for sample in samples)
-    chosen = tuple(sample for sample in samples if parts.get(sample.id) == split)
-    if chosen:
-        return ChosenSplit(chosen, (), f"the folder of '{split}'")
+    parts = told or find_parts(sample.id for sample in samples)
+    chosen_samples = tuple(sample for sample in samples if parts.get(sample.id) == split)
+    if chosen_samples:
+        return ChosenSplit(chosen_samples, (), f"the folder of '{split}'")
     raise DataError(f"no split '{split}': a folder has 'train', 'val', 'all', or takes the path of a list file")
 
 
-def _require_some(chosen: ChosenSplit, split: str, num_tagged: int) -> ChosenSplit:
+def _find_list(root: Path, part: str) -> Path | None:
+    for folder in (root / name for name in _LIST_FOLDERS):
+        plain = folder / f"{part}.txt"
+        if plain.is_file():
+            return plain
+        if folder.is_dir():
+            lists = (path for path in sorted(folder.glob("*.[tT][xX][tT]")) if part_of_name(path.stem) == part)
+            found = next((path for path in lists if path.is_file()), None)
+            if found is not None:
+                return found
+    return None
+
+
+def _require_some(chosen: ChosenSplit, split: str, num_tagged: int, untagged: Sequence[Problem]) -> ChosenSplit:
     if not chosen.samples:
+        why = f" ({len(untagged)} rows fit no image: {untagged[0].message})" if untagged else ""
         raise DataError(
-            f"split '{split}' is empty: {num_tagged} tagged images, of which {chosen.how}; set data.val_fraction so "
-            "that both splits get some, or data.val to null for no validation"
+            f"split '{split}' is empty: {num_tagged} tagged images{why}, of which {chosen.how}; set data.val_fraction "
+            "so that both splits get some, or data.val to null for no validation"
         )
     return chosen
 

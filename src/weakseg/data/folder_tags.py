@@ -6,13 +6,14 @@ import os
 import shlex
 from collections import defaultdict
 from collections.abc import Collection
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from weakseg.data.base import Problem
 from weakseg.data.class_names import check_class_names
 from weakseg.data.image_tags import ImageTags, TagTable, map_background
 from weakseg.data.matching import ImageNames, match_names
+from weakseg.data.part_tables import find_part_tables, read_part_tables
 from weakseg.data.scan import FoundImages, list_files
 from weakseg.data.tag_files import join_tags, read_tags, tags_from_folders
 from weakseg.errors import DataError
@@ -52,11 +53,13 @@ class MatchedEntries:
         entries: Tags by image id.
         paths: Image file by id, without images of which it is not clear which file is meant.
         problems: Entries without an image, and files without a say.
+        parts: Part of the data set by image id, where the table tells.
     """
 
     entries: dict[str, ImageTags]
     paths: dict[str, Path]
     problems: tuple[Problem, ...]
+    parts: dict[str, str] = field(default_factory=dict)
 
 
 def name_images(root: Path, found: FoundImages) -> ImageNames:
@@ -85,8 +88,15 @@ def find_tags(
     """
     path = _find_file(root, tags)
     problems: tuple[Problem, ...] = ()
+    part_tables = find_part_tables(root) if path is None else {}
+
+    def read(file: Path) -> TagTable:
+        return read_tags(file, separator=reading.tag_separator, known=known, drop_background=reading.drop_background)
+
     if path is not None:
-        table = read_tags(path, separator=reading.tag_separator, known=known, drop_background=reading.drop_background)
+        table = read(path)
+    elif part_tables:
+        table = read_part_tables(root, part_tables, read)
     else:
         _refuse_other_layouts(root)
         table = tags_from_folders(ids, only_class=reading.only_folder_class)
@@ -132,8 +142,9 @@ def match_entries(table: TagTable, images: ImageNames, found: FoundImages) -> Ma
         for name in written:
             entry = table.entries[name]
             entries[key] = join_tags(entries[key], entry) if key in entries else entry
+    parts = {key: table.parts[name] for key, written in names.items() for name in written if name in table.parts}
     unread = tuple(_of_other_formats(problem, found) for problem in matches.problems)
-    return MatchedEntries(entries, paths, (*problems, *unread))
+    return MatchedEntries(entries, paths, (*problems, *unread), parts)
 
 
 def _of_other_formats(problem: Problem, found: FoundImages) -> Problem:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 from weakseg.data.base import Problem
 from weakseg.data.class_names import BACKGROUND_ADVICE, is_background
@@ -33,12 +34,14 @@ class TagTable:
         names: Class names that occur: sorted, or in the order of the JSON's category ids.
         entries: Tags by image, which is named as in the source: a path with or without suffix.
         problems: What is wrong with the source.
+        parts: Part of the data set (`train`, `val`, `test`) by image, where the source tells.
     """
 
     source: str
     names: tuple[str, ...]
     entries: dict[str, ImageTags]
     problems: tuple[Problem, ...]
+    parts: Mapping[str, str] = field(default_factory=dict)
 
 
 def map_background(table: TagTable, *, drop: bool) -> TagTable:
@@ -62,4 +65,4 @@ def map_background(table: TagTable, *, drop: bool) -> TagTable:
         present, unknown = tags.present.difference(named), tags.unknown.difference(named)
         entries[image] = ImageTags(present, unknown, tags.rest_absent or (empty and not present))
     names = tuple(name for name in table.names if name not in named)
-    return TagTable(table.source, names, entries, table.problems)
+    return replace(table, names=names, entries=entries)

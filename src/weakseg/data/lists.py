@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import unicodedata
 from pathlib import Path
 
@@ -13,20 +14,39 @@ CLASSES_FILE = "classes.txt"
 """Optional list of class names in the root of a `voc` or `folder` data set; its order is that of the classes."""
 
 
+_ZIPPED = b"PK\x03\x04"  # what .xlsx and .ods begin with
+_LOOKED_AT = 1024
+_MOST = 0.4  # of every other byte, in UTF-16 of nearly any European language
+
+
 def read_text(path: Path) -> str:
-    """Read a UTF-8 text file, with or without a byte order mark.
+    """Read a text file in UTF-8, with or without a byte order mark, or in UTF-16 as Excel and Windows write it.
 
     Raises:
-        DataError: If the file is missing or not UTF-8.
+        DataError: If the file is missing, or in another encoding.
     """
     try:
-        return path.read_text(encoding="utf-8-sig")
+        content = path.read_bytes()
+        text = content.decode(_guess_encoding(content))
+        return text.replace("\r\n", "\n").replace("\r", "\n")
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror}") from error
     except UnicodeDecodeError as error:
+        if content.startswith(_ZIPPED):
+            raise DataError(f"{path} is a spreadsheet, whatever its name; save it there as 'CSV UTF-8'") from error
         raise DataError(
             f"{path} is not UTF-8 text (byte {error.start}); save it as UTF-8 (Excel: 'CSV UTF-8')"
         ) from error
+
+
+def _guess_encoding(content: bytes) -> str:
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "utf-16"
+    head = content[:_LOOKED_AT]
+    zeros = (head[1::2].count(0), head[::2].count(0))
+    if max(zeros) > _MOST * len(head) / 2:
+        return "utf-16-le" if zeros[0] > zeros[1] else "utf-16-be"
+    return "utf-8-sig"
 
 
 def read_lines(path: Path) -> list[str]:

@@ -10,20 +10,14 @@ from pathlib import Path
 import numpy as np
 
 from weakseg.data.base import MaskReader, Problem
-from weakseg.data.class_names import compose_name, is_background
-from weakseg.data.lists import read_lines
+from weakseg.data.class_names import is_background
+from weakseg.data.label_maps import VOID_NAMES, Colour, find_label_map, read_labelmap
 from weakseg.errors import ConfigError, DataError
 from weakseg.types import IGNORE_LABEL, ClassSet, Sample
 
-LABELMAP_FILE = "labelmap.txt"
-"""Colour of every label, as CVAT writes it beside segmentation masks: `name:red,green,blue:parts:actions`."""
-
-_VOID_NAMES = frozenset({"void", "ignore", "ignored", "unlabeled", "unlabelled", "border"})
 _NUM_LOOKED_AT = 64  # masks that are read to see whether their values are labels
 _ENOUGH = 3  # tagged images with empty masks that are no chance
 _SHOWN = 8
-
-Colour = tuple[int, int, int]
 
 
 @dataclass(frozen=True)
@@ -61,38 +55,10 @@ def parse_mask_values(text: str, classes: ClassSet) -> dict[int, int]:
     return values
 
 
-def read_labelmap(path: Path) -> dict[str, Colour]:
-    """Read the colour of every name of a `labelmap.txt`, in its order.
-
-    Raises:
-        DataError: If it cannot be read or a line is of another form.
-    """
-    colours: dict[str, Colour] = {}
-    for line in read_lines(path):
-        if line.startswith("#"):
-            continue
-        name, numbers = (*line.split(":"), "")[:2]
-        parts = [part.strip() for part in numbers.split(",")]
-        if len(parts) != len(("red", "green", "blue")) or not all(part.isdecimal() for part in parts):
-            raise DataError(f"{path}: expected lines 'name:red,green,blue::', got '{line}'")
-        red, green, blue = (int(part) for part in parts)
-        colours[compose_name(name)] = (red, green, blue)
-    return colours
-
-
-def labelmap_classes(path: Path) -> ClassSet:
-    """Return the classes that a `labelmap.txt` names: all but the background and what is to be ignored."""
-    names = [name for name in read_labelmap(path) if not is_background(name) and name.casefold() not in _VOID_NAMES]
-    try:
-        return ClassSet(tuple(names))
-    except DataError as error:
-        raise DataError(f"{path}: {error}") from error
-
-
 def find_mask_code(root: Path, classes: ClassSet, *, values: str | None) -> tuple[MaskCode | None, tuple[Problem, ...]]:
-    """Tell how the masks of a data set are written: by its `labelmap.txt` and by a setting.
+    """Tell how the masks of a data set are written: by its label map (`weakseg.data.label_maps`) and by a setting.
 
-    Names of the label map that are no class count as background.
+    Names of the label map that are no class, in whatever case, count as background.
 
     Args:
         root: Its root.
@@ -106,21 +72,26 @@ def find_mask_code(root: Path, classes: ClassSet, *, values: str | None) -> tupl
         ConfigError: If the setting is wrong.
         DataError: If the label map cannot be read.
     """
-    path = root / LABELMAP_FILE
-    listed = read_labelmap(path) if path.is_file() else {}
+    path = find_label_map(root)
+    listed = {} if path is None else read_labelmap(path)
     if values is None and not listed:
         return None, ()
     colours = {}
     others = []
+    folded = {name.casefold(): k + 1 for k, name in enumerate(classes)}
+    labels = {name: k + 1 for k, name in enumerate(classes)}
     for name, colour in listed.items():
-        if name in classes.names:
-            colours[colour] = classes.index(name) + 1
+        label = labels.get(name, folded.get(name.casefold()))
+        if label is not None:
+            colours[colour] = label
         else:
-            colours[colour] = IGNORE_LABEL if name.casefold() in _VOID_NAMES else 0
-            others += [] if is_background(name) or name.casefold() in _VOID_NAMES else [name]
+            colours[colour] = IGNORE_LABEL if name.casefold() in VOID_NAMES else 0
+            others += [] if is_background(name) or name.casefold() in VOID_NAMES else [name]
+    if listed and 0 not in colours.values():
+        colours.setdefault((0, 0, 0), 0)  # lists of classes leave out the background, which is black
     problems = []
-    if listed:
-        message = f"the colours of masks are those of {LABELMAP_FILE}"
+    if path is not None:
+        message = f"the colours of masks are those of {path.relative_to(root).as_posix()}"
         message += f"; no classes, hence background: {', '.join(others)}" if others else ""
         problems.append(Problem("note", "labelmap", str(path), message))
     return MaskCode({} if values is None else parse_mask_values(values, classes), colours), tuple(problems)
@@ -141,6 +112,9 @@ def distrust_masks(reader: MaskReader, samples: Sequence[Sample], classes: Class
     if message is None:
         negatives = [sample for sample in samples if sample.known.all() and not sample.tags.any()]
         message = _contradict(seen, _look_at(reader, negatives), classes)
+    code = getattr(reader, "code", None)
+    if message is None and not (isinstance(code, MaskCode) and code.values):  # who maps values knows what they mean
+        message = _one_for_all(seen, classes)
     return None if message is None else Problem("warning", "mask-values", "masks", f"{message}; no score is measured")
 
 
@@ -159,6 +133,25 @@ def _look_at(reader: MaskReader, samples: Sequence[Sample]) -> list[tuple[Sample
     return seen
 
 
+def _one_for_all(seen: Sequence[tuple[Sample, frozenset[int]]], classes: ClassSet) -> str | None:
+    """Say that masks hold one number although their images show different classes: object or none."""
+    shown = {value for _, values in seen for value in values} - {0, IGNORE_LABEL}
+    if len(shown) != 1 or classes.num_classes == 1:
+        return None
+    (value,) = shown
+    without = [
+        s for s, values in seen if value in values and s.known.all() and value - 1 not in s.keys and s.tags.any()
+    ]
+    if len(without) < _ENOUGH or not 1 <= value <= classes.num_classes:
+        return None
+    return (
+        f"truth masks hold {value} and no other number, also where images show other classes (such as "
+        f"'{without[0].id}': {', '.join(classes.decode(without[0].tags))}): one value cannot tell "
+        f"{classes.num_classes} classes apart; number them, or, if only {classes.names[value - 1]} is drawn, "
+        f"--data.mask_values {value}={value} says so"
+    )
+
+
 def _contradict(
     tagged: Sequence[tuple[Sample, frozenset[int]]],
     negatives: Sequence[tuple[Sample, frozenset[int]]],
@@ -168,6 +161,15 @@ def _contradict(
     background = frozenset({0, IGNORE_LABEL})
     showing = [(sample, values) for sample, values in tagged if values - background]
     wrong = [(s, values) for s, values in showing if not values & {int(key) + 1 for key in s.keys}]
+    lacking = [s for s, values in tagged if s.tags.any() and not values & {int(key) + 1 for key in s.keys}]
+    void = sum(IGNORE_LABEL in values for _, values in tagged)
+    if len(wrong) >= _ENOUGH and 2 * len(lacking) > len(tagged) and 2 * len(wrong) <= len(showing):
+        pairs = ",".join(f"{k}={k + 1}" for k in range(classes.num_classes))
+        advice = f": if 255 is background, --data.mask_values 255=0,{pairs} says so" if 2 * void > len(tagged) else ""
+        return (
+            f"{len(lacking)} of {len(tagged)} truth masks show none of what their images show, and {len(wrong)} show "
+            f"other classes{advice or '; --data.mask_values says what numbers mean'}"
+        )
     for looked_at, found in ((showing, wrong), (negatives, [(s, v) for s, v in negatives if v - background])):
         if len(looked_at) >= _ENOUGH and 2 * len(found) > len(looked_at):
             sample, values = found[0]
@@ -194,6 +196,10 @@ def _explain(holders: Mapping[int, int], num_read: int, classes: ClassSet, is_ta
         return None  # a stray value is told of its own mask
     shown = ", ".join(str(value) for value in values[:_SHOWN]) + (", ..." if len(values) > _SHOWN else "")
     found = f"truth masks hold the values {shown} beside 0; {expected}"
+    if holders.get(0, 0) == 0 and len(values) == classes.num_labels and IGNORE_LABEL not in values:
+        pairs = ",".join(f"{value}={k}" for k, value in enumerate(values))
+        found = f"truth masks hold the values {shown} and no 0"
+        return f"{found}: if the first is background, --data.mask_values {pairs} says so"
     foreground = values if not right and len(values) <= classes.num_classes else [*right, *beyond]
     if len(foreground) == classes.num_classes:
         pairs = ",".join(f"{value}={k + 1}" for k, value in enumerate(foreground))

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from weakseg.data.base import Problem
 from weakseg.data.folder_parts import IMAGE_FOLDERS
+from weakseg.data.images import IMAGE_SUFFIXES
 from weakseg.data.mask_codes import MaskCode
 from weakseg.data.masks import MatchedMasks
 from weakseg.data.matching import Closeness, ImageNames, match_names
@@ -16,10 +19,21 @@ from weakseg.data.scan import list_files
 MASKS_FOLDER = "masks"
 """Directly below the root, a folder of this name holds masks."""
 
-MASK_FOLDERS = (MASKS_FOLDER, "mask", "labels", "label", "annotations")
+MASK_FOLDERS = (
+    *(MASKS_FOLDER, "mask", "labels", "label", "annotations", "annotation", "annots", "annot", "gt", "gts"),
+    *("ground_truth", "groundtruth", "ground-truth", "ground truth", "truth", "segmentation", "segmentations", "seg"),
+    *("segmentationclass", "segmentation_masks", "targets", "target", "masks_png", "images_masks", "label_masks"),
+)
 """Beside a folder of `IMAGE_FOLDERS`, at any depth, folders of these names hold masks."""
 
+_BESIDE = (*IMAGE_FOLDERS, "photos", "photo", "pictures", "jpg", "jpgs", "jpeg", "rgb", "input", "inputs")
 _MASK_SUFFIX = ".png"
+_AFFIX = re.compile(
+    r"^(?:(?:masks?|gt|seg|label)[_-])?(?P<name>.+?)(?:[_ .-](?:masks?|gt|seg|segs|segmentation|groundtruth|"
+    r"ground_truth|labels?|labelids|labeltrainids|annotations?|anno|l|color))?$",
+    re.IGNORECASE,
+)
+"""What some tools put around the name of an image to name its mask."""
 
 
 def find_mask_folders(root: Path) -> tuple[str, ...]:
@@ -30,13 +44,14 @@ def find_mask_folders(root: Path) -> tuple[str, ...]:
     found = []
     for parent, folder_names, _ in os.walk(root):
         here = Path(parent).relative_to(root)
-        beside_images = any(name.lower() in IMAGE_FOLDERS for name in folder_names)
+        beside_images = any(name.lower() in _BESIDE for name in folder_names)
         masks = [
             name
             for name in folder_names
             if (beside_images and name.lower() in MASK_FOLDERS) or (here == Path() and name == MASKS_FOLDER)
         ]
-        masks = [name for name in masks if _list_masks(root / here / name)]
+        others = [root / here / name for name in folder_names if name.lower() in _BESIDE]
+        masks = [name for name in masks if _list_masks(root / here / name) or _mirrors(root / here / name, others)]
         found += [(here / name).as_posix() for name in masks]
         folder_names[:] = [name for name in folder_names if name not in masks and not name.startswith(".")]
     return tuple(sorted(found))
@@ -62,22 +77,39 @@ def match_masks(
     paths: dict[str, Path] = {}
     problems: list[Problem] = []
     for folder in folders:
-        files = _list_masks(root / folder)
+        files = _list_masks(root / folder) or _list_masks(root / folder, IMAGE_SUFFIXES)
         names = {_name_of(relative, folder, images): relative for relative in files}
+        if names and not any(images.find(name).ids for name in names):
+            bare = {_bare_name(name): relative for name, relative in names.items()}
+            names = bare if len(bare) == len(names) else names
         matches = match_names(names, images, source=f"{folder}/")
         for name, key in matches.ids.items():
             paths.setdefault(key, files[names[name]])
         if files and not matches.ids:
-            message = f"it is taken for truth masks, but none of its {len(files)} PNG files is called like an image"
+            message = f"it is taken for truth masks, but none of its {len(files)} files is called like an image"
             problems.append(Problem("warning", "mask-unused", f"{folder}/", f"{message}; rename it if they are images"))
         else:
             problems += [replace(problem, kind="mask-unused") for problem in matches.problems]
     return MatchedMasks(paths, code) if folders else None, tuple(problems)
 
 
-def _list_masks(folder: Path) -> dict[str, Path]:
+def _bare_name(name: str) -> str:
+    """Drop what tools put around the name of an image to name its mask: `a_mask`, `gt_a`."""
+    folder, slash, last = name.rpartition("/")
+    match = _AFFIX.fullmatch(last)
+    return f"{folder}{slash}{match.group('name') if match is not None else last}"
+
+
+def _mirrors(folder: Path, others: Sequence[Path]) -> bool:
+    """Say whether a folder holds pictures called like those of others beside it: masks that are no PNG files."""
+    stems = {os.path.splitext(path.name)[0].casefold() for other in others for path in list_files(other)}
+    own = [_bare_name(path.rpartition("/")[2]).casefold() for path in _list_masks(folder, IMAGE_SUFFIXES)]
+    return bool(own) and 2 * sum(stem in stems for stem in own) > len(own)
+
+
+def _list_masks(folder: Path, suffixes: tuple[str, ...] = (_MASK_SUFFIX,)) -> dict[str, Path]:
     """Return the mask files below a folder by their path in it, without the suffix, in sorted order."""
-    files = (path for path in list_files(folder) if path.suffix.lower() == _MASK_SUFFIX)
+    files = (path for path in list_files(folder) if path.suffix.lower() in suffixes)
     return dict(sorted((path.with_suffix("").as_posix(), folder / path) for path in files))
 
 

@@ -54,6 +54,13 @@ def find_numbering(masks: Iterable[SeenMask], classes: ClassSet, *, where: str) 
     Raises:
         DataError: If neither explains at least `LEAST_FIT` of the masks that show anything.
     """
+    masks = list(masks)
+    without = sum(0 not in mask.values for mask in masks)
+    if without > len(masks) / 2 and sum(IGNORE_LABEL in mask.values for mask in masks) > len(masks) / 2:
+        raise DataError(
+            f"{where}: {without} of {len(masks)} masks hold no 0, which is background; where 255 is background and 0 "
+            "the first class, add 1 to all other numbers and write 0 for 255"
+        )
     seen = [mask for mask in masks if mask.values - {0, IGNORE_LABEL}]
     in_row = {k + 1: k for k in range(len(classes))}
     by_id = {key: k for k, key in enumerate(classes.source_ids or in_row)}

@@ -19,7 +19,11 @@ from weakseg.data.regular_files import read_regular
 from weakseg.errors import DataError, ShapeError
 from weakseg.file_names import safe_path
 from weakseg.ops.color import label_palette
-from weakseg.types import Sample
+from weakseg.types import IGNORE_LABEL, Sample
+
+_BYTE_BITS = 8
+_EXACT_FORMATS = ("PNG", "BMP", "DIB", "TIFF", "PPM", "TGA")
+"""GIF is none of them: programs sort its palette."""
 
 
 @dataclass(frozen=True)
@@ -115,12 +119,13 @@ def read_mask(path: Path, *, code: MaskCode | None = None) -> NDArray[np.uint8]:
         content = read_regular(path)
     except OSError as error:
         raise DataError(f"cannot read mask {path}: {error.strerror}") from error
-    if not is_png(content):
-        raise DataError(f"mask {path} is not a PNG file; save label maps as palette or 8-bit grey PNG")
     try:
         with Image.open(io.BytesIO(content)) as image:
+            if not is_png(content):
+                _require_exact(image, path)
             image.load()
-            return _labels_of(image, bit_depth=read_bit_depth(content), path=path, code=code or MaskCode())
+            bit_depth = read_bit_depth(content) if is_png(content) else _BYTE_BITS
+            return _labels_of(image, bit_depth=bit_depth, path=path, code=code or MaskCode())
     except DataError:
         raise
     except Exception as error:  # decoders raise nearly anything on damaged bytes
@@ -176,15 +181,39 @@ def find_palette_fault(path: Path) -> PaletteFault | None:
     return None
 
 
+def _require_exact(image: Image.Image, path: Path) -> None:
+    """Raise a `DataError` for formats that change numbers, or may."""
+    exact = image.format in _EXACT_FORMATS and image.info.get("compression") not in ("jpeg", "webp", "old-jpeg")
+    if not exact:
+        blurs = ", whose palette programs sort" if image.format == "GIF" else ", which blurs labels"
+        raise DataError(
+            f"mask {path} is no PNG file but {image.format}{blurs}; make it anew from its source as palette or 8-bit "
+            "grey PNG, since saving this one as PNG keeps the errors"
+        )
+
+
 def _labels_of(image: Image.Image, *, bit_depth: int, path: Path, code: MaskCode) -> NDArray[np.uint8]:
+    if image.mode.startswith("I"):
+        values = np.asarray(image)
+        if values.size and 0 <= int(values.min()) and int(values.max()) <= IGNORE_LABEL:
+            return _translate(values.astype(np.uint8), code.values)
+        raise DataError(
+            f"mask {path} has 16 bits per channel with numbers up to {int(values.max())}; labels are 0..255, save it "
+            "as an 8-bit PNG"
+        )
     if bit_depth > 8:
         raise DataError(f"mask {path} has {bit_depth} bits per channel; labels are 0..255, save it as an 8-bit PNG")
     if image.mode == "P":
         return _labels_of_indices(image, code)
     if image.mode in ("LA", "RGBA"):
-        if image.getchannel("A").getextrema() != (255, 255):
-            raise DataError(f"mask {path} has transparent pixels; save it as a palette or 8-bit grey PNG without alpha")
+        alpha = np.asarray(image.getchannel("A"))
+        if not np.isin(alpha, (0, 255)).all():
+            raise DataError(
+                f"mask {path} has half-transparent pixels; save it as a palette or 8-bit grey PNG without alpha"
+            )
         image = image.convert(image.mode[:-1])
+        if not alpha.all():  # nothing is drawn there
+            image.paste(0, mask=Image.fromarray(255 - alpha))
     if image.mode == "1":
         return _translate(np.array(image, np.uint8), code.values)
     if image.mode == "L":

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import PurePosixPath
+from urllib.parse import unquote
 
 from weakseg.data.base import Problem
 from weakseg.data.images import IMAGE_SUFFIXES, OTHER_PICTURES
@@ -17,6 +19,7 @@ from weakseg.data.images import IMAGE_SUFFIXES, OTHER_PICTURES
 NUM_NEAREST = 3
 """Files that are named beside a name that fits none, or several."""
 
+_NUMBER = re.compile(r"([0-9]{1,18})(?:\.0)?")
 _MAX_SUGGESTIONS = 20  # comparing a name with every file is slow, and nobody reads thousands of such lines
 
 
@@ -74,6 +77,11 @@ class ImageNames:
                 self._whole.setdefault(form, key)
                 self._by_last_part[_last_part(form)][form] = key
             self._by_stem[_fold(_last_part(key))].append(key)
+        self._by_number: defaultdict[int, list[str]] = defaultdict(list)
+        for key in paths:
+            number = _NUMBER.fullmatch(_last_part(key))
+            if number is not None:
+                self._by_number[int(number.group(1))].append(key)
         self._folders: defaultdict[str, set[str]] = defaultdict(set)
         for path in self._paths.values():
             for folder in [parent for parent in PurePosixPath(path).parents if parent.name]:
@@ -83,7 +91,8 @@ class ImageNames:
         """Find what a name means: by its whole path, else by the ending of a path, else by its stem.
 
         Either path may be the longer one: `a.jpg` is the ending of `images/a.jpg`, and `images/a.jpg` that of
-        `C:/photos/images/a.jpg`. Stems are compared without regard to case and to how Unicode writes their letters.
+        `C:/photos/images/a.jpg`. Stems are compared without regard to case and to how Unicode writes their letters;
+        then without quotation marks, `%20` and `?w=200` of addresses, and zeros before a number.
         """
         name = plain_name(written)
         names = dict.fromkeys((name, name.strip()))
@@ -101,7 +110,7 @@ class ImageNames:
             ids = self._within(form)
             if ids:
                 return Match(Closeness.LOOSE, ids)
-        ids = tuple(self._by_stem.get(_stem(name), ()))
+        ids = next((found for found in map(self._with_stem, (name, *_spellings(name))) if found), ())
         return Match(Closeness.LOOSE if ids else Closeness.NONE, ids)
 
     def nearest(self, written: str) -> tuple[str, ...]:
@@ -119,6 +128,11 @@ class ImageNames:
     def folders_in(self, parent: str) -> tuple[str, ...]:
         """Return the names of the folders directly below a folder (the root is '') that hold images, sorted."""
         return tuple(sorted(self._folders.get(parent, ())))
+
+    def _with_stem(self, form: str) -> tuple[str, ...]:
+        ids = tuple(self._by_stem.get(_stem(form), ()))
+        number = None if ids else _NUMBER.fullmatch(_without_suffix(_last_part(form)).strip())
+        return ids if number is None else tuple(self._by_number.get(int(number.group(1)), ()))
 
     def _with_ending(self, form: str) -> tuple[str, ...]:
         namesakes = self._by_last_part.get(_last_part(form), {})
@@ -192,6 +206,19 @@ def _stem(path: str) -> str:
     return _fold(_without_suffix(_last_part(path)))
 
 
+def _spellings(name: str) -> tuple[str, ...]:
+    """Return what else a name may stand for: one in quotation marks, or an address with `%20` or `?w=200` in it."""
+    name = _without_unseen(name)
+    last = _last_part(name).strip().strip("'\"`")
+    bare = _last_part(name.partition("?")[0].partition("#")[0])
+    return tuple(dict.fromkeys((last, bare, unquote(last), unquote(bare))))
+
+
 def _fold(name: str) -> str:
-    """Drop what file systems and people write in different ways: case, outer spaces, and forms of the same letter."""
+    """Drop what file systems and people write in different ways: case, outer spaces, forms of a letter, the unseen."""
+    name = _without_unseen(name)
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold()).strip()
+
+
+def _without_unseen(name: str) -> str:
+    return name if name.isascii() else "".join(letter for letter in name if unicodedata.category(letter) != "Cf")

@@ -5,27 +5,31 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from weakseg.data.images import IMAGE_SUFFIXES
 from weakseg.data.lists import read_text
 from weakseg.errors import DataError
 
 IMAGE_HEADERS = (
     *("image", "images", "filename", "imagename", "imagepath", "imagefile", "imageid", "filepath", "file", "path"),
-    *("img", "imgname", "imgpath", "fname", "photo", "picture", "imageindex", "name", "id"),
+    *("img", "imgname", "imgpath", "imgfile", "imgid", "imagefilename", "fname", "basename", "photo", "picture"),
+    *("imageindex", "imageurl", "fileurl", "frame", "media", "uri", "url", "src", "name", "id"),
 )
 """Headers of the column that names images, without case, spaces and underscores; the first that is there counts."""
 
 TAG_HEADERS = (
     *("tags", "tag", "labels", "label", "classes", "class", "classname", "classnames", "labelname", "labelnames"),
-    *("category", "categories", "categoryname", "findinglabels", "objects", "object"),
+    *("category", "categories", "categoryname", "findinglabels", "objects", "object", "keywords", "keyword", "taglist"),
+    *("labellist", "annotations", "annotation", "species", "groundtruth", "target", "labelid", "classid", "categoryid"),
 )
 """Headers of the columns that hold tags; a number may follow (`tag1`, `tag2`)."""
 
 _COLUMN_SEPARATORS = (",", ";", "\t", "|")  # Excel writes ';' wherever the comma is the decimal sign
 _SEP_LINE = re.compile(r"sep=(.)\s*(?:\r\n|\r|\n|$)", re.IGNORECASE)
+_NUMBER = re.compile(r"\s*(?:[-+]?[0-9]*[.,]?[0-9]+)?\s*")
 _SHOWN = 60
 
 
@@ -51,16 +55,21 @@ class Table:
         separator: What separates its columns.
         header: The trimmed names of its columns, without empty ones at the end.
         rows: The rows that hold anything.
+        has_header: Whether the header is in the file; else its columns are told by what they hold.
     """
 
     path: Path
     separator: str
     header: tuple[str, ...]
     rows: tuple[Row, ...]
+    has_header: bool = True
 
 
 def read_table(path: Path) -> Table:
     """Read a table of text. Its columns are separated by what its header shows, or by what a first line `sep=;` says.
+
+    Empty lines and lines of comment (`#`) above the header are passed over. A first row that names an image file is no
+    header.
 
     Raises:
         DataError: If it is not UTF-8 text, or a quotation mark is opened and not closed in its row.
@@ -71,14 +80,53 @@ def read_table(path: Path) -> Table:
     if told is not None:
         text, first_line = text[told.end() :], 2
     separator = told.group(1) if told is not None else _guess_separator(text)
-    rows = list(_read_rows(path, text, separator, first_line))
+    rows = [row for row in _read_rows(path, text, separator, first_line) if without_empty_end(row.cells)]
+    while len(rows) > 1 and _is_comment(rows[0]):
+        rows = rows[1:]
     header = without_empty_end(rows[0].cells) if rows else ()
-    return Table(path, separator, header, tuple(row for row in rows[1:] if without_empty_end(row.cells)))
+    if image_column(header) is None and any(map(is_file_name, header)):
+        return Table(path, separator, _name_columns(rows), tuple(rows), has_header=False)
+    return Table(path, separator, header, tuple(rows[1:]))
+
+
+def is_file_name(cell: str) -> bool:
+    """Say whether a cell ends as the names of images do."""
+    return cell.strip().lower().endswith(IMAGE_SUFFIXES)
+
+
+def guess_columns(columns: Sequence[Sequence[str]]) -> tuple[int | None, int | None]:
+    """Tell by what columns hold which one names images, and which tags: the only other, or the only one of words."""
+    named = [at for at, cells in enumerate(columns) if cells and all(map(is_file_name, cells))]
+    if len(named) != 1:
+        return None, None
+    others = [at for at in range(len(columns)) if at not in named]
+    words = [at for at in others if not all(_NUMBER.fullmatch(cell.strip()) for cell in columns[at])]
+    return named[0], (others if len(others) == 1 else words if len(words) == 1 else [None])[0]
+
+
+def columns_of(rows: Sequence[Row], num_columns: int) -> list[list[str]]:
+    """Return the cells of each column; short rows have empty ones."""
+    return [[row.cells[at] if at < len(row.cells) else "" for row in rows] for at in range(num_columns)]
+
+
+def _name_columns(rows: Sequence[Row]) -> tuple[str, ...]:
+    num_columns = max(len(without_empty_end(row.cells)) for row in rows)
+    image, tags = guess_columns(columns_of(rows, num_columns))
+    names = {image: IMAGE_HEADERS[0], tags: TAG_HEADERS[0]}
+    # Several words behind the name of a file are its tags.
+    if image == 0 and tags is None:
+        names[1] = TAG_HEADERS[0] if not any(_NUMBER.fullmatch(cell) for cell in rows[0].cells[1:2]) else ""
+        num_columns = 2 if names[1] else num_columns
+    return tuple(names.get(at, "") for at in range(num_columns))
+
+
+def _is_comment(row: Row) -> bool:
+    return row.cells[0].lstrip().startswith("#") and image_column((row.cells[0].lstrip("# "), *row.cells[1:])) is None
 
 
 def column_name(header: str) -> str:
     """Write a header in one way: small letters without spaces, underscores, hyphens and points."""
-    return re.sub(r"[\s_.-]", "", header.casefold())
+    return re.sub(r"[\s_.#-]", "", header.casefold())
 
 
 def image_column(header: tuple[str, ...]) -> int | None:
@@ -103,7 +151,8 @@ def without_empty_end(row: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _guess_separator(text: str) -> str:
-    first = text.partition("\n")[0]
+    lines = (line for line in text.split("\n") if line.strip() and not line.lstrip().startswith("#"))
+    first = next(lines, "")
     headers = {mark: _try_header(first, mark) for mark in _COLUMN_SEPARATORS}
     for mark, header in headers.items():
         if image_column(header) is not None and tag_columns(header):

@@ -26,7 +26,10 @@ _LIKELY_MARKS = ("/", ",", "#", "+", "&", "\uff0c", "\u3001", "\uff0f")
 _BLANK = " "
 _OTHER_BLANKS = ("\u00a0", "\u3000")
 _WIDE_BLANK = re.compile(f"[{''.join(_OTHER_BLANKS)}]")
-_RARE_MARKS = ("\\", ":", "~", " and ", "-", "_", ".", _BLANK)
+_RARE_MARKS = (
+    *("\\", ":", "~", " and ", "*", "^", "$", "!", "@", "=", ">", "<", "%", "\u2022", "\u00b7", "-", "_", "."),
+    _BLANK,
+)
 """They are part of names, too: only where a list fixes the names do they part tags."""
 _ANY_MARK = re.compile(
     "[" + re.escape("".join((*_SURE_MARKS, *_LIKELY_MARKS, *_RARE_MARKS, *_OTHER_BLANKS))) + r"\[({]"

@@ -14,7 +14,7 @@ from weakseg.data.folder_parts import container_folders
 from weakseg.data.image_tags import ImageTags, TagTable
 from weakseg.data.tables import Row, Table, read_table, without_empty_end
 from weakseg.data.tag_cells import UNKNOWN_MARK, is_one_tag, part_cells
-from weakseg.data.tag_columns import Columns, find_columns, heed_value, read_marks
+from weakseg.data.tag_columns import Columns, find_columns, heed_value, read_marks, read_part
 from weakseg.errors import DataError
 from weakseg.types import MAX_CLASSES
 
@@ -26,6 +26,7 @@ NO_CLASS_FOLDER = "_none"
 MAX_TAGS = 100_000
 """A table with more different tags has something else in that column; a data set has at most 254 classes."""
 
+_OPENING = "[({"
 _SHOWN = 60  # letters of a row in a message
 _MASK_PROBLEMS = ("bad-outline", "no-outlines", "no-size", "odd-class-name", "similar-tags")
 """Findings about a COCO file that do not matter where no masks are drawn from it, or are told of every tag file."""
@@ -116,7 +117,12 @@ def _read_table(path: Path, separator: str | None, known: Collection[str]) -> Ta
     for row in rows:
         by_image[unicodedata.normalize("NFC", row.cells[columns.image])].append(tags[row.line])
     entries = {image: join_tags(*found) for image, found in by_image.items()}
-    return TagTable(path.name, names, entries, tuple(problems))
+    parts = {unicodedata.normalize("NFC", row.cells[columns.image]): read_part(row.cells, columns) for row in rows}
+    told = {image: part for image, part in parts.items() if part is not None}
+    if told:
+        message = f"the column '{table.header[columns.part or 0]}' tells the splits"
+        problems.append(Problem("note", "split", path.name, message))
+    return TagTable(path.name, names, entries, tuple(problems), told)
 
 
 def _single_tags(table: Table, columns: Columns) -> list[str]:
@@ -155,12 +161,22 @@ def _usable_rows(table: Table, columns: Columns) -> tuple[list[Row], list[Proble
             f"got {len(row.cells)}: {table.separator.join(row.cells)[:_SHOWN]}; left out"
         )
         problems.append(Problem("warning", "bad-row", f"{table.path.name}, line {row.line}", message))
+    wide = [row for row in rows if table.separator == "," and len(without_empty_end(row.cells)) > len(table.header)]
+    if wide:
+        message = (
+            f"{len(wide)} rows have more cells than the header, such as line {wide[0].line} "
+            f"({','.join(wide[0].cells)[:_SHOWN]}); all behind '{table.header[-1]}' are taken for tags"
+        )
+        problems.append(Problem("warning", "wide-rows", table.path.name, message))
     return rows, problems
 
 
 def _tag_cells(row: Row, columns: Columns) -> list[str]:
-    places = [*columns.tags, *(range(columns.width, len(row.cells)) if columns.open_end else ())]
-    return [row.cells[at] for at in places if at < len(row.cells)]
+    cells = [row.cells[at] for at in columns.tags if at < len(row.cells)]
+    more = [cell for cell in row.cells[columns.width :] if cell.strip()] if columns.open_end else []
+    if more and cells and cells[-1].lstrip()[:1] in tuple(_OPENING):  # a list whose commas nobody has quoted
+        return [*cells[:-1], ",".join([cells[-1], *more])]
+    return [*cells, *more]
 
 
 def _to_tags(tokens: Iterable[str]) -> ImageTags:

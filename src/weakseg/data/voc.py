@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from weakseg.data.base import Dataset, Problem
 from weakseg.data.instance_masks import PngInstances
+from weakseg.data.label_maps import find_label_map, labelmap_classes
 from weakseg.data.lists import CLASSES_FILE, read_class_set
-from weakseg.data.mask_codes import LABELMAP_FILE, distrust_masks, find_mask_code, labelmap_classes
+from weakseg.data.mask_codes import distrust_masks, find_mask_code
 from weakseg.data.masks import PngMasks, read_mask
 from weakseg.data.scan import find_images
 from weakseg.data.voc_splits import find_split
@@ -101,8 +102,9 @@ def open_voc(root: Path, *, split: str, mask_values: str | None = None, drop_bac
 def _read_classes(base: Path, *, drop_background: bool) -> ClassSet:
     if (base / CLASSES_FILE).is_file():
         return read_class_set(base / CLASSES_FILE, drop_background=drop_background)
-    if (base / LABELMAP_FILE).is_file():
-        return labelmap_classes(base / LABELMAP_FILE)
+    label_map = find_label_map(base)
+    if label_map is not None:
+        return labelmap_classes(label_map)
     return ClassSet(VOC_CLASSES)
 
 
