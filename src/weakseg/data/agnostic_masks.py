@@ -113,9 +113,8 @@ def _read_json(content: bytes, size_hw: tuple[int, int]) -> NDArray[np.bool_]:
 
 def _segmentation(entry: JsonValue) -> JsonValue:
     """Return the RLE or the polygons of an entry, which may be one itself."""
-    if isinstance(entry, dict) and "segmentation" in entry:
-        return entry["segmentation"]
-    return entry
+    inner: JsonValue = entry["segmentation"] if isinstance(entry, dict) and "segmentation" in entry else entry
+    return inner
 
 
 def _read_npz(content: bytes, size_hw: tuple[int, int]) -> NDArray[np.bool_]:
@@ -135,7 +134,8 @@ def _read_npz(content: bytes, size_hw: tuple[int, int]) -> NDArray[np.bool_]:
         raise DataError(f"expected an array (M, H, W), or (H, W) with a number per mask, got {values.shape}")
     _require_few(len(values))
     _require_size((values.shape[1], values.shape[2]), size_hw)
-    return values != 0
+    masks: NDArray[np.bool_] = values != 0
+    return masks
 
 
 def _read_folder(path: Path, size_hw: tuple[int, int]) -> NDArray[np.bool_]:
