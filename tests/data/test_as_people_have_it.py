@@ -348,5 +348,5 @@ def test_outlines_in_shares_of_the_size_are_no_masks(tmp_path: Path) -> None:
 
 def test_masks_whose_background_is_255_tell_no_numbering() -> None:
     masks = [SeenMask(frozenset({value, 255}), None) for value in (0, 1, 56)]
-    with pytest.raises(DataError, match=r"seg: 2 of 3 masks hold no 0, .* where 255 is background and 0 the first class"):
+    with pytest.raises(DataError, match=r"2 of 3 masks hold no 0, .* where 255 is background and 0 the first"):
         find_numbering(masks, COCO_CLASSES, where="seg")
