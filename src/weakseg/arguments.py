@@ -21,13 +21,12 @@ from weakseg.config.load import (
     split_settings,
     to_yaml,
 )
-from weakseg.config.own_recipes import list_recipes, summarize_recipe
+from weakseg.config.own_recipes import list_recipes
 from weakseg.config.recipe_text import decode_recipe
 from weakseg.config.schema import RunConfig
 from weakseg.errors import ConfigError, UsageError
 from weakseg.files import JsonValue
-from weakseg.help.layout import screen_width, two_columns
-from weakseg.help.pages import ALL, render_recipe_verb, render_topic, render_verb
+from weakseg.help.pages import ALL, render_recipe_verb, render_recipes, render_topic, render_verb
 from weakseg.help.words import HelpWords, find_first, find_help, require_topic
 from weakseg.spelling import closest, nearest
 
@@ -85,8 +84,10 @@ class ResolvedRecipe:
 
 
 def new_parser(verb: str, description: str) -> ArgumentParser:
-    """Return an empty parser that raises instead of leaving the program."""
-    return ArgumentParser(prog=f"weakseg {verb}", description=description, exit_on_error=False, allow_abbrev=False)
+    """Return an empty parser that raises instead of leaving the program; `weakseg.help` shows its help."""
+    return ArgumentParser(
+        prog=f"weakseg {verb}", description=description, exit_on_error=False, allow_abbrev=False, add_help=False
+    )
 
 
 def parse_words(parser: ArgumentParser, words: Sequence[str]) -> Namespace | None:
@@ -109,6 +110,7 @@ def parse_words(parser: ArgumentParser, words: Sequence[str]) -> Namespace | Non
         option = re.search(r"[Uu]nrecognized arguments: (\S+)", text)
         if option and "." not in option.group(1).split("=")[0]:
             known = [name for action in parser._actions for name in action.option_strings if "." not in name]
+            known.append("--help")
             raise UsageError(f"unknown argument '{option.group(1)}'; {nearest(option.group(1), known)}") from None
         if wrong := _find_wrong_value(parser, text):
             raise UsageError(wrong) from None
@@ -192,8 +194,6 @@ def _read_settings(name: str, *, in_run: bool, is_named: bool) -> dict[str, Json
     if in_run:
         return read_recipe(str(Path(name) / RECIPE_FILE))
     if not is_named or name in list_recipes() or not Path(name).is_dir():
-        if is_named:
-            _require_recipe(name)
         return read_recipe(name)
     settings = read_recipe(FOLDER_RECIPE)
     data = settings["data"]
@@ -202,14 +202,11 @@ def _read_settings(name: str, *, in_run: bool, is_named: bool) -> dict[str, Json
 
 
 def _require_recipe(name: str) -> None:
-    """Raise a `ConfigError` for what is no recipe and has no similar name, below a list of those there are."""
-    if name.endswith(RECIPE_SUFFIXES) or closest(name, list_recipes()) is not None:
-        return
-    rows = [(own, summarize_recipe(own)) for own in list_recipes()]
-    print("\n".join(two_columns(rows, screen_width())), file=sys.stderr)
-    raise ConfigError(
-        f"recipe '{name}': expected one of those above, a folder of photographs, a .yaml file or a run folder"
-    )
+    """Raise a `ConfigError`, below a list of the recipes, for what is none, no folder and called like nothing."""
+    if not (name.endswith(RECIPE_SUFFIXES) or Path(name).is_dir() or closest(name, list_recipes())):
+        print(render_recipes(), end="", file=sys.stderr)
+        expected = "one of those above, a folder of photographs, a .yaml file or a run folder"
+        raise ConfigError(f"recipe '{name}': expected {expected}")
 
 
 def resolve_recipe(parser: ArgumentParser, words: Sequence[str], *, recipe: str | None = None) -> ResolvedRecipe | None:
@@ -248,23 +245,20 @@ def _show_help(parser: ArgumentParser, asked: HelpWords, recipe: str | None) -> 
         name = asked.unsure
     config = None
     if name is not None:
+        _require_recipe(name)
         settings = _read_settings(name, in_run=(Path(name) / RECIPE_FILE).is_file(), is_named=recipe is None)
         config = build_config(settings, tuple(word for given in split.settings.values() for word in given))
     if asked.topic == ALL:
         add_config_arguments(parser)
         if config is not None:
-            set_recipe(parser, _read_back(config))
+            document = decode_recipe(to_yaml(config))
+            assert isinstance(document, dict)
+            set_recipe(parser, document)
         print(parser.format_help(), end="")
     elif asked.topic is not None:
         print(render_topic(asked.topic, recipe=name, config=config), end="")
     else:
         print(render_recipe_verb(parser, recipe=name, config=config), end="")
-
-
-def _read_back(config: RunConfig) -> dict[str, JsonValue]:
-    document = decode_recipe(to_yaml(config))
-    assert isinstance(document, dict)
-    return document
 
 
 def _resolve_apart(parser: ArgumentParser, words: Sequence[str], recipe: str | None) -> ResolvedRecipe | None:
@@ -289,6 +283,7 @@ def _resolve_together(parser: ArgumentParser, words: Sequence[str], recipe: str 
     arguments = parse_words(parser, words)
     assert arguments is not None, "help has been shown before"
     name = recipe or str(arguments["recipe"])
+    _require_recipe(name)
     in_run = (Path(name) / RECIPE_FILE).is_file()
     set_recipe(parser, _read_settings(name, in_run=in_run, is_named=recipe is None))
     arguments = parse_words(parser, words)

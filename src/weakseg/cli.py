@@ -94,7 +94,7 @@ def _help_text() -> str:
     return (
         f"{USAGE}\n\nFrom images that carry only tags to pixel masks and a trained segmentation network.\n\n"
         f"verbs:\n{verbs}\n\n"
-        "  weakseg VERB --help   shows a verb's arguments; with a recipe before --help, its most useful settings\n"
+        "  weakseg VERB --help   shows its arguments; weakseg run RECIPE --help the recipe's settings\n"
         "  --version             shows the version\n"
         "  --debug               shows the traceback of an error\n"
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 MAX_WIDTH = 100
 MIN_WIDTH = 30
@@ -16,6 +16,9 @@ NARROW = 64
 
 LEFT_SHARE = 0.42
 """The left column takes at most this share of the width; what is longer has a line of its own."""
+
+_INDENT, _GAP, _BELOW = 2, 2, 6
+"""Columns before a name, at least between it and its text, and before a text that is below its name."""
 
 _GLUE = "\x00"
 
@@ -57,25 +60,28 @@ def wrap_usage(usage: str, width: int) -> list[str]:
 
 def two_columns(rows: Sequence[tuple[str, str]], width: int) -> list[str]:
     """Lay names and texts out beside each other, or below each other where that would be narrow."""
-    indent, gap = 2, 2
     if width < NARROW:
-        return [
-            line for left, right in rows for line in (*wrap(left, width, indent=indent), *wrap(right, width, indent=6))
-        ]
+        pairs = ((wrap(left, width, indent=_INDENT), wrap(right, width, indent=_BELOW)) for left, right in rows)
+        return [line for left, right in pairs for line in (*left, *right)]
     most = int(width * LEFT_SHARE)
-    column = max((len(left) for left, _ in rows if indent + len(left) + gap <= most), default=0) + indent + gap
+    column = max((len(left) for left, _ in rows if _INDENT + len(left) + _GAP <= most), default=0) + _INDENT + _GAP
     lines: list[str] = []
     for left, right in rows:
         texts = wrap(right, width, indent=column)
-        first = " " * indent + left
-        if len(first) + gap <= column and texts:
+        first = " " * _INDENT + left
+        if len(first) + _GAP <= column and texts:
             texts[0] = first.ljust(column) + texts[0].lstrip()
             lines += texts
         else:
-            lines += [*wrap(left, width, indent=indent, hanging=2 * indent), *texts]
+            lines += [*wrap(left, width, indent=_INDENT, hanging=_BELOW), *texts]
     return lines
 
 
-def one_line(text: str, room: int) -> str:
-    """Cut a text after the last word that fits."""
-    return textwrap.shorten(text, max(room, len("...")), placeholder=" ...")
+def one_line_each(texts: Mapping[str, str]) -> list[str]:
+    """Lay out names and texts, each text cut after the last word that fits on its line."""
+    width = screen_width()
+    room = width - (max(map(len, texts), default=0) + _INDENT + _GAP if width >= NARROW else _BELOW)
+    rows = [
+        (name, textwrap.shorten(text, room, placeholder=" ...", break_on_hyphens=False)) for name, text in texts.items()
+    ]
+    return two_columns(rows, width)

@@ -10,8 +10,9 @@ from collections.abc import Iterable
 from jsonargparse import ArgumentParser
 
 from weakseg.config.complaints import field_types
+from weakseg.config.own_recipes import list_recipes, summarize_recipe
 from weakseg.config.schema import RunConfig
-from weakseg.help.layout import NARROW, one_line, screen_width, two_columns, wrap, wrap_usage
+from weakseg.help.layout import one_line_each, screen_width, two_columns, wrap, wrap_usage
 from weakseg.help.sections import (
     describe_values,
     explain_setting,
@@ -52,21 +53,34 @@ def render_recipe_verb(parser: ArgumentParser, *, recipe: str | None, config: Ru
     command = f"{parser.prog} {shlex.quote(recipe)}" if takes_recipe and recipe is not None else parser.prog
     more = f"all settings: '{command} --help all'; those of a section: '{command} --help localize', or any of"
     names = [path for stage in sections_in("") for path in (stage, *sections_in(stage))]
-    column = max(map(len, names)) + 4  # the indent and gap of the columns
-    room = width - (column if width >= NARROW else 6)
-    sections = [(path, one_line(summarize_section(path), room)) for path in names]
+    sections = one_line_each({path: summarize_section(path) for path in names})
     return "\n".join(
         (
             *_head(parser),
             "",
+            *(_recipes(width) if recipe is None and _takes_recipe(parser) else ()),
             *wrap(_values_of(recipe, "settings that are often changed"), width),
             *two_columns(rows, width),
             "",
             *wrap(more, width),
-            *two_columns(sections, width),
+            *sections,
             "",
         )
     )
+
+
+def _takes_recipe(parser: ArgumentParser) -> bool:
+    """Say whether a built-in recipe may be named; `study threshold` wants a run."""
+    return any(action.dest == "recipe" and action.metavar is None for action in parser._actions)
+
+
+def _recipes(width: int) -> tuple[str, ...]:
+    return (*wrap(f"built-in recipes: {', '.join(list_recipes())}", width), "")
+
+
+def render_recipes() -> str:
+    """Return the built-in recipes, a line each."""
+    return "\n".join((*one_line_each({name: summarize_recipe(name) for name in list_recipes()}), ""))
 
 
 def render_topic(topic: str, *, recipe: str | None, config: RunConfig | None) -> str:
@@ -92,7 +106,7 @@ def render_topic(topic: str, *, recipe: str | None, config: RunConfig | None) ->
 
 
 def _head(parser: ArgumentParser) -> Iterable[str]:
-    width, own = screen_width(), [action for action in parser._actions if action.dest not in ("help", "config")]
+    width, own = screen_width(), sorted(parser._actions, key=lambda action: bool(action.option_strings))
     yield from wrap_usage(parser.usage or _usage(parser.prog, own), width)
     if parser.description:
         yield ""
@@ -109,7 +123,7 @@ def _usage(program: str, actions: list[Action]) -> str:
 
 def _row(action: Action) -> tuple[str, str]:
     text, default = action.help or "", action.default
-    if default not in (None, SUPPRESS, False, []):
+    if default not in (None, SUPPRESS, []) and default is not False:
         text = f"{text} (default {show_value(default)})"
     return _name(action), text
 
