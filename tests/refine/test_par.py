@@ -41,7 +41,7 @@ def refine(item: SeededImage, thresholds: tuple[float, ...], settings: PARConfig
 
 
 def test_a_spot_fills_its_side_of_an_edge() -> None:
-    found = refine(make_item(), (0.1,), PARConfig()).mask.labels
+    found = refine(make_item(), (0.05,), PARConfig()).mask.labels
     assert (found[:, :EDGE] == 1).all()
     assert (found[:, EDGE:] == 3).all()
 
