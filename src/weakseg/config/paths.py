@@ -30,7 +30,7 @@ _PATHS: dict[str, tuple[str, ...]] = {
 }
 """Settings that are paths unless they are null or one of these words, besides those that say so themselves."""
 
-_KNOWN_WORDS = {
+KNOWN_WORDS = {
     "classifier.weights": (*_OF_BACKBONES, "pretrained"),
     "refine.irn.weights": (*_OF_BACKBONES, "classifier", "pretrained"),
     "refine.psa.weights": (*_OF_BACKBONES, "classifier"),
@@ -53,7 +53,7 @@ def path_settings() -> dict[str, tuple[str, ...]]:
 
 def check_weights(config: RunConfig) -> None:
     """Raise a `ConfigError` if weights are called by a word that is for other networks."""
-    for setting, words in _KNOWN_WORDS.items():
+    for setting, words in KNOWN_WORDS.items():
         value = _get(config, setting)
         if value in WEIGHTS and value not in words:
             raise ConfigError(
