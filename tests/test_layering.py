@@ -35,6 +35,7 @@ LAYERS = (
     {"report", "predict", "checks", "estimate"},
     {"handover", "chain"},
     {"studies"},
+    {"help"},
     {"arguments", "endings"},
     {"commands"},
     {"cli"},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,15 +16,19 @@ from weakseg.config.load import (
     add_config_arguments,
     build_config,
     config_from,
-    list_recipes,
     read_recipe,
     set_recipe,
     split_settings,
+    to_yaml,
 )
+from weakseg.config.own_recipes import list_recipes
+from weakseg.config.recipe_text import decode_recipe
 from weakseg.config.schema import RunConfig
 from weakseg.errors import ConfigError, UsageError
 from weakseg.files import JsonValue
-from weakseg.spelling import nearest
+from weakseg.help.pages import ALL, render_recipe_verb, render_recipes, render_topic, render_verb
+from weakseg.help.words import HelpWords, find_first, find_help, require_topic
+from weakseg.spelling import closest, nearest
 
 RUNS = Path("runs")
 """Where run folders are made unless `--out` says otherwise."""
@@ -79,8 +84,10 @@ class ResolvedRecipe:
 
 
 def new_parser(verb: str, description: str) -> ArgumentParser:
-    """Return an empty parser that raises instead of leaving the program."""
-    return ArgumentParser(prog=f"weakseg {verb}", description=description, exit_on_error=False, allow_abbrev=False)
+    """Return an empty parser that raises instead of leaving the program; `weakseg.help` shows its help."""
+    return ArgumentParser(
+        prog=f"weakseg {verb}", description=description, exit_on_error=False, allow_abbrev=False, add_help=False
+    )
 
 
 def parse_words(parser: ArgumentParser, words: Sequence[str]) -> Namespace | None:
@@ -93,15 +100,17 @@ def parse_words(parser: ArgumentParser, words: Sequence[str]) -> Namespace | Non
         UsageError: If an argument is missing or an option unknown.
         ConfigError: If a dotted setting is unknown or its value wrong.
     """
+    if find_help(words) is not None:
+        print(render_verb(parser), end="")
+        return None
     try:
         return parser.parse_args(list(words))
-    except SystemExit:
-        return None
     except ArgumentError as error:
         text = " ".join(str(error).split())
         option = re.search(r"[Uu]nrecognized arguments: (\S+)", text)
         if option and "." not in option.group(1).split("=")[0]:
             known = [name for action in parser._actions for name in action.option_strings if "." not in name]
+            known.append("--help")
             raise UsageError(f"unknown argument '{option.group(1)}'; {nearest(option.group(1), known)}") from None
         if wrong := _find_wrong_value(parser, text):
             raise UsageError(wrong) from None
@@ -129,7 +138,9 @@ def _spell_out(word: str, *, stage: str) -> str:
     return f"--{stage}.method{equals}{value}" if name == "--method" and stage in STAGES_WITH_METHOD else word
 
 
-def parse_recipe_words(verb: str, words: Sequence[str], *, recipe: str | None = None) -> RecipeRequest | None:
+def parse_recipe_words(
+    verb: str, words: Sequence[str], *, recipe: str | None = None, summary: str = ""
+) -> RecipeRequest | None:
     """Parse `RECIPE [--out RUN] [--redo STAGE] [--section.setting value ...]`.
 
     A run folder stands for the recipe it was made with, and is then the run folder unless `--out` says otherwise. Any
@@ -139,6 +150,7 @@ def parse_recipe_words(verb: str, words: Sequence[str], *, recipe: str | None = 
         verb: For messages and help.
         words: The words after the verb.
         recipe: Built-in recipe to use; the words then name none.
+        summary: What the verb does, for its help.
 
     Returns:
         The request, or None after `--help` was shown.
@@ -147,14 +159,12 @@ def parse_recipe_words(verb: str, words: Sequence[str], *, recipe: str | None = 
         UsageError: If the command line is wrong.
         ConfigError: If the recipe or a setting is wrong.
     """
-    parser = new_parser(
-        verb, f"Built-in recipes: {', '.join(list_recipes())}. Every setting below overrides the recipe."
-    )
+    parser = new_parser(verb, f"{summary[:1].upper()}{summary[1:]}. Every setting overrides the recipe.".lstrip(". "))
     target = "" if recipe is not None else "RECIPE "
     parser.usage = f"weakseg {verb} {target}[--out RUN] [--redo STAGE] [--print_config] [--section.setting VALUE ...]"
     if recipe is None:
         what = "a built-in recipe, a folder of photographs, a .yaml file, or a run folder to go on with"
-        parser.add_argument("recipe", help=what)
+        parser.add_argument("recipe", help=f"{what}; 'weakseg list' shows the recipes")
     parser.add_argument("--out", default=None, help="run folder; runs/<recipe> when not given")
     parser.add_argument("--redo", default=None, metavar="STAGE", help="replace this stage and all later ones")
     parser.add_argument(PRINT_CONFIG, action="store_true", help="show the resolved recipe and stop")
@@ -191,6 +201,14 @@ def _read_settings(name: str, *, in_run: bool, is_named: bool) -> dict[str, Json
     return {**settings, "data": {**data, "root": name}}
 
 
+def _require_recipe(name: str) -> None:
+    """Raise a `ConfigError`, below a list of the recipes, for what is none, no folder and called like nothing."""
+    if not (name.endswith(RECIPE_SUFFIXES) or Path(name).is_dir() or closest(name, list_recipes())):
+        print(render_recipes(), end="", file=sys.stderr)
+        expected = "one of those above, a folder of photographs, a .yaml file or a run folder"
+        raise ConfigError(f"recipe '{name}': expected {expected}")
+
+
 def resolve_recipe(parser: ArgumentParser, words: Sequence[str], *, recipe: str | None = None) -> ResolvedRecipe | None:
     """Parse words that name a recipe, options of the verb, and settings that override the recipe's.
 
@@ -206,12 +224,46 @@ def resolve_recipe(parser: ArgumentParser, words: Sequence[str], *, recipe: str 
         UsageError: If the command line is wrong.
         ConfigError: If the recipe or a setting is wrong.
     """
+    asked = find_help(words)
+    if asked is not None:
+        _show_help(parser, asked, recipe)
+        return None
     return _resolve_apart(parser, words, recipe) or _resolve_together(parser, words, recipe)
 
 
+def _show_help(parser: ArgumentParser, asked: HelpWords, recipe: str | None) -> None:
+    """Print the help that the words ask for, with the values of the recipe they name, if they do."""
+    split = split_settings(asked.others)
+    if split is None:  # a mistake among the settings, which this names
+        add_config_arguments(parser)
+        parse_words(parser, asked.others)
+        raise UsageError(f"expected a value after each setting; see '{parser.prog} --help'")
+    name = recipe or find_first(parser, split.others)
+    if asked.unsure is not None:
+        if name is not None or not (asked.unsure in list_recipes() or Path(asked.unsure).exists()):
+            require_topic(asked.unsure)
+        name = asked.unsure
+    config = None
+    if name is not None:
+        _require_recipe(name)
+        settings = _read_settings(name, in_run=(Path(name) / RECIPE_FILE).is_file(), is_named=recipe is None)
+        config = build_config(settings, tuple(word for given in split.settings.values() for word in given))
+    if asked.topic == ALL:
+        add_config_arguments(parser)
+        if config is not None:
+            document = decode_recipe(to_yaml(config))
+            assert isinstance(document, dict)
+            set_recipe(parser, document)
+        print(parser.format_help(), end="")
+    elif asked.topic is not None:
+        print(render_topic(asked.topic, recipe=name, config=config), end="")
+    else:
+        print(render_recipe_verb(parser, recipe=name, config=config), end="")
+
+
 def _resolve_apart(parser: ArgumentParser, words: Sequence[str], recipe: str | None) -> ResolvedRecipe | None:
-    """Parse a verb's own words and the settings apart, which is much faster; None after a mistake or for help."""
-    split = None if {"-h", "--help"} & set(words) else split_settings(words)
+    """Parse a verb's own words and the settings apart, which is much faster; None after a mistake."""
+    split = split_settings(words)
     if split is None:
         return None
     try:
@@ -225,13 +277,13 @@ def _resolve_apart(parser: ArgumentParser, words: Sequence[str], recipe: str | N
     return _place(arguments, config, name, in_run=in_run)
 
 
-def _resolve_together(parser: ArgumentParser, words: Sequence[str], recipe: str | None) -> ResolvedRecipe | None:
-    """Do the same with one parser, which has all settings in its help and names every mistake."""
+def _resolve_together(parser: ArgumentParser, words: Sequence[str], recipe: str | None) -> ResolvedRecipe:
+    """Do the same with one parser, which names every mistake."""
     add_config_arguments(parser)
     arguments = parse_words(parser, words)
-    if arguments is None:
-        return None
+    assert arguments is not None, "help has been shown before"
     name = recipe or str(arguments["recipe"])
+    _require_recipe(name)
     in_run = (Path(name) / RECIPE_FILE).is_file()
     set_recipe(parser, _read_settings(name, in_run=in_run, is_named=recipe is None))
     arguments = parse_words(parser, words)

@@ -94,9 +94,18 @@ def _help_text() -> str:
     return (
         f"{USAGE}\n\nFrom images that carry only tags to pixel masks and a trained segmentation network.\n\n"
         f"verbs:\n{verbs}\n\n"
-        "  weakseg VERB --help   shows a verb's arguments and every setting of a recipe\n"
+        "  weakseg VERB --help   shows its arguments; weakseg run RECIPE --help the recipe's settings\n"
         "  --version             shows the version\n"
         "  --debug               shows the traceback of an error\n"
+    )
+
+
+def _first_steps() -> str:
+    """Return the three commands that a newcomer needs."""
+    return (
+        "  weakseg demo           draws tagged images and runs the whole chain on them, in 5 minutes\n"
+        "  weakseg check PHOTOS   looks at a folder of your own tagged photographs (docs/photographs.md)\n"
+        "  weakseg run PHOTOS     runs the whole chain on them; runs/PHOTOS/report.html shows what it found\n"
     )
 
 
@@ -112,7 +121,9 @@ def _run_recipe(words: Sequence[str], *, verb: str, only: str | None, recipe: st
     from weakseg.arguments import parse_recipe_words
     from weakseg.config.load import to_yaml
 
-    request = parse_recipe_words(verb, words, recipe=recipe)
+    if verb == "run" and not words:
+        print(_first_steps())
+    request = parse_recipe_words(verb, words, recipe=recipe, summary=VERBS[verb].summary)
     if request is None:
         return EXIT_DONE
     if request.print_config:
@@ -136,7 +147,7 @@ def _demo(words: Sequence[str]) -> int:
 def _check(words: Sequence[str]) -> int:
     from weakseg.arguments import parse_recipe_words
 
-    request = parse_recipe_words("check", words)
+    request = parse_recipe_words("check", words, summary=VERBS["check"].summary)
     if request is None:
         return EXIT_DONE
     from weakseg.checks.dataset import check_dataset, render_check

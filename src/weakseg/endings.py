@@ -198,7 +198,7 @@ def _heed_signals(watch: _Watch) -> Iterator[None]:
     outer, _watch = _watch, watch
     woken = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
     handlers = {number: signal.getsignal(number) for number in _LINES}
-    if _HANGUP is not None and handlers.get(_HANGUP) is signal.SIG_IGN:  # as nohup wants it
+    if _HANGUP is not None and handlers[_HANGUP] is signal.SIG_IGN:  # as nohup wants it
         del handlers[_HANGUP]
     try:
         for number in handlers:

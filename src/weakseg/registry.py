@@ -40,6 +40,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "crf": "weakseg.refine.crf:CRF",
         "irn": "weakseg.refine.irn:IRN",
         "psa": "weakseg.refine.psa:PSA",
+        "par": "weakseg.refine.par:PAR",
     },
     "weakseg.backbones": {
         name: f"weakseg.models.own_backbones:{name.upper()}"

@@ -7,12 +7,12 @@ from weakseg.config.load import (
     _build_by_section,
     _build_whole,
     build_config,
-    list_recipes,
     read_recipe,
     split_settings,
     to_plain,
     to_yaml,
 )
+from weakseg.config.own_recipes import list_recipes
 from weakseg.config.schema import RunConfig
 from weakseg.errors import ConfigError
 

@@ -11,7 +11,9 @@ from PIL import Image
 from tests.data.layouts import coco_document, square, write_image, write_json, write_text
 from weakseg.data.base import Dataset
 from weakseg.data.coco import open_coco
+from weakseg.data.coco_names import COCO_CLASSES
 from weakseg.data.folder import FolderReading, open_folder
+from weakseg.data.mask_numbering import SeenMask, find_numbering
 from weakseg.errors import DataError
 
 SHOWN = {"1": ("cat",), "2": ("dog",), "3": ("cat", "dog"), "4": ()}
@@ -342,3 +344,9 @@ def test_outlines_in_shares_of_the_size_are_no_masks(tmp_path: Path) -> None:
     dataset = open_coco(tmp_path, split="train")
     assert dataset.mask_reader is None
     assert "bad-outline" in {p.kind for p in dataset.problems}
+
+
+def test_masks_whose_background_is_255_tell_no_numbering() -> None:
+    masks = [SeenMask(frozenset({value, 255}), None) for value in (0, 1, 56)]
+    with pytest.raises(DataError, match=r"2 of 3 masks hold no 0, .* where 255 is background and 0 the first"):
+        find_numbering(masks, COCO_CLASSES, where="seg")

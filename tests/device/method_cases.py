@@ -17,7 +17,7 @@ from weakseg.localize.prototypes import (
     prototype_score_maps,
     select_prototypes,
 )
-from weakseg.refine.par import pixel_adaptive
+from weakseg.refine.pixel_adaptive import pixel_adaptive
 
 METHODS = CaseTable()
 

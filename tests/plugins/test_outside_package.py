@@ -74,6 +74,18 @@ def test_a_run_opens_without_the_package_but_is_not_made_again(made: Path, tmp_p
     assert any((made / "seeds").iterdir())
 
 
+def test_help_shows_its_settings() -> None:
+    code = (
+        "from weakseg.cli import main;"
+        "main(['run', 'demo', '--help']); main(['run', 'demo', '--localize.tint.power=3', '--help', 'localize.tint'])"
+    )
+    done = run("-c", code, installed=TINT)
+    assert done.returncode == 0, done.stderr
+    assert "how tags become maps: cam, rib, lpcam, tint" in " ".join(done.stdout.split())
+    assert "\n  localize.tint       maps to a power\n" in done.stdout
+    assert "--localize.tint.power 3.0\n      (a number, within 0.1..10)\n" in done.stdout
+
+
 def test_being_installed_changes_no_other_run() -> None:
     code = (
         "import json, sys, torch; from pathlib import Path;"

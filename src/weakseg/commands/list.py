@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from importlib import resources
 from typing import Any
 
 from weakseg.arguments import new_parser, parse_words
-from weakseg.config.load import list_recipes
+from weakseg.config.own_recipes import list_recipes, summarize_recipe
 from weakseg.endings import EXIT_DONE
 from weakseg.methods import BackboneFacts, MethodFacts
 from weakseg.registry import BACKBONES, LOCALIZERS, REFINERS, Registry
@@ -37,7 +36,7 @@ def render_list() -> str:
             _render("localisers (localize.method)", _rows(LOCALIZERS)),
             _render("refiners (refine.method)", _rows(REFINERS)),
             _render("backbones (classifier.name, ...); or hf: and a repository, docs/hf.md", _rows(BACKBONES)),
-            _render("recipes (weakseg run RECIPE)", ((name, _first_comment(name)) for name in list_recipes())),
+            _render("recipes (weakseg run RECIPE)", ((name, summarize_recipe(name)) for name in list_recipes())),
         )
     )
 
@@ -57,14 +56,3 @@ def _render(title: str, rows: Iterable[Row]) -> str:
     found = list(rows)
     width = max((len(name) for name, _ in found), default=0)
     return f"{title}\n" + "".join(f"  {name:<{width}}  {text}\n" for name, text in found)
-
-
-def _first_comment(recipe: str) -> str:
-    """Return the first sentence of the comment that a recipe begins with."""
-    text = (resources.files("weakseg.config") / "recipes" / f"{recipe}.yaml").read_text(encoding="utf-8")
-    lines = []
-    for line in text.splitlines():
-        if not line.startswith("#"):
-            break
-        lines.append(line.removeprefix("#").strip())
-    return " ".join(lines).split(". ")[0].rstrip(".")

@@ -29,7 +29,7 @@ def explain(error: Exception) -> ConfigError:
         # A setting of several types has a complaint for each, and the value after the last one.
         arrived = re.search(r".*(?:Got|Given) value: (.*?)\s*$", text, re.DOTALL)
         got = " ".join(arrived.group(1).split()) if arrived else "something else"
-        return ConfigError(f"{path}: expected {_describe(field_types()[path])}, got {got}")
+        return ConfigError(f"{path}: expected {describe_type(field_types()[path])}, got {got}")
     loaded = re.search(r"Unable to load config '(.*?)'", text, re.DOTALL)
     if named and loaded:
         return unknown_key(named[-1], loaded.group(1))
@@ -66,7 +66,7 @@ def _walk_types(section: type, prefix: str) -> Iterator[tuple[str, object]]:
             yield f"{prefix}{name}", annotation
 
 
-def _describe(annotation: object) -> str:
+def describe_type(annotation: object) -> str:
     """Say an annotation in words a user knows."""
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
     if origin is typing.Literal and len(arguments) == 1:
@@ -75,9 +75,9 @@ def _describe(annotation: object) -> str:
         return f"one of {', '.join(str(argument) for argument in arguments)}"
     if origin is tuple:
         if arguments[-1] is Ellipsis:
-            return f"a list, each {_describe(arguments[0])}"
-        return f"a list of {len(arguments)}: {', '.join(_describe(argument) for argument in arguments)}"
+            return f"a list, each {describe_type(arguments[0])}"
+        return f"a list of {len(arguments)}: {', '.join(describe_type(argument) for argument in arguments)}"
     if origin in (typing.Union, types.UnionType):
-        return " or ".join(_describe(argument) for argument in arguments)
+        return " or ".join(describe_type(argument) for argument in arguments)
     words: dict[object, str] = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
     return words.get(annotation, "null" if annotation is type(None) else str(annotation))

@@ -11,7 +11,6 @@ import json
 import typing
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache, lru_cache
-from importlib import resources
 from pathlib import Path
 
 import yaml
@@ -19,6 +18,7 @@ from jsonargparse import ArgumentError, ArgumentParser, Namespace
 
 from weakseg.config.complaints import explain, field_types, unknown_key
 from weakseg.config.lost import PACKAGES, keep_lost, name_packages, part_lost
+from weakseg.config.own_recipes import list_recipes, read_own
 from weakseg.config.ranges import check_ranges
 from weakseg.config.recipe_text import decode_recipe
 from weakseg.config.schema import RunConfig
@@ -36,12 +36,6 @@ MAX_RECIPE_VALUES = 10_000
 
 SECTIONS_KEPT = 256
 """So many sections are parsed once: recipes that differ in a setting or two share most of them."""
-
-
-def list_recipes() -> tuple[str, ...]:
-    """Return the names of the recipes inside the package, sorted."""
-    folder = resources.files("weakseg.config") / "recipes"
-    return tuple(sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml")))
 
 
 def read_recipe(name_or_path: str) -> dict[str, JsonValue]:
@@ -67,7 +61,7 @@ def read_recipe(name_or_path: str) -> dict[str, JsonValue]:
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigError(f"recipe {path}: expected a text in UTF-8, got {error}") from None
     elif name_or_path in list_recipes():
-        text = (resources.files("weakseg.config") / "recipes" / f"{name_or_path}.yaml").read_text(encoding="utf-8")
+        text = read_own(name_or_path)
     else:
         raise ConfigError(
             f"recipe '{name_or_path}': expected a built-in recipe, a .yaml file or a run folder; "

@@ -113,10 +113,8 @@ def _read_json(content: bytes, size_hw: tuple[int, int]) -> NDArray[np.bool_]:
 
 def _segmentation(entry: JsonValue) -> JsonValue:
     """Return the RLE or the polygons of an entry, which may be one itself."""
-    if isinstance(entry, dict) and "segmentation" in entry:
-        found: JsonValue = entry["segmentation"]
-        return found
-    return entry
+    inner: JsonValue = entry["segmentation"] if isinstance(entry, dict) and "segmentation" in entry else entry
+    return inner
 
 
 def _read_npz(content: bytes, size_hw: tuple[int, int]) -> NDArray[np.bool_]:

@@ -71,7 +71,7 @@ def container_folders(ids: Iterable[str]) -> frozenset[str]:
 def _common_folders(ids: Sequence[str]) -> tuple[str, ...]:
     """Return the folders around everything, as archives have them, but for the one that holds images itself."""
     folders = [image.split("/")[:-1] for image in ids]
-    common = []
+    common: list[str] = []
     for names in zip(*folders, strict=False):
         if len(set(names)) > 1 or any(len(path) <= len(common) + 1 for path in folders):
             break

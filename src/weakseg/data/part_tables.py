@@ -8,7 +8,7 @@ from pathlib import Path
 
 from weakseg.data.base import Problem
 from weakseg.data.folder_parts import IMAGE_FOLDERS, part_of_name
-from weakseg.data.image_tags import TagTable
+from weakseg.data.image_tags import ImageTags, TagTable
 from weakseg.data.matching import plain_name
 
 _SUFFIXES = (".csv", ".tsv")
@@ -51,7 +51,8 @@ def read_part_tables(root: Path, tables: dict[str, Path], read: Callable[[Path],
     Raises:
         DataError: If one cannot be read.
     """
-    entries, parts = {}, {}
+    entries: dict[str, ImageTags] = {}
+    parts: dict[str, str] = {}
     names: dict[str, None] = {}
     problems: list[Problem] = []
     source = " and ".join(path.relative_to(root).as_posix() for path in tables.values())

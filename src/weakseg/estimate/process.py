@@ -39,7 +39,7 @@ BUDGET_S = 14.0
 GRACE_S = 2.0
 """So long after that the trials are ended, even in the midst of a step."""
 
-START_S = 60.0
+START_S = 20.0
 """The other process may take so long to import what it needs; an idle machine takes three seconds."""
 
 _KILLED = -9

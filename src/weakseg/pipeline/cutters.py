@@ -16,6 +16,7 @@ from weakseg.pipeline.refiner_networks import chosen_refiner, open_refiner
 from weakseg.pipeline.runner import Context
 from weakseg.refine.method import SeededImage
 from weakseg.refine.threshold.cuts import Cuts, cut_maps, strongest_score
+from weakseg.registry import REFINERS
 
 Cutter = Callable[[SeededImage, Sequence[float]], NDArray[np.uint8]]
 """Returns an image's masks at T thresholds, (T, h, w) uint8 at the size of `SeededImage.image`."""
@@ -43,7 +44,8 @@ def open_cutter(context: Context) -> Cutter:
     """
     refiner = chosen_refiner(context)
     if not refiner.has_threshold:
-        raise ConfigError(f"refine.method: '{refiner.name}' has no background threshold")
+        others = ", ".join(facts.name for facts in REFINERS.usable() if facts.has_threshold)
+        raise ConfigError(f"refine.method: '{refiner.name}' has no background threshold; expected one of {others}")
     refine = open_refiner(context)
 
     def cut(item: SeededImage, thresholds: Sequence[float]) -> NDArray[np.uint8]:

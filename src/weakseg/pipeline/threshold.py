@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -26,8 +27,9 @@ from weakseg.pipeline.runtime import show_progress
 from weakseg.pipeline.seeds import pair_with_seed, require_training_seeds
 from weakseg.refine.method import SeededImage
 from weakseg.refine.threshold.area import measure_areas
-from weakseg.refine.threshold.choice import CANDIDATES, ThresholdChoice, choose_threshold
+from weakseg.refine.threshold.choice import CANDIDATES, ThresholdChoice, choose_threshold, worth_refining
 from weakseg.refine.threshold.colour import score_colours
+from weakseg.refine.threshold.cuts import cut_maps
 from weakseg.train.distributed import rank, wait_for_all
 from weakseg.types import Sample
 
@@ -39,10 +41,14 @@ MAX_IMAGES = 200
 MAX_PIXELS = 8_000_000
 """Fewer do once they hold so many pixels together: 200 of 200 x 200, 72 of 384 x 288."""
 
+PROBED_IMAGES = 40
+"""So many seeds tell which candidates are worth a refinement."""
+
 RULE_VERSION = 5
 """Raised when `auto` chooses otherwise on the same seeds. 1 took the best candidate; 2, among those about as good, the
 nearest to 0.15; 3 the nearest to what is usual for seeds of their mean score; 4 weighs colours and areas;
-5 does so among more candidates above 0.4."""
+5 does so among more candidates above 0.4, of which it
+refines those whose seeds take about the usual area."""
 
 CHOICE_RULE = "rule of background_threshold auto"
 """Its part of a fingerprint."""
@@ -133,15 +139,16 @@ def choose_on_tags(context: Context, cutter: Cutter) -> ThresholdChoice:
     """
     require_training_seeds(context, "refine.background_threshold 'auto'")
     order = draw_tagged(context)
+    candidates = _choose_candidates(context, order)
     scores, areas = [], []
     with show_progress("choosing the background threshold") as tick:
         for item in _load_some(context, order):
-            cuts = cut_image(item, cutter, CANDIDATES)
+            cuts = cut_image(item, cutter, candidates)
             scores.append(score_colours(cuts))
             areas.append(measure_areas(cuts))
-            tick(len(scores), min(MAX_IMAGES, len(order)))
-    shape = (-1, len(CANDIDATES))
-    choice = choose_threshold(np.array(scores).reshape(shape), CANDIDATES, areas=np.array(areas).reshape(shape))
+            tick(len(scores), max(len(scores), _expect_images(item, len(order))))
+    shape = (-1, len(candidates))
+    choice = choose_threshold(np.array(scores).reshape(shape), candidates, areas=np.array(areas).reshape(shape))
     if not choice.is_clear:
         logger.warning(
             "refine.background_threshold: no candidate is better than another on %d tagged images, so 'auto' takes "
@@ -151,6 +158,21 @@ def choose_on_tags(context: Context, cutter: Cutter) -> ThresholdChoice:
             "look at the seeds, which may be empty" if choice.images else "tag images, or give a number",
         )
     return choice
+
+
+def _choose_candidates(context: Context, order: list[Sample]) -> tuple[float, ...]:
+    """Return the candidates that a refinement is worth trying at, by the areas of some seeds."""
+    areas = [
+        (cut_maps(item.seed.full().numpy(), item.seed.keys, CANDIDATES) != 0).mean(axis=(1, 2))
+        for item in _load_some(context, order[:PROBED_IMAGES])
+    ]
+    return worth_refining(CANDIDATES, np.array(areas).reshape(-1, len(CANDIDATES)))
+
+
+def _expect_images(item: SeededImage, tagged: int) -> int:
+    """Return how many images will be looked at if they are as large as this one."""
+    pixels: int = item.image.shape[0] * item.image.shape[1]
+    return min(MAX_IMAGES, tagged, math.ceil(MAX_PIXELS / pixels))
 
 
 def draw_tagged(context: Context) -> list[Sample]:

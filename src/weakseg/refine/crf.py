@@ -15,6 +15,9 @@ from weakseg.ops.crf_settings import CRFSettings
 from weakseg.refine.method import ImageRefiner, RefineContext, Refined, Refiner, SeededImage, cut_refined
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from weakseg.refine.crf_masks import crf_marginals as crf_marginals
     from weakseg.refine.crf_masks import crf_mask as crf_mask
     from weakseg.refine.crf_masks import require_maps_of_image as require_maps_of_image
@@ -44,25 +47,43 @@ class CRFConfig:
 
 
 def open_crf(context: RefineContext) -> ImageRefiner:
-    """Return what cuts a seed and refines the mask; the lattice of an image serves all thresholds."""
+    """Return what cuts a seed and refines the mask."""
+    settings = CRF.settings_in(context.section).as_value()
+
+    def refine(item: SeededImage, thresholds: Sequence[float], /) -> Refined:
+        return cut_by_crf(item.image, item.seed.full().numpy(), item.seed.keys, thresholds, settings=settings)
+
+    return refine
+
+
+def cut_by_crf(
+    image: NDArray[np.uint8],
+    maps: NDArray[np.floating],
+    keys: Sequence[int],
+    thresholds: Sequence[float],
+    *,
+    settings: CRFSettings,
+) -> Refined:
+    """Cut maps at every threshold and refine the masks; the lattice of the image serves all of them.
+
+    Args:
+        image: (H, W, 3) uint8 RGB. Not modified.
+        maps: (K, H, W) float in 0..1. Not modified.
+        keys: Their class indices.
+        thresholds: Background thresholds, at least one.
+        settings: The CRF's.
+    """
     from weakseg.ops.crf import DenseCRF
     from weakseg.refine.crf_masks import mask_marginals, refine_mask
     from weakseg.refine.soft_labels import soften
     from weakseg.refine.threshold.cuts import cut_maps
 
-    settings = CRF.settings_in(context.section).as_value()
-
-    def refine(item: SeededImage, thresholds: Sequence[float], /) -> Refined:
-        maps, keys = item.seed.full().numpy(), item.seed.keys
-        if not keys:
-            return cut_refined(maps, keys, thresholds)
-        crf = DenseCRF(item.image, gaussian=settings.gaussian, bilateral=settings.bilateral)
-        cut, *others = cut_maps(maps, keys, thresholds)
-        marginals = mask_marginals(crf, cut, keys, settings)
-        refined = [refine_mask(crf, other, keys, settings) for other in others]
-        return Refined(soften(marginals, keys), refined)
-
-    return refine
+    if not keys:
+        return cut_refined(maps, keys, thresholds)
+    crf = DenseCRF(image, gaussian=settings.gaussian, bilateral=settings.bilateral)
+    cut, *others = cut_maps(maps, keys, thresholds)
+    marginals = mask_marginals(crf, cut, keys, settings)
+    return Refined(soften(marginals, keys), [refine_mask(crf, other, keys, settings) for other in others])
 
 
 CRF = Refiner(

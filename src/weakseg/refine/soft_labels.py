@@ -7,6 +7,7 @@ gives the label, and its share of their sum is the confidence, for all methods a
 | --- | --- | --- |
 | `none` | the background threshold | the seed's maps, see `score_threshold` |
 | `irn` | the background threshold | the walked maps, see `score_threshold` |
+| `par` | the background threshold | the averaged maps, see `score_threshold`; with its CRF as `crf` |
 | `crf` | its marginal | their marginals, see `weakseg.refine.crf.crf_marginals` |
 | `psa` | its walked score | the walked maps; with the final CRF marginals, see `weakseg.refine.psa.psa_scores` |
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from weakseg.errors import ShapeError
-from weakseg.refine.threshold.choice import CANDIDATES, USUAL, USUAL_AREA, choose_threshold
+from weakseg.refine.threshold.choice import CANDIDATES, USUAL, USUAL_AREA, choose_threshold, worth_refining
 from weakseg.refine.threshold.colour import colour_information
 
 NAN = float("nan")
@@ -129,3 +129,20 @@ def test_a_wrong_number_of_columns_is_named() -> None:
         choose_threshold(np.zeros((1, 0)), (), areas=np.zeros((1, 0)))
     with pytest.raises(ShapeError, match=r"expected areas \(2, 1\) as the scores, got \(1, 1\)"):
         choose_threshold(np.zeros((2, 1)), (0.1,), areas=np.zeros((1, 1)))
+
+
+def test_candidates_whose_seeds_take_far_more_or_less_than_usual_are_not_tried() -> None:
+    areas = np.array([[0.9, 0.6, 0.3, 0.1, 0.0], [0.7, 0.6, 0.2, 0.08, 0.02]])  # means 0.8, 0.6, 0.25, 0.09, 0.01
+    assert worth_refining((0.1, 0.2, 0.3, 0.4, 0.5), areas) == (0.2, 0.3, 0.4)
+
+
+@pytest.mark.parametrize(
+    "areas", [np.zeros((3, 2)), np.ones((3, 2)), np.zeros((0, 2))], ids=["none", "all", "no image"]
+)
+def test_all_candidates_are_tried_where_none_is_near_the_usual_area(areas: np.ndarray) -> None:
+    assert worth_refining((0.1, 0.2), areas) == (0.1, 0.2)
+
+
+def test_areas_of_other_candidates_are_refused() -> None:
+    with pytest.raises(ShapeError, match=r"expected areas \(images, 2\), got \(1, 3\)"):
+        worth_refining((0.1, 0.2), np.zeros((1, 3)))

@@ -61,6 +61,7 @@ class RefineBase:
 if TYPE_CHECKING:
     from weakseg.refine.crf import CRFConfig
     from weakseg.refine.irn import IRNConfig
+    from weakseg.refine.par import PARConfig
     from weakseg.refine.psa import PSAConfig
 
     @dataclass(frozen=True)
@@ -70,6 +71,7 @@ if TYPE_CHECKING:
         crf: CRFConfig = field(default_factory=CRFConfig)
         irn: IRNConfig = field(default_factory=IRNConfig)
         psa: PSAConfig = field(default_factory=PSAConfig)
+        par: PARConfig = field(default_factory=PARConfig)
 
 else:
     RefineConfig = add_sections(RefineBase, "RefineConfig", REFINERS, shared=("crf",))

@@ -30,6 +30,10 @@ USUAL = 0.15
 USUAL_AREA = 0.235
 """Share of an image that its tagged objects usually take; chosen on training images, see docs/threshold.md."""
 
+FAR_OFF = 3.0
+"""Seeds that take so many times more or less than the usual area are not worth a refinement: it would have to move most
+of their outlines."""
+
 
 @dataclass(frozen=True)
 class ThresholdChoice:
@@ -96,6 +100,28 @@ def choose_threshold(
         areas=tuple(round(float(share), 6) if len(areas) else None for share in shares),
         is_clear=is_clear,
     )
+
+
+def worth_refining(candidates: Sequence[float], seed_areas: NDArray[np.float64]) -> tuple[float, ...]:
+    """Return the candidates whose seeds take about the usual area.
+
+    Args:
+        candidates: (T,) thresholds above 0, ascending.
+        seed_areas: (N, T) share of the foreground in the seeds of some images, cut at each, 0..1. Not modified.
+
+    Returns:
+        Those with a mean area from a third of the usual one to three times as much; all where none is, or no image.
+
+    Raises:
+        ShapeError: If areas and candidates do not fit.
+    """
+    if seed_areas.ndim != 2 or seed_areas.shape[1] != len(candidates):
+        raise ShapeError(f"expected areas (images, {len(candidates)}), got {seed_areas.shape}")
+    if not len(seed_areas):
+        return tuple(candidates)
+    means = seed_areas.mean(axis=0)
+    near = (means * FAR_OFF >= USUAL_AREA) & (means <= USUAL_AREA * FAR_OFF)
+    return tuple(np.asarray(candidates)[near].tolist()) or tuple(candidates)
 
 
 def _average(scores: NDArray[np.float64]) -> NDArray[np.float64]:
