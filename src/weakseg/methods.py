@@ -6,8 +6,9 @@ How they compute is in `weakseg.localize.method` and `weakseg.refine.method`. No
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Generic, TypeVar
 
 from weakseg.errors import ConfigError
@@ -106,6 +107,23 @@ class NetworkFacts:
     released: Mapping[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class ImageFiles:
+    """Files of others that a refiner reads. The frame looks for them before its stage begins.
+
+    An image without any is no fault, but counted in a warning. Their contents are part of the fingerprint.
+
+    Args:
+        setting: Name of the setting with their folder.
+        what: What they are, for messages.
+        find: Returns those of an image, in a fixed order, given the folder and the image's id; empty if it has none.
+    """
+
+    setting: str
+    what: str
+    find: Callable[[Path, str], Sequence[Path]]
+
+
 @dataclass(frozen=True, kw_only=True)
 class RefinerFacts(MethodFacts[Settings]):
     """What a refiner says of itself.
@@ -114,6 +132,7 @@ class RefinerFacts(MethodFacts[Settings]):
         has_threshold: Whether a background threshold decides, so that `auto` may try some.
         trains: The network it trains, or None.
         needs_images: Whether it looks at images, not at seeds alone.
+        reads: The files of others that it reads, or None.
         instances: Name of the setting that asks it for instances; empty if it finds none.
         background: Name of the setting by which a refiner without a threshold weakens the background: raised, more
             pixels go to classes.
@@ -124,6 +143,7 @@ class RefinerFacts(MethodFacts[Settings]):
     has_threshold: bool = True
     trains: NetworkFacts | None = None
     needs_images: bool = True
+    reads: ImageFiles | None = None
     instances: str = ""
     background: str = ""
     remedies: Mapping[str, str] = field(default_factory=dict)

@@ -41,6 +41,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "irn": "weakseg.refine.irn:IRN",
         "psa": "weakseg.refine.psa:PSA",
         "par": "weakseg.refine.par:PAR",
+        "merge": "weakseg.refine.merge:MERGE",
     },
     "weakseg.backbones": {
         name: f"weakseg.models.own_backbones:{name.upper()}"

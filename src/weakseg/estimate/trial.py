@@ -22,6 +22,7 @@ from weakseg.models.segmenter import SegmentationNetwork
 from weakseg.pipeline.artifacts import save_mask, save_seed
 from weakseg.pipeline.images import seeded_datasets
 from weakseg.pipeline.networks import describe_network, save_network
+from weakseg.pipeline.refiner_files import without_files
 from weakseg.pipeline.refiner_networks import chosen_network, chosen_refiner
 from weakseg.pipeline.runner import Context
 from weakseg.pipeline.runtime import place_network
@@ -184,11 +185,12 @@ def without_weights(config: RunConfig) -> RunConfig:
     irn = replace(config.refine.irn, weights="none", released=None)
     psa = replace(config.refine.psa, weights="none", released=None)
     saliency = replace(config.refine.saliency, folder=None)
+    refine = replace(without_files(config.refine), background_threshold=TRIED_THRESHOLD)
     return replace(
         config,
         classifier=replace(config.classifier, weights="none", released=None),
         localize=replace(config.localize, compared_images=0),
-        refine=replace(config.refine, background_threshold=TRIED_THRESHOLD, irn=irn, psa=psa, saliency=saliency),
+        refine=replace(refine, irn=irn, psa=psa, saliency=saliency),
         segmenter=replace(config.segmenter, weights="none"),
     )
 

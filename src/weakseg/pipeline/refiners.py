@@ -15,6 +15,7 @@ from weakseg.errors import DataError
 from weakseg.pipeline.artifacts import load_seed
 from weakseg.pipeline.images import first_missing
 from weakseg.pipeline.pseudo_masks import doubted_ids, pseudo_mask_files, write_pseudo_mask
+from weakseg.pipeline.refiner_files import announce_refiner_files
 from weakseg.pipeline.refiner_networks import (
     chosen_refiner,
     makes_instances,
@@ -40,6 +41,7 @@ logger = logging.getLogger("weakseg")
 def refine_seeds(context: Context, datasets: Sequence[Dataset]) -> None:
     """Write the mask of every image that lacks one, by the recipe's method."""
     announce_saliency(context, datasets)
+    announce_refiner_files(context, datasets)
     network = chosen_refiner(context).trains
     if network is not None:
         obtain_refiner(context, network.asked_by, write_labels=write_labels, train=train_refiner)

@@ -16,6 +16,7 @@ from weakseg.pipeline.classifiers import find_donor_source
 from weakseg.pipeline.hf_backbones import require_hf_backbone
 from weakseg.pipeline.images import seeded_datasets
 from weakseg.pipeline.pseudo_masks import require_training_masks
+from weakseg.pipeline.refiner_files import require_refiner_files
 from weakseg.pipeline.refiner_networks import chosen_network
 from weakseg.pipeline.released import released_classifier, released_refiner, require_released
 from weakseg.pipeline.runner import Context
@@ -54,18 +55,21 @@ def require_for_localize(context: Context, /, *, afresh: bool) -> None:
 
 
 def require_for_refine(context: Context, /, *, afresh: bool) -> None:
-    """Look for saliency maps, for seeds to learn from, and for the first weights of the network that learns from them.
+    """Look for files of others, seeds to learn from, and the first weights of the network that learns from them.
 
     A released network learns from nothing.
 
     Raises:
-        ConfigError: If there are no ImageNet weights for the backbone, or the recipe makes no seeds to learn from.
+        ConfigError: If there are no ImageNet weights for the backbone, the recipe makes no seeds to learn from, or it
+            names no folder of the files that the refiner reads.
         ArtifactError: If weights are not there, or the released checkpoint is not what it should be.
-        DataError: If there are no saliency maps that can be used.
+        DataError: If there are no saliency maps, or files that the refiner reads, that can be used.
     """
     refine = context.config.refine
     require_methods(context.config, "refine")
-    require_saliency(context, seeded_datasets(context))
+    datasets = seeded_datasets(context)
+    require_saliency(context, datasets)
+    require_refiner_files(context, datasets)
     network = refine.network
     if network is None:
         return

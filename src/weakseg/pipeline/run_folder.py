@@ -78,6 +78,11 @@ class RunFolder:
         return self.root / "saliency.json"
 
     @property
+    def refiner_index(self) -> Path:
+        """What is known about each file of others that the refiner reads, JSON; a cache."""
+        return self.root / "refiner_files.json"
+
+    @property
     def confidence_maps(self) -> Path:
         """Folder of how sure the pseudo masks are, `<id>.png`, 8-bit grey, 255 for sure."""
         return self.root / "confidence"

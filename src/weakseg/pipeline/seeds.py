@@ -68,7 +68,7 @@ def pair_with_seed(context: Context, sample: Sample, image: NDArray[np.uint8]) -
 def _pair(context: Context, sample: Sample, image: ShrunkImage) -> SeededImage:
     height, width = image.pixels.shape[:2]
     seed = replace(load_seed(context.folder.seed(sample.id)), size_hw=(height, width))
-    return SeededImage(sample, image.pixels, seed, image.size_hw)
+    return SeededImage(sample, image.pixels, seed, image.size_hw, original_hw=image.size_hw)
 
 
 def resize_labels(labels: NDArray[np.uint8], size_hw: tuple[int, int]) -> NDArray[np.uint8]:

@@ -32,6 +32,7 @@ from weakseg.pipeline.networks import (
     save_network,
 )
 from weakseg.pipeline.pseudo_masks import choose_training_images, require_training_masks, training_masks
+from weakseg.pipeline.refiner_files import name_refiner_files
 from weakseg.pipeline.refiners import refine_seeds, refined_files
 from weakseg.pipeline.released import (
     adopt_classifier,
@@ -192,6 +193,7 @@ def _refine_files(context: Context) -> list[Path]:
 def _name_refine_inputs(context: Context) -> dict[str, JsonValue]:
     return (
         name_saliency_maps(context)
+        | name_refiner_files(context)
         | name_choice_rule(context)
         | name_released_refiner(context)
         | name_method_version(context, "refine")

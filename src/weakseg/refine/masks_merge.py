@@ -12,13 +12,9 @@ from numpy.typing import NDArray
 
 from weakseg.errors import ConfigError, ShapeError
 from weakseg.ops.kinds import require_array
+from weakseg.refine.merge import HELD_SHARE, WITHIN_SHARE
+from weakseg.refine.soft_labels import SoftMask
 from weakseg.types import IGNORE_LABEL
-
-WITHIN_SHARE = 0.5
-"""A mask is taken for a class that covers more than this share of it."""
-
-HELD_SHARE = 0.85
-"""A mask is taken for a class of which it holds at least this share."""
 
 
 def merge_masks(
@@ -49,6 +45,40 @@ def merge_masks(
         ShapeError: If the labels are not (H, W) uint8, or the masks not bool of their size.
         ConfigError: If a share is out of its range.
     """
+    return _merge(labels, masks, within_share=within_share, held_share=held_share)[0]
+
+
+def merge_soft_masks(
+    mask: SoftMask,
+    masks: NDArray[np.bool_],
+    *,
+    within_share: float = WITHIN_SHARE,
+    held_share: float = HELD_SHARE,
+) -> SoftMask:
+    """Do as `merge_masks`, and say how sure the labels are.
+
+    Args:
+        mask: The mask of an image and how sure it is. Not modified.
+        masks: As for `merge_masks`, like all that follow.
+        within_share: See there.
+        held_share: See there.
+
+    Returns:
+        A new mask. Confidence stays where the label does. A pixel that a mask gives to a class has the share of that
+        mask that the class covered; one that became background has what the old label had left, 1 - confidence.
+
+    Raises:
+        ShapeError, ConfigError: See `merge_masks`.
+    """
+    labels, shares = _merge(mask.labels, masks, within_share=within_share, held_share=held_share)
+    decided = np.where(labels == 0, 1 - mask.confidence, shares.astype(np.float32))
+    return SoftMask(labels, np.where(labels == mask.labels, mask.confidence, decided).astype(np.float32))
+
+
+def _merge(
+    labels: NDArray[np.uint8], masks: NDArray[np.bool_], *, within_share: float, held_share: float
+) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
+    """Return the merged labels, and for every pixel the share by which it was won, 0 if it was not."""
     _require_pair(labels, masks)
     if not 0 <= within_share <= 1:
         raise ConfigError(f"within_share: expected a share within 0..1, got {within_share}")
@@ -69,7 +99,7 @@ def merge_masks(
             won = mask & (share > best)
             merged[won] = label
             best[won] = share
-    return merged
+    return merged, best
 
 
 def _require_pair(labels: NDArray[np.uint8], masks: NDArray[np.bool_]) -> None:

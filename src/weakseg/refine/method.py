@@ -39,13 +39,15 @@ class SeededImage:
         sample: Id and tags.
         image: (h, w, 3) uint8 RGB as networks see it; (0, 0, 3) for a refiner that needs no images.
         seed: Its seed, to be rebuilt at the size of `image`.
-        size_hw: (height, width) of the original image.
+        size_hw: (height, width) of the original image, or of a smaller one if no larger mask is of use.
+        original_hw: (height, width) of the original image, whose size files of others have; None for `size_hw`.
     """
 
     sample: Sample
     image: NDArray[np.uint8]
     seed: ScoreMaps
     size_hw: tuple[int, int]
+    original_hw: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, eq=False)

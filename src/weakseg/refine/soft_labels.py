@@ -11,6 +11,7 @@ gives the label, and its share of their sum is the confidence, for all methods a
 | `crf` | its marginal | their marginals, see `weakseg.refine.crf.crf_marginals` |
 | `psa` | its walked score | the walked maps; with the final CRF marginals, see `weakseg.refine.psa.psa_scores` |
 
+`merge` begins with the mask of another one: `weakseg.refine.masks_merge.merge_soft_masks`.
 `docs/labels.md` tells how far the shares of each can be trusted.
 """
 

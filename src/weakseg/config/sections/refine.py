@@ -61,6 +61,7 @@ class RefineBase:
 if TYPE_CHECKING:
     from weakseg.refine.crf import CRFConfig
     from weakseg.refine.irn import IRNConfig
+    from weakseg.refine.merge import MergeConfig
     from weakseg.refine.par import PARConfig
     from weakseg.refine.psa import PSAConfig
 
@@ -72,6 +73,7 @@ if TYPE_CHECKING:
         irn: IRNConfig = field(default_factory=IRNConfig)
         psa: PSAConfig = field(default_factory=PSAConfig)
         par: PARConfig = field(default_factory=PARConfig)
+        merge: MergeConfig = field(default_factory=MergeConfig)
 
 else:
     RefineConfig = add_sections(RefineBase, "RefineConfig", REFINERS, shared=("crf",))

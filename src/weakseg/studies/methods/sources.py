@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
+from weakseg.config.chosen import refiner_facts
 from weakseg.config.schema import RunConfig
 from weakseg.errors import ConfigError
 from weakseg.pipeline.artifacts import RunFolder
 from weakseg.pipeline.inputs import open_splits
+from weakseg.pipeline.refiner_files import require_folder
 from weakseg.pipeline.requirements import require_weights
 from weakseg.pipeline.saliency import require_saliency_folder
 
@@ -29,11 +32,15 @@ def require_sources(config: RunConfig, refinements: Sequence[str]) -> None:
     Raises:
         ConfigError: If there are no ImageNet weights for a backbone, or the recipe lacks a root or a split.
         ArtifactError: If weights are not there.
-        DataError: If the data, or the saliency maps, are not there.
+        DataError: If the data, the saliency maps, or files that a refiner reads are not there.
     """
     if config.data.name != "critters":  # those are drawn
         open_splits(config.data, RunFolder(Path()))
     require_saliency_folder(config.refine.saliency)
+    for refinement in refinements:
+        facts = refiner_facts(replace(config.refine, method=refinement))
+        if facts is not None and facts.reads is not None:
+            require_folder(facts, facts.reads, config.refine)
     require_weights("classifier", config.classifier.weights, config.classifier.name)
     for name, network in (("irn", config.refine.irn), ("psa", config.refine.psa)):
         if name in refinements:

@@ -13,6 +13,7 @@ from weakseg.config.load import to_plain
 from weakseg.config.paths import absolute_paths
 from weakseg.config.schema import RunConfig
 from weakseg.files import JsonValue
+from weakseg.pipeline.refiner_files import lacks_folder
 from weakseg.pipeline.runtime import choose_device, joined_processes, make_deterministic
 from weakseg.studies.choices import choose_names, choose_seeds, choose_thresholds, require_split
 from weakseg.studies.folder import (
@@ -73,7 +74,7 @@ def study_methods(
         config: The resolved recipe; its sections hold the settings of all methods and refinements.
         request: Where and how; the study's name is `methods` unless it has another.
         methods: Names in `METHODS`; all when there are none.
-        masks: Names in `REFINEMENTS`; all when there are none.
+        masks: Names in `REFINEMENTS`; when there are none, all but those whose files the recipe does not name.
         seeds: Each is a seed of networks and generated images alike.
         thresholds: Background thresholds of the CRF; the usual multiples of the recipe's when there are none. The
             recipe's is always among them.
@@ -90,7 +91,8 @@ def study_methods(
         DataError: If the data cannot be read, or no tagged image of the split has a truth mask.
     """
     chosen = choose_names("--methods", methods, METHODS)
-    refinements = choose_names("--masks", masks, REFINEMENTS)
+    possible = [name for name in REFINEMENTS if not lacks_folder(config.refine, name)]
+    refinements = choose_names("--masks", masks or possible, REFINEMENTS)
     seeds = choose_seeds(seeds)
     require_split(config, split)
     folder = find_study_folder(request, default_name="methods")
