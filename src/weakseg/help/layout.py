@@ -49,7 +49,7 @@ def wrap(text: str, width: int, *, indent: int = 0, hanging: int | None = None) 
 
 def wrap_usage(usage: str, width: int) -> list[str]:
     """Wrap a usage, each of its lines; what is in brackets stays together."""
-    lines = []
+    lines: list[str] = []
     for line in usage.splitlines():
         glued = re.sub(r"\[[^\]]*\]", lambda found: found.group().replace(" ", _GLUE), line.strip())
         prefix = "usage: " if not lines else ""
