@@ -35,7 +35,9 @@ def complaint(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str
     return code, told.err
 
 
-@pytest.mark.parametrize("words", [(verb,) for verb in sorted(VERBS)] + [("study", name) for name in sorted(STUDIES)])
+@pytest.mark.parametrize(
+    "words", [(), *((verb,) for verb in sorted(VERBS))] + [("study", name) for name in sorted(STUDIES)]
+)
 def test_the_help_of_every_verb_fits_two_screens(
     words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

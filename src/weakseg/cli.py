@@ -12,7 +12,7 @@ import logging
 import os
 import shlex
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -75,7 +75,7 @@ def _escape_unprintable() -> None:
 
 def _dispatch(words: list[str]) -> int:
     if not words or words[0] in ("-h", "--help"):
-        print(_help_text())
+        print(_help_text(), end="")
         return EXIT_DONE if words else EXIT_USAGE
     if words[0] == "--version":
         print(f"weakseg {__version__}")
@@ -89,15 +89,23 @@ def _dispatch(words: list[str]) -> int:
 
 
 def _help_text() -> str:
-    width = max(map(len, VERBS))
-    verbs = "\n".join(f"  {name:<{width}}  {verb.summary}" for name, verb in VERBS.items())
-    return (
-        f"{USAGE}\n\nFrom images that carry only tags to pixel masks and a trained segmentation network.\n\n"
-        f"verbs:\n{verbs}\n\n"
-        "  weakseg VERB --help   shows its arguments; weakseg run RECIPE --help the recipe's settings\n"
-        "  --version             shows the version\n"
-        "  --debug               shows the traceback of an error\n"
-    )
+    options = {
+        "weakseg VERB --help": "shows its arguments; weakseg run RECIPE --help the recipe's settings",
+        "--version": "shows the version",
+        "--debug": "shows the traceback of an error",
+    }
+    purpose = "From images that carry only tags to pixel masks and a trained segmentation network."
+    return _render_help(f"{USAGE}\n\n{purpose}\n\nverbs:", VERBS, options)
+
+
+def _render_help(head: str, verbs: Mapping[str, Verb], options: Mapping[str, str]) -> str:
+    """Return a page of verbs with a line each."""
+    from weakseg.help.layout import screen_width, two_columns, wrap
+
+    width = screen_width()
+    lines = [part for line in head.splitlines() for part in (wrap(line, width) or [""])]
+    lines += two_columns([(name, verb.summary) for name, verb in verbs.items()], width)
+    return "\n".join((*lines, "", *two_columns(list(options.items()), width), ""))
 
 
 def _first_steps() -> str:
@@ -185,12 +193,8 @@ def _run_command(module: str) -> Callable[[Sequence[str]], int]:
 
 def _study(words: Sequence[str]) -> int:
     if not words or words[0] in ("-h", "--help"):
-        width = max(map(len, STUDIES))
-        studies = "\n".join(f"  {name:<{width}}  {verb.summary}" for name, verb in STUDIES.items())
-        print(
-            f"usage: weakseg study NAME [arguments]\n\nstudies:\n{studies}\n\n"
-            "  weakseg study NAME --help   shows its arguments"
-        )
+        usage = "usage: weakseg study NAME [arguments]\n\nstudies:"
+        print(_render_help(usage, STUDIES, {"weakseg study NAME --help": "shows its arguments"}), end="")
         return EXIT_DONE if words else EXIT_USAGE
     if words[0] not in STUDIES:
         from weakseg.spelling import nearest

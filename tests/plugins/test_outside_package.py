@@ -81,8 +81,9 @@ def test_help_shows_its_settings() -> None:
     )
     done = run("-c", code, installed=TINT)
     assert done.returncode == 0, done.stderr
-    assert "how tags become maps: cam, rib, lpcam, tint" in " ".join(done.stdout.split())
-    assert "\n  localize.tint       maps to a power\n" in done.stdout
+    shown = " ".join(done.stdout.split())
+    assert ", tint --localize.scales" in shown, "the last of the localisers"
+    assert " localize.tint maps to a power " in shown
     assert "--localize.tint.power 3.0\n      (a number, within 0.1..10)\n" in done.stdout
 
 
