@@ -75,7 +75,7 @@ def require_folder(facts: RefinerFacts[Any], reads: ImageFiles, section: RefineC
     return Path(folder)
 
 
-def require_refiner_files(context: Context, datasets: Sequence[Dataset]) -> dict[str, Sequence[Path]]:
+def require_refiner_files(context: Context, datasets: Sequence[Dataset]) -> Mapping[str, Sequence[Path]]:
     """Look for the files that the recipe's refiner reads.
 
     Args:

@@ -120,7 +120,7 @@ def open_merge(context: RefineContext) -> ImageRefiner:
     from weakseg.refine.masks_merge import merge_masks, merge_soft_masks
 
     settings = MERGE.settings_in(context.section)
-    refine_first = {"none": NONE, "crf": CRF}[settings.on].open(context)
+    refine_first = NONE.open(context) if settings.on == "none" else CRF.open(context)
     if settings.folder is None:  # the stage refuses this; there is nothing to merge with
         return refine_first
     outlines = OutlineReader(Path(settings.folder))
