@@ -13,6 +13,7 @@ from weakseg.models.affinitynet import AFFINITYNET_NAMES, AffinityNet, build_aff
 from weakseg.models.classifier import CLASSIFIER_NAMES, Classifier, build_classifier
 from weakseg.models.deeplab import SEGMENTER_NAMES, EveryScale, Segmenter, build_segmenter
 from weakseg.models.irnet import IRNET_NAMES, IRNet, build_irnet
+from weakseg.models.registered import registered_names
 from weakseg.models.seam import SEAM, SEAM_NAMES, build_seam
 
 NUM_CLASSES = 3
@@ -32,7 +33,7 @@ def light(names: tuple[str, ...]) -> list[object]:
     ]
 
 
-@pytest.fixture(scope="module", params=light(CLASSIFIER_NAMES))
+@pytest.fixture(scope="module", params=light((*CLASSIFIER_NAMES, *registered_names(stages=True, levels=True))))
 def classifier(request: pytest.FixtureRequest) -> Classifier:
     """A classifier as IRN trains it; tests leave it as they found it."""
     generator = torch.Generator().manual_seed(0)
@@ -41,13 +42,13 @@ def classifier(request: pytest.FixtureRequest) -> Classifier:
     )
 
 
-@pytest.fixture(scope="module", params=light(SEGMENTER_NAMES))
+@pytest.fixture(scope="module", params=light((*SEGMENTER_NAMES, *registered_names(stages=True))))
 def segmenter(request: pytest.FixtureRequest) -> Segmenter:
     generator = torch.Generator().manual_seed(0)
     return build_segmenter(request.param, num_labels=4, aspp_rates=(1, 2), fixed_norm=True, generator=generator)
 
 
-@pytest.fixture(scope="module", params=light(IRNET_NAMES))
+@pytest.fixture(scope="module", params=light((*IRNET_NAMES, *registered_names(stages=True))))
 def irnet(request: pytest.FixtureRequest) -> IRNet:
     return build_irnet(request.param, generator=torch.Generator().manual_seed(0))
 

@@ -10,11 +10,19 @@ from weakseg.models.deeplab import SEGMENTER_NAMES, build_segmenter
 from weakseg.models.irnet import IRNET_NAMES
 from weakseg.models.licences import BROUGHT_WEIGHTS, IMAGENET_TERMS, IMAGENET_WEIGHTS, describe_terms
 from weakseg.models.lite_weights import WEIGHTS_PACKAGES
+from weakseg.models.registered import RegisteredBackbone, registered_names
 from weakseg.models.seam import SEAM_NAMES
 from weakseg.models.weights import IMAGENET_URLS
+from weakseg.registry import BACKBONES
 
 PAGE = (Path(__file__).parents[2] / "docs" / "backbones.md").read_text(encoding="utf-8")
-HEADS = {"SEAM": SEAM_NAMES, "IRNet": IRNET_NAMES, "AffinityNet": AFFINITYNET_NAMES, "segmenter": SEGMENTER_NAMES}
+STAGED = registered_names(stages=True)
+HEADS = {
+    "SEAM": SEAM_NAMES,
+    "IRNet": (*IRNET_NAMES, *STAGED),
+    "AffinityNet": AFFINITYNET_NAMES,
+    "segmenter": (*SEGMENTER_NAMES, *STAGED),
+}
 
 
 def describe(name: str) -> str:
@@ -24,7 +32,7 @@ def describe(name: str) -> str:
     millions = sum(parameter.numel() for parameter in classifier.backbone.parameters()) / 1e6
     digits = max(0, 1 - math.floor(math.log10(millions))) if millions < 10 else 1
     segmenter = "–"
-    if name in SEGMENTER_NAMES:
+    if name in HEADS["segmenter"]:
         with torch.device("meta"):
             segmenter = str(build_segmenter(name, num_labels=2, aspp_rates=(1,), fixed_norm=True).stride)
     heads = ", ".join(["classifier", *(head for head, names in HEADS.items() if name in names)])
@@ -33,16 +41,21 @@ def describe(name: str) -> str:
 
 @pytest.mark.slow
 def test_the_page_lists_every_backbone_as_it_is_built() -> None:
-    rows = [describe(name) for name in CLASSIFIER_NAMES]
+    rows = [describe(name) for name in BACKBONES.names() if BACKBONES.is_own(name)]
     missing = [row for row in rows if row not in PAGE.splitlines()]
     assert not missing, "\n".join(missing)
-    assert set(SEGMENTER_NAMES) | set(SEAM_NAMES) <= set(CLASSIFIER_NAMES)
+    assert set(SEGMENTER_NAMES) | set(SEAM_NAMES) <= set(CLASSIFIER_NAMES) <= set(BACKBONES.names())
 
 
 def test_the_page_tells_the_facts_about_weights_that_the_code_tells() -> None:
     for name, facts in (IMAGENET_WEIGHTS | BROUGHT_WEIGHTS).items():
         row = f"| `{name}` | {facts.source} | {facts.licence} | {facts.install} |"
         assert row in PAGE.splitlines(), row
+    for name in filter(BACKBONES.is_own, BACKBONES.names()):
+        found = BACKBONES.load(name)
+        if isinstance(found, RegisteredBackbone) and found.find_imagenet is not None:
+            row = f"| `{found.name}` | {found.source} | {found.licence} | "
+            assert row in PAGE, row
     assert IMAGENET_TERMS in " ".join(PAGE.split())
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import get_args
 
+from weakseg.config.sections.classifier import ClassifierName
 from weakseg.config.sections.segmenter import SegmenterConfig
 from weakseg.config.sections.training import BackboneName
 from weakseg.errors import ConfigError
@@ -20,8 +21,8 @@ _PRETRAINED = "pretrained"
 
 
 def other_backbones() -> tuple[str, ...]:
-    """Return the names of other packages' backbones; what they are for is known once they are built."""
-    return tuple(name for name in BACKBONES.names() if not BACKBONES.is_own(name))
+    """Return the names of backbones that bring what builds them; what they are for is known once they are built."""
+    return tuple(name for name in BACKBONES.names() if name not in get_args(ClassifierName))
 
 
 def hf_name(name: str) -> str | None:

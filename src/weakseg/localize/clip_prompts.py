@@ -1,6 +1,6 @@
 """The words that CLIP-ES asks CLIP with.
 
-From its release, https://github.com/linyq2117/CLIP-ES (MIT), `clip_text.py`.
+From its release, https://github.com/linyq2117/CLIP-ES (MIT), `clip_text.py` (docs/sources.md#clip-es).
 """
 
 from __future__ import annotations

