@@ -31,13 +31,26 @@ def localize_parts(trial: Trial) -> list[Part]:
     if config.method == "rib":
         parts = [_rib_part("RIB", images, share=4.0)]
     else:
-        # Before its first image a method may look at others, which takes a time of its own.
-        facts = localizer_facts(config)
-        has_start = facts is not None and bool(facts.files)
-        parts = [image_part("localize", config.method.upper(), _seed, images=images, share=2.0, has_start=has_start)]
+        looks = _looks_first(trial.context)
+        # Only several images tell what is done before the first one from what each of them takes.
+        share = 5.0 if looks else 2.0
+        parts = [image_part("localize", config.method.upper(), _seed, images=images, share=share, has_start=looks)]
     if compared is not None:
         parts.append(_rib_part("RIB, to compare", len(compared), share=1.5))
     return parts
+
+
+def _clustering_once(context: Context) -> Context:
+    """Return a context for LPCAM with one cluster: more take seconds in a run, but most of the time of a trial."""
+    config = context.config.localize
+    once = replace(config, lpcam=replace(config.lpcam, clusters=1))
+    return replace(context, config=replace(context.config, localize=once))
+
+
+def _looks_first(context: Context) -> bool:
+    """Say whether the recipe's method looks at the training images before it localises any."""
+    facts = localizer_facts(context.config.localize)
+    return facts is not None and bool(facts.files)
 
 
 def _seed(trial: Trial, iterations: int | None = None) -> ImageWork:
@@ -45,6 +58,8 @@ def _seed(trial: Trial, iterations: int | None = None) -> ImageWork:
 
     def work(ids: Sequence[str], side_px: int | None) -> None:
         context = trial.seeding(ids, side_px)
+        if _looks_first(context):  # it would look through all training images for each trial
+            context = replace(_clustering_once(context), train=trial.context.train.keep(ids))
         for folder in (context.folder.seeds, context.folder.localizer):
             shutil.rmtree(folder, ignore_errors=True)
         localize(context if iterations is None else _adapting(context, iterations))
