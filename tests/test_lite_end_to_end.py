@@ -102,6 +102,7 @@ def test_seam_affinitynet_and_pasted_objects_stand_on_it(finished: Path, photos:
     settings = (
         *TINY_PSA,
         "--classifier.method=seam",
+        "--localize.method=cam",
         f"--classifier.cda.masks={finished}",
         "--classifier.cda.area_share=[0.001, 1.0]",
         f"--refine.psa.name={NAME}",

@@ -49,5 +49,11 @@ def test_every_setting_is_read_by_the_chain(tmp_path: Path, monkeypatch: pytest.
     soft = (f"--refine.saliency.folder={tmp_path / 'saliency'}", "--refine.confidence=true")
     folder = ("--data.root", str(tmp_path / "photos"), "--out", str(tmp_path / "b"), *soft)
     assert main(["run", "folder", *folder, *TINY, *TINY_RIB, "--classifier.epochs=1", "--segmenter.epochs=1"]) == 0
+    assert main(["run", str(tmp_path / "a"), "--refine.method=par", "--redo=refine"]) == 0
+    (tmp_path / "parts" / "home" / "garden").mkdir(parents=True)
+    photo = Image.open(next((tmp_path / "photos" / "home" / "garden").iterdir()))
+    Image.new("L", photo.size, 1).save(tmp_path / "parts" / "home" / "garden" / "photo 00.png")
+    merge = ("--refine.method=merge", f"--refine.merge.folder={tmp_path / 'parts'}")
+    assert main(["run", str(tmp_path / "b"), *merge, "--redo=refine"]) == 0
     expected = {(kind.__name__, field.name) for kind in sections(RunConfig) for field in dataclasses.fields(kind)}
     assert expected - read == set()

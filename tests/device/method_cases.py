@@ -17,7 +17,7 @@ from weakseg.localize.prototypes import (
     prototype_score_maps,
     select_prototypes,
 )
-from weakseg.refine.pixel_adaptive import pixel_adaptive
+from weakseg.refine.pixel_adaptive import pixel_adaptive, spread_seed
 
 METHODS = CaseTable()
 
@@ -65,3 +65,10 @@ def maps_of_clip(device: torch.device) -> object:
     clip, image, texts = make_clip().to(device), normal(1, 3, 12, 20).to(device), normal(4, LENGTH, seed=1).to(device)
     maps, attention = grad_cam(clip, image, texts, num_tags=2)
     return [maps, attention, attention_refine(uniform(2, 3, 5).to(device), attention)]
+
+
+@METHODS.about(spread_seed)
+def seeds_spread_by_par(device: torch.device) -> object:
+    maps = uniform(2, *IMAGE.shape[:2])
+    # It goes back to the CPU, where masks are cut.
+    return spread_seed(IMAGE, maps, dilations=(1, 3), iterations=2, device=device).numpy()

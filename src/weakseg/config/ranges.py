@@ -200,6 +200,7 @@ def _check_segmenter_inputs(config: RunConfig) -> None:
     if segmenter.ignore_below > 0 and not config.refine.confidence:
         raise ConfigError(
             f"segmenter.ignore_below: {segmenter.ignore_below:g} needs to know how sure the masks are; set "
+            "refine.confidence to true, or segmenter.ignore_below to 0"
         )
     if segmenter.caffe_form and segmenter.weights in ("imagenet", "auto", "classifier"):
         raise ConfigError(

@@ -54,14 +54,15 @@ def test_every_method_is_refined_in_every_way_and_goes_on_without_doing_anything
     assert all(path.exists() for path in study.folder.outputs)
     with study.folder.csv.open() as file:
         rows = list(csv.DictReader(file))
-    assert [row["method"] for row in rows] == ["CAM", "RIB", "SEAM", "CDA"]
+    assert [row["method"] for row in rows] == ["CAM", "RIB", "SEAM", "CDA", "LPCAM"]
     for row in rows:
         assert all(
-            0 <= float(row[name]) <= 1 for name in ("map", "seeds", "crf", "crf_fixed", "psa", "irn", "irn_fixed")
+            0 <= float(row[name]) <= 1
+            for name in ("map", "seeds", "crf", "crf_fixed", "psa", "irn", "irn_fixed", "par")
         )
         assert (row["crf"], row["crf_threshold"], row["seeds_seed0"]) == (row["crf_fixed"], "0.25", row["seeds"])
         assert float(row["irn"]) >= float(row["irn_fixed"])
-    assert study.folder.times.read_text().splitlines()[0] == "method,classify_s,localize_s,crf_s,psa_s,irn_s"
+    assert study.folder.times.read_text().splitlines()[0] == "method,classify_s,localize_s,crf_s,psa_s,irn_s,par_s"
     record = json.loads(study.folder.record.read_text())
     assert (record["study"], record["seed"], record["finished"]) == ("methods", 0, True)
     before = study.folder.csv.read_bytes(), study.folder.times.read_bytes(), study.folder.figure.read_bytes()
@@ -146,8 +147,8 @@ def test_the_methods_of_the_recipe_are_no_settings_of_the_study(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"methods": ("cma",)}, "--methods: expected some of cam, rib, seam, cda, got 'cma'"),
-        ({"masks": ("none",)}, "--masks: expected some of crf, psa, irn, got 'none'"),
+        ({"methods": ("cma",)}, "--methods: expected some of cam, rib, seam, cda, lpcam, got 'cma'"),
+        ({"masks": ("none",)}, "--masks: expected some of crf, psa, irn, par, merge, got 'none'"),
         ({"seeds": ()}, "--seeds: expected one or more whole numbers .* got none"),
         ({"seeds": (0, -1)}, "--seeds: expected one or more whole numbers from 0 on without repeats, got 0 -1"),
         ({"seeds": (0, 1, 0)}, "--seeds: .* without repeats, got 0 1 0"),
