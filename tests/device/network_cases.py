@@ -16,6 +16,7 @@ from tests.tiny_networks import BACKBONES
 from weakseg.localize.adaptation import borrowed
 from weakseg.localize.cam import flip_pair, merge_flip_pair, score_maps, smooth_maps, smooth_score_maps, tagged_classes
 from weakseg.localize.rib import RIBResult, adapt
+from weakseg.localize.score_maps import score_views
 from weakseg.localize.seam import refined_score_maps
 from weakseg.models.affinitynet import build_affinitynet
 from weakseg.models.checkpoints import as_tensors, fit_state
@@ -96,7 +97,7 @@ def seeds(device: torch.device) -> object:
     return [maps.strided(4), maps.full(), empty.strided(4), empty.full()]
 
 
-@NETWORKS.about(score_maps, flip_pair, merge_flip_pair, tagged_classes, smooth_maps)
+@NETWORKS.about(score_maps, flip_pair, merge_flip_pair, score_views, tagged_classes, smooth_maps)
 def class_activation_maps(device: torch.device) -> object:
     classifier = open_classifier(device)
     found = [score_maps(classifier, IMAGE, tags.to(device), scales=(1.0, 0.5)) for tags in (TAGS, 0 * TAGS)]

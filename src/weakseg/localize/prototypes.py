@@ -26,10 +26,10 @@ from weakseg.localize.feature_sample import (
     FeatureSample,
     collect_features,
 )
-from weakseg.localize.score_maps import CAM_SCALES, flip_pair, merge_flip_pair, smooth_maps, tagged_classes, zero_maps
+from weakseg.localize.score_maps import CAM_SCALES, flip_pair, merge_flip_pair, score_views, smooth_maps, tagged_classes
 from weakseg.models.classifier import Classifier
 from weakseg.models.modes import evaluating
-from weakseg.ops.images import normalise, require_image, resize_image, scaled_size_hw
+from weakseg.ops.images import normalise, require_image
 from weakseg.ops.kinds import require_array, require_tensor
 from weakseg.types import NORMALISATION_EPS, ScoreMaps
 
@@ -264,24 +264,16 @@ def prototype_score_maps(
         ShapeError: If the image is not (H, W, 3) uint8, the tags are not (C,) of 0 and 1, a scale is not above 0, or
             the prototypes are of another network.
     """
-    require_image(image)
-    keys = tagged_classes(tags, num_classes=classifier.num_classes)
-    if not scales:
-        raise ShapeError("score maps need at least one scale, got none")
-    size_hw = (image.shape[0], image.shape[1])
-    device = classifier.classifier.weight.device
-    if not keys:
-        return zero_maps(keys, size_hw, scales=scales, stride_px=classifier.stride, device=device)
     nothing = np.zeros((0, classifier.classifier.in_channels), np.float32)
-    own = [prototypes.get(key, Prototypes(nothing, nothing)) for key in keys]
-    maps = []
-    with torch.no_grad(), evaluating(classifier):
-        for scaled_hw in [scaled_size_hw(size_hw, scale) for scale in scales]:
-            seen = classifier.trunk(flip_pair(normalise(resize_image(image, scaled_hw)).to(device)))
-            features = classifier.backbone.tail(seen)
-            compared = prototype_maps(features[0] + features[1].flip(-1), own)
-            maps.append(smooth_maps(compared, seen, similarity_temperature).float())
-    return ScoreMaps(keys=keys, scales=tuple(maps), size_hw=size_hw)
+
+    def score(views: Tensor, keys: tuple[int, ...]) -> Tensor:
+        seen = classifier.trunk(views)
+        features = classifier.backbone.tail(seen)
+        own = [prototypes.get(key, Prototypes(nothing, nothing)) for key in keys]
+        compared = prototype_maps(features[0] + features[1].flip(-1), own)
+        return smooth_maps(compared, seen, similarity_temperature)
+
+    return score_views(classifier, image, tags, scales=scales, score=score)
 
 
 def _direction(prototypes: Prototypes) -> NDArray[np.float32]:

@@ -7,7 +7,7 @@ rectified and the mirrored half is flipped back and added. Nothing is upsampled 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -52,6 +52,38 @@ def score_maps(
     Raises:
         ShapeError: If the image is not (H, W, 3) uint8, the tags are not (C,) of 0 and 1, or a scale is not above 0.
     """
+
+    def score(views: Tensor, keys: tuple[int, ...]) -> Tensor:
+        features = classifier.trunk(views)
+        summed = merge_flip_pair(classifier.head(features)[:, list(keys)])
+        return smooth_maps(summed, features, similarity_temperature)
+
+    return score_views(classifier, image, tags, scales=scales, score=score)
+
+
+def score_views(
+    classifier: Classifier,
+    image: NDArray[np.uint8],
+    tags: NDArray[np.generic] | Tensor,
+    *,
+    scales: Sequence[float],
+    score: Callable[[Tensor, tuple[int, ...]], Tensor],
+) -> ScoreMaps:
+    """Score an image and its mirror image at every scale: the frame of `score_maps` and its like.
+
+    Args:
+        classifier: As for `score_maps`, like image, tags and scales.
+        image: (H, W, 3) uint8 RGB, not modified.
+        tags: (C,) of 0 and 1 in any dtype, array or tensor.
+        scales: Factors the image is resized by.
+        score: Makes the maps (K, h, w) of a `flip_pair` (2, 3, H_s, W_s) for the K class indices.
+
+    Returns:
+        Its float32 maps at every scale; maps of zeros, without asking it, for an image without tags.
+
+    Raises:
+        ShapeError: If the image is not (H, W, 3) uint8, the tags are not (C,) of 0 and 1, or a scale is not above 0.
+    """
     require_image(image)
     keys = tagged_classes(tags, num_classes=classifier.num_classes)
     if not scales:
@@ -61,13 +93,11 @@ def score_maps(
     device = classifier.classifier.weight.device
     if not keys:
         return zero_maps(keys, size_hw, scales=scales, stride_px=classifier.stride, device=device)
-    maps = []
     with torch.no_grad(), evaluating(classifier):
-        for scaled_hw in sizes_hw:
-            views = flip_pair(normalise(resize_image(image, scaled_hw)).to(device))
-            features = classifier.trunk(views)
-            summed = merge_flip_pair(classifier.head(features)[:, list(keys)])
-            maps.append(smooth_maps(summed, features, similarity_temperature).float())
+        maps = [
+            score(flip_pair(normalise(resize_image(image, scaled_hw)).to(device)), keys).float()
+            for scaled_hw in sizes_hw
+        ]
     return ScoreMaps(keys=keys, scales=tuple(maps), size_hw=size_hw)
 
 

@@ -5,15 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from weakseg.errors import ShapeError
-from weakseg.localize.score_maps import flip_pair, merge_flip_pair, tagged_classes, zero_maps
-from weakseg.models.modes import evaluating
+from weakseg.localize.score_maps import merge_flip_pair, score_views
 from weakseg.models.seam import SEAM
-from weakseg.ops.images import normalise, require_image, resize_image, scaled_size_hw
 from weakseg.types import ScoreMaps
 
 SEAM_SCALES = (0.5, 1.0, 1.5, 2.0)
@@ -45,18 +41,9 @@ def refined_score_maps(
     Raises:
         ShapeError: If the image is not (H, W, 3) uint8, the tags are not (C,) of 0 and 1, or a scale is not above 0.
     """
-    require_image(image)
-    keys = tagged_classes(tags, num_classes=seam.num_classes)
-    if not scales:
-        raise ShapeError("score maps need at least one scale, got none")
-    size_hw = (image.shape[0], image.shape[1])
-    device = seam.classifier.weight.device
-    if not keys:
-        return zero_maps(keys, size_hw, scales=scales, stride_px=seam.stride, device=device)
-    labels = [key + 1 for key in keys]
-    maps = []
-    with torch.no_grad(), evaluating(seam):
-        for scaled_hw in (scaled_size_hw(size_hw, scale) for scale in scales):
-            _, refined = seam.strided_maps(flip_pair(normalise(resize_image(image, scaled_hw)).to(device)))
-            maps.append(merge_flip_pair(refined[:, labels]).float())
-    return ScoreMaps(keys=keys, scales=tuple(maps), size_hw=size_hw)
+
+    def score(views: Tensor, keys: tuple[int, ...]) -> Tensor:
+        _, refined = seam.strided_maps(views)
+        return merge_flip_pair(refined[:, [key + 1 for key in keys]])
+
+    return score_views(seam, image, tags, scales=scales, score=score)
