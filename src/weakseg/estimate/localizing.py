@@ -34,7 +34,7 @@ def localize_parts(trial: Trial) -> list[Part]:
         looks = _looks_first(trial.context)
         # Only several images tell what is done before the first one from what each of them takes.
         share = 5.0 if looks else 2.0
-        parts = [image_part("localize", config.method.upper(), _seed, images=images, share=share, has_start=looks)]
+        parts = [image_part("localize", config.method.upper(), _seed, images=images, share=share)]
     if compared is not None:
         parts.append(_rib_part("RIB, to compare", len(compared), share=1.5))
     return parts
@@ -77,7 +77,7 @@ def _adapting(context: Context, iterations: int) -> Context:
 def _rib_part(name: str, images: int, *, share: float) -> Part:
     """Return a part that adapts to images: at a few iterations, of which the whole number follows."""
     few, more = (
-        image_part("localize", name, partial(_seed, iterations=iterations), images=images, has_start=True)
+        image_part("localize", name, partial(_seed, iterations=iterations), images=images)
         for iterations in TRIED_ITERATIONS
     )
 

@@ -21,7 +21,7 @@ SMALL_BATCH = 2
 EPOCH_STEPS = 3
 """Epochs are made as short as this, so that some begin while it is measured."""
 
-SMALL_STEPS, WHOLE_STEPS = 4, 8
+SMALL_STEPS, WHOLE_STEPS = 3, 8
 """The first of them, during which much is set up, does not count."""
 
 SAFETY = 1.3
@@ -144,10 +144,10 @@ def time_training(
     small = min(SMALL_BATCH, batch)
     now_s = clock()
     times = run(small, SMALL_STEPS if batch > small else WHOLE_STEPS, (now_s + deadline_s) / 2)
-    expected_s = times.first_s + 2 * times.step_s * batch / small
-    if batch > small and clock() + SAFETY * expected_s < deadline_s:
-        times = run(batch, WHOLE_STEPS, deadline_s)
-    return times
+    size = batch
+    while size > small and clock() + SAFETY * (times.first_s + 2 * times.step_s * size / small) >= deadline_s:
+        size //= 2
+    return run(size, WHOLE_STEPS, deadline_s) if size > small else times
 
 
 def time_images(
@@ -157,10 +157,12 @@ def time_images(
     count_pixels: Callable[[Sequence[str], int | None], float],
     sides_px: Sequence[int | None],
     deadline_s: float,
-    has_start: bool = False,
     clock: Clock = time.monotonic,
 ) -> ImageTimes:
     """Measure what images take: one that is made small first, then larger and more ones.
+
+    What a call takes before its first image, such as reading a network's file, is told apart from what each image
+    takes, by calls of one image and of several, or of a small one and of a large one.
 
     Args:
         work: Does it all for images of the pool, shrunk to a longer side if one is given.
@@ -168,39 +170,50 @@ def time_images(
         count_pixels: Returns the mean number of pixels of images at a longer side.
         sides_px: Longer sides from the smallest on; the last, None, for images as they are.
         deadline_s: When to be done, as the clock has it.
-        has_start: Whether much is done before the first image, that is then measured apart.
         clock: Returns seconds.
     """
 
-    def run(ids: Sequence[str], side_px: int | None) -> float:
+    def run(ids: Sequence[str], side_px: int | None) -> _Call:
         started_s = clock()
         work(ids, side_px)
-        return clock() - started_s
+        return _Call(len(ids), len(ids) * count_pixels(ids, side_px), clock() - started_s)
 
     def fits(expected_s: float) -> bool:
         return clock() + SAFETY * expected_s < deadline_s
 
-    ids, side_px = pool[:1], sides_px[0]
-    image_s = run(ids, side_px)
-    if image_s < WORTH_AGAIN_S or fits(image_s):
-        image_s = run(ids, side_px)  # the first time paid for what is set up once in a process
-    for larger_px in sides_px[1:]:
-        if not fits(image_s * count_pixels(ids, larger_px) / count_pixels(ids, side_px)):
+    one, side_px = pool[:1], sides_px[0]
+    call = run(one, side_px)
+    if call.time_s < WORTH_AGAIN_S or fits(call.time_s):
+        call = run(one, side_px)  # the first time paid for what is set up once in a process
+    smaller = None
+    for larger_px in reversed(sides_px[1:]):  # the largest for which there is time, if all of a call grew with it
+        if fits(call.time_s * count_pixels(one, larger_px) * call.images / call.pixels):
+            smaller, side_px = call, larger_px
+            call = run(one, side_px)
             break
-        side_px = larger_px
-        image_s = run(ids, side_px)
-    start_s = 0.0
+    least_start_s = call.time_s if smaller is None else min(smaller.time_s, call.time_s)
     for _ in range(MAX_ROUNDS):
-        number = min(len(pool), int((deadline_s - clock()) / (SAFETY * max(image_s, MIN_S))))
-        if number < 2 * len(ids):
+        number = min(len(pool), int((deadline_s - clock()) / (SAFETY * max(call.time_s / call.images, MIN_S))))
+        if number < 2 * call.images:
             break
         # Images may be worked on side by side, so that several cost less than as many alone.
         number -= number % 2
-        before_s, before, ids = image_s * len(ids), len(ids), pool[:number]
-        together_s = run(ids, side_px)
-        image_s = together_s / number
-        if has_start:
-            each_s = max((together_s - before_s) / (number - before), image_s / 2)
-            start_s = max(0.0, together_s - number * each_s)
-    image_s -= start_s / len(ids)
-    return ImageTimes(start_s, image_s, count_pixels(ids, side_px), len(ids), shrunk=side_px != sides_px[-1])
+        smaller, call = call, run(pool[:number], side_px)
+    start_s = 0.0 if smaller is None else min(least_start_s, smaller.tell_start(call))
+    image_s = (call.time_s - start_s) / call.images
+    return ImageTimes(start_s, image_s, call.pixels / call.images, call.images, shrunk=side_px != sides_px[-1])
+
+
+@dataclass(frozen=True)
+class _Call:
+    """What a call with some images took; `pixels` are those of all of them."""
+
+    images: int
+    pixels: float
+    time_s: float
+
+    def tell_start(self, larger: _Call) -> float:
+        """Return how much of both calls does not grow with the pixels, at most half of the larger one."""
+        pixel_s = (larger.time_s - self.time_s) / (larger.pixels - self.pixels)
+        pixel_s = max(pixel_s, larger.time_s / larger.pixels / 2)
+        return max(0.0, larger.time_s - larger.pixels * pixel_s)

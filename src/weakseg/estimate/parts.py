@@ -102,7 +102,6 @@ def image_part(
     shrinks: bool = True,
     repeats: int = 1,
     memory: bool = True,
-    has_start: bool = False,
 ) -> Part:
     """Return a part that works on images one by one.
 
@@ -115,7 +114,6 @@ def image_part(
         shrinks: Whether an image's time grows with its pixels, so that small copies tell it.
         repeats: How often it is done for all of them.
         memory: Whether its memory is worth telling.
-        has_start: Whether much is done before the first image.
     """
     what = f"{what}: {'' if repeats == 1 else f'{repeats} x '}{images} images"
 
@@ -129,7 +127,6 @@ def image_part(
             count_pixels=trial.mean_pixels,
             sides_px=trial.sides_px() if shrinks else (None,),
             deadline_s=deadline_s,
-            has_start=has_start,
         )
         peak = scale_memory(before, read_peak(), fixed=0, factor=trial.largest_pixels() / times.pixels)
         time_s = repeats * times.whole(images=images, pixels=trial.mean_pixels())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -167,17 +168,23 @@ def open_trial(context: Context) -> Trial:
     train = context.train
     order = [train.samples[place] for place in np.random.default_rng(0).permutation(len(train))]
     tagged = [sample for sample in order if sample.keys]
-    pool = (tagged or order)[:MAX_POOL]
-    if not pool:
+    if not order:
         raise DataError(f"{train.name} {train.split}: no readable image with known tags is left to try anything on")
-    sized = {sample.id: sample for sample in (*pool, *order[:MAX_SIZED])}
+    sized = {sample.id: sample for sample in (*tagged[:MAX_POOL], *order[:MAX_SIZED])}
     sizes_hw = {name: read_size_hw(sample.image_path) for name, sample in sized.items()}
+    pool = _choose_pool([sample for sample in tagged or order if sample.id in sizes_hw], sizes_hw)
     return Trial(
         replace(context, config=without_weights(context.config)),
         context.config,
         tuple(sample.id for sample in pool),
         sizes_hw,
     )
+
+
+def _choose_pool(samples: Sequence[Sample], sizes_hw: dict[str, tuple[int, int]]) -> list[Sample]:
+    """Choose images of few sizes: what is set up anew for every size is much for few images, and little for many."""
+    counts = Counter(sizes_hw[sample.id] for sample in samples)
+    return sorted(samples, key=lambda sample: (-counts[sizes_hw[sample.id]], sizes_hw[sample.id]))[:MAX_POOL]
 
 
 def without_weights(config: RunConfig) -> RunConfig:
