@@ -18,7 +18,6 @@ from weakseg.lazy import open_names
 from weakseg.ops.crf_settings import CRFSettings
 from weakseg.refine.method import (
     ImageRefiner,
-    Lesson,
     RefineContext,
     Refined,
     Refiner,
@@ -35,17 +34,19 @@ if TYPE_CHECKING:
     from weakseg.config.sections.refine import RefineConfig
     from weakseg.models.affinitynet import AffinityNet
     from weakseg.models.hf_backbone import HFBackbone
+    from weakseg.refine.psa_scores import AffinityWalk as AffinityWalk
     from weakseg.refine.psa_scores import psa_labels as psa_labels
     from weakseg.refine.psa_scores import psa_mask as psa_mask
     from weakseg.refine.psa_scores import psa_scores as psa_scores
     from weakseg.refine.psa_scores import score_background as score_background
     from weakseg.refine.psa_scores import walked_scores as walked_scores
+    from weakseg.train.lesson import Lesson
     from weakseg.train.loop import EpochRecord
 
 __getattr__ = open_names(
     __name__,
     "weakseg.refine.psa_scores",
-    ("psa_labels", "psa_mask", "psa_scores", "score_background", "walked_scores"),
+    ("AffinityWalk", "psa_labels", "psa_mask", "psa_scores", "score_background", "walked_scores"),
 )
 
 
@@ -144,16 +145,7 @@ def fit_network(section: RefineConfig, network: nn.Module, lesson: Lesson) -> tu
     from weakseg.train.affinity import train_affinity
 
     assert isinstance(network, AffinityNet)
-    return train_affinity(
-        network,
-        lesson.train,
-        lesson.labels,
-        augmentation=lesson.augmentation,
-        plan=lesson.plan,
-        seed=lesson.seed,
-        radius=PSA.settings_in(section).radius,
-        hooks=lesson.hooks,
-    )
+    return train_affinity(network, lesson, radius=PSA.settings_in(section).radius)
 
 
 def open_psa(context: RefineContext) -> ImageRefiner:
@@ -161,11 +153,12 @@ def open_psa(context: RefineContext) -> ImageRefiner:
     import torch
 
     from weakseg.ops.images import normalise
-    from weakseg.refine.psa_scores import psa_scores
+    from weakseg.refine.psa_scores import AffinityWalk, psa_scores
     from weakseg.refine.soft_labels import soften
 
     config, network = PSA.settings_in(context.section), context.network
     assert network is not None, "PSA trains a network"
+    walk = AffinityWalk(config.walk_alpha, config.radius, config.walk_beta, config.walk_doublings)
 
     def refine(item: SeededImage, thresholds: Sequence[float], /) -> Refined:
         with torch.no_grad():
@@ -174,11 +167,8 @@ def open_psa(context: RefineContext) -> ImageRefiner:
             item.seed.full(),
             item.seed.keys,
             features,
+            walk=walk,
             image=item.image if config.final_crf else None,
-            alpha=config.walk_alpha,
-            radius=config.radius,
-            beta=config.walk_beta,
-            doublings=config.walk_doublings,
             settings=config.crf(),
         )
         return Refined(soften(scores, item.seed.keys))
