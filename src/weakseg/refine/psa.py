@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from weakseg.config.bounds import BILATERAL as BILATERAL_BOUNDS
 from weakseg.config.bounds import COUNT, NOT_NEGATIVE, WEIGHTS, Range, path_setting, setting
 from weakseg.config.bounds import GAUSSIAN as GAUSSIAN_BOUNDS
-from weakseg.config.sections.training import AugmentConfig, OptimConfig
+from weakseg.config.sections.training import AugmentConfig, LevelledName, OptimConfig
 from weakseg.errors import ConfigError
 from weakseg.lazy import open_names
 from weakseg.ops.crf_settings import CRFSettings
@@ -59,7 +59,7 @@ class PSAConfig:
             power, after the CRF, is sure to be.
         high_alpha: What is background at this high power is sure to be, too.
         walk_alpha: The power in the walk.
-        name: Backbone.
+        name: Backbone, one that shows features of three depths.
         weights: As for the classifier; or `classifier`: the backbone of the run's own classifier. It learns, too.
         released: A released checkpoint of PSA's or SEAM's AffinityNet that takes the place of the training: no sure
             labels are made, and the settings of the training are without effect. Null trains an AffinityNet.
@@ -81,9 +81,7 @@ class PSAConfig:
     low_alpha: float = setting(4.0, Range(0.01, 1000))
     high_alpha: float = setting(24.0, Range(0.01, 1000))
     walk_alpha: float = setting(16.0, Range(0.01, 1000))
-    name: Literal["critter38", "efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2", "resnet38"] = (
-        "resnet38"
-    )
+    name: LevelledName | str = "resnet38"
     weights: str = path_setting("classifier", words=WEIGHTS)
     released: str | None = path_setting(None)
     freeze_trunk: bool = True
@@ -134,7 +132,7 @@ def build_network(
     """Build an AffinityNet with random weights."""
     from weakseg.models.affinitynet import build_affinitynet
 
-    assert backbone is None, "the type of refine.psa.name allows our own backbones alone"
+    assert backbone is None, "RefinerNetwork.takes_hf is false"
     psa = settings if isinstance(settings, PSAConfig) else PSAConfig(freeze_trunk=True, fixed_norm=True)
     return build_affinitynet(name, freeze_trunk=psa.freeze_trunk, fixed_norm=psa.fixed_norm, generator=generator)
 
@@ -190,6 +188,7 @@ PSA = Refiner(
     trains=RefinerNetwork(
         network="AffinityNet",
         asked_by="AffinityNet",
+        shows="levels",
         cell_px=8,
         released={"resnet38": "resnet38_aff"},
         label=label_image,
