@@ -125,8 +125,8 @@ def test_a_backbone_that_shows_levels_carries_seam_and_affinitynet_but_no_irnet(
     code = (
         "import torch; from weakseg.config.load import build_config; from weakseg.refine.method import find_refiner;"
         "from weakseg.models.seam import build_seam;"
-        "words = ['--classifier.method=seam', '--classifier.name=tint', '--refine.method=psa', '--refine.psa.name=tint'];"
-        "config = build_config({}, (*words, '--classifier.weights=none'));"
+        "words = ['--classifier.method=seam', '--classifier.name=tint', '--classifier.weights=none'];"
+        "config = build_config({}, (*words, '--refine.method=psa', '--refine.psa.name=tint'));"
         "psa = find_refiner('psa').trains.build('tint', settings=config.refine.psa, backbone=None, generator=None);"
         "seam = build_seam('tint', num_classes=2, freeze_trunk=True, fixed_norm=True);"
         "x = torch.zeros(1, 3, 33, 50); print(psa(x).shape[2:], seam.maps(x)[1].shape[1:]);"
