@@ -27,10 +27,15 @@ _EXACT_FORMATS = ("PNG", "BMP", "DIB", "TIFF", "PPM", "TGA")
 """GIF is none of them: programs sort its palette."""
 
 
+@dataclass(frozen=True, kw_only=True)
 class _MaskFiles(ABC):
-    """Reads the masks of images that have a file."""
+    """Reads the masks of images that have a file.
 
-    code: MaskCode | None
+    Args:
+        code: What the numbers and colours in the files mean; None for labels and VOC's colours.
+    """
+
+    code: MaskCode | None = None
 
     def __call__(self, sample: Sample, /) -> NDArray[np.uint8] | None:
         """Return the (H, W) uint8 labels of a sample, or None if it has no mask."""
@@ -56,7 +61,6 @@ class PngMasks(_MaskFiles):
     """
 
     folders: tuple[Path, ...]
-    code: MaskCode | None = None
 
     def find(self, sample: Sample) -> Path | None:
         """Return the mask file of a sample, or None; files of a run have a safe form of the id."""
@@ -79,7 +83,6 @@ class MatchedMasks(_MaskFiles):
     """
 
     paths: Mapping[str, Path]
-    code: MaskCode | None = None
 
     def find(self, sample: Sample) -> Path | None:
         """Return the mask file of a sample, or None."""
