@@ -14,6 +14,8 @@ from weakseg.refine.method import RefineContext, SeededImage, find_refiner
 from weakseg.registry import LOCALIZERS, REFINERS
 from weakseg.types import ScoreMaps
 
+pytestmark = pytest.mark.slow
+
 KEYS = (0, 2)
 
 

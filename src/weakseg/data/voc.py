@@ -87,7 +87,7 @@ def open_voc(root: Path, *, split: str, mask_values: str | None = None, drop_bac
     problems += [] if doubt is None else [doubt]
     has_objects = (base / _OBJECTS).is_dir() and doubt is None
     # The objects were outlined together with the plain masks, so these tell their classes.
-    instances = PngInstances(PngMasks((base / _OBJECTS,)), PngMasks((base / _MASKS,), code), len(classes))
+    instances = PngInstances(PngMasks((base / _OBJECTS,)), PngMasks((base / _MASKS,), code=code), len(classes))
     return Dataset(
         name="voc",
         split=listed.name,
