@@ -113,6 +113,16 @@ def test_the_map_for_contributors_shows_every_room_and_no_file_that_is_gone() ->
     assert {name for name in named if not (SOURCE / name).is_file()} == set()
 
 
+def test_every_path_that_contributors_are_told_of_exists() -> None:
+    root = SOURCE.parent.parent
+    page = (root / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    told = set(re.findall(r"`([\w./-]+(?:\.(?:py|md|toml|txt|sh|yaml)|/))`", page))
+    told |= set(re.findall(r"(?:^|\s)((?:tests|tools|docs|benchmarks)/[\w./]+)", page))
+    places = (root, SOURCE, SOURCE / "data", SOURCE / "studies" / "rib")  # of `data/`, and of any study, more is told
+    assert len(told) > 50
+    assert {path for path in told if not any((place / path).exists() for place in places)} == set()
+
+
 def test_the_walk_sees_imports_inside_functions() -> None:
     assert {"chain", "pipeline", "arguments"} <= imported_parts(SOURCE / "cli.py")
 

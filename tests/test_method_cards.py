@@ -233,6 +233,8 @@ def say_kind(path: str, kind: object) -> Sequence[str]:
         return [f"`{word}`" for word in typing.get_args(kind)]
     if kind is str and path in NETWORKS:
         return ["`hf:` and a backbone"]
+    if kind is str and path.endswith(".name"):
+        return ["another package's backbone"]
     if kind is str:
         known = KNOWN_WORDS.get(path, path_settings().get(path))
         return ["any text"] if known is None else [*(f"`{word}`" for word in known), "a path"]

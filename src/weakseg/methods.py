@@ -9,11 +9,14 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Generic, Literal, TypeVar
 
 from weakseg.errors import ConfigError
 
 Settings = TypeVar("Settings")
+
+Shows = Literal["stages", "levels"]
+"""What a backbone may show of itself, see `BackboneFacts`."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +84,9 @@ class LocalizerFacts(MethodFacts[Settings]):
         smooths: Whether it heeds `localize.similarity_temperature` itself, as it has the trunk's features at hand; for
             others they are computed again.
         files: Names of the files it keeps in the run's folder `localizer`, besides the seeds.
+        trial: Returns its settings changed for a trial on a few images, by which the time of a run is estimated: what
+            it does once for all images should take next to no time, what it does for each image as long as ever. None
+            if its settings will do as they are.
     """
 
     classifiers: tuple[str, ...] = ()
@@ -88,6 +94,7 @@ class LocalizerFacts(MethodFacts[Settings]):
     side_by_side: bool = False
     smooths: bool = False
     files: tuple[str, ...] = ()
+    trial: Callable[[Settings], Settings] | None = None
 
 
 @dataclass(frozen=True)
@@ -97,12 +104,16 @@ class NetworkFacts:
     Args:
         network: The network, for messages.
         asked_by: Who learns from seeds, for messages.
+        shows: What a backbone must show to carry it, see `BackboneFacts`; None if it looks itself.
+        takes_hf: Whether it also stands on backbones of `transformers`, `hf:`.
         cell_px: Pixels to a cell of the pairs it learns from, within the setting `radius`; None if it does not.
         released: The kind of checkpoint that was released (`weakseg.models.weights.load_official`), by backbone.
     """
 
     network: str
     asked_by: str
+    shows: Shows | None = None
+    takes_hf: bool = False
     cell_px: int | None = None
     released: Mapping[str, str] = field(default_factory=dict)
 
@@ -168,6 +179,10 @@ class BackboneFacts:
     licence: str
     stages: bool = True
     levels: bool = False
+
+    def shows(self, what: Shows | None) -> bool:
+        """Say whether it shows its stages, or its levels; None for whatever it has."""
+        return {None: True, "stages": self.stages, "levels": self.levels}[what]
 
 
 def _has_default(item: dataclasses.Field[object]) -> bool:

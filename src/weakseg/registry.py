@@ -26,6 +26,7 @@ from weakseg.spelling import nearest
 logger = logging.getLogger("weakseg")
 
 Item = TypeVar("Item")
+Kind = TypeVar("Kind")
 
 OWN_PACKAGE = "weakseg"
 
@@ -122,6 +123,19 @@ class Registry(Generic[Item]):
             raise ConfigError(
                 f"{self.what} '{name}' of the package {entry.package}: {entry.place} calls itself '{own_name}'; update "
                 f"or uninstall {_plain_name(entry.package)}"
+            )
+        return found
+
+    def load_as(self, name: str, kind: type[Kind]) -> Kind:
+        """Import what has a name and can do its work, which its facts alone, `Registry.kind`, cannot.
+
+        Raises:
+            ConfigError: See `load`; or if it is not of this kind.
+        """
+        found = self.load(name)
+        if not isinstance(found, kind):
+            raise ConfigError(
+                f"{self.what} '{name}': expected a {kind.__module__}.{kind.__name__}, got {type(found).__name__}"
             )
         return found
 

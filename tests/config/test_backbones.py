@@ -1,10 +1,15 @@
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from weakseg.config.load import build_config
+from weakseg.config.network_names import names_that_show
 from weakseg.config.paths import absolute_paths
+from weakseg.config.sections.classifier import ClassifierName
+from weakseg.config.sections.training import BackboneName, LevelledName
 from weakseg.errors import ConfigError
+from weakseg.registry import BACKBONES
 
 MISTAKES = [
     (
@@ -42,6 +47,26 @@ def test_a_mistake_is_one_line_that_says_what_goes_together(words: tuple[str, ..
         build_config({}, tuple(word.replace("{}", section) for word in words))
     assert message.replace("{}", section) in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--refine.psa.name=critter",), "refine.psa.name: expected one of critter38, efficientnet_lite0, "),
+        (("--refine.psa.name=hf:a/b",), "efficientnet_lite2, resnet38, got hf:a/b"),
+        (("--refine.irn.name=resnet38",), "resnet101, or 'hf:' and a repository of the Hugging Face hub"),
+        (("--segmenter.name=critter38",), "segmenter.name: expected one of critter, efficientnet_lite0, "),
+    ],
+)
+def test_a_backbone_must_show_what_the_network_on_it_reads(words: tuple[str, ...], message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        build_config({}, words)
+    assert message in str(caught.value)
+
+
+def test_help_names_the_backbones_that_the_registry_allows() -> None:
+    own = {what: tuple(filter(BACKBONES.is_own, names_that_show(what))) for what in (None, "stages", "levels")}
+    assert own == {None: get_args(ClassifierName), "stages": get_args(BackboneName), "levels": get_args(LevelledName)}
 
 
 @pytest.mark.parametrize("weights", ["pretrained", "none", "auto", "old/model.safetensors"])

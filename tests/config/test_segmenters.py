@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 
 from weakseg.config.load import build_config
+from weakseg.config.network_names import absolute_name, hf_name
 from weakseg.config.schema import RunConfig
-from weakseg.config.segmenters import absolute_name, hf_name
 from weakseg.errors import ConfigError
 
 MISTAKES = [

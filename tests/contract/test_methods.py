@@ -34,6 +34,7 @@ from weakseg.types import Sample, ScoreMaps
 METHODS = [("localize", facts) for facts in LOCALIZERS.usable()] + [("refine", facts) for facts in REFINERS.usable()]
 EACH = pytest.mark.parametrize(("stage", "facts"), METHODS, ids=lambda value: getattr(value, "name", value))
 CHOOSE = {"localize": "--localize.method", "refine": "--refine.method"}
+CPU = torch.device("cpu")
 SIZE_HW = (25, 38)
 RANDOM = ("--refine.irn.weights=none", "--refine.psa.weights=none")
 TINY_NAMES = {"irn": "critter", "psa": "critter38"}
@@ -103,9 +104,9 @@ TAGS = pytest.mark.parametrize(("keys", "num_classes"), [((0, 2), 3), ((), 3), (
 
 @contextmanager
 def open_localizer(
-    name: str, train: Dataset, num_classes: int, folder: Path
+    name: str, train: Dataset, num_classes: int, folder: Path, *, device: torch.device = CPU
 ) -> Iterator[tuple[torch.nn.Module, ImageLocalizer]]:
-    classifier = make_classifier(num_classes=num_classes).eval()
+    classifier = make_classifier(num_classes=num_classes).eval().to(device)
     words = ("--localize.scales=[1.0,0.5]", "--localize.rib.iterations=2", "--localize.rib.partners=1")
     config = build_config({}, words)
     section = replace(config.localize, rib=replace(config.localize.rib, partner_augment=AUGMENT))
@@ -158,7 +159,7 @@ def test_a_refiner_gives_a_mask_of_the_tags_at_every_threshold(
     name: str, keys: tuple[int, ...], num_classes: int
 ) -> None:
     refiner = find_refiner(name)
-    context = RefineContext(make_refine_config().refine, torch.device("cpu"), build_network(name))
+    context = RefineContext(make_refine_config().refine, CPU, build_network(name))
     scores = torch.rand(len(keys), 7, 10, generator=torch.Generator().manual_seed(0))
     seed = ScoreMaps(keys, (scores.clone(),), SIZE_HW)
     item = SeededImage(sample(keys, num_classes), image(), seed, SIZE_HW)

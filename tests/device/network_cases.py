@@ -42,7 +42,7 @@ from weakseg.ops.images import normalise
 from weakseg.refine.crf import require_maps_of_image
 from weakseg.refine.instances import cut_maps, find_instances
 from weakseg.refine.irn import irn_mask, walked_maps
-from weakseg.refine.psa import psa_mask, psa_scores, walked_scores
+from weakseg.refine.psa import AffinityWalk, psa_mask, psa_scores, walked_scores
 from weakseg.refine.threshold.masking import score_confidence
 from weakseg.types import ScoreMaps
 
@@ -212,10 +212,11 @@ def instances_of_irn(device: torch.device) -> object:
 def walk_of_psa(device: torch.device) -> object:
     maps, features = uniform(2, 41, 74).to(device), normal(5, 6, 10).to(device)
     image = np.random.default_rng(1).integers(0, 256, (41, 74, 3), dtype=np.uint8)
+    walk, weak = AffinityWalk(doublings=3), AffinityWalk(doublings=3, alpha=2.0)
     return [
-        walked_scores(maps, KEYS, features, doublings=3),
-        psa_scores(maps, KEYS, features, doublings=3),
-        psa_mask(maps, KEYS, features, image=image, doublings=3, settings=replace(PSA_CRF, iterations=2), alpha=2.0),
+        walked_scores(maps, KEYS, features, walk=walk),
+        psa_scores(maps, KEYS, features, walk=walk),
+        psa_mask(maps, KEYS, features, image=image, walk=weak, settings=replace(PSA_CRF, iterations=2)),
     ]
 
 

@@ -29,6 +29,7 @@ from weakseg.train.affinity import train_affinity
 from weakseg.train.cda import Pasting
 from weakseg.train.classify import predict_logits, train_classifier
 from weakseg.train.irn import train_irn
+from weakseg.train.lesson import Lesson
 from weakseg.train.loop import EpochRecord, TrainState
 from weakseg.train.plan import TrainingHooks, TrainingPlan
 from weakseg.train.seam import train_seam
@@ -81,14 +82,14 @@ def train_views(device: torch.device, dataset: Dataset) -> object:
 
 def train_edges(device: torch.device, dataset: Dataset) -> object:
     irnet = build_irnet("critter", generator=generator()).to(device)
-    settings = {"augmentation": AUGMENTATION, "plan": SGD, "seed": 1, "radius": 3, "crop_size": 32}
-    return tell(irnet, train_irn(irnet, dataset, dataset.mask_reader, **settings))
+    lesson = Lesson(dataset, dataset.mask_reader, AUGMENTATION, SGD, seed=1)
+    return tell(irnet, train_irn(irnet, lesson, radius=3, crop_size=32))
 
 
 def train_features(device: torch.device, dataset: Dataset) -> object:
     network = build_affinitynet("critter38", freeze_trunk=True, fixed_norm=True, generator=generator()).to(device)
-    settings = {"augmentation": AUGMENTATION, "plan": SGD, "seed": 1, "radius": 2}
-    return tell(network, train_affinity(network, dataset, dataset.mask_reader, **settings))
+    lesson = Lesson(dataset, dataset.mask_reader, AUGMENTATION, SGD, seed=1)
+    return tell(network, train_affinity(network, lesson, radius=2))
 
 
 def segment(
@@ -173,14 +174,14 @@ def train_lite_views(device: torch.device, dataset: Dataset) -> object:
 
 def train_lite_edges(device: torch.device, dataset: Dataset) -> object:
     irnet = IRNet(build_lite(), generator=generator()).to(device)
-    settings = {"augmentation": AUGMENTATION, "plan": SGD, "seed": 1, "radius": 3, "crop_size": 32}
-    return tell(irnet, train_irn(irnet, dataset, dataset.mask_reader, **settings))
+    lesson = Lesson(dataset, dataset.mask_reader, AUGMENTATION, SGD, seed=1)
+    return tell(irnet, train_irn(irnet, lesson, radius=3, crop_size=32))
 
 
 def train_lite_features(device: torch.device, dataset: Dataset) -> object:
     network = AffinityNet(build_lite(dense=True), freeze_trunk=True, generator=generator()).to(device)
-    settings = {"augmentation": AUGMENTATION, "plan": SGD, "seed": 1, "radius": 2}
-    return tell(network, train_affinity(network, dataset, dataset.mask_reader, **settings))
+    lesson = Lesson(dataset, dataset.mask_reader, AUGMENTATION, SGD, seed=1)
+    return tell(network, train_affinity(network, lesson, radius=2))
 
 
 def build_lite_deeplab() -> SegmentationNetwork:

@@ -10,7 +10,7 @@ from weakseg.models.weights import load_official
 from weakseg.ops.affinity import feature_affinity
 from weakseg.ops.paths import SourceGrid, list_offsets
 from weakseg.ops.walk import affinity_walk
-from weakseg.refine.psa import psa_mask
+from weakseg.refine.psa import AffinityWalk, psa_mask
 
 RADIUS = 5
 FORWARD_RTOL = 1e-4
@@ -66,7 +66,7 @@ def test_affinities_walk_and_labels_are_the_recorded_ones(official: AffinityNet)
     walked = affinity_walk(torch.nn.functional.avg_pool2d(scores, 8), features[0])
     np.testing.assert_allclose(walked.numpy(), golden["walked"], rtol=0, atol=WALK_ATOL)
     keys = [label - 1 for label in np.unique(golden["labels"]) if label]
-    labels = psa_mask(scores[1:], keys, features[0], alpha=float(golden["alpha"]))
+    labels = psa_mask(scores[1:], keys, features[0], walk=AffinityWalk(alpha=float(golden["alpha"])))
     assert (labels == golden["labels"]).mean() >= LABEL_AGREEMENT
 
 

@@ -26,7 +26,7 @@ from weakseg.pipeline.runner import Context, run_stages
 from weakseg.pipeline.stages import STAGES, classify, refine, segment
 from weakseg.refine.crf import crf_marginals
 from weakseg.refine.irn import walked_maps
-from weakseg.refine.psa import psa_scores
+from weakseg.refine.psa import AffinityWalk, psa_scores
 from weakseg.refine.soft_labels import SoftMask, score_threshold, soften, to_grey
 
 CONFIDENCE = ("refine.confidence", True)
@@ -106,9 +106,7 @@ def test_psa_is_as_sure_as_its_walked_scores_or_its_marginals(
             seed.keys,
             features,
             image=image if final_crf else None,
-            alpha=6.0,
-            radius=2,
-            doublings=2,
+            walk=AffinityWalk(alpha=6.0, radius=2, doublings=2),
             settings=CRFSettings((3.0, 0.5), WEAK, 2),
         )
         assert_written(context, sample.id, soften(scores, seed.keys))

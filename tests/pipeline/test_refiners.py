@@ -24,7 +24,7 @@ from weakseg.refine.crf import crf_mask
 from weakseg.refine.instance_files import load_instances
 from weakseg.refine.irn import irn_mask
 from weakseg.refine.masks import seed_to_mask
-from weakseg.refine.psa import psa_labels, psa_mask
+from weakseg.refine.psa import AffinityWalk, psa_labels, psa_mask
 from weakseg.types import ScoreMaps
 
 IRN = (
@@ -264,9 +264,7 @@ def test_psa_masks_follow_from_seeds_and_affinities(
             seed.keys,
             features,
             image=image if final_crf else None,
-            alpha=6.0,
-            radius=2,
-            doublings=2,
+            walk=AffinityWalk(alpha=6.0, radius=2, doublings=2),
             settings=replace(PSA_CRF, iterations=2),
         )
         assert read_mask(context.folder.mask(sample.id)).tolist() == expected.tolist()

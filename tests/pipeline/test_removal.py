@@ -45,4 +45,4 @@ def test_what_cannot_be_removed_is_one_line(
         remove_results(folder, [("report", (name,))])
     (tmp_path / ".run.json.7.partial").touch()
     with pytest.raises(ArtifactError, match="cannot remove half-written files of"):
-        remove_half_written(folder, ())
+        remove_half_written(folder.root, ())

@@ -26,11 +26,12 @@ from weakseg.pipeline.threshold import (
     mask_threshold,
     require_number,
     settle_threshold,
+    tell_of_no_threshold,
 )
 from weakseg.refine.masks import seed_to_mask
 from weakseg.refine.threshold.choice import CANDIDATES
 from weakseg.refine.threshold.colour import score_colours
-from weakseg.types import ScoreMaps
+from weakseg.types import Sample, ScoreMaps
 
 AUTO = ("refine.background_threshold", "auto")
 
@@ -156,6 +157,37 @@ def test_large_images_are_few_but_never_none(
     context.folder.threshold.unlink()
     settle_threshold(context)
     assert load_choice(context.folder.threshold).images == 3
+
+
+def test_no_image_is_loaded_twice(
+    tmp_path: Path, splits: tuple[Dataset, Dataset], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context, load, loaded = make_seeded(tmp_path, splits), Dataset.load_image, []
+
+    def count(dataset: Dataset, sample: Sample) -> np.ndarray:
+        loaded.append(sample.id)
+        return load(dataset, sample)
+
+    monkeypatch.setattr(Dataset, "load_image", count)
+    settle_threshold(context)
+    assert sorted(loaded) == ["train_0", "train_1", "train_3", "train_4"]
+
+
+@pytest.mark.parametrize(
+    ("method", "threshold", "expected"),
+    [
+        ("psa", "auto", ["'auto' has no effect, since 'psa' has no such threshold; refine.psa.walk_alpha weakens"]),
+        ("psa", 0.15, []),
+        ("crf", "auto", []),
+    ],
+)
+def test_it_is_said_where_there_is_nothing_to_choose(
+    method: str, threshold: str | float, expected: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    config = with_settings(CONFIG.refine, ("method", method), ("background_threshold", threshold))
+    tell_of_no_threshold(config)
+    assert len(caplog.messages) == len(expected)
+    assert all(part in message for part, message in zip(expected, caplog.messages, strict=True))
 
 
 def test_large_images_are_cut_as_small_copies(tmp_path: Path, splits: tuple[Dataset, Dataset]) -> None:

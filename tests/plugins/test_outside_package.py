@@ -112,6 +112,31 @@ def test_its_backbone_is_built_by_name() -> None:
     assert run("-c", code, installed=TINT).stdout == "8\n"
 
 
+LEVELLED = """
+from weakseg.models.registered import RegisteredBackbone
+def build(dense, fixed_norm, generator):
+    from weakseg.models.resnet38 import build_resnet38
+    return build_resnet38("critter38", fixed_norm=fixed_norm, generator=generator)
+TINT = RegisteredBackbone(name="tint", summary="", source="", licence="MIT", stages=False, levels=True, build=build)
+"""
+
+
+def test_a_backbone_that_shows_levels_carries_seam_and_affinitynet_but_no_irnet(tmp_path: Path) -> None:
+    code = (
+        "import torch; from weakseg.config.load import build_config; from weakseg.refine.method import find_refiner;"
+        "from weakseg.models.seam import build_seam;"
+        "words = ['--classifier.method=seam', '--classifier.name=tint', '--classifier.weights=none'];"
+        "config = build_config({}, (*words, '--refine.method=psa', '--refine.psa.name=tint'));"
+        "psa = find_refiner('psa').trains.build('tint', settings=config.refine.psa, backbone=None, generator=None);"
+        "seam = build_seam('tint', num_classes=2, freeze_trunk=True, fixed_norm=True);"
+        "x = torch.zeros(1, 3, 33, 50); print(psa(x).shape[2:], seam.maps(x)[1].shape[1:]);"
+        "build_config({}, ('--refine.irn.name=tint',))"
+    )
+    done = run("-c", code, installed=install(tmp_path, LEVELLED, group="weakseg.backbones"))
+    assert done.stdout == "torch.Size([5, 7]) torch.Size([3, 33, 50])\n", done.stderr
+    assert "refine.irn.name: expected one of critter, " in done.stderr.splitlines()[-1]
+
+
 def test_a_backbone_whose_package_is_gone_is_named(tmp_path: Path) -> None:
     words = ("run", "folder", "--print_config", "--classifier.name=dwarf", "--classifier.weights=none")
     (tmp_path / "recipe.yaml").write_text(

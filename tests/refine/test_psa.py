@@ -11,7 +11,7 @@ from torch import Tensor
 from weakseg.errors import ConfigError, ShapeError
 from weakseg.ops.crf import dense_crf
 from weakseg.ops.crf_settings import PSA_CRF
-from weakseg.refine.psa_scores import psa_labels, psa_mask, score_background, walked_scores
+from weakseg.refine.psa_scores import AffinityWalk, psa_labels, psa_mask, score_background, walked_scores
 
 STANDING = 200.0
 """With this power, affinities of exp(-1) are 1e-87: the walk leaves every value where it is."""
@@ -150,7 +150,7 @@ def test_cells_at_the_border_average_what_lies_within_the_image() -> None:
     maps = torch.zeros(1, 9, 11)
     maps[0, :8, :8], maps[0, :8, 8:], maps[0, 8:, :8] = 0.25, 0.5, 0.75
     maps[0, 8, 8] = 0.3
-    scores = walked_scores(maps, (0,), torch.zeros(1, 2, 2), alpha=1.0)
+    scores = walked_scores(maps, (0,), torch.zeros(1, 2, 2), walk=AffinityWalk(alpha=1.0))
     assert scores.shape == (2, 9, 11)
     assert scores[1, 0, 0].item() == pytest.approx(0.25)
     cells = torch.tensor([[0.25, 0.5], [0.75, 0.1]])
@@ -162,7 +162,7 @@ def test_cells_at_the_border_average_what_lies_within_the_image() -> None:
 def test_a_mask_takes_the_strongest_of_background_and_classes() -> None:
     maps = torch.zeros(2, 40, 80)
     maps[0, :, 16:40], maps[1, :, 56:] = 0.9, 0.8
-    mask = psa_mask(maps, (2, 79), checkers((5, 10)), beta=STANDING)
+    mask = psa_mask(maps, (2, 79), checkers((5, 10)), walk=AffinityWalk(beta=STANDING))
     assert mask.dtype == np.uint8
     assert mask.shape == (40, 80)
     assert (mask[:, :11] == 0).all()
@@ -173,14 +173,14 @@ def test_a_mask_takes_the_strongest_of_background_and_classes() -> None:
 
 def test_a_lower_power_gives_the_background_more() -> None:
     maps = torch.full((1, 40, 72), 0.3)
-    shares = [(psa_mask(maps, (0,), checkers((5, 9)), alpha=alpha) == 0).mean() for alpha in (1.0, 16.0)]
+    shares = [(psa_mask(maps, (0,), checkers((5, 9)), walk=AffinityWalk(alpha)) == 0).mean() for alpha in (1.0, 16.0)]
     assert shares == [1.0, 0.0]
 
 
 def test_a_tie_goes_to_the_background_then_to_the_first_map() -> None:
     half = torch.full((2, 8, 8), 0.5)
-    assert (psa_mask(half, (3, 4), torch.zeros(1, 1, 1), alpha=1.0) == 0).all()
-    assert (psa_mask(half, (3, 4), torch.zeros(1, 1, 1), alpha=2.0) == 4).all()
+    assert (psa_mask(half, (3, 4), torch.zeros(1, 1, 1), walk=AffinityWalk(alpha=1.0)) == 0).all()
+    assert (psa_mask(half, (3, 4), torch.zeros(1, 1, 1), walk=AffinityWalk(alpha=2.0)) == 4).all()
 
 
 def test_the_crf_moves_borders_to_those_of_the_image() -> None:
@@ -189,8 +189,8 @@ def test_the_crf_moves_borders_to_those_of_the_image() -> None:
     image[:, :45] = 30
     maps = torch.zeros(1, 40, 80)
     maps[0, :, :40] = 0.9
-    rough = psa_mask(maps, (0,), checkers((5, 10)), beta=STANDING)
-    fine = psa_mask(maps, (0,), checkers((5, 10)), beta=STANDING, image=image)
+    rough = psa_mask(maps, (0,), checkers((5, 10)), walk=AffinityWalk(beta=STANDING))
+    fine = psa_mask(maps, (0,), checkers((5, 10)), walk=AffinityWalk(beta=STANDING), image=image)
     truth = np.repeat(np.arange(80)[None] < 45, 40, axis=0)
     assert (rough != truth).sum(axis=1).min() >= 5
     assert (fine != truth).sum(axis=1).max() <= 1

@@ -16,6 +16,7 @@ from weakseg.errors import ConfigError, DataError, ShapeError
 from weakseg.models.affinitynet import AffinityNet, build_affinitynet
 from weakseg.ops.images import normalise
 from weakseg.train.affinity import affinity_loss, affinity_losses, train_affinity
+from weakseg.train.lesson import Lesson
 from weakseg.train.loop import EpochRecord, TrainState
 from weakseg.train.plan import TrainingHooks
 
@@ -149,14 +150,9 @@ def test_the_highest_label_keeps_its_number() -> None:
 def test_training_tells_objects_from_background(tmp_path: Path) -> None:
     dataset = make_dataset(tmp_path, sizes_hw=((96, 128), (104, 112)))
     network = make_affinitynet()
-    history = train_affinity(
-        network,
-        dataset,
-        dataset.mask_reader,
-        augmentation=replace(AUGMENTATION, long_side_px=(104, 140), crop_px=96),
-        plan=make_plan(epochs=12, batch_size=6, schedule="poly", learning_rate=0.3),
-        seed=0,
-    )
+    augmentation = replace(AUGMENTATION, long_side_px=(104, 140), crop_px=96)
+    plan = make_plan(epochs=12, batch_size=6, schedule="poly", learning_rate=0.3)
+    history = train_affinity(network, Lesson(dataset, dataset.mask_reader, augmentation, plan, seed=0))
     assert history[-1].loss < 0.6 * history[0].loss
     network.eval()
     within, between = [], []
@@ -177,7 +173,7 @@ def test_training_leaves_a_frozen_trunk(dataset: Dataset) -> None:
     trunk = torch.nn.ModuleList(network.backbone.trunk_modules())
     before = {name: value.clone() for name, value in trunk.state_dict().items()}
     tail = network.backbone.b7.conv_branch2a.weight.clone()
-    train_affinity(network, dataset, dataset.mask_reader, augmentation=AUGMENTATION, plan=make_plan(), seed=0, radius=2)
+    train_affinity(network, Lesson(dataset, dataset.mask_reader, AUGMENTATION, make_plan(), seed=0), radius=2)
     assert all(torch.equal(value, before[name]) for name, value in trunk.state_dict().items())
     assert not torch.equal(network.backbone.b7.conv_branch2a.weight, tail)
 
@@ -190,16 +186,8 @@ def test_a_training_taken_up_again_ends_with_the_same_network(dataset: Dataset) 
 
     def train(hooks: TrainingHooks) -> AffinityNet:
         network = make_affinitynet()
-        train_affinity(
-            network,
-            dataset,
-            dataset.mask_reader,
-            augmentation=AUGMENTATION,
-            plan=make_plan(),
-            seed=3,
-            radius=2,
-            hooks=hooks,
-        )
+        lesson = Lesson(dataset, dataset.mask_reader, AUGMENTATION, make_plan(), seed=3, hooks=hooks)
+        train_affinity(network, lesson, radius=2)
         return network
 
     whole = train(TrainingHooks(after_epoch=keep))
@@ -208,23 +196,14 @@ def test_a_training_taken_up_again_ends_with_the_same_network(dataset: Dataset) 
 
 
 def test_crops_too_small_for_the_radius_are_refused(dataset: Dataset) -> None:
-    with pytest.raises(ConfigError, match=r"crop_px 32 is too small for radius 5: .* 4 cells of 8 px .* least 5 x 9"):
-        train_affinity(
-            make_affinitynet(),
-            dataset,
-            dataset.mask_reader,
-            augmentation=AUGMENTATION,
-            plan=make_plan(),
-            seed=0,
-        )
+    with pytest.raises(ConfigError, match=r"crop_px 32 is too small for radius 5: .* 9 cells of 8 px.* least 65 px"):
+        train_affinity(make_affinitynet(), Lesson(dataset, dataset.mask_reader, AUGMENTATION, make_plan(), seed=0))
 
 
 def test_an_image_without_labels_is_named(dataset: Dataset) -> None:
     labels = DictMasks({"train_0": np.zeros((24, 33), np.uint8)})
     with pytest.raises(DataError, match=r"train_[1-5]"):
-        train_affinity(
-            make_affinitynet(), dataset, labels, augmentation=AUGMENTATION, plan=make_plan(), seed=0, radius=2
-        )
+        train_affinity(make_affinitynet(), Lesson(dataset, labels, AUGMENTATION, make_plan(), seed=0), radius=2)
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from weakseg.models.irnet import IRNet, build_irnet
 from weakseg.ops.affinity import affinity_displacement_losses
 from weakseg.ops.images import limit_side, normalise
 from weakseg.train.irn import estimate_mean_displacement, irn_loss, train_irn
+from weakseg.train.lesson import Lesson
 from weakseg.train.loop import EpochRecord, TrainState
 from weakseg.train.plan import NO_HOOKS, TrainingHooks, TrainingPlan
 
@@ -48,17 +49,8 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
 def train(
     irnet: IRNet, dataset: Dataset, plan: TrainingPlan, *, seed: int = 0, hooks: TrainingHooks = NO_HOOKS
 ) -> tuple[EpochRecord, ...]:
-    return train_irn(
-        irnet,
-        dataset,
-        dataset.mask_reader,
-        augmentation=AUGMENTATION,
-        plan=plan,
-        seed=seed,
-        radius=RADIUS,
-        crop_size=32,
-        hooks=hooks,
-    )
+    lesson = Lesson(dataset, dataset.mask_reader, AUGMENTATION, plan, seed, hooks=hooks)
+    return train_irn(irnet, lesson, radius=RADIUS, crop_size=32)
 
 
 def test_labels_are_sampled_at_the_centres_of_the_cells() -> None:
@@ -101,15 +93,9 @@ def test_training_finds_the_borders_and_leaves_the_backbone(tmp_path: Path) -> N
     dataset = make_dataset(tmp_path, sizes_hw=((64, 96), (80, 72)))
     irnet = make_irnet()
     before = {name: value.clone() for name, value in irnet.backbone.state_dict().items()}
-    history = train_irn(
-        irnet,
-        dataset,
-        dataset.mask_reader,
-        augmentation=replace(AUGMENTATION, long_side_px=(72, 110), crop_px=64),
-        plan=make_plan(epochs=60, batch_size=6, schedule="poly", learning_rate=0.5, momentum=1e-4),
-        seed=0,
-        radius=5,
-    )
+    augmentation = replace(AUGMENTATION, long_side_px=(72, 110), crop_px=64)
+    plan = make_plan(epochs=60, batch_size=6, schedule="poly", learning_rate=0.5, momentum=1e-4)
+    history = train_irn(irnet, Lesson(dataset, dataset.mask_reader, augmentation, plan, seed=0), radius=5)
     assert history[-1].loss < 0.6 * history[0].loss
     assert all(torch.equal(value, before[name]) for name, value in irnet.backbone.state_dict().items())
     at_border, elsewhere = [], []
@@ -190,42 +176,26 @@ def test_the_mean_displacement_weighs_every_cell_of_every_image_alike(
 
 def test_crops_too_small_for_the_radius_are_refused_before_training(dataset: Dataset) -> None:
     with pytest.raises(ConfigError, match=r"crop_px 32 is too small for radius 10: .* at least 73 px"):
-        train_irn(
-            make_irnet(), dataset, dataset.mask_reader, augmentation=AUGMENTATION, plan=make_plan(), seed=0, radius=10
-        )
+        train_irn(make_irnet(), Lesson(dataset, dataset.mask_reader, AUGMENTATION, make_plan(), seed=0), radius=10)
 
 
 @pytest.mark.parametrize("radius", [3, 10])
 def test_the_smallest_crop_that_is_allowed_works(dataset: Dataset, radius: int) -> None:
     crop_px = 4 * (2 * radius - 2) + 1
     augmentation = replace(AUGMENTATION, crop_px=crop_px, long_side_px=(crop_px, crop_px))
-    plan = make_plan(epochs=1)
-    history = train_irn(
-        make_irnet(), dataset, dataset.mask_reader, augmentation=augmentation, plan=plan, seed=0, radius=radius
-    )
-    assert history[0].loss > 0
+    lesson = Lesson(dataset, dataset.mask_reader, augmentation, make_plan(epochs=1), seed=0)
+    assert train_irn(make_irnet(), lesson, radius=radius)[0].loss > 0
+    smaller = replace(lesson, augmentation=replace(augmentation, crop_px=crop_px - 1))
     with pytest.raises(ConfigError, match=f"at least {crop_px} px"):
-        train_irn(
-            make_irnet(),
-            dataset,
-            dataset.mask_reader,
-            augmentation=replace(augmentation, crop_px=crop_px - 1),
-            plan=plan,
-            seed=0,
-            radius=radius,
-        )
+        train_irn(make_irnet(), smaller, radius=radius)
 
 
 def test_an_image_without_labels_is_named(dataset: Dataset) -> None:
     with pytest.raises(DataError, match=r"image 'train_.' has no mask to train on; run the stage 'refine' again"):
-        train_irn(
-            make_irnet(), dataset, DictMasks({}), augmentation=AUGMENTATION, plan=make_plan(), seed=0, radius=RADIUS
-        )
+        train_irn(make_irnet(), Lesson(dataset, DictMasks({}), AUGMENTATION, make_plan(), seed=0), radius=RADIUS)
 
 
 def test_a_label_that_is_no_class_is_refused(dataset: Dataset) -> None:
     wrong = {sample.id: dataset.load_mask(sample) * 0 + 4 for sample in dataset}
     with pytest.raises(DataError, match=r"training mask of image 'train_.' has label 4, but there are 3 classes"):
-        train_irn(
-            make_irnet(), dataset, DictMasks(wrong), augmentation=AUGMENTATION, plan=make_plan(), seed=0, radius=RADIUS
-        )
+        train_irn(make_irnet(), Lesson(dataset, DictMasks(wrong), AUGMENTATION, make_plan(), seed=0), radius=RADIUS)

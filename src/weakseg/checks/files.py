@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from weakseg.data.base import Dataset, Problem
-from weakseg.data.coco import CocoMasks
+from weakseg.data.coco_truth import CocoMasks
 from weakseg.data.images import ImageFacts, inspect_image
 from weakseg.data.masks import MatchedMasks, PngMasks, find_palette_fault
 from weakseg.errors import DataError

@@ -1,40 +1,44 @@
-"""Names of the backbones of classifier and IRNet: ours, and `hf:` with what `transformers` is to look for.
+"""Which backbones may carry the classifier and the networks of refiners, and which weights go with each.
 
-The settings that go with one of them alone are checked here. Those of segmenters are in `weakseg.config.segmenters`.
+Those of segmenters are in `weakseg.config.segmenters`.
 """
 
 from __future__ import annotations
 
-from typing import get_args
-
-from weakseg.config.sections.classifier import ClassifierConfig, ClassifierName
+from weakseg.config.network_names import HF_PREFIX, hf_name, names_that_show, require_backbone, shows
+from weakseg.config.sections.classifier import ClassifierConfig
 from weakseg.config.sections.refine import RefineConfig
-from weakseg.config.sections.training import BackboneName
-from weakseg.config.segmenters import HF_PREFIX, hf_name, other_backbones
 from weakseg.errors import ConfigError
+from weakseg.methods import Shows
+from weakseg.registry import REFINERS
 
 PRETRAINED = "pretrained"
 """Weights that a network of `transformers` comes with."""
 
 
 def check_backbone_names(classifier: ClassifierConfig, refine: RefineConfig) -> None:
-    """Raise a `ConfigError` if there is no such backbone, or weights do not go with it."""
-    _check("classifier", classifier.name, classifier.weights, (*get_args(ClassifierName), *other_backbones()))
-    irn = refine.irn
-    _check("refine.irn", irn.name, irn.weights, (*get_args(BackboneName), *other_backbones()), own="classifier")
+    """Raise a `ConfigError` if a backbone cannot carry its network, or weights do not go with it."""
+    _check("classifier", classifier.name, classifier.weights, None, takes_hf=True)
+    if classifier.method == "seam" and not shows(classifier.name, "levels"):
+        raise ConfigError(
+            f"classifier.method: 'seam' needs classifier.name to be one of {', '.join(names_that_show('levels'))}, "
+            f"got {classifier.name}"
+        )
+    for facts in REFINERS.usable():
+        network = facts.trains
+        if network is not None and network.shows is not None:
+            section, own = f"refine.{facts.name}", facts.settings_in(refine)
+            _check(section, own.name, own.weights, network.shows, takes_hf=network.takes_hf, own="classifier")
 
 
-def _check(section: str, name: str, weights: str, known: tuple[str, ...], *, own: str | None = None) -> None:
+def _check(
+    section: str, name: str, weights: str, what: Shows | None, *, takes_hf: bool, own: str | None = None
+) -> None:
     """Check a backbone and its weights; `own` is the word for weights that the run has made itself, if there is one."""
-    found = hf_name(name)
+    found = hf_name(name) if takes_hf else None
     others = ", ".join(word for word in ("none", "auto", own) if word is not None)
     if found is None:
-        if name not in known:
-            meant = f"; did you mean '{HF_PREFIX}{name}'?" if "/" in name else ""
-            raise ConfigError(
-                f"{section}.name: expected one of {', '.join(known)}, or '{HF_PREFIX}' and a repository of the Hugging "
-                f"Face hub, a folder or a config.json, got {name}{meant}"
-            )
+        require_backbone(section, name, what, takes_hf=takes_hf)
         if weights == PRETRAINED:
             raise ConfigError(
                 f"{section}.weights: '{PRETRAINED}' goes with a name that begins with '{HF_PREFIX}', but "

@@ -111,7 +111,9 @@ def name_packages(config: RunConfig) -> dict[str, JsonValue]:
                 found[f"{stage}.{name}"] = own.package
             elif registry.is_usable(name) and not registry.is_own(name):
                 found[f"{stage}.{name}"] = registry.entries()[name].package
-    for name in (config.classifier.name, config.refine.irn.name, config.segmenter.name):
+    trained = [facts.settings_in(config.refine) for facts in REFINERS.usable() if facts.trains is not None]
+    networks = [config.classifier.name, *(settings.name for settings in trained), config.segmenter.name]
+    for name in dict.fromkeys(networks):
         if name in BACKBONES.names() and not BACKBONES.is_own(name):
             found[f"{_BACKBONE}.{name}"] = BACKBONES.entries()[name].package
     return found

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from weakseg.config.bounds import WEIGHTS, walk_limits
+from weakseg.config.network_names import absolute_name
 from weakseg.config.schema import DataConfig, RunConfig
-from weakseg.config.segmenters import absolute_name
 from weakseg.errors import ConfigError
 from weakseg.files import absolute_path, expand_home
 from weakseg.spelling import closest

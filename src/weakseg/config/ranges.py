@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from functools import cache
-from typing import get_args, get_type_hints
 
 from weakseg.config.backbones import check_backbone_names
 from weakseg.config.bounds import BILATERAL, COUNT, GAUSSIAN, NOT_NEGATIVE, SHARE, SIDE_PX, Bounds, Range, walk_limits
@@ -133,12 +132,6 @@ def _check_classifier(config: RunConfig) -> None:
         raise ConfigError(
             f"classifier.batch_size: half of a batch is pasted by classifier.cda, so expected an even number, "
             f"got {classifier.batch_size}"
-        )
-    seam_names = get_args(get_type_hints(type(config.refine.psa))["name"])
-    if classifier.method == "seam" and classifier.name not in seam_names:
-        raise ConfigError(
-            f"classifier.method: 'seam' needs classifier.name to be one of {', '.join(seam_names)}, "
-            f"got {classifier.name}"
         )
 
 

@@ -1,44 +1,12 @@
-"""Names of segmentation networks: those of DeepLab-v2's backbones, and `hf:` with what `transformers` is to look for.
-
-The settings of the section `segmenter` that go with one of them alone are checked here.
-"""
+"""Which settings of the section `segmenter` go with a backbone of DeepLab-v2, and which with `transformers`."""
 
 from __future__ import annotations
 
-from typing import get_args
-
-from weakseg.config.sections.classifier import ClassifierName
+from weakseg.config.network_names import HF_PREFIX, hf_name, require_backbone
 from weakseg.config.sections.segmenter import SegmenterConfig
-from weakseg.config.sections.training import BackboneName
 from weakseg.errors import ConfigError
-from weakseg.files import absolute_path, expand_home
-from weakseg.registry import BACKBONES
-
-HF_PREFIX = "hf:"
-"""What the name of a network of `transformers` begins with."""
 
 _PRETRAINED = "pretrained"
-
-
-def other_backbones() -> tuple[str, ...]:
-    """Return the names of backbones that bring what builds them; what they are for is known once they are built."""
-    return tuple(name for name in BACKBONES.names() if name not in get_args(ClassifierName))
-
-
-def hf_name(name: str) -> str | None:
-    """Return what `transformers` is to look for: a repository, folder or file; None for a backbone of DeepLab-v2."""
-    return name.removeprefix(HF_PREFIX) if name.startswith(HF_PREFIX) else None
-
-
-def absolute_name(name: str) -> str:
-    """Return a segmenter's name with the path in it, if it is that of a file or folder, made absolute.
-
-    A name that could be that of a repository as well is a folder if there is one.
-    """
-    found = hf_name(name)
-    if not found or not (found.endswith(".json") or found[0] in "./~" or expand_home(found).exists()):
-        return name
-    return f"{HF_PREFIX}{absolute_path(found)}"
 
 
 def check_segmenter(config: SegmenterConfig) -> None:
@@ -51,13 +19,7 @@ def check_segmenter(config: SegmenterConfig) -> None:
 
 
 def _check_deeplab(config: SegmenterConfig) -> None:
-    names = (*get_args(BackboneName), *other_backbones())
-    if config.name not in names:
-        meant = f"; did you mean '{HF_PREFIX}{config.name}'?" if "/" in config.name else ""
-        raise ConfigError(
-            f"segmenter.name: expected one of {', '.join(names)}, or '{HF_PREFIX}' and a repository of the Hugging "
-            f"Face hub, a folder or a config.json, got {config.name}{meant}"
-        )
+    require_backbone("segmenter", config.name, "stages", takes_hf=True)
     if config.weights == _PRETRAINED:
         raise ConfigError(
             f"segmenter.weights: '{_PRETRAINED}' goes with a segmenter.name that begins with '{HF_PREFIX}', but it is "

@@ -107,7 +107,9 @@ def _build(
     if not indexes:
         message = f"there is no instances file; the tags of {len(samples) - len(untagged)} images are those of masks"
         problems.append(Problem("note", "tags-from-masks", str(place.base), message))
-    reader = MatchedMasks({key: paths[key] for key in listed.ids if key in paths}, code_of(numbering, _ids(classes)))
+    reader = MatchedMasks(
+        {key: paths[key] for key in listed.ids if key in paths}, code=code_of(numbering, _ids(classes))
+    )
     doubt = distrust_masks(reader, samples, classes) if indexes else None
     return Dataset(
         name="coco",

@@ -90,7 +90,7 @@ def match_masks(
             problems.append(Problem("warning", "mask-unused", f"{folder}/", f"{message}; rename it if they are images"))
         else:
             problems += [replace(problem, kind="mask-unused") for problem in matches.problems]
-    return MatchedMasks(paths, code) if folders else None, tuple(problems)
+    return MatchedMasks(paths, code=code) if folders else None, tuple(problems)
 
 
 def _bare_name(name: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -26,8 +27,32 @@ _EXACT_FORMATS = ("PNG", "BMP", "DIB", "TIFF", "PPM", "TGA")
 """GIF is none of them: programs sort its palette."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class _MaskFiles(ABC):
+    """Reads the masks of images that have a file.
+
+    Args:
+        code: What the numbers and colours in the files mean; None for labels and VOC's colours.
+    """
+
+    code: MaskCode | None = None
+
+    def __call__(self, sample: Sample, /) -> NDArray[np.uint8] | None:
+        """Return the (H, W) uint8 labels of a sample, or None if it has no mask."""
+        path = self.find(sample)
+        return None if path is None else read_mask(path, code=self.code)
+
+    def has(self, sample: Sample) -> bool:
+        """Say whether a sample has a mask, without reading it."""
+        return self.find(sample) is not None
+
+    @abstractmethod
+    def find(self, sample: Sample) -> Path | None:
+        """Return the mask file of a sample, or None."""
+
+
 @dataclass(frozen=True)
-class PngMasks:
+class PngMasks(_MaskFiles):
     """Reads masks from `<folder>/<id>.png`.
 
     Args:
@@ -36,16 +61,6 @@ class PngMasks:
     """
 
     folders: tuple[Path, ...]
-    code: MaskCode | None = None
-
-    def __call__(self, sample: Sample, /) -> NDArray[np.uint8] | None:
-        """Return the (H, W) uint8 labels of a sample, or None if no folder has a mask for it."""
-        path = self.find(sample)
-        return None if path is None else read_mask(path, code=self.code)
-
-    def has(self, sample: Sample) -> bool:
-        """Say whether a sample has a mask, without reading it."""
-        return self.find(sample) is not None
 
     def find(self, sample: Sample) -> Path | None:
         """Return the mask file of a sample, or None; files of a run have a safe form of the id."""
@@ -59,7 +74,7 @@ class PngMasks:
 
 
 @dataclass(frozen=True)
-class MatchedMasks:
+class MatchedMasks(_MaskFiles):
     """Reads masks from files that were matched with images beforehand.
 
     Args:
@@ -68,16 +83,6 @@ class MatchedMasks:
     """
 
     paths: Mapping[str, Path]
-    code: MaskCode | None = None
-
-    def __call__(self, sample: Sample, /) -> NDArray[np.uint8] | None:
-        """Return the (H, W) uint8 labels of a sample, or None if it has no mask."""
-        path = self.find(sample)
-        return None if path is None else read_mask(path, code=self.code)
-
-    def has(self, sample: Sample) -> bool:
-        """Say whether a sample has a mask, without reading it."""
-        return self.find(sample) is not None
 
     def find(self, sample: Sample) -> Path | None:
         """Return the mask file of a sample, or None."""

@@ -66,7 +66,7 @@ def open_voc(root: Path, *, split: str, mask_values: str | None = None, drop_bac
     found = find_images(base / _IMAGES)
     listed = find_split(base, split, present=found.paths)
     mask_folders = (_AUGMENTED_MASKS, _MASKS) if listed.augmented else (_MASKS, _AUGMENTED_MASKS)
-    masks = PngMasks(tuple(base / folder for folder in mask_folders if (base / folder).is_dir()), code)
+    masks = PngMasks(tuple(base / folder for folder in mask_folders if (base / folder).is_dir()), code=code)
     tags = _TagReader(base / _ANNOTATIONS, masks, classes, may_lack_tags=listed.name == "test")
     problems = [*coded, *listed.problems, *(p for p in found.problems if p.kind != "same-id" or p.where in listed.ids)]
     samples = []
@@ -87,7 +87,7 @@ def open_voc(root: Path, *, split: str, mask_values: str | None = None, drop_bac
     problems += [] if doubt is None else [doubt]
     has_objects = (base / _OBJECTS).is_dir() and doubt is None
     # The objects were outlined together with the plain masks, so these tell their classes.
-    instances = PngInstances(PngMasks((base / _OBJECTS,)), PngMasks((base / _MASKS,), code), len(classes))
+    instances = PngInstances(PngMasks((base / _OBJECTS,)), PngMasks((base / _MASKS,), code=code), len(classes))
     return Dataset(
         name="voc",
         split=listed.name,

@@ -40,11 +40,14 @@ def localize_parts(trial: Trial) -> list[Part]:
     return parts
 
 
-def _clustering_once(context: Context) -> Context:
-    """Return a context for LPCAM with one cluster: more take seconds in a run, but most of the time of a trial."""
+def _as_in_trials(context: Context) -> Context:
+    """Return a context in which the method does what it says of trials, see `weakseg.methods.LocalizerFacts.trial`."""
     config = context.config.localize
-    once = replace(config, lpcam=replace(config.lpcam, clusters=1))
-    return replace(context, config=replace(context.config, localize=once))
+    facts = localizer_facts(config)
+    if facts is None or facts.trial is None:
+        return context
+    tried = replace(config, **{facts.name: facts.trial(facts.settings_in(config))})
+    return replace(context, config=replace(context.config, localize=tried))
 
 
 def _looks_first(context: Context) -> bool:
@@ -57,9 +60,9 @@ def _seed(trial: Trial, iterations: int | None = None) -> ImageWork:
     put_classifier(trial.context)
 
     def work(ids: Sequence[str], side_px: int | None) -> None:
-        context = trial.seeding(ids, side_px)
+        context = _as_in_trials(trial.seeding(ids, side_px))
         if _looks_first(context):  # it would look through all training images for each trial
-            context = replace(_clustering_once(context), train=trial.context.train.keep(ids))
+            context = replace(context, train=trial.context.train.keep(ids))
         for folder in (context.folder.seeds, context.folder.localizer):
             shutil.rmtree(folder, ignore_errors=True)
         localize(context if iterations is None else _adapting(context, iterations))

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, TypeVar, get_args, get_type_hints
 
 import weakseg
 from weakseg.config.load import to_yaml
+from weakseg.config.network_names import HF_PREFIX
 from weakseg.config.schema import RunConfig
-from weakseg.config.segmenters import HF_PREFIX
 from weakseg.data.export.folder import ExportFolder
 from weakseg.data.lists import CLASSES_FILE
 from weakseg.documents import decode_json

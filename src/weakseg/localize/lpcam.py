@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from weakseg.config.bounds import SHARE, Range, setting
@@ -134,5 +134,6 @@ LPCAM = Localizer(
     side_by_side=True,
     smooths=True,
     files=(PROTOTYPES,),
+    trial=lambda settings: replace(settings, clusters=1),  # more take seconds in a run, but most of the time of a trial
     open=open_lpcam,
 )

@@ -10,7 +10,6 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from weakseg.errors import ConfigError
 from weakseg.methods import LocalizerFacts, Settings
 from weakseg.registry import LOCALIZERS
 
@@ -111,7 +110,4 @@ def find_localizer(name: str) -> Localizer[object]:
     Raises:
         ConfigError: If there is none, or its package cannot be imported.
     """
-    found = LOCALIZERS.load(name)
-    if not isinstance(found, Localizer):
-        raise ConfigError(f"localiser '{name}': expected a weakseg.localize.method.Localizer, got {type(found)}")
-    return found
+    return LOCALIZERS.load_as(name, Localizer)

@@ -11,9 +11,7 @@ same convolutions are merely read at other places, so that the published weights
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
 from typing import cast
 
 import torch
@@ -21,11 +19,13 @@ from torch import Tensor, nn
 
 from weakseg.models.backbone import IMAGE_CHANNELS, Backbone, LevelChannels, Levels, StageForm, require_images
 from weakseg.models.checkpoints import fit_state, read_checkpoint
+from weakseg.models.lite_groups import LITE0_GROUPS, scale_groups
+from weakseg.models.lite_groups import LITE_NAMES as LITE_NAMES
+from weakseg.models.lite_groups import Group as Group
 from weakseg.models.lite_layers import ConvNorm, InvertedBottleneck, Place, StridedConv2d
 from weakseg.models.lite_weights import IMAGENET_HEAD, locate_lite_weights, rename_lite
-from weakseg.models.resnet import FixedBatchNorm2d
+from weakseg.models.resnet_blocks import FixedBatchNorm2d
 from weakseg.ops.images import IMAGENET_MEAN, IMAGENET_STD
-from weakseg.spelling import require_option
 
 STEM_CHANNELS, HEAD_CHANNELS = 32, 1280
 """Channels of the first and of the last convolution; no form scales them."""
@@ -40,43 +40,6 @@ SCORING_STRIDE, FINE_STRIDE, IMAGENET_STRIDE = 16, 8, 32
 
 _INPUT_CENTRE, _INPUT_SCALE = 127.0, 128.0
 """The released networks read (rgb - 127) / 128."""
-
-
-@dataclass(frozen=True)
-class Group:
-    """Blocks of one size: the first changes stride and channels, the others have a shortcut.
-
-    Args:
-        kernel_px: Side of the depthwise kernel.
-        stride: Stride of the first block.
-        expansion: Factor of the channels inside a block.
-        channels: Channels of the output.
-        repeats: Number of blocks.
-    """
-
-    kernel_px: int
-    stride: int
-    expansion: int
-    channels: int
-    repeats: int
-
-
-LITE0_GROUPS = (
-    Group(3, 1, 1, 16, 1),
-    Group(3, 2, 6, 24, 2),
-    Group(5, 2, 6, 40, 2),
-    Group(3, 2, 6, 80, 3),
-    Group(5, 1, 6, 112, 3),
-    Group(5, 2, 6, 192, 4),
-    Group(3, 1, 6, 320, 1),
-)
-"""The groups of `efficientnet_lite0`; the others scale them."""
-
-_SCALES = {"efficientnet_lite0": (1.0, 1.0), "efficientnet_lite1": (1.0, 1.1), "efficientnet_lite2": (1.1, 1.2)}
-"""Factors of width and depth."""
-
-LITE_NAMES: tuple[str, ...] = tuple(_SCALES)
-"""Names `build_efficientnet_lite` and `imagenet_network` know."""
 
 
 class EfficientNetLite(Backbone):
@@ -259,7 +222,7 @@ def build_efficientnet_lite(
         ConfigError: If the name is unknown.
     """
     return EfficientNetLite(
-        _scale_groups(name),
+        scale_groups(name),
         stride=stride,
         has_head=has_head,
         fixed_norm=fixed_norm,
@@ -278,34 +241,13 @@ def imagenet_network(name: str) -> ImageNetNetwork:
         MissingExtra: If the package with the weights is not installed.
         ArtifactError: If its file is missing, damaged or of another version.
     """
-    groups = _scale_groups(name)
+    groups = scale_groups(name)
     network = ImageNetNetwork(EfficientNetLite(groups, stride=IMAGENET_STRIDE, centred=False, fixed_norm=True))
     path = locate_lite_weights(name)
     state = rename_lite(read_checkpoint(path), repeats=[group.repeats for group in groups])
     placed = {key if key.startswith(IMAGENET_HEAD) else f"backbone.{key}": tensor for key, tensor in state.items()}
     fit_state(network, placed, where=str(path))
     return network.eval()
-
-
-def _scale_groups(name: str) -> tuple[Group, ...]:
-    """Return the groups of a named network; the first and the last keep their depth, the first its width, too."""
-    require_option(name, LITE_NAMES, what="backbone")
-    width, depth = _SCALES[name]
-    last = len(LITE0_GROUPS) - 1
-    return tuple(
-        replace(
-            group,
-            channels=_round_channels(group.channels * width),
-            repeats=group.repeats if index in (0, last) else math.ceil(group.repeats * depth),
-        )
-        for index, group in enumerate(LITE0_GROUPS)
-    )
-
-
-def _round_channels(channels: float) -> int:
-    """Round to a multiple of 8, not by more than a tenth downwards."""
-    rounded = max(8, int(channels + 4) // 8 * 8)
-    return rounded + 8 if rounded < 0.9 * channels else rounded
 
 
 def _choose_places(stride: int, *, centred: bool) -> Iterator[Place]:

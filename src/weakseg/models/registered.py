@@ -53,12 +53,7 @@ def find_registered(name: str) -> RegisteredBackbone:
     Raises:
         ConfigError: If there is none of this name, or its package cannot be imported or builds none.
     """
-    found = BACKBONES.load(name)
-    if not isinstance(found, RegisteredBackbone):
-        raise ConfigError(
-            f"backbone '{name}': expected a weakseg.models.registered.RegisteredBackbone, got {type(found).__name__}"
-        )
-    return found
+    return BACKBONES.load_as(name, RegisteredBackbone)
 
 
 def locate_registered(name: str) -> Path:

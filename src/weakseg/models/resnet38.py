@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from weakseg.models.backbone import IMAGE_CHANNELS, Backbone, LevelChannels, Levels
-from weakseg.models.resnet import FixedBatchNorm2d, conv3x3
+from weakseg.models.resnet_blocks import FixedBatchNorm2d, conv3x3
 from weakseg.spelling import require_option
 
 RESNET38_STRIDE = 8

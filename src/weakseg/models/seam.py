@@ -96,7 +96,8 @@ class SEAM(Classifier):
             ShapeError: If the images are not (N, 3, H, W) float.
         """
         levels = self.backbone.levels(self.trunk(x))
-        features = levels.conv6 if isinstance(self.backbone, EfficientNetLite) else self.backbone.dropout(levels.conv6)
+        dropout = getattr(self.backbone, "dropout", None)  # a ResNet-38 has one behind its last level
+        features = levels.conv6 if dropout is None else dropout(levels.conv6)
         scores = self.classifier(features)
         background = nn.functional.conv2d(features.detach(), self.background_weight)
         refined = self.correlation(scores, x, levels.conv4, levels.conv5)

@@ -6,26 +6,23 @@ Names are translated by `weakseg.models.official_names`.
 
 from __future__ import annotations
 
-import hashlib
-import re
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from http.client import HTTPException
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from weakseg.errors import ArtifactError, ConfigError
+from weakseg.errors import ArtifactError
 from weakseg.models.affinitynet import build_affinitynet
 from weakseg.models.backbone import Backbone
 from weakseg.models.checkpoints import as_tensors, fit_state, read_checkpoint
 from weakseg.models.classifier import Classifier, build_classifier
 from weakseg.models.efficientnet_lite import LITE_NAMES, EfficientNetLite
+from weakseg.models.imagenet import IMAGENET_URLS as IMAGENET_URLS
+from weakseg.models.imagenet import download_imagenet
 from weakseg.models.irnet import build_irnet
 from weakseg.models.lite_weights import is_lite_checkpoint, locate_lite_weights, rename_lite
 from weakseg.models.mxnet_params import read_mxnet_params
@@ -42,13 +39,6 @@ from weakseg.models.official_names import (
 from weakseg.models.registered import locate_registered, registered_names
 from weakseg.models.seam import SEAM, build_seam
 from weakseg.spelling import require_option
-
-IMAGENET_URLS = {
-    "resnet18": "https://download.pytorch.org/models/resnet18-f37072fd.pth",
-    "resnet50": "https://download.pytorch.org/models/resnet50-0676ba61.pth",
-    "resnet101": "https://download.pytorch.org/models/resnet101-63fe2227.pth",
-}
-"""torchvision's IMAGENET1K_V1 weights; the eight digits in a file's name begin its SHA-256."""
 
 PLAIN_HEADS: tuple[str, ...] = ("fc.", "fc8.", "f8_", "f9.")
 """Prefixes of torchvision's head, and of those of PSA and SEAM."""
@@ -169,7 +159,7 @@ def find_weights(source: str, name: str, *, cache_dir: Path | None = None) -> Pa
     if source == "imagenet":
         if name in registered_names(stages=True, levels=True):
             return locate_registered(name)
-        return locate_lite_weights(name) if name in LITE_NAMES else _download_imagenet(name, cache_dir)
+        return locate_lite_weights(name) if name in LITE_NAMES else download_imagenet(name, cache_dir)
     path = Path(source)
     if not path.is_file():
         raise ArtifactError(f"weights '{source}': expected 'imagenet', 'none' or a checkpoint file; no such file")
@@ -196,47 +186,6 @@ def _split_backbone(
     other_parts = (*heads, *(prefix + part for part in spare_parts))
     ignored = tuple(key for key in tensors if key.startswith(other_parts))
     return {key.removeprefix(prefix): tensor for key, tensor in tensors.items() if key not in ignored}, ignored
-
-
-def _download_imagenet(name: str, cache_dir: Path | None) -> Path:
-    """Return the file of a backbone's ImageNet weights, downloading it unless it is there; its hash is checked."""
-    if name == "resnet38":
-        raise ConfigError(
-            "there is no address to download ImageNet weights for 'resnet38' from; set weights to the path of the "
-            "authors' MXNet file (.params) or of a converted one (.pth), or to 'none'"
-        )
-    if name not in IMAGENET_URLS:
-        raise ConfigError(
-            f"there are no ImageNet weights for '{name}'; set weights to 'none' or a path, "
-            f"or choose a backbone that has them: {', '.join((*LITE_NAMES, *sorted(IMAGENET_URLS)))}"
-        )
-    url = IMAGENET_URLS[name]
-    file_name = url.rsplit("/", 1)[-1]
-    prefix = _hash_prefix(file_name)
-    folder = Path(torch.hub.get_dir()) / "checkpoints" if cache_dir is None else cache_dir
-    path = folder / file_name
-    if path.is_file():
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        if not digest.startswith(prefix):
-            raise ArtifactError(f"{path}: damaged, its SHA-256 begins {digest[:8]} instead of {prefix}; delete it")
-        return path
-    folder.mkdir(parents=True, exist_ok=True)
-    try:
-        # It writes to a temporary name and renames once the hash is right, so ranks may run it side by side.
-        torch.hub.download_url_to_file(url, str(path), hash_prefix=prefix, progress=sys.stderr.isatty())
-    except (OSError, HTTPException, RuntimeError) as error:
-        raise ArtifactError(
-            f"could not download {url} ({error}); without a network, fetch it elsewhere and either put it at {path} "
-            "or pass its path as weights"
-        ) from error
-    return path
-
-
-def _hash_prefix(file_name: str) -> str:
-    match = re.search(r"-([0-9a-f]{8})\.", file_name)
-    assert match, f"the name of a published weight file carries its hash: {file_name}"
-    return match.group(1)
 
 
 @dataclass(frozen=True)

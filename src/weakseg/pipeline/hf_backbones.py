@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from weakseg.config.backbones import PRETRAINED
-from weakseg.config.segmenters import hf_name
+from weakseg.config.network_names import hf_name
 from weakseg.errors import ArtifactError
 from weakseg.models.checkpoints import abridge
 from weakseg.models.hf_backbone import HFBackbone

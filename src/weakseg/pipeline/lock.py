@@ -57,15 +57,19 @@ def hold_folder(root: Path) -> Iterator[None]:
     Raises:
         ArtifactError: If another process holds it (the message says which), or the folder cannot be written.
     """
-    taken = False
-    if rank() == 0:
-        taken = take_folder(root)
-    wait_for_all()  # none goes on before it is known that it may
+    taken = take_for_all(root)
     try:
         yield
     finally:
         if taken:
             release_folder(root)
+
+
+def take_for_all(root: Path) -> bool:
+    """Take a folder's lock as rank 0, for all ranks, until `release_folder`; returns what `take_folder` does there."""
+    taken = rank() == 0 and take_folder(root)
+    wait_for_all()  # none goes on before it is known that it may
+    return taken
 
 
 def take_folder(root: Path) -> bool:

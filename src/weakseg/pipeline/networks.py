@@ -14,6 +14,7 @@ from typing import Any, Literal, TypeVar
 import torch
 from torch import nn
 
+from weakseg.config.network_names import hf_name
 from weakseg.config.schema import (
     ClassifierConfig,
     OptimConfig,
@@ -21,7 +22,6 @@ from weakseg.config.schema import (
     SegmenterConfig,
 )
 from weakseg.config.sections.training import TrainingSettings
-from weakseg.config.segmenters import hf_name
 from weakseg.documents import decode_json
 from weakseg.errors import ArtifactError
 from weakseg.files import JsonValue, write_json

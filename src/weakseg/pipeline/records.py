@@ -1,12 +1,14 @@
-"""`run.json`: what is known of each stage, and what its fingerprint covers, by name."""
+"""Records of how files were made: `run.json` with each stage, and what a fingerprint or a study covers, by name."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import platform
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -16,6 +18,8 @@ from weakseg.documents import decode_json
 from weakseg.errors import ArtifactError
 from weakseg.files import JsonValue, write_json
 from weakseg.pipeline.artifacts import RunFolder
+
+Record = TypeVar("Record")
 
 DIGEST_BYTES = 12
 """Length of fingerprints and digests; 24 hexadecimal digits."""
@@ -59,13 +63,30 @@ def read_records(folder: RunFolder) -> dict[str, StageRecord]:
     Raises:
         ArtifactError: If `run.json` is damaged.
     """
-    if not folder.state.is_file():
-        return {}
+
+    def parse(document: Any) -> dict[str, StageRecord]:
+        return {name: StageRecord(**record) for name, record in document["stages"].items()}
+
+    return read_record(folder.state, parse, whole="the run folder") or {}
+
+
+def read_record(path: Path, parse: Callable[[Any], Record], *, whole: str) -> Record | None:
+    """Read what a folder records of how it was made; None if it has no record.
+
+    Args:
+        path: The record, JSON.
+        parse: Turns the document into what is wanted; what it raises on another document counts as damage.
+        whole: The folder, for the message.
+
+    Raises:
+        ArtifactError: If the record is damaged.
+    """
+    if not path.is_file():
+        return None
     try:
-        stages = decode_json(folder.state.read_text(encoding="utf-8"))["stages"]
-        return {name: StageRecord(**record) for name, record in stages.items()}
+        return parse(decode_json(path.read_text(encoding="utf-8")))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ArtifactError(f"{folder.state} is damaged ({error}); delete the run folder and start again") from None
+        raise ArtifactError(f"{path} is damaged ({error}); delete {whole} and start again") from None
 
 
 def write_records(folder: RunFolder, records: Mapping[str, StageRecord]) -> None:
@@ -87,6 +108,15 @@ def list_versions() -> dict[str, JsonValue]:
 def digest_parts(parts: Mapping[str, JsonValue]) -> str:
     """Return the fingerprint of named parts."""
     return hashlib.blake2b(json.dumps(parts, sort_keys=True).encode(), digest_size=DIGEST_BYTES).hexdigest()
+
+
+def flatten_settings(prefix: str, value: JsonValue) -> dict[str, JsonValue]:
+    """Map the dotted name of every setting within a section to its value."""
+    if not isinstance(value, Mapping):
+        return {prefix: value}
+    return {
+        path: item for key, child in value.items() for path, item in flatten_settings(f"{prefix}.{key}", child).items()
+    }
 
 
 def describe_changes(old: Mapping[str, JsonValue], new: Mapping[str, JsonValue]) -> str:

@@ -21,13 +21,13 @@ from weakseg.pipeline.seeds import REFINER, process_seeds, resize_labels
 from weakseg.pipeline.starting import start_refiner
 from weakseg.refine.method import (
     ImageRefiner,
-    Lesson,
     RefineContext,
     Refiner,
     RefinerNetwork,
     SeededImage,
     find_refiner,
 )
+from weakseg.train.lesson import Lesson
 from weakseg.train.loop import EpochRecord
 from weakseg.train.plan import TrainingHooks, make_augmentation
 

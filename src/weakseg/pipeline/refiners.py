@@ -55,11 +55,14 @@ def _warn_of_empty_masks(context: Context, datasets: Sequence[Dataset]) -> None:
     """Say it if no mask shows any class, before a segmenter learns nothing from them; stops at the first that does."""
     tagged = [context.folder.mask(sample.id) for dataset in datasets for sample in dataset if sample.keys]
     if tagged and not any(_may_show_class(path) for path in tagged):
+        refiner, weaker = chosen_refiner(context), "lower refine.background_threshold"
+        if not refiner.has_threshold and refiner.background:
+            weaker = f"raise refine.{refiner.name}.{refiner.background}"
         logger.warning(
             "refine: no class is in any mask of the %d tagged images; the seeds are empty, or lower than the "
-            "background: train the classifier longer or from ImageNet weights, or lower refine.background_threshold "
-            "(with psa, raise refine.psa.walk_alpha)",
+            "background: train the classifier longer or from ImageNet weights, or %s",
             len(tagged),
+            weaker,
         )
 
 

@@ -1,9 +1,9 @@
-"""Removing what stages have written: their results when they are replaced, and what killed processes left behind."""
+"""Removing what stages and studies have written: results that are replaced, and what killed processes left behind."""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from weakseg.errors import ArtifactError
@@ -30,15 +30,34 @@ def remove_results(folder: RunFolder, outputs: Sequence[tuple[str, Sequence[str]
     left = {name: record for name, record in read_records(folder).items() if name not in removed}
     wait_for_all()
     if rank() == 0:
-        for path in (folder.root / output for _, own in outputs for output in own):
-            _remove(path)
+        remove_files([folder.root / output for _, own in outputs for output in own])
         write_records(folder, left)
     wait_for_all()
     return left
 
 
-def remove_half_written(folder: RunFolder, outputs: Sequence[str]) -> None:
+def remove_files(paths: Iterable[Path]) -> None:
+    """Remove files and whole folders, those that are not there among them.
+
+    Raises:
+        ArtifactError: If the system refuses.
+    """
+    for path in paths:
+        try:
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+        except OSError as error:
+            raise ArtifactError(f"cannot remove {path}: {advise_on(error)}") from error
+
+
+def remove_half_written(root: Path, outputs: Iterable[str | Path]) -> None:
     """Delete what a killed process left half-written; rank 0 does it.
+
+    Args:
+        root: A run or study.
+        outputs: Files and folders below it, whose own half-written files go at any depth.
 
     Raises:
         ArtifactError: If the system refuses.
@@ -47,18 +66,8 @@ def remove_half_written(folder: RunFolder, outputs: Sequence[str]) -> None:
         return
     try:
         for output in outputs:
-            remove_partial_files(folder.root / output)
-        for partial in folder.root.glob(".*.partial"):
+            remove_partial_files(root / output)
+        for partial in root.glob(".*.partial"):
             partial.unlink(missing_ok=True)
     except OSError as error:
-        raise ArtifactError(f"cannot remove half-written files of {folder.root}: {advise_on(error)}") from error
-
-
-def _remove(path: Path) -> None:
-    try:
-        if path.is_dir():
-            shutil.rmtree(path)
-        else:
-            path.unlink(missing_ok=True)
-    except OSError as error:
-        raise ArtifactError(f"cannot remove {path}: {advise_on(error)}") from error
+        raise ArtifactError(f"cannot remove half-written files of {root}: {advise_on(error)}") from error

@@ -7,7 +7,7 @@ began with. Weights from the network are downloaded here, into the usual caches.
 from __future__ import annotations
 
 from weakseg.config.chosen import require_methods
-from weakseg.config.segmenters import hf_name
+from weakseg.config.network_names import hf_name
 from weakseg.errors import ArtifactError, ConfigError, MissingExtra
 from weakseg.models.hf_source import import_transformers
 from weakseg.models.weights import find_weights
@@ -23,6 +23,7 @@ from weakseg.pipeline.runner import Context
 from weakseg.pipeline.saliency import require_saliency
 from weakseg.pipeline.seeds import REFINER, require_training_seeds
 from weakseg.pipeline.segmenters import require_segmenter
+from weakseg.pipeline.threshold import tell_of_no_threshold
 
 NOT_FROM_ELSEWHERE = ("none", "auto", "classifier")
 """Weights that are random, that may be missing, or that the run makes itself."""
@@ -67,6 +68,7 @@ def require_for_refine(context: Context, /, *, afresh: bool) -> None:
     """
     refine = context.config.refine
     require_methods(context.config, "refine")
+    tell_of_no_threshold(refine)
     datasets = seeded_datasets(context)
     require_saliency(context, datasets)
     require_refiner_files(context, datasets)

@@ -25,9 +25,17 @@ from weakseg.data.base import Dataset
 from weakseg.errors import ArtifactError, ConfigError
 from weakseg.files import JsonValue, write_text
 from weakseg.pipeline.artifacts import RunFolder
+from weakseg.pipeline.claims import Claim
 from weakseg.pipeline.file_index import ChangeWatch, FileFacts
 from weakseg.pipeline.lock import hold_folder
-from weakseg.pipeline.records import StageRecord, describe_changes, digest_parts, read_records, write_records
+from weakseg.pipeline.records import (
+    StageRecord,
+    describe_changes,
+    digest_parts,
+    flatten_settings,
+    read_records,
+    write_records,
+)
 from weakseg.pipeline.removal import remove_half_written, remove_results
 from weakseg.pipeline.runtime import format_duration
 from weakseg.train.distributed import rank, wait_for_all
@@ -149,7 +157,7 @@ def _run_chosen(context: Context, stages: Sequence[Stage], *, only: str | None, 
     for stage in stages:
         _require_same_settings(context, stage, kept, planned)
     for stage in chosen:
-        _require_own_files(context, stage, records)
+        _claim(context, stage).require_own(is_recorded=stage.name in records)
     if only is not None:
         _require_finished_needs(context, stages, only, kept, planned)
     for stage in chosen:
@@ -183,7 +191,7 @@ def fingerprint_parts(stage: Stage, context: Context, planned: Mapping[str, Stag
         if isinstance(value, dict):
             left_out = uncounted(context.config, path)
             value = {name: item for name, item in value.items() if name not in left_out}
-        parts.update(_flatten(path, value))
+        parts.update(flatten_settings(path, value))
     for path, without_effect in stage.added.items():
         if parts[path] == without_effect:
             del parts[path]
@@ -217,7 +225,7 @@ def _run_stage(
     else:
         how = "some of its files are gone, making them again" if old.finished else "going on where it was interrupted"
     logger.info("%s: %s", stage.name, how)
-    remove_half_written(context.folder, stage.outputs)
+    remove_half_written(context.folder.root, stage.outputs)
     wait_for_all()
     started_s = time.monotonic()
     with watch.during(stage.name):
@@ -241,21 +249,19 @@ def _require_same_settings(
 ) -> None:
     record, plan = records.get(stage.name), planned[stage.name]
     if record is not None and record.fingerprint != plan.fingerprint and not stage.derived:
-        raise ConfigError(
-            f"stage '{stage.name}' in {context.folder.root} was made with other settings: "
-            f"{describe_changes(record.parts, plan.parts)}; add --redo {stage.name} to 'weakseg run' to replace it and "
-            "all later stages, or choose another --out"
-        )
+        _claim(context, stage).refuse_changes(record.parts, plan.parts)
 
 
-def _require_own_files(context: Context, stage: Stage, records: Mapping[str, StageRecord]) -> None:
-    """Refuse to take over, or later to remove, files that no stage is known to have written: a user's own `masks`."""
-    found = [output for output in stage.outputs if (context.folder.root / output).exists()]
-    if stage.name not in records and found:
-        raise ArtifactError(
-            f"{context.folder.root / found[0]} exists, but {context.folder.state.name} does not tell that the stage "
-            f"'{stage.name}' wrote it; move it away, or choose another --out"
-        )
+def _claim(context: Context, stage: Stage) -> Claim:
+    folder = context.folder
+    return Claim(
+        who=f"stage '{stage.name}'",
+        root=folder.root,
+        outputs=tuple(folder.root / output for output in stage.outputs),
+        unknown=f"{folder.state.name} does not tell that the stage '{stage.name}' wrote it",
+        redo=f"--redo {stage.name} to 'weakseg run' to replace it and all later stages",
+        elsewhere="--out",
+    )
 
 
 def _require_finished_needs(
@@ -297,9 +303,3 @@ def _is_done(context: Context, stage: Stage, record: StageRecord | None, planned
 def _has_all_files(context: Context, stage: Stage) -> bool:
     files = [context.folder.root / output for output in stage.outputs] if stage.files is None else stage.files(context)
     return all(path.exists() for path in files)
-
-
-def _flatten(prefix: str, value: JsonValue) -> dict[str, JsonValue]:
-    if not isinstance(value, dict):
-        return {prefix: value}
-    return {path: item for key, child in value.items() for path, item in _flatten(f"{prefix}.{key}", child).items()}

@@ -9,8 +9,8 @@ from pathlib import Path
 import torch
 
 from weakseg.config.bounds import WEIGHTS
+from weakseg.config.network_names import hf_name
 from weakseg.config.schema import SegmenterConfig
-from weakseg.config.segmenters import hf_name
 from weakseg.data.base import Dataset, MaskReader
 from weakseg.errors import ArtifactError
 from weakseg.files import JsonValue

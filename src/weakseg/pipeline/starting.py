@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from torch import nn
 
+from weakseg.config.network_names import hf_name
 from weakseg.config.schema import ClassifierConfig, SegmenterConfig
 from weakseg.config.sections.training import TrainingSettings
-from weakseg.config.segmenters import hf_name
 from weakseg.errors import ArtifactError, ConfigError, MissingExtra
 from weakseg.models.backbone import Backbone
 from weakseg.models.classifier import Classifier, build_classifier

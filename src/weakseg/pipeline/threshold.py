@@ -11,6 +11,7 @@ import logging
 import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from itertools import chain, islice
 from pathlib import Path
 from typing import Literal
 
@@ -85,6 +86,17 @@ def mask_threshold(context: Context) -> MaskThreshold | None:
     return MaskThreshold(load_choice(context.folder.threshold).threshold, "label-free")
 
 
+def tell_of_no_threshold(config: RefineConfig) -> None:
+    """Say that `auto` chooses nothing for a refiner without a threshold, and what weakens its background instead."""
+    facts = refiner_facts(config)
+    if facts is None or facts.has_threshold or config.background_threshold != "auto":
+        return
+    instead = f"; refine.{facts.name}.{facts.background} weakens its background" if facts.background else ""
+    logger.warning(
+        "refine.background_threshold: 'auto' has no effect, since '%s' has no such threshold%s", facts.name, instead
+    )
+
+
 def require_number(config: RefineConfig) -> float:
     """Return the background threshold of a recipe where only a number will do.
 
@@ -139,10 +151,10 @@ def choose_on_tags(context: Context, cutter: Cutter) -> ThresholdChoice:
     """
     require_training_seeds(context, "refine.background_threshold 'auto'")
     order = draw_tagged(context)
-    candidates = _choose_candidates(context, order)
+    candidates, judges = _open_judges(context, order)
     scores, areas = [], []
     with show_progress("choosing the background threshold") as tick:
-        for item in _load_some(context, order):
+        for item in judges:
             cuts = cut_image(item, cutter, candidates)
             scores.append(score_colours(cuts))
             areas.append(measure_areas(cuts))
@@ -160,13 +172,15 @@ def choose_on_tags(context: Context, cutter: Cutter) -> ThresholdChoice:
     return choice
 
 
-def _choose_candidates(context: Context, order: list[Sample]) -> tuple[float, ...]:
-    """Return the candidates that a refinement is worth trying at, by the areas of some seeds."""
-    areas = [
-        (cut_maps(item.seed.full().numpy(), item.seed.keys, CANDIDATES) != 0).mean(axis=(1, 2))
-        for item in _load_some(context, order[:PROBED_IMAGES])
-    ]
-    return worth_refining(CANDIDATES, np.array(areas).reshape(-1, len(CANDIDATES)))
+def _open_judges(context: Context, order: list[Sample]) -> tuple[tuple[float, ...], Iterator[SeededImage]]:
+    """Return the candidates that a refinement is worth trying at, by the areas of some seeds, and the images to try.
+
+    The first of these images are kept meanwhile, `MAX_PIXELS` and one image at most.
+    """
+    items = _load_some(context, order)
+    probed = list(islice(items, PROBED_IMAGES))
+    areas = [(cut_maps(item.seed.full().numpy(), item.seed.keys, CANDIDATES) != 0).mean(axis=(1, 2)) for item in probed]
+    return worth_refining(CANDIDATES, np.array(areas).reshape(-1, len(CANDIDATES))), chain(probed, items)
 
 
 def _expect_images(item: SeededImage, tagged: int) -> int:
@@ -182,9 +196,13 @@ def draw_tagged(context: Context) -> list[Sample]:
     return [tagged[place] for place in order]
 
 
-def choose_judges(context: Context) -> list[Sample]:
-    """Return the images that `choose_on_tags` looks at; they are loaded, since their size decides how many they are."""
-    return [item.sample for item in _load_some(context, draw_tagged(context))]
+def choose_judges(context: Context) -> tuple[list[Sample], tuple[float, ...]]:
+    """Return the images that `choose_on_tags` looks at, and the candidates that it tries.
+
+    The images are loaded, since their size decides how many they are.
+    """
+    candidates, judges = _open_judges(context, draw_tagged(context))
+    return [item.sample for item in judges], candidates
 
 
 def load_choice(path: Path) -> ThresholdChoice:

@@ -21,20 +21,18 @@ from weakseg.models.predictor import Views, batched, choose_labels, predict_view
 from weakseg.models.tiling import Tiling
 from weakseg.pipeline.runtime import show_progress
 from weakseg.predict.constraint import TagConstraint, constrain
+from weakseg.predict.notices import tell_passed_over, tell_suffixed, tell_unconstrained
 from weakseg.predict.opened import OpenedModel, digest_file, open_model
 from weakseg.predict.pictures import write_pictures
 from weakseg.predict.reading import peek_size, settle_range
 from weakseg.predict.summary import ImageSummary, Provenance, SummaryFile, read_summary, summarise_labels
-from weakseg.predict.targets import OUTPUTS, PICTURE_ENDINGS, OutputFiles, PassedOver, list_targets
+from weakseg.predict.targets import OUTPUTS, OutputFiles, PassedOver, list_targets
 from weakseg.train.loop import Tick
 
 logger = logging.getLogger("weakseg")
 
 MAX_BATCH = 100_000
 """No memory holds more images at once."""
-
-MAX_NAMED = 5
-"""Pictures passed over for one reason that are named before the rest is only counted; the summary names all."""
 
 
 @dataclass(frozen=True)
@@ -133,9 +131,9 @@ def predict_files(
     targets = found.paths
     opened = open_model(model, device=device)
     constraint = constrain(opened.classes, targets, tags=options.tags, tag_file=options.tag_file)
-    _tell_unconstrained(targets, constraint)
-    _tell_suffixed(targets)
-    _tell_passed_over(found.passed_over)
+    tell_unconstrained(targets, constraint)
+    tell_suffixed(targets)
+    tell_passed_over(found.passed_over)
     opened = replace(opened, views=settle_range(_limit(opened.views, options.max_side_px), targets.values()))
     job = _Job(opened, files, constraint, options)
     return job.run(targets, passed_over=found.passed_over)
@@ -281,37 +279,3 @@ def _digest_image(path: Path) -> str:
 def _limit(views: Views, max_side_px: int | None) -> Views:
     """Put the limit that was asked for in place of the run's."""
     return views if max_side_px is None else replace(views, max_side_px=max_side_px or None)
-
-
-def _tell_unconstrained(targets: Mapping[str, Path], constraint: TagConstraint) -> None:
-    if constraint.by_image is None:
-        return
-    free = [name for name in targets if name not in constraint.by_image]
-    if free:
-        logger.warning(
-            "the tag file does not name %d of %d images, such as '%s': any class may appear in them",
-            len(free),
-            len(targets),
-            free[0],
-        )
-
-
-def _tell_suffixed(targets: Mapping[str, Path]) -> None:
-    """Say that results of images that differ in their suffix only are called with it."""
-    suffixed = [name for name, path in targets.items() if path.suffix and Path(name).name == path.name]
-    if suffixed:
-        logger.info(
-            "%d images differ from another in their suffix only; their results keep it, such as '%s'",
-            len(suffixed),
-            f"{suffixed[0]}{PICTURE_ENDINGS['mask']}",
-        )
-
-
-def _tell_passed_over(pictures: Sequence[PassedOver]) -> None:
-    """Name the first of those that are passed over for the same reason, and count them."""
-    by_problem: dict[str, list[str]] = {}
-    for picture in pictures:
-        by_problem.setdefault(picture.problem, []).append(str(picture.image))
-    for problem, names in by_problem.items():
-        more = f" and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
-        logger.warning("passed over %d: %s%s: %s", len(names), ", ".join(names[:MAX_NAMED]), more, problem)

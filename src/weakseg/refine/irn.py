@@ -16,7 +16,6 @@ from weakseg.lazy import open_names
 from weakseg.refine.crf import CRF
 from weakseg.refine.method import (
     ImageRefiner,
-    Lesson,
     RefineContext,
     Refined,
     Refiner,
@@ -36,6 +35,7 @@ if TYPE_CHECKING:
     from weakseg.models.irnet import IRNet
     from weakseg.refine.irn_walk import irn_mask as irn_mask
     from weakseg.refine.irn_walk import walked_maps as walked_maps
+    from weakseg.train.lesson import Lesson
     from weakseg.train.loop import EpochRecord
 
 __getattr__ = open_names(__name__, "weakseg.refine.irn_walk", ("irn_mask", "walked_maps"))
@@ -125,18 +125,7 @@ def fit_network(section: RefineConfig, network: nn.Module, lesson: Lesson) -> tu
 
     assert isinstance(network, IRNet)
     config = IRN.settings_in(section)
-    return train_irn(
-        network,
-        lesson.train,
-        lesson.labels,
-        augmentation=lesson.augmentation,
-        plan=lesson.plan,
-        seed=lesson.seed,
-        radius=config.radius,
-        crop_size=config.pad_px,
-        max_side_px=lesson.max_side_px,
-        hooks=lesson.hooks,
-    )
+    return train_irn(network, lesson, radius=config.radius, crop_size=config.pad_px)
 
 
 def open_irn(context: RefineContext) -> ImageRefiner:
@@ -173,6 +162,8 @@ IRN = Refiner(
     trains=RefinerNetwork(
         network="IRNet",
         asked_by="IRN",
+        shows="stages",
+        takes_hf=True,
         cell_px=4,
         released={"resnet50": "resnet50_irn"},
         label=label_image,

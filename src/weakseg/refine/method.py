@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
-from weakseg.errors import ConfigError
 from weakseg.methods import NetworkFacts, RefinerFacts, Settings
 from weakseg.registry import REFINERS
 
@@ -21,13 +20,11 @@ if TYPE_CHECKING:
     from torch import nn
 
     from weakseg.config.sections.refine import RefineConfig
-    from weakseg.data.base import Dataset, MaskReader
-    from weakseg.data.transforms import Augmentation
     from weakseg.models.hf_backbone import HFBackbone
     from weakseg.ops.instances import Instances
     from weakseg.refine.soft_labels import SoftMask
+    from weakseg.train.lesson import Lesson
     from weakseg.train.loop import EpochRecord
-    from weakseg.train.plan import TrainingHooks, TrainingPlan
     from weakseg.types import Sample, ScoreMaps
 
 
@@ -96,29 +93,6 @@ class RefineContext:
     wants_instances: bool = False
 
 
-@dataclass(frozen=True, eq=False)
-class Lesson:
-    """What a refiner's network learns from.
-
-    Args:
-        train: Images; their tags are not used.
-        labels: Reads the labels of each image: (H, W) uint8, 255 where unsure.
-        augmentation: Random changes of images and labels.
-        plan: How to train.
-        seed: Seed of order and augmentation.
-        max_side_px: Larger images are shrunk to this longer side where a network looks at them whole; None for none.
-        hooks: Where to report to and go on from.
-    """
-
-    train: Dataset
-    labels: MaskReader
-    augmentation: Augmentation
-    plan: TrainingPlan
-    seed: int
-    max_side_px: int | None
-    hooks: TrainingHooks
-
-
 class BuildNetwork(Protocol):
     """Builds a refiner's network with random weights."""
 
@@ -170,10 +144,7 @@ def find_refiner(name: str) -> Refiner[object]:
     Raises:
         ConfigError: If there is none, or its package cannot be imported.
     """
-    found = REFINERS.load(name)
-    if not isinstance(found, Refiner):
-        raise ConfigError(f"refiner '{name}': expected a weakseg.refine.method.Refiner, got {type(found)}")
-    return found
+    return REFINERS.load_as(name, Refiner)
 
 
 def cut_refined(maps: NDArray[np.floating], keys: Sequence[int], thresholds: Sequence[float]) -> Refined:

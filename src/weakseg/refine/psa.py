@@ -7,18 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from weakseg.config.bounds import BILATERAL as BILATERAL_BOUNDS
 from weakseg.config.bounds import COUNT, NOT_NEGATIVE, WEIGHTS, Range, path_setting, setting
 from weakseg.config.bounds import GAUSSIAN as GAUSSIAN_BOUNDS
-from weakseg.config.sections.training import AugmentConfig, OptimConfig
+from weakseg.config.sections.training import AugmentConfig, LevelledName, OptimConfig
 from weakseg.errors import ConfigError
 from weakseg.lazy import open_names
 from weakseg.ops.crf_settings import CRFSettings
 from weakseg.refine.method import (
     ImageRefiner,
-    Lesson,
     RefineContext,
     Refined,
     Refiner,
@@ -35,17 +34,19 @@ if TYPE_CHECKING:
     from weakseg.config.sections.refine import RefineConfig
     from weakseg.models.affinitynet import AffinityNet
     from weakseg.models.hf_backbone import HFBackbone
+    from weakseg.refine.psa_scores import AffinityWalk as AffinityWalk
     from weakseg.refine.psa_scores import psa_labels as psa_labels
     from weakseg.refine.psa_scores import psa_mask as psa_mask
     from weakseg.refine.psa_scores import psa_scores as psa_scores
     from weakseg.refine.psa_scores import score_background as score_background
     from weakseg.refine.psa_scores import walked_scores as walked_scores
+    from weakseg.train.lesson import Lesson
     from weakseg.train.loop import EpochRecord
 
 __getattr__ = open_names(
     __name__,
     "weakseg.refine.psa_scores",
-    ("psa_labels", "psa_mask", "psa_scores", "score_background", "walked_scores"),
+    ("AffinityWalk", "psa_labels", "psa_mask", "psa_scores", "score_background", "walked_scores"),
 )
 
 
@@ -58,7 +59,7 @@ class PSAConfig:
             power, after the CRF, is sure to be.
         high_alpha: What is background at this high power is sure to be, too.
         walk_alpha: The power in the walk.
-        name: Backbone.
+        name: Backbone, one that shows features of three depths.
         weights: As for the classifier; or `classifier`: the backbone of the run's own classifier. It learns, too.
         released: A released checkpoint of PSA's or SEAM's AffinityNet that takes the place of the training: no sure
             labels are made, and the settings of the training are without effect. Null trains an AffinityNet.
@@ -80,9 +81,7 @@ class PSAConfig:
     low_alpha: float = setting(4.0, Range(0.01, 1000))
     high_alpha: float = setting(24.0, Range(0.01, 1000))
     walk_alpha: float = setting(16.0, Range(0.01, 1000))
-    name: Literal["critter38", "efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2", "resnet38"] = (
-        "resnet38"
-    )
+    name: LevelledName | str = "resnet38"
     weights: str = path_setting("classifier", words=WEIGHTS)
     released: str | None = path_setting(None)
     freeze_trunk: bool = True
@@ -133,7 +132,7 @@ def build_network(
     """Build an AffinityNet with random weights."""
     from weakseg.models.affinitynet import build_affinitynet
 
-    assert backbone is None, "the type of refine.psa.name allows our own backbones alone"
+    assert backbone is None, "RefinerNetwork.takes_hf is false"
     psa = settings if isinstance(settings, PSAConfig) else PSAConfig(freeze_trunk=True, fixed_norm=True)
     return build_affinitynet(name, freeze_trunk=psa.freeze_trunk, fixed_norm=psa.fixed_norm, generator=generator)
 
@@ -144,16 +143,7 @@ def fit_network(section: RefineConfig, network: nn.Module, lesson: Lesson) -> tu
     from weakseg.train.affinity import train_affinity
 
     assert isinstance(network, AffinityNet)
-    return train_affinity(
-        network,
-        lesson.train,
-        lesson.labels,
-        augmentation=lesson.augmentation,
-        plan=lesson.plan,
-        seed=lesson.seed,
-        radius=PSA.settings_in(section).radius,
-        hooks=lesson.hooks,
-    )
+    return train_affinity(network, lesson, radius=PSA.settings_in(section).radius)
 
 
 def open_psa(context: RefineContext) -> ImageRefiner:
@@ -161,11 +151,12 @@ def open_psa(context: RefineContext) -> ImageRefiner:
     import torch
 
     from weakseg.ops.images import normalise
-    from weakseg.refine.psa_scores import psa_scores
+    from weakseg.refine.psa_scores import AffinityWalk, psa_scores
     from weakseg.refine.soft_labels import soften
 
     config, network = PSA.settings_in(context.section), context.network
     assert network is not None, "PSA trains a network"
+    walk = AffinityWalk(config.walk_alpha, config.radius, config.walk_beta, config.walk_doublings)
 
     def refine(item: SeededImage, thresholds: Sequence[float], /) -> Refined:
         with torch.no_grad():
@@ -174,11 +165,8 @@ def open_psa(context: RefineContext) -> ImageRefiner:
             item.seed.full(),
             item.seed.keys,
             features,
+            walk=walk,
             image=item.image if config.final_crf else None,
-            alpha=config.walk_alpha,
-            radius=config.radius,
-            beta=config.walk_beta,
-            doublings=config.walk_doublings,
             settings=config.crf(),
         )
         return Refined(soften(scores, item.seed.keys))
@@ -200,6 +188,7 @@ PSA = Refiner(
     trains=RefinerNetwork(
         network="AffinityNet",
         asked_by="AffinityNet",
+        shows="levels",
         cell_px=8,
         released={"resnet38": "resnet38_aff"},
         label=label_image,

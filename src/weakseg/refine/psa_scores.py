@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -35,6 +36,26 @@ WALK_ALPHA = 16.0
 
 WALK_RADIUS, WALK_BETA, WALK_DOUBLINGS = 5, 8.0, 8
 """The released walk: pairs closer than 5 cells, affinities to the power 8, 2^8 steps."""
+
+
+@dataclass(frozen=True)
+class AffinityWalk:
+    """How evidence walks; the defaults are the released walk.
+
+    Args:
+        alpha: Power of the background.
+        radius: Steps are shorter than this many cells of 8 px.
+        beta: Power of the affinities.
+        doublings: The walk has 2^doublings steps.
+    """
+
+    alpha: float = WALK_ALPHA
+    radius: int = WALK_RADIUS
+    beta: float = WALK_BETA
+    doublings: int = WALK_DOUBLINGS
+
+
+PSA_WALK = AffinityWalk()
 
 LEAST_SCORE = 1e-5
 """Scores below this count as this in the CRF, whose energies are -log: that of pydensecrf's own conversion."""
@@ -92,27 +113,21 @@ def psa_mask(
     keys: Sequence[int],
     features: Tensor,
     *,
+    walk: AffinityWalk = PSA_WALK,
     image: NDArray[np.uint8] | None = None,
-    alpha: float = WALK_ALPHA,
-    radius: int = WALK_RADIUS,
-    beta: float = WALK_BETA,
-    doublings: int = WALK_DOUBLINGS,
     settings: CRFSettings = PSA_CRF,
     num_threads: int | None = None,
 ) -> NDArray[np.uint8]:
     """Label every pixel by the strongest of the classes and the background after the walk.
 
     Args:
-        maps: (K, H, W) float in 0..1: the image's seed at its full size, `ScoreMaps.full()`. K may be 0. Not modified.
+        maps: As for `psa_scores`, like all others.
         keys: The K class indices of the maps, distinct.
-        features: (D, ceil(H / 8), ceil(W / 8)) float, from `AffinityNet`. Not modified.
-        image: (H, W, 3) uint8 RGB, not modified: the CRF then refines the walked scores. None for no CRF.
-        alpha: Power of the background.
-        radius: Steps are shorter than this many cells of 8 px.
-        beta: Power of the affinities.
-        doublings: The walk has 2^doublings steps.
+        features: From `AffinityNet`.
+        walk: The walk.
+        image: For the CRF; None for none.
         settings: The CRF's.
-        num_threads: Threads of the CRF, None for as many as torch uses.
+        num_threads: Its threads.
 
     Returns:
         (H, W) uint8, 0 for the background and class index + 1 elsewhere; all 0 for an image without tags. A tie goes
@@ -122,18 +137,7 @@ def psa_mask(
         ShapeError: If maps, keys, features or image are not as described or do not fit each other.
         ConfigError: If an option is outside its range.
     """
-    scores = psa_scores(
-        maps,
-        keys,
-        features,
-        image=image,
-        alpha=alpha,
-        radius=radius,
-        beta=beta,
-        doublings=doublings,
-        settings=settings,
-        num_threads=num_threads,
-    )
+    scores = psa_scores(maps, keys, features, walk=walk, image=image, settings=settings, num_threads=num_threads)
     return choose_labels(scores, keys)
 
 
@@ -142,11 +146,8 @@ def psa_scores(
     keys: Sequence[int],
     features: Tensor,
     *,
+    walk: AffinityWalk = PSA_WALK,
     image: NDArray[np.uint8] | None = None,
-    alpha: float = WALK_ALPHA,
-    radius: int = WALK_RADIUS,
-    beta: float = WALK_BETA,
-    doublings: int = WALK_DOUBLINGS,
     settings: CRFSettings = PSA_CRF,
     num_threads: int | None = None,
 ) -> NDArray[np.float32]:
@@ -155,16 +156,13 @@ def psa_scores(
     The largest one's share of their sum is the confidence of the label (`weakseg.refine.soft_labels.soften`).
 
     Args:
-        maps: As for `psa_mask`, like all that follow.
-        keys: Their class indices.
-        features: From `AffinityNet`.
-        image: For the CRF; None for none.
-        alpha: Power of the background.
-        radius: Length of the walk's steps.
-        beta: Power of the affinities.
-        doublings: The walk has 2^doublings steps.
+        maps: (K, H, W) float in 0..1: the image's seed at its full size, `ScoreMaps.full()`. K may be 0. Not modified.
+        keys: The K class indices of the maps, distinct.
+        features: (D, ceil(H / 8), ceil(W / 8)) float, from `AffinityNet`. Not modified.
+        walk: The walk.
+        image: (H, W, 3) uint8 RGB, not modified: the CRF then refines the walked scores. None for no CRF.
         settings: The CRF's.
-        num_threads: Its threads.
+        num_threads: Threads of the CRF, None for as many as torch uses.
 
     Returns:
         (K + 1, H, W) float32 in 0..1, background first. Marginals sum to 1, walked scores need not.
@@ -175,36 +173,24 @@ def psa_scores(
     """
     if image is not None:
         require_maps_of_image(maps, image)
-    scores = walked_scores(maps, keys, features, alpha=alpha, radius=radius, beta=beta, doublings=doublings)
+    scores = walked_scores(maps, keys, features, walk=walk)
     if image is None or not len(keys):
         return scores.cpu().numpy()
     crf = DenseCRF(image, gaussian=settings.gaussian, bilateral=settings.bilateral, num_threads=num_threads)
     return _infer_marginals(crf, scores.cpu().numpy(), iterations=settings.iterations)
 
 
-def walked_scores(
-    maps: Tensor,
-    keys: Sequence[int],
-    features: Tensor,
-    *,
-    alpha: float = WALK_ALPHA,
-    radius: int = WALK_RADIUS,
-    beta: float = WALK_BETA,
-    doublings: int = WALK_DOUBLINGS,
-) -> Tensor:
+def walked_scores(maps: Tensor, keys: Sequence[int], features: Tensor, *, walk: AffinityWalk = PSA_WALK) -> Tensor:
     """Spread the scores of the background and the classes between pixels that belong together.
 
     Scores are averaged over cells of 8 x 8 px (fewer at the right and lower border, where the image ends), walked, and
     upsampled bilinearly (`align_corners=False`) to 8 px per cell, of which those beyond the image are dropped.
 
     Args:
-        maps: (K, H, W) float in 0..1: the image's seed at its full size. K may be 0. Not modified.
+        maps: As for `psa_scores`.
         keys: The K class indices of the maps, distinct.
-        features: (D, ceil(H / 8), ceil(W / 8)) float, from `AffinityNet`. Not modified. The walk runs on its device.
-        alpha: Power of the background.
-        radius: Steps are shorter than this many cells.
-        beta: Power of the affinities.
-        doublings: The walk has 2^doublings steps.
+        features: As for `psa_scores`; the walk runs on their device.
+        walk: The walk.
 
     Returns:
         (K + 1, H, W) float32 in 0..1 on the device of `features`, background first.
@@ -213,7 +199,7 @@ def walked_scores(
         ShapeError: If maps, keys or features are not as described or do not fit each other.
         ConfigError: If an option is outside its range.
     """
-    scores = torch.from_numpy(score_background(maps.detach().cpu().numpy(), keys, alpha=alpha)).to(features.device)
+    scores = torch.from_numpy(score_background(maps.detach().cpu().numpy(), keys, alpha=walk.alpha)).to(features.device)
     height, width = scores.shape[1:]
     cells = (math.ceil(height / RESNET38_STRIDE), math.ceil(width / RESNET38_STRIDE))
     if features.ndim != 3 or tuple(features.shape[1:]) != cells:
@@ -223,7 +209,7 @@ def walked_scores(
         )
     # Windows that reach beyond the image average what lies within it.
     pooled = torch.nn.functional.avg_pool2d(scores, RESNET38_STRIDE, ceil_mode=True)
-    walked = affinity_walk(pooled, features, radius=radius, beta=beta, doublings=doublings)
+    walked = affinity_walk(pooled, features, radius=walk.radius, beta=walk.beta, doublings=walk.doublings)
     full_hw = (cells[0] * RESNET38_STRIDE, cells[1] * RESNET38_STRIDE)
     upsampled = torch.nn.functional.interpolate(walked[None], full_hw, mode="bilinear", align_corners=False)
     return upsampled[0, :, :height, :width]

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from weakseg.config.load import to_yaml
+from weakseg.config.network_names import hf_name
 from weakseg.config.schema import ClassifierConfig, RunConfig, SegmenterConfig
-from weakseg.config.segmenters import hf_name
 from weakseg.data.base import Dataset, Problem
 from weakseg.ops.color import heat
 from weakseg.pipeline.artifacts import RunFolder, load_tensors

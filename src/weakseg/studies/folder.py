@@ -7,19 +7,20 @@ those files, every time anew. `begin_study` comes before the first of them, `fin
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from weakseg.documents import decode_json
-from weakseg.errors import ArtifactError, ConfigError, UsageError, WeaksegError
-from weakseg.files import JsonValue, atomic_open, remove_partial_files, write_json, write_text
-from weakseg.pipeline.lock import release_folder, take_folder
-from weakseg.pipeline.records import describe_changes, list_versions
+from weakseg.errors import UsageError, WeaksegError
+from weakseg.files import JsonValue, atomic_open, write_json, write_text
+from weakseg.pipeline.claims import Claim
+from weakseg.pipeline.lock import release_folder, take_for_all
+from weakseg.pipeline.records import flatten_settings as flatten_settings
+from weakseg.pipeline.records import list_versions, read_record
+from weakseg.pipeline.removal import remove_files, remove_half_written
 from weakseg.pipeline.runtime import launched_rank
 from weakseg.studies.table import Table
 from weakseg.train.distributed import rank, wait_for_all
@@ -158,15 +159,6 @@ def find_study_folder(request: StudyRequest, *, default_name: str) -> StudyFolde
     return StudyFolder(studies / name)
 
 
-def flatten_settings(prefix: str, value: JsonValue) -> dict[str, JsonValue]:
-    """Map the dotted name of every setting within a section to its value."""
-    if not isinstance(value, dict):
-        return {prefix: value}
-    return {
-        path: item for key, child in value.items() for path, item in flatten_settings(f"{prefix}.{key}", child).items()
-    }
-
-
 def begin_study(folder: StudyFolder, plan: StudyPlan, *, redo: bool) -> None:
     """Make sure that a folder holds nothing but results of the same settings, and write the study's record.
 
@@ -182,9 +174,7 @@ def begin_study(folder: StudyFolder, plan: StudyPlan, *, redo: bool) -> None:
         ArtifactError: If it holds files that no study is known to have written, or a damaged record, or another process
             works there.
     """
-    if rank() == 0:
-        take_folder(folder.root)
-    wait_for_all()
+    take_for_all(folder.root)
     try:
         _clear_folder(folder, plan, redo=redo)
     except WeaksegError:
@@ -193,22 +183,24 @@ def begin_study(folder: StudyFolder, plan: StudyPlan, *, redo: bool) -> None:
 
 
 def _clear_folder(folder: StudyFolder, plan: StudyPlan, *, redo: bool) -> None:
-    settings = plan.versioned_settings
-    earlier = _read_settings(folder.record)
-    found = [path for path in (*folder.outputs, *folder.extras) if path.exists()]
-    if earlier is None and found:
-        raise ArtifactError(f"{found[0]} exists, but no study is known to have written it; move it away")
-    if earlier is not None and earlier != settings and not redo:
-        raise ConfigError(
-            f"the study in {folder.root} was made with other settings: {describe_changes(earlier, settings)}; "
-            "add --redo to replace it, or choose another --name"
-        )
+    claim = Claim(
+        who="the study",
+        root=folder.root,
+        outputs=(*folder.outputs, *folder.extras),
+        unknown="no study is known to have written it",
+        redo="--redo to replace it",
+        elsewhere="--name",
+    )
+    earlier = read_record(folder.record, lambda document: {**document["settings"]}, whole="the study's folder")
+    claim.require_own(is_recorded=earlier is not None)
+    if earlier is not None and earlier != plan.versioned_settings and not redo:
+        claim.refuse_changes(earlier, plan.versioned_settings)
     wait_for_all()  # every process has read the record before rank 0 changes it
     if rank() == 0:
         if redo:
-            _remove(found)
+            remove_files(claim.outputs)
         write_json(folder.record, {**_head(plan), "finished": False})
-        remove_partial_files(folder.root)
+    remove_half_written(folder.root, claim.outputs)
     wait_for_all()
 
 
@@ -270,27 +262,6 @@ def _head(plan: StudyPlan) -> dict[str, JsonValue]:
         "settings": plan.versioned_settings,
         "recipe": plan.recipe,
     }
-
-
-def _read_settings(path: Path) -> Mapping[str, JsonValue] | None:
-    """Read what the study in a folder was made with; None if there is none."""
-    if not path.is_file():
-        return None
-    try:
-        settings = decode_json(path.read_text(encoding="utf-8"))["settings"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise ArtifactError(f"{path} is damaged ({error}); delete the study's folder and start again") from None
-    if not isinstance(settings, dict):
-        raise ArtifactError(f"{path} is damaged (no settings); delete the study's folder and start again")
-    return settings
-
-
-def _remove(paths: Sequence[Path]) -> None:
-    for path in paths:
-        if path.is_dir():
-            shutil.rmtree(path)
-        else:
-            path.unlink(missing_ok=True)
 
 
 def _save_figure(path: Path, draw: Callable[[Figure], None], *, size_in: tuple[float, float]) -> None:

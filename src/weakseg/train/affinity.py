@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
-from functools import partial
 
 import torch
 from torch import Tensor, nn
 
-from weakseg.data.base import Dataset, MaskReader
-from weakseg.data.loaders import Batch, CropSet
-from weakseg.data.transforms import Augmentation
+from weakseg.data.loaders import Batch
 from weakseg.errors import ConfigError, ShapeError
 from weakseg.models.affinitynet import AffinityNet
 from weakseg.ops.affinity import LOG_EPS, feature_affinity
 from weakseg.ops.paths import SourceGrid, list_offsets, other_ends
-from weakseg.train.distributed import tell_own_pairs
+from weakseg.train.lesson import Lesson, sample_labels, train_on_lesson
 from weakseg.train.loop import EpochRecord
-from weakseg.train.plan import NO_HOOKS, TrainingHooks, TrainingPlan, train_on_crops
 from weakseg.types import IGNORE_LABEL
 
 TRAINING_RADIUS = 5
@@ -49,60 +44,22 @@ class AffinityLosses:
         return (self.background + self.foreground + 2 * self.negative) / 4
 
 
-def train_affinity(
-    network: AffinityNet,
-    train: Dataset,
-    labels: MaskReader,
-    *,
-    augmentation: Augmentation,
-    plan: TrainingPlan,
-    seed: int,
-    radius: int = TRAINING_RADIUS,
-    hooks: TrainingHooks = NO_HOOKS,
-) -> tuple[EpochRecord, ...]:
+def train_affinity(network: AffinityNet, lesson: Lesson, *, radius: int = TRAINING_RADIUS) -> tuple[EpochRecord, ...]:
     """Train an AffinityNet in place: the backbone at the plan's base rate, its own convolutions faster.
 
     Args:
-        network: On its device, the backbone filled with trained weights.
-        train: Images; their tags are not used.
-        labels: Reads the labels of each image, `weakseg.refine.psa.psa_labels`: (H, W) uint8, 255 where unsure.
-        augmentation: Random changes of images and labels.
-        plan: How to train.
-        seed: Seed of order and augmentation.
+        network: See `train_on_lesson`, as for what is raised.
+        lesson: What it learns from; the labels are those of `weakseg.refine.psa.psa_labels`.
         radius: Pairs in the losses are closer than this many cells of 8 px.
-        hooks: Where to report to and go on from.
 
     Returns:
         One record per epoch; the loss is `AffinityLosses.total()`.
-
-    Raises:
-        ConfigError: If crops are too small for the radius.
-        DataError: If an image has no labels, labels of another size, or one that is neither the data set's nor 255.
-        TrainingDiverged: If the loss is not finite.
     """
-    cells = math.ceil(augmentation.crop_px / network.stride)
-    try:
-        SourceGrid((cells, cells), radius)
-    except ShapeError as error:
-        raise ConfigError(
-            f"crop_px {augmentation.crop_px} is too small for radius {radius}: it has {cells} cells of "
-            f"{network.stride} px on a side, and {error}"
-        ) from None
-    tell_own_pairs()
-    return train_on_crops(
-        network,
-        CropSet(train, augmentation, seed=seed, masks=labels),
-        plan,
-        loss=partial(affinity_loss, radius=radius, num_labels=train.classes.num_labels),
-        hooks=hooks,
-    )
+    return train_on_lesson(network, lesson, radius=radius, loss=affinity_loss)
 
 
 def affinity_loss(model: nn.Module, batch: Batch, *, radius: int, num_labels: int) -> Tensor:
-    """Return the scalar loss of a batch, computed at the network's stride.
-
-    Labels are sampled at the centres of the features' cells (nearest). Means are over the pairs of this process's share
-    of the batch: with several processes, the mean of their losses is not quite the loss of the whole batch.
+    """Return the scalar loss of a batch, computed at the network's stride; see `weakseg.train.lesson.PairLoss`.
 
     Args:
         model: Turns images into features, see `AffinityNet.forward`.
@@ -110,10 +67,9 @@ def affinity_loss(model: nn.Module, batch: Batch, *, radius: int, num_labels: in
         radius: Pairs are closer than this many cells.
         num_labels: Number of labels, background included.
     """
-    assert batch.labels is not None, "a batch for AffinityNet without labels"
     features = model(batch.images)
-    labels = nn.functional.interpolate(batch.labels[:, None].float(), features.shape[2:], mode="nearest-exact")
-    return affinity_losses(features, labels[:, 0].long(), radius=radius, num_labels=num_labels).total()
+    labels = sample_labels(batch, (features.shape[2], features.shape[3]))
+    return affinity_losses(features, labels, radius=radius, num_labels=num_labels).total()
 
 
 def affinity_losses(features: Tensor, labels: Tensor, *, radius: int, num_labels: int) -> AffinityLosses:

@@ -21,12 +21,11 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from weakseg.data.base import Dataset
 from weakseg.data.donors import DonorPool
-from weakseg.data.loaders import Batch, CropSet, EpochOfCrops
+from weakseg.data.loaders import Batch, CropSet
 from weakseg.data.pairs import PairedCrops, load_pairs
 from weakseg.data.pasting import PasteSettings
 from weakseg.data.transforms import Augmentation
 from weakseg.spelling import require_option
-from weakseg.train.distributed import rank, world_size
 from weakseg.train.loop import EpochRecord
 from weakseg.train.optim import build_schedule
 from weakseg.train.plan import (
@@ -34,7 +33,7 @@ from weakseg.train.plan import (
     Trainable,
     TrainingHooks,
     TrainingPlan,
-    keep_images,
+    each_epoch,
     train_on_crops,
     train_on_epochs,
 )
@@ -126,18 +125,7 @@ def train_on_pairs(
     if not len(crops.donors):
         plain = CropSet(crops.dataset, crops.augmentation, seed=crops.seed)
         return train_on_crops(model, plain, plan, loss=loss, validate=validate, hooks=hooks)
-
-    def load_epoch(epoch: int) -> EpochOfCrops:
-        return load_pairs(
-            crops,
-            epoch=epoch,
-            batch_size=plan.batch_size,
-            workers=plan.workers,
-            rank=rank(),
-            world_size=world_size(),
-        )
-
-    keep_images(crops, plan)
+    load_epoch = each_epoch(load_pairs, crops, plan)
     released_steps = plan.epochs * max(1, len(crops.dataset) // plan.batch_size) if compat == "released" else None
 
     def make_schedule(optimizer: Optimizer, steps: int) -> LambdaLR:

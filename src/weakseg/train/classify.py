@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -51,11 +53,6 @@ def train_classifier(
     Returns:
         One record per epoch; `metrics["map"]` is the mean average precision on `val`, 0..1.
     """
-
-    def validate() -> dict[str, float]:
-        assert val is not None
-        return {"map": measure_map(classifier, val, workers=plan.workers, max_side_px=max_side_px)}
-
     return train_on_tags(
         classifier,
         train,
@@ -64,7 +61,7 @@ def train_classifier(
         seed=seed,
         pasting=pasting,
         loss=classification_loss,
-        validate=None if val is None else validate,
+        validate=watch_map(classifier, val, workers=plan.workers, max_side_px=max_side_px),
         hooks=hooks,
     )
 
@@ -108,6 +105,15 @@ def measure_map(classifier: Classifier, dataset: Dataset, *, workers: int, max_s
     tags = np.stack([sample.tags for sample in dataset])
     known = np.stack([sample.known for sample in dataset])
     return mean_average_precision(scores, tags, known)
+
+
+def watch_map(
+    classifier: Classifier, val: Dataset | None, *, workers: int, max_side_px: int | None
+) -> Callable[[], dict[str, float]] | None:
+    """Return what measures the mean average precision on some images after each epoch; None without images."""
+    if val is None:
+        return None
+    return lambda: {"map": measure_map(classifier, val, workers=workers, max_side_px=max_side_px)}
 
 
 def constant_guess_loss(train: Dataset) -> float:

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import math
-from functools import partial
-
 import torch
 from torch import Tensor, nn
 
-from weakseg.data.base import Dataset, MaskReader
-from weakseg.data.loaders import Batch, CropSet, iterate_images
-from weakseg.data.transforms import Augmentation
-from weakseg.errors import ConfigError
+from weakseg.data.base import Dataset
+from weakseg.data.loaders import Batch, iterate_images
 from weakseg.models.irnet import IRNet
 from weakseg.ops.affinity import affinity_displacement_losses
 from weakseg.ops.images import normalise
-from weakseg.train.distributed import rank, sum_over_ranks, tell_own_pairs, world_size
+from weakseg.train.distributed import rank, sum_over_ranks, world_size
+from weakseg.train.lesson import Lesson, sample_labels, train_on_lesson
 from weakseg.train.loop import EpochRecord
-from weakseg.train.plan import NO_HOOKS, TrainingHooks, TrainingPlan, train_on_crops
 
 TRAINING_RADIUS = 10
 """Pairs in the losses are closer than this many cells of 4 px (Ahn et al., CVPR 2019); the walk's radius is 5."""
@@ -27,17 +22,7 @@ WHOLE_IMAGES_BATCH = 16
 
 
 def train_irn(
-    irnet: IRNet,
-    train: Dataset,
-    labels: MaskReader,
-    *,
-    augmentation: Augmentation,
-    plan: TrainingPlan,
-    seed: int,
-    radius: int = TRAINING_RADIUS,
-    crop_size: int | None = None,
-    max_side_px: int | None = None,
-    hooks: TrainingHooks = NO_HOOKS,
+    irnet: IRNet, lesson: Lesson, *, radius: int = TRAINING_RADIUS, crop_size: int | None = None
 ) -> tuple[EpochRecord, ...]:
     """Train the branches of an IRNet in place, then set its `mean_displacement` from the training images.
 
@@ -45,44 +30,24 @@ def train_irn(
     paper, which amplifies that branch's gradients). A training that is taken up after its last epoch only averages.
 
     Args:
-        irnet: On its device, the backbone filled with trained weights.
-        train: Images; their tags are not used.
-        labels: Reads the confident labels of each image: (H, W) uint8, 255 where unsure.
-        augmentation: Random changes of images and labels.
-        plan: How to train.
-        seed: Seed of order and augmentation.
+        irnet: See `train_on_lesson`, as for what is returned and raised.
+        lesson: What it learns from.
         radius: Pairs in the losses are closer than this many cells of 4 px.
         crop_size: What `IRNet.infer` will be called with: displacements are averaged under the same padding.
-        max_side_px: Larger images are shrunk to this longer side when displacements are averaged; None for no limit.
-        hooks: Where to report to and go on from.
 
     Returns:
         One record per epoch; the loss is `IRNLosses.total()`.
-
-    Raises:
-        ConfigError: If crops are too small for the radius.
-        DataError: If an image has no labels, labels of another size, or one that is neither the data set's nor 255.
-        TrainingDiverged: If the loss is not finite.
     """
-    _require_room(augmentation.crop_px, radius=radius, stride=irnet.stride)
-    tell_own_pairs()
-    history = train_on_crops(
-        irnet,
-        CropSet(train, augmentation, seed=seed, masks=labels),
-        plan,
-        loss=partial(irn_loss, radius=radius, num_labels=train.classes.num_labels),
-        hooks=hooks,
+    history = train_on_lesson(irnet, lesson, radius=radius, loss=irn_loss)
+    mean = estimate_mean_displacement(
+        irnet, lesson.train, crop_size=crop_size, workers=lesson.plan.workers, max_side_px=lesson.max_side_px
     )
-    mean = estimate_mean_displacement(irnet, train, crop_size=crop_size, workers=plan.workers, max_side_px=max_side_px)
     irnet.mean_displacement.copy_(mean)
     return history
 
 
 def irn_loss(model: nn.Module, batch: Batch, *, radius: int, num_labels: int) -> Tensor:
-    """Return the scalar loss of a batch, computed at the network's stride.
-
-    Labels are sampled at the centres of the outputs' cells (nearest). Means are over the pairs of this process's share
-    of the batch: with several processes, the mean of their losses is not quite the loss of the whole batch.
+    """Return the scalar loss of a batch, computed at the network's stride; see `weakseg.train.lesson.PairLoss`.
 
     Args:
         model: Turns images into edge logits and displacements, see `IRNet.forward`.
@@ -90,12 +55,9 @@ def irn_loss(model: nn.Module, batch: Batch, *, radius: int, num_labels: int) ->
         radius: Pairs are closer than this many cells.
         num_labels: Number of labels, background included.
     """
-    assert batch.labels is not None, "a batch for IRNet without labels"
     logits, displacement = model(batch.images)
-    labels = nn.functional.interpolate(batch.labels[:, None].float(), logits.shape[1:], mode="nearest-exact")
-    losses = affinity_displacement_losses(
-        logits.sigmoid(), displacement, labels[:, 0].long(), radius=radius, num_labels=num_labels
-    )
+    labels = sample_labels(batch, (logits.shape[1], logits.shape[2]))
+    losses = affinity_displacement_losses(logits.sigmoid(), displacement, labels, radius=radius, num_labels=num_labels)
     return losses.total()
 
 
@@ -135,13 +97,3 @@ def estimate_mean_displacement(
         total += displacement.double().sum(dim=(0, 2, 3))
         cells += displacement[:, 0].numel()
     return (sum_over_ranks(total) / sum_over_ranks(cells)).float()
-
-
-def _require_room(crop_px: int, *, radius: int, stride: int) -> None:
-    """Raise a `ConfigError` if a crop holds no pixel whose pairs all lie within it."""
-    cells = 2 * radius - 1
-    if math.ceil(crop_px / stride) < cells:
-        raise ConfigError(
-            f"crop_px {crop_px} is too small for radius {radius}: pairs need {cells} cells of {stride} px, that is "
-            f"crops of at least {stride * (cells - 1) + 1} px; choose larger crops or a smaller radius"
-        )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Protocol, TypeVar
 
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -86,6 +87,8 @@ class TrainingHooks:
 
 NO_HOOKS = TrainingHooks()
 
+Crops = TypeVar("Crops", bound=CropSet, contravariant=True)
+
 Trainable = AffinityNet | Classifier | EveryScale | IRNet | SegmentationNetwork
 """Networks that say which of their parameters learn at the base rate and which at the rate of the head."""
 
@@ -119,9 +122,30 @@ def train_on_crops(
     Returns:
         One record per epoch, those before a resumption included.
     """
+    load_epoch = each_epoch(load_crops, crops, plan)
+    return train_on_epochs(model, load_epoch, plan, loss=loss, seed=crops.seed, validate=validate, hooks=hooks)
+
+
+class LoadEpoch(Protocol[Crops]):
+    """Makes up this rank's batches of an epoch, as `weakseg.data.loaders.load_crops` does."""
+
+    def __call__(
+        self, crops: Crops, /, *, epoch: int, batch_size: int, workers: int, rank: int, world_size: int
+    ) -> EpochOfCrops:
+        """Return the batches."""
+        ...
+
+
+def each_epoch(load: LoadEpoch[Crops], crops: Crops, plan: TrainingPlan) -> Callable[[int], EpochOfCrops]:
+    """Return what makes up the batches of an epoch.
+
+    The images are decoded once, as far as the plan's cache goes, unless they are looked at only once anyway.
+    """
+    if plan.epochs > 1:
+        crops.keep_images(max_bytes=plan.cache_bytes, threads=max(1, plan.workers))
 
     def load_epoch(epoch: int) -> EpochOfCrops:
-        return load_crops(
+        return load(
             crops,
             epoch=epoch,
             batch_size=plan.batch_size,
@@ -130,14 +154,7 @@ def train_on_crops(
             world_size=world_size(),
         )
 
-    keep_images(crops, plan)
-    return train_on_epochs(model, load_epoch, plan, loss=loss, seed=crops.seed, validate=validate, hooks=hooks)
-
-
-def keep_images(crops: CropSet, plan: TrainingPlan) -> None:
-    """Decode the images of a training once, as far as its cache goes, unless it looks at them only once anyway."""
-    if plan.epochs > 1:
-        crops.keep_images(max_bytes=plan.cache_bytes, threads=max(1, plan.workers))
+    return load_epoch
 
 
 def train_on_epochs(

@@ -28,7 +28,7 @@ from weakseg.ops.equivariance import (
 from weakseg.ops.losses import multilabel_soft_margin
 from weakseg.ops.pooling import gap
 from weakseg.train.cda import Pasting, train_on_tags
-from weakseg.train.classify import measure_map
+from weakseg.train.classify import watch_map
 from weakseg.train.loop import EpochRecord
 from weakseg.train.plan import NO_HOOKS, TrainingHooks, TrainingPlan
 
@@ -161,11 +161,6 @@ def train_seam(
     """
     if not classification_weight > 0:
         raise ConfigError(f"classification_weight: expected a factor above 0, got {classification_weight}")
-
-    def validate() -> dict[str, float]:
-        assert val is not None
-        return {"map": measure_map(seam, val, workers=plan.workers, max_side_px=max_side_px)}
-
     return train_on_tags(
         Siamese(seam, shrink=shrink),  # type: ignore[arg-type]
         train,
@@ -179,7 +174,7 @@ def train_seam(
             lowest_share=lowest_share,
             classification_weight=classification_weight,
         ),
-        validate=None if val is None else validate,
+        validate=watch_map(seam, val, workers=plan.workers, max_side_px=max_side_px),
         hooks=hooks,
     )
 

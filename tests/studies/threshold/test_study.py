@@ -85,6 +85,9 @@ def test_colour_chooses_as_the_stage_did(study: Study, run: Path, config: RunCon
     choice = load_choice(RunFolder(run).threshold)
     row = next(row for row in study.table.rows if row[0] == "colour")
     assert row[1] == choice.threshold
+    with study.folder.details.open() as file:
+        tried = [float(line["threshold"]) for line in csv.DictReader(file) if line["colour"]]
+    assert tried == list(choice.candidates), "those whose seeds take about the usual area"
     context = prepare(config, RunFolder(run))
     assert context.val is not None
     confusion = ConfusionMatrix(context.val.classes.num_labels)

@@ -34,7 +34,7 @@ class RefineBase:
     Args:
         method: {methods}.
         background_threshold: The score of the background, 0..1. IRN 0.25; with RIB's seeds 0.27 (COCO 0.22). `psa` has
-            none. With `auto` it is chosen on training images without their masks, see docs/threshold.md.
+            none, and says so. With `auto` it is chosen on training images without their masks, see docs/threshold.md.
         saliency: Saliency maps that correct the masks.
         confidence: Also write how sure every pixel's label is, 255 for sure -> `confidence/<id>.png`.
         stable_within: Pixels of training images whose label changes when the background threshold is so many times

@@ -10,6 +10,9 @@ from weakseg.config.bounds import NOT_NEGATIVE, SHARE, SIDE_PX, Range, setting
 BackboneName = Literal[
     "critter", "efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2", "resnet18", "resnet50", "resnet101"
 ]
+"""For help texts: those of ours that show their stages."""
+LevelledName = Literal["critter38", "efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2", "resnet38"]
+"""For help texts: those of ours that show features of three depths. Which may be used, the registry knows."""
 OptimizerName = Literal["sgd", "adamw"]
 ScheduleName = Literal["poly", "one_cycle"]
 

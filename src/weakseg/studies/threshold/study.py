@@ -46,7 +46,7 @@ from weakseg.studies.threshold.passes import (
 from weakseg.studies.threshold.table import Findings, make_details, make_table
 from weakseg.train.distributed import wait_for_all
 
-VERSION = 4
+VERSION = 5
 """Raised when the results change for the same settings."""
 
 
@@ -84,8 +84,9 @@ def study_threshold(config: RunConfig, request: StudyRequest, *, images: int, sp
         context = prepare(absolute_paths(config), RunFolder(request.run))
         require_training_seeds(context, "the study")
         scored = _space_out(_find_split(context, split), images)
-        plan = _plan(context, scored.split, request.command)
-        judged = context.train.keep(sample.id for sample in choose_judges(context))
+        judges, candidates = choose_judges(context)
+        plan = _plan(context, scored.split, candidates, request.command)
+        judged = context.train.keep(sample.id for sample in judges)
         if not judged.samples:
             raise DataError(
                 f"{judged.name} {judged.split}: thresholds are chosen on tagged images, but no image has a tag"
@@ -97,7 +98,7 @@ def study_threshold(config: RunConfig, request: StudyRequest, *, images: int, sp
         fixed = USUAL if isinstance(fixed, str) else fixed
         thresholds = tuple(sorted({*CANDIDATES, fixed}))
         statistics = open_statistics(classifier)
-        judge_images(context, judged, cutter, statistics, CANDIDATES, folder.results / "judged")
+        judge_images(context, judged, cutter, statistics, candidates, folder.results / "judged")
         faults: set[str] = set()
         drop_outdated(scored, folder.results / "scored")
         count_images(context, scored, cutter, thresholds, folder.results / "scored", faults=faults)
@@ -109,7 +110,7 @@ def study_threshold(config: RunConfig, request: StudyRequest, *, images: int, sp
             )
         scores = {name: load_judgements(judged, name, folder.results / "judged") for name in statistics}
         areas = load_judgements(judged, AREA, folder.results / "judged")
-        choices = {name: choose_threshold(rows, CANDIDATES, areas=areas) for name, rows in scores.items()}
+        choices = {name: choose_threshold(rows, candidates, areas=areas) for name, rows in scores.items()}
         found = Findings(method, scored.split, counted, thresholds, mean_iou, choices, fixed, len(judged))
         return finish_study(
             folder,
@@ -135,7 +136,7 @@ def _space_out(dataset: Dataset, images: int) -> Dataset:
     return dataset.keep(dataset.samples[place * len(dataset) // count].id for place in range(count))
 
 
-def _plan(context: Context, split: str, command: str) -> StudyPlan:
+def _plan(context: Context, split: str, candidates: tuple[float, ...], command: str) -> StudyPlan:
     config = context.config
     record = read_records(context.folder).get("localize")
     if record is None or not record.finished:
@@ -149,6 +150,7 @@ def _plan(context: Context, split: str, command: str) -> StudyPlan:
         "data.max_side_px": config.data.max_side_px,
         "runtime.seed": config.runtime.seed,
         "candidates": list(CANDIDATES),
+        "tried candidates": list(candidates),
         "result of localize": record.fingerprint,
         **{f"images and tags of {name}": digest for name, digest in context.digests.items()},
     }

@@ -1,0 +1,75 @@
+"""The files that every registered method makes of a few images; `test_two_processes` starts it under `torchrun`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import torch
+
+from tests.contract.test_methods import build_network, make_refine_config
+from tests.pipeline.saved_networks import CLASSES, save_classifier
+from tests.pipeline.test_stages import AUGMENT, make_context
+from tests.tiny import SIZE_HW, make_dataset
+from weakseg.data.base import Dataset
+from weakseg.pipeline.artifacts import save_seed
+from weakseg.pipeline.images import seeded_datasets
+from weakseg.pipeline.networks import describe_network, save_network
+from weakseg.pipeline.refiners import make_masks
+from weakseg.pipeline.runner import Context
+from weakseg.pipeline.runtime import joined_processes
+from weakseg.pipeline.seeds import REFINER
+from weakseg.pipeline.stages import localize
+from weakseg.registry import LOCALIZERS, REFINERS
+from weakseg.train.distributed import rank, wait_for_all
+from weakseg.types import ScoreMaps
+
+TAGS = ((0,), (1, 2), (), (0,), (2,))
+"""An odd number of images, one of them without tags: the processes hold unequal shares."""
+
+SIZES_HW = (SIZE_HW, (40, 26))
+ONCE = (
+    ("localize.splits", ("train",)),
+    ("localize.rib.iterations", 2),
+    ("localize.rib.partners", 1),
+    ("localize.rib.partner_augment", AUGMENT),
+)
+
+
+def make_files(root: Path, images: Path) -> None:
+    """Localise with every localiser, and refine random seeds with every refiner -> `<root>/<method>/`."""
+    train = make_dataset(images, TAGS, sizes_hw=SIZES_HW)
+    for name in LOCALIZERS.names():
+        context = make_context(root / name, (train, None), *ONCE, ("localize.method", name))
+        save_classifier(context.folder.network("classifier"))
+        wait_for_all()
+        localize(context)
+    for name in REFINERS.names():
+        make_masks(context := open_refined(root / name, train, name), seeded_datasets(context))
+
+
+def open_refined(root: Path, train: Dataset, name: str) -> Context:
+    """Return a run with random seeds and, for a refiner that trains one, a random network."""
+    chosen = (("refine", make_refine_config().refine), ("refine.method", name))
+    context = make_context(root, (train, None), *ONCE, *chosen)
+    network, settings = build_network(name), context.config.refine.network
+    if network is not None:
+        assert settings is not None
+        save_network(
+            context.folder.network(REFINER),
+            network,
+            describe_network(settings, CLASSES, kind=REFINER, weights_from="random"),
+            (),
+        )
+    generator = torch.Generator().manual_seed(0)
+    for place, sample in enumerate(train):
+        maps = torch.rand(len(sample.keys), 6, 8, generator=generator)
+        if rank() == 0:
+            save_seed(context.folder.seed(sample.id), ScoreMaps(sample.keys, (maps,), SIZES_HW[place % 2]))
+    wait_for_all()
+    return context
+
+
+if __name__ == "__main__":
+    with joined_processes(torch.device("cpu")):
+        make_files(Path(sys.argv[1]), Path(f"{sys.argv[1]}_images_{rank()}"))
