@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import pytest
 from torch import nn
 
+from weakseg.estimate.costs import ImageTimes
 from weakseg.estimate.measure import SMALL_STEPS, WHOLE_STEPS, time_images, time_training
 from weakseg.train.loop import TrainingDiverged
 from weakseg.train.plan import TrainingHooks
@@ -146,45 +147,55 @@ def count_pixels(ids: Sequence[str], side_px: int | None) -> float:
 POOL = tuple("abcdefghijkl")
 
 
+def measure(work: FakeWork, *, sides_px: Sequence[int | None] = (None,), deadline_s: float = 1000.0) -> ImageTimes:
+    return time_images(
+        work, POOL, count_pixels=count_pixels, sides_px=sides_px, deadline_s=deadline_s, clock=work.clock
+    )
+
+
 def test_quick_images_are_measured_together() -> None:
-    clock = FakeClock()
-    work = FakeWork(clock, start_s=0.0)
-    times = time_images(work, POOL, count_pixels=count_pixels, sides_px=(None,), deadline_s=1000.0, clock=clock)
+    work = FakeWork(FakeClock(), start_s=0.0)
+    times = measure(work)
     assert work.calls == [(1, None), (1, None), (12, None)]
     assert times.image_s == pytest.approx(1.0)
-    assert (times.start_s, times.pixels, times.images, times.shrunk) == (0.0, 100.0, 12, False)
+    assert times.start_s == pytest.approx(0.0, abs=1e-9)
+    assert (times.pixels, times.images, times.shrunk) == (100.0, 12, False)
 
 
-def test_what_comes_before_the_first_image_is_told_apart_where_it_is_much() -> None:
-    clock = FakeClock()
-    work = FakeWork(clock, start_s=2.0)
-    times = time_images(
-        work, POOL, count_pixels=count_pixels, sides_px=(None,), deadline_s=1000.0, has_start=True, clock=clock
-    )
+def test_what_comes_before_the_first_image_is_told_apart() -> None:
+    times = measure(FakeWork(FakeClock(), start_s=2.0))
     assert times.start_s == pytest.approx(2.0)
     assert times.image_s == pytest.approx(1.0)
 
 
-def test_slow_images_are_measured_on_small_copies() -> None:
-    clock = FakeClock()
-    work = FakeWork(clock, start_s=0.0, pixel_s=1.0, set_up_s=9.0)
-    times = time_images(work, POOL, count_pixels=count_pixels, sides_px=(2, 5, None), deadline_s=60.0, clock=clock)
-    assert work.calls == [(1, 2), (1, 2), (1, 5)]
+def test_a_start_is_at_most_what_the_smallest_call_took() -> None:
+    # Two by two they take no longer than one alone, which is no start.
+    class Paired(FakeWork):
+        def __call__(self, ids: Sequence[str], side_px: int | None) -> None:
+            super().__call__(ids[: -(-len(ids) // 2)], side_px)
+
+    times = measure(Paired(FakeClock(), start_s=0.0))
+    assert times.start_s <= 1.0
+    assert times.whole(images=1000, pixels=100.0) == pytest.approx(500.0, rel=0.1)
+
+
+def test_slow_images_are_measured_on_small_copies_and_their_start_is_not_scaled() -> None:
+    work = FakeWork(FakeClock(), start_s=3.0, pixel_s=1.0, set_up_s=9.0)
+    times = measure(work, sides_px=(2, 3, None), deadline_s=90.0)
+    assert work.calls == [(1, 2), (1, 2), (1, 3), (1, 3), (2, 3)]
     assert times.shrunk
-    assert times.whole(images=3, pixels=100.0) == pytest.approx(3 * 25 * 4)
+    assert times.whole(images=3, pixels=100.0) == pytest.approx(3 + 3 * 100)
 
 
-def test_sides_grow_while_there_is_time() -> None:
-    clock = FakeClock()
-    work = FakeWork(clock, set_up_s=0.0)
-    time_images(work, POOL, count_pixels=count_pixels, sides_px=(2, 5, None), deadline_s=1000.0, clock=clock)
-    assert [side for _, side in work.calls[:4]] == [2, 2, 5, None]
+def test_the_largest_side_is_tried_for_which_there_is_time() -> None:
+    work = FakeWork(FakeClock(), set_up_s=0.0)
+    measure(work, sides_px=(2, 5, None))
+    assert [side for _, side in work.calls[:4]] == [2, 2, None, None], "twice, since each size is set up"
 
 
 def test_an_image_is_tried_again_when_the_first_left_no_time_but_was_quick() -> None:
-    clock = FakeClock()
-    work = FakeWork(clock, pixel_s=0.001, set_up_s=1.0)
-    times = time_images(work, POOL, count_pixels=count_pixels, sides_px=(None,), deadline_s=0.1, clock=clock)
+    work = FakeWork(FakeClock(), pixel_s=0.001, set_up_s=1.0)
+    times = measure(work, deadline_s=0.1)
     assert work.calls == [(1, None), (1, None)]
     assert times.image_s == pytest.approx(0.6)
 

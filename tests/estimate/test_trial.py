@@ -43,7 +43,7 @@ def test_pixels_are_those_that_networks_see(tmp_path: Path) -> None:
     assert trial.largest_pixels() == 20000
 
 
-@pytest.mark.parametrize(("side_px", "expected"), [(64, (None,)), (200, (100, None)), (400, (96, 192, None))])
+@pytest.mark.parametrize(("side_px", "expected"), [(64, (None,)), (200, (100, 150, None)), (400, (96, 192, 288, None))])
 def test_large_images_are_tried_small_first(tmp_path: Path, side_px: int, expected: tuple[int | None, ...]) -> None:
     # The recipe sees images at 384 pixels at most.
     dataset = make_dataset(tmp_path / "images", ((0,),), sizes_hw=((side_px, side_px),))

@@ -33,7 +33,7 @@ def localize_parts(trial: Trial) -> list[Part]:
     else:
         looks = _looks_first(trial.context)
         # Only several images tell what is done before the first one from what each of them takes.
-        share = 5.0 if looks else 2.0
+        share = 5.5 if looks else 2.0
         parts = [image_part("localize", config.method.upper(), _seed, images=images, share=share)]
     if compared is not None:
         parts.append(_rib_part("RIB, to compare", len(compared), share=1.5))

@@ -187,9 +187,12 @@ def time_images(
         call = run(one, side_px)  # the first time paid for what is set up once in a process
     smaller = None
     for larger_px in reversed(sides_px[1:]):  # the largest for which there is time, if all of a call grew with it
-        if fits(call.time_s * count_pixels(one, larger_px) * call.images / call.pixels):
+        # Something is set up for every size, so that it takes two calls to know one.
+        if fits(2 * call.time_s * count_pixels(one, larger_px) / call.pixels):
             smaller, side_px = call, larger_px
             call = run(one, side_px)
+            if fits(call.time_s):
+                call = run(one, side_px)
             break
     least_start_s = call.time_s if smaller is None else min(smaller.time_s, call.time_s)
     for _ in range(MAX_ROUNDS):

@@ -51,7 +51,7 @@ def training_part(
     epochs: int,
     batch: int,
     accumulate: int = 1,
-    share: float = 3.0,
+    share: float = 4.0,
 ) -> Part:
     """Return a part that trains a network.
 
@@ -98,6 +98,7 @@ def image_part(
     work: Callable[[Trial], ImageWork],
     *,
     images: int,
+    told: int | None = None,
     share: float = 1.0,
     shrinks: bool = True,
     repeats: int = 1,
@@ -110,12 +111,13 @@ def image_part(
         what: What is done.
         work: Makes ready and returns what does it.
         images: For how many images it is done.
+        told: The number that people are told, where `images` counts some of them several times.
         share: See `Part`.
         shrinks: Whether an image's time grows with its pixels, so that small copies tell it.
         repeats: How often it is done for all of them.
         memory: Whether its memory is worth telling.
     """
-    what = f"{what}: {'' if repeats == 1 else f'{repeats} x '}{images} images"
+    what = f"{what}: {'' if repeats == 1 else f'{repeats} x '}{images if told is None else told} images"
 
     def run(trial: Trial, deadline_s: float) -> PartCost:
         device = trial.context.device

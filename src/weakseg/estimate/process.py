@@ -18,6 +18,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from weakseg.config.paths import absolute_paths
@@ -29,6 +30,7 @@ from weakseg.estimate.parts import try_parts
 from weakseg.estimate.stages import plan_parts
 from weakseg.estimate.text import render_estimate
 from weakseg.estimate.trial import open_trial
+from weakseg.ops.crf import refine_labels
 from weakseg.pipeline.artifacts import RunFolder
 from weakseg.pipeline.runner import Context
 from weakseg.pipeline.runtime import choose_device, make_deterministic
@@ -39,8 +41,12 @@ BUDGET_S = 14.0
 GRACE_S = 2.0
 """So long after that the trials are ended, even in the midst of a step."""
 
-START_S = 20.0
-"""The other process may take so long to import what it needs; an idle machine takes three seconds."""
+START_S = 60.0
+"""The other process may take so long to import what it needs, three seconds on an idle machine, and to compile the CRF,
+ten seconds once in an installation's life."""
+
+COMPILED_SIDE_PX = 8
+"""Any image will do to compile for."""
 
 _KILLED = -9
 """The exit code after SIGKILL, which Windows does not name."""
@@ -181,6 +187,7 @@ def _run_trials(
         val = datasets[1] if len(datasets) > 1 else None
         if not datasets[0].samples:
             raise DataError("there is no readable image to try anything on")
+        _compile()
         trial = open_trial(Context(config, RunFolder(folder), device, datasets[0], val, {}))
         parts = plan_parts(trial)
     except WeaksegError as error:
@@ -196,6 +203,12 @@ def _describe_device(device: torch.device) -> str:
         return torch.cuda.get_device_name(device)
     threads = torch.get_num_threads()
     return f"{threads} thread{'s' * (threads > 1)} on the CPU"
+
+
+def _compile() -> None:
+    """Compile the CRF, if no process has yet: a run does so once, a trial would count it for every image."""
+    image = np.zeros((COMPILED_SIDE_PX, COMPILED_SIDE_PX, 3), np.uint8)
+    refine_labels(image, np.zeros(image.shape[:2], np.uint8), num_labels=2)
 
 
 def _silence() -> None:

@@ -24,9 +24,17 @@ from weakseg.pipeline.health import check_masks
 from weakseg.pipeline.refiner_networks import chosen_network, fit_refiner, write_labels
 from weakseg.pipeline.refiners import make_masks
 from weakseg.pipeline.runner import Context
-from weakseg.pipeline.threshold import MAX_IMAGES, MAX_PIXELS, choose_on_tags
+from weakseg.pipeline.seeds import pair_with_seed
+from weakseg.pipeline.threshold import MAX_IMAGES, MAX_PIXELS, judge_image
+from weakseg.refine.threshold.choice import FIRST_JUDGES
 from weakseg.train.irn import estimate_mean_displacement
 from weakseg.train.plan import TrainingHooks
+
+USUAL_CANDIDATES = (0.35, 0.4, 0.45, 0.5, 0.55, 0.6)
+"""Stand for those that usually stay in the race for the threshold: about so many."""
+
+FIRST_FACTOR = 3
+"""The first images are refined at about so many times as many candidates."""
 
 
 def refine_parts(trial: Trial) -> list[Part]:
@@ -35,12 +43,16 @@ def refine_parts(trial: Trial) -> list[Part]:
     # A walk is one large matrix, whose time grows with the square of the pixels and more.
     shrinks = config.network is None
     parts = [] if config.network is None or config.network.released is not None else _network_parts(trial)
-    if has_threshold(config) and config.background_threshold == "auto":
-        judges = min(tagged, MAX_IMAGES, max(1, round(MAX_PIXELS / trial.mean_pixels())))
-        parts.append(image_part("refine", "the threshold", _choose, images=judges, share=2.0, shrinks=shrinks))
+    # Tried first, since it sets up what the threshold needs as well.
     parts.append(
         image_part("refine", f"masks ({config.method})", _make_masks, images=tagged, share=2.0, shrinks=shrinks)
     )
+    if has_threshold(config) and config.background_threshold == "auto":
+        judges = min(tagged, MAX_IMAGES, max(1, round(MAX_PIXELS / trial.mean_pixels())))
+        tried = min(judges, FIRST_JUDGES) * FIRST_FACTOR + max(0, judges - FIRST_JUDGES)
+        parts.append(
+            image_part("refine", "the threshold", _choose, images=tried, told=judges, share=1.5, shrinks=shrinks)
+        )
     return parts
 
 
@@ -104,7 +116,10 @@ def _choose(trial: Trial) -> ImageWork:
     cutter = open_cutter(trial.context)
 
     def work(ids: Sequence[str], side_px: int | None) -> None:
-        choose_on_tags(trial.training(ids, side_px), cutter)
+        context = trial.training(ids, side_px)
+        for sample in context.train:
+            image = context.train.load_image(sample)
+            judge_image(pair_with_seed(context, sample, image), cutter, USUAL_CANDIDATES)
 
     return work
 

@@ -123,7 +123,7 @@ def _evaluate_parts(trial: Trial) -> list[Part]:
         what = f"predictions, {views} view{'s' * (views > 1)} each"
         ways = len(prediction_steps(config))
         what += f", {ways} ways" if ways > 1 else ""
-        parts.append(image_part("evaluate", what, _predict, images=len(context.val), share=2.0))
+        parts.append(image_part("evaluate", what, _predict, images=len(context.val), share=2.5))
     parts.append(
         image_part("evaluate", "scores", _score, images=count_tagged(context), share=0.5, shrinks=False, memory=False)
     )

@@ -89,7 +89,7 @@ class Trial:
     def sides_px(self) -> tuple[int | None, ...]:
         """Return the longer sides to try images at, ascending to None, which is as they are."""
         longest = math.sqrt(self.mean_pixels(self.pool[:1]))
-        sides = [round(longest * share) for share in (0.25, 0.5)]
+        sides = [round(longest * share) for share in (0.25, 0.5, 0.75)]
         return (*(side for side in sides if side >= SMALL_SIDE_PX), None)
 
     def learning(self, images: int) -> Context:

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import chain, islice
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from weakseg.config.chosen import has_threshold, refiner_facts
 from weakseg.config.schema import RefineConfig
@@ -28,7 +29,14 @@ from weakseg.pipeline.runtime import show_progress
 from weakseg.pipeline.seeds import pair_with_seed, require_training_seeds
 from weakseg.refine.method import SeededImage
 from weakseg.refine.threshold.area import measure_areas
-from weakseg.refine.threshold.choice import CANDIDATES, ThresholdChoice, choose_threshold, worth_refining
+from weakseg.refine.threshold.choice import (
+    CANDIDATES,
+    FIRST_JUDGES,
+    ThresholdChoice,
+    choose_in_rounds,
+    still_open,
+    worth_refining,
+)
 from weakseg.refine.threshold.colour import score_colours
 from weakseg.refine.threshold.cuts import cut_maps
 from weakseg.train.distributed import rank, wait_for_all
@@ -45,11 +53,11 @@ MAX_PIXELS = 8_000_000
 PROBED_IMAGES = 40
 """So many seeds tell which candidates are worth a refinement."""
 
-RULE_VERSION = 5
+RULE_VERSION = 6
 """Raised when `auto` chooses otherwise on the same seeds. 1 took the best candidate; 2, among those about as good, the
-nearest to 0.15; 3 the nearest to what is usual for seeds of their mean score; 4 weighs colours and areas;
-5 does so among more candidates above 0.4, of which it
-refines those whose seeds take about the usual area."""
+nearest to 0.15; 3 the nearest to what is usual for seeds of their mean score; 4 weighs colours and areas; 5 does so
+among more candidates above 0.4, of which it refines those whose seeds take about the usual area; 6 goes on with the
+best of these after the first images."""
 
 CHOICE_RULE = "rule of background_threshold auto"
 """Its part of a fingerprint."""
@@ -152,15 +160,18 @@ def choose_on_tags(context: Context, cutter: Cutter) -> ThresholdChoice:
     require_training_seeds(context, "refine.background_threshold 'auto'")
     order = draw_tagged(context)
     candidates, judges = _open_judges(context, order)
-    scores, areas = [], []
+    # Columns of candidates that have lost are no longer filled.
+    scores, areas = (np.full((0, len(candidates)), np.nan) for _ in range(2))
+    places = list(range(len(candidates)))
     with show_progress("choosing the background threshold") as tick:
         for item in judges:
-            cuts = cut_image(item, cutter, candidates)
-            scores.append(score_colours(cuts))
-            areas.append(measure_areas(cuts))
+            scores, areas = (np.vstack((rows, np.full(len(candidates), np.nan))) for rows in (scores, areas))
+            tried = [candidates[place] for place in places]
+            scores[-1, places], areas[-1, places] = judge_image(item, cutter, tried)
+            if len(scores) == FIRST_JUDGES:
+                places = list(still_open(scores, candidates, areas=areas))
             tick(len(scores), max(len(scores), _expect_images(item, len(order))))
-    shape = (-1, len(candidates))
-    choice = choose_threshold(np.array(scores).reshape(shape), candidates, areas=np.array(areas).reshape(shape))
+    choice = choose_in_rounds(scores, candidates, areas=areas)
     if not choice.is_clear:
         logger.warning(
             "refine.background_threshold: no candidate is better than another on %d tagged images, so 'auto' takes "
@@ -170,6 +181,14 @@ def choose_on_tags(context: Context, cutter: Cutter) -> ThresholdChoice:
             "look at the seeds, which may be empty" if choice.images else "tag images, or give a number",
         )
     return choice
+
+
+def judge_image(
+    item: SeededImage, cutter: Cutter, candidates: Sequence[float]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Refine an image at T candidates; return what colours tell about each mask (T,) and how much it covers (T,)."""
+    cuts = cut_image(item, cutter, candidates)
+    return score_colours(cuts), measure_areas(cuts)
 
 
 def _open_judges(context: Context, order: list[Sample]) -> tuple[tuple[float, ...], Iterator[SeededImage]]:

@@ -7,7 +7,16 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from weakseg.errors import ShapeError
-from weakseg.refine.threshold.choice import CANDIDATES, USUAL, USUAL_AREA, choose_threshold, worth_refining
+from weakseg.refine.threshold.choice import (
+    CANDIDATES,
+    FIRST_JUDGES,
+    USUAL,
+    USUAL_AREA,
+    choose_in_rounds,
+    choose_threshold,
+    still_open,
+    worth_refining,
+)
 from weakseg.refine.threshold.colour import colour_information
 
 NAN = float("nan")
@@ -16,6 +25,27 @@ NAN = float("nan")
 def same_area(scores: np.ndarray, share: float = USUAL_AREA) -> np.ndarray:
     """Return areas that say nothing: every candidate's masks take the same share."""
     return np.full(scores.shape, share)
+
+
+def test_candidates_that_lose_among_the_first_images_are_out() -> None:
+    areas = np.full((2, 3), USUAL_AREA)
+    scores = np.array([[1.0, 0.8, 0.7], [1.0, 0.8, 0.7]])  # ln 0.8 = -0.22, ln 0.7 = -0.36
+    assert still_open(scores, (0.1, 0.2, 0.3), areas=areas) == (0, 1)
+    # An area 1.8 times as large is 0.35 against it.
+    far = areas * [1.8, 1.0, 1.0]
+    assert still_open(scores, (0.1, 0.2, 0.3), areas=far) == (0, 1, 2)
+    assert still_open(np.zeros((2, 3)), (0.1, 0.2, 0.3), areas=areas) == (0, 1, 2), "colours tell nothing"
+    assert still_open(np.zeros((0, 3)), (0.1, 0.2, 0.3), areas=np.zeros((0, 3))) == (0, 1, 2)
+
+
+def test_a_candidate_that_lost_early_is_not_chosen_whatever_comes_later() -> None:
+    scores = np.array([[1.0, 0.5]] * FIRST_JUDGES + [[0.0, 99.0]])
+    areas = np.full(scores.shape, USUAL_AREA)
+    assert choose_in_rounds(scores, (0.1, 0.2), areas=areas).threshold == 0.1
+    assert choose_threshold(scores, (0.1, 0.2), areas=areas).threshold == 0.2
+    scores[-1, 1] = areas[-1, 1] = np.nan  # what is no longer computed
+    choice = choose_in_rounds(scores, (0.1, 0.2), areas=areas)
+    assert (choice.candidates, choice.images) == ((0.1,), FIRST_JUDGES + 1)
 
 
 def test_the_largest_average_wins_where_areas_are_alike() -> None:

@@ -34,6 +34,13 @@ FAR_OFF = 3.0
 """Seeds that take so many times more or less than the usual area are not worth a refinement: it would have to move most
 of their outlines."""
 
+FIRST_JUDGES = 20
+"""So many images are refined at every candidate, the others only where one may still win; docs/threshold.md says what
+that changes."""
+
+FAR_BEHIND = 0.3
+"""A candidate that less than this speaks for, against the leading one, has lost: by logarithms, as in the choice."""
+
 
 @dataclass(frozen=True)
 class ThresholdChoice:
@@ -84,9 +91,7 @@ def choose_threshold(
     means = _average(scores)
     found = means[~np.isnan(means)]
     is_clear = bool(found.size) and bool(found.max() > max(found.min(), 0))
-    shares = areas.mean(axis=0) if len(areas) else np.zeros(len(candidates))
-    distances = np.full(len(candidates), np.inf)
-    distances[shares > 0] = np.log(shares[shares > 0] / USUAL_AREA) ** 2
+    distances = _tell_distances(areas)
     if not np.isfinite(distances).any():
         distances = np.abs(np.log(np.array(candidates) / USUAL))
     best = int(np.nanargmax(means)) if is_clear else int(distances.argmin())
@@ -97,9 +102,50 @@ def choose_threshold(
         candidates=tuple(candidates),
         curve=tuple(None if np.isnan(mean) else round(float(mean), 6) for mean in means),
         images=len(scores),
-        areas=tuple(round(float(share), 6) if len(areas) else None for share in shares),
+        areas=tuple(round(float(share), 6) for share in areas.mean(axis=0)) if len(areas) else (None,) * len(means),
         is_clear=is_clear,
     )
+
+
+def choose_in_rounds(
+    scores: NDArray[np.float64], candidates: Sequence[float], *, areas: NDArray[np.float64]
+) -> ThresholdChoice:
+    """Choose as `choose_threshold` does, among the candidates that are `still_open` after the first images.
+
+    Args:
+        scores: (N, T) as there; after the first 20 rows, columns of lost candidates may hold anything. Not modified.
+        candidates: (T,) thresholds above 0, ascending.
+        areas: (N, T) likewise. Not modified.
+
+    Raises:
+        ShapeError: If scores, areas and candidates do not fit.
+    """
+    places = list(still_open(scores[:FIRST_JUDGES], candidates, areas=areas[:FIRST_JUDGES]))
+    return choose_threshold(scores[:, places], [candidates[place] for place in places], areas=areas[:, places])
+
+
+def still_open(
+    scores: NDArray[np.float64], candidates: Sequence[float], *, areas: NDArray[np.float64]
+) -> tuple[int, ...]:
+    """Return the places of the candidates that more images may still make the choice, ascending, at least one.
+
+    Args:
+        scores: (N, T) of the first images, as for `choose_threshold`. Not modified.
+        candidates: (T,) thresholds above 0, ascending.
+        areas: (N, T) likewise. Not modified.
+
+    Returns:
+        Those whose support is at most 0.3 below the largest; all where colours or areas tell nothing.
+
+    Raises:
+        ShapeError: If scores, areas and candidates do not fit.
+    """
+    if not choose_threshold(scores, candidates, areas=areas).is_clear:
+        return tuple(range(len(candidates)))
+    support = _support(_average(scores), _tell_distances(areas))
+    if not np.isfinite(support).any():
+        return tuple(range(len(candidates)))
+    return tuple(np.flatnonzero(support >= support.max() - FAR_BEHIND).tolist())
 
 
 def worth_refining(candidates: Sequence[float], seed_areas: NDArray[np.float64]) -> tuple[float, ...]:
@@ -131,6 +177,15 @@ def _average(scores: NDArray[np.float64]) -> NDArray[np.float64]:
     sums = np.where(defined, scores, 0).sum(axis=0)
     means: NDArray[np.float64] = np.divide(sums, counts, out=np.full(scores.shape[1], np.nan), where=counts > 0)
     return means
+
+
+def _tell_distances(areas: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return how far the mean of every column (N, T) is from the usual area; infinity where nothing is covered."""
+    distances = np.full(areas.shape[1], np.inf)
+    if len(areas):
+        shares = areas.mean(axis=0)
+        distances[shares > 0] = np.log(shares[shares > 0] / USUAL_AREA) ** 2
+    return distances
 
 
 def _support(means: NDArray[np.float64], distances: NDArray[np.float64]) -> NDArray[np.float64]:

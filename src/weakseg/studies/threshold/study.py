@@ -6,6 +6,8 @@ Statistics look at tagged training images alone; the truth of a split then says 
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from weakseg.config.chosen import has_threshold
 from weakseg.config.load import to_plain
 from weakseg.config.paths import absolute_paths
@@ -23,7 +25,7 @@ from weakseg.pipeline.runner import Context
 from weakseg.pipeline.runtime import choose_device, joined_processes, make_deterministic
 from weakseg.pipeline.seeds import require_training_seeds
 from weakseg.pipeline.threshold import choose_judges
-from weakseg.refine.threshold.choice import CANDIDATES, USUAL, choose_threshold
+from weakseg.refine.threshold.choice import CANDIDATES, USUAL, choose_in_rounds, choose_threshold
 from weakseg.studies.folder import (
     Study,
     StudyPlan,
@@ -36,6 +38,7 @@ from weakseg.studies.folder import (
 from weakseg.studies.threshold.figure import SIZE_IN, draw_threshold
 from weakseg.studies.threshold.passes import (
     AREA,
+    CHOSEN,
     count_images,
     drop_outdated,
     judge_images,
@@ -111,6 +114,9 @@ def study_threshold(config: RunConfig, request: StudyRequest, *, images: int, sp
         scores = {name: load_judgements(judged, name, folder.results / "judged") for name in statistics}
         areas = load_judgements(judged, AREA, folder.results / "judged")
         choices = {name: choose_threshold(rows, candidates, areas=areas) for name, rows in scores.items()}
+        # `auto` leaves candidates out that lose early; the curve shows them all the same.
+        found_by_auto = choose_in_rounds(scores[CHOSEN], candidates, areas=areas)
+        choices[CHOSEN] = replace(choices[CHOSEN], threshold=found_by_auto.threshold)
         found = Findings(method, scored.split, counted, thresholds, mean_iou, choices, fixed, len(judged))
         return finish_study(
             folder,
