@@ -171,6 +171,7 @@ class BackboneFacts:
         licence: That of the weights, or of the code where there are none.
         stages: Whether it shows its stages: for classifiers, IRNet and DeepLab-v2.
         levels: Whether it shows features of three depths at one stride: for classifiers, SEAM and AffinityNet.
+        training_strides_px: Strides that `classifier.training_stride_px` may name: its weights fit all of them.
     """
 
     name: str
@@ -179,6 +180,7 @@ class BackboneFacts:
     licence: str
     stages: bool = True
     levels: bool = False
+    training_strides_px: tuple[int, ...] = ()
 
     def shows(self, what: Shows | None) -> bool:
         """Say whether it shows its stages, or its levels; None for whatever it has."""

@@ -10,7 +10,7 @@ from weakseg.config.sections.classifier import ClassifierConfig
 from weakseg.config.sections.refine import RefineConfig
 from weakseg.errors import ConfigError
 from weakseg.methods import Shows
-from weakseg.registry import REFINERS
+from weakseg.registry import BACKBONES, REFINERS
 
 PRETRAINED = "pretrained"
 """Weights that a network of `transformers` comes with."""
@@ -24,11 +24,31 @@ def check_backbone_names(classifier: ClassifierConfig, refine: RefineConfig) -> 
             f"classifier.method: 'seam' needs classifier.name to be one of {', '.join(names_that_show('levels'))}, "
             f"got {classifier.name}"
         )
+    if classifier.training_stride_px is not None:
+        _check_stride(classifier, classifier.training_stride_px)
     for facts in REFINERS.usable():
         network = facts.trains
         if network is not None and network.shows is not None:
             section, own = f"refine.{facts.name}", facts.settings_in(refine)
             _check(section, own.name, own.weights, network.shows, takes_hf=network.takes_hf, own="classifier")
+
+
+def _check_stride(classifier: ClassifierConfig, stride_px: int) -> None:
+    """Raise a `ConfigError` unless the classifier may be trained at a stride."""
+    name = classifier.name
+    known = BACKBONES.load(name).training_strides_px if hf_name(name) is None else ()
+    if stride_px not in known:
+        others = ", ".join(facts.name for facts in BACKBONES.usable() if facts.training_strides_px)
+        expected = f"one of {', '.join(map(str, known))}, or null" if known else "null"
+        raise ConfigError(
+            f"classifier.training_stride_px: expected {expected} for {name}, got {stride_px}; backbones with a choice: "
+            f"{others}"
+        )
+    if classifier.method == "seam":
+        raise ConfigError(
+            f"classifier.training_stride_px: expected null, since 'seam' compares maps at the stride that scores, got "
+            f"{stride_px}"
+        )
 
 
 def _check(

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from weakseg.errors import ShapeError
 from weakseg.models.backbone import Backbone, NetworkOnBackbone
 from weakseg.models.backbones import STAGED_NAMES, build_levelled, build_staged
+from weakseg.models.efficientnet_lite import LITE_NAMES, build_efficientnet_lite
 from weakseg.models.registered import registered_names
 from weakseg.models.resnet38 import RESNET38_NAMES
 from weakseg.spelling import require_option
@@ -74,6 +75,7 @@ def build_classifier(
     num_classes: int,
     freeze_trunk: bool,
     fixed_norm: bool,
+    stride_px: int | None = None,
     generator: torch.Generator | None = None,
 ) -> Classifier:
     """Build a classifier with random weights, in training mode.
@@ -85,12 +87,18 @@ def build_classifier(
         num_classes: Number of classes C, background not counted.
         freeze_trunk: Train only the backbone's tail and the 1x1 convolution.
         fixed_norm: Keep every batch norm on its running statistics while training; scale and shift still learn.
+        stride_px: Pixels per position of the maps: 8, 16 or 32 for an EfficientNet-Lite, whose weights fit all of them;
+            None for the stride above.
         generator: Source of the random weights; torch's global one if None.
 
     Raises:
-        ConfigError: If the name is unknown.
+        ConfigError: If the name is unknown, or the network has no such stride.
         ShapeError: If `num_classes` is not in 1..254.
     """
+    if stride_px is not None:
+        require_option(name, LITE_NAMES, what="backbone with a choice of strides")
+        lite = build_efficientnet_lite(name, stride=stride_px, fixed_norm=fixed_norm, generator=generator)
+        return Classifier(lite, num_classes=num_classes, freeze_trunk=freeze_trunk, generator=generator)
     staged, levelled = registered_names(stages=True), registered_names(levels=True)
     require_option(name, (*CLASSIFIER_NAMES, *staged, *levelled), what="backbone")
     build = build_levelled if name in RESNET38_NAMES or name in set(levelled) - set(staged) else build_staged

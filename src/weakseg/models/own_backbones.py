@@ -8,6 +8,7 @@ from __future__ import annotations
 from weakseg.methods import BackboneFacts
 
 LITE_SOURCE, LITE_LICENCE = "Google's TPU release, converted by ML Illustrated", "Apache-2.0"
+LITE_STRIDES_PX = (8, 16, 32)
 TORCHVISION_SOURCE, TORCHVISION_LICENCE = "torchvision's IMAGENET1K_V1", "BSD-3-Clause"
 RESNET38_SOURCE, RESNET38_LICENCE = "the authors' MXNet file, Model A1 of github.com/itijyou/ademxapp", "Apache-2.0"
 
@@ -28,9 +29,15 @@ EFFICIENTNET_LITE0 = BackboneFacts(
     source=LITE_SOURCE,
     licence=LITE_LICENCE,
     levels=True,
+    training_strides_px=LITE_STRIDES_PX,
 )
 EFFICIENTNET_LITE1 = BackboneFacts(
-    name="efficientnet_lite1", summary="deeper than lite0", source=LITE_SOURCE, licence=LITE_LICENCE, levels=True
+    name="efficientnet_lite1",
+    summary="deeper than lite0",
+    source=LITE_SOURCE,
+    licence=LITE_LICENCE,
+    levels=True,
+    training_strides_px=LITE_STRIDES_PX,
 )
 EFFICIENTNET_LITE2 = BackboneFacts(
     name="efficientnet_lite2",
@@ -38,6 +45,7 @@ EFFICIENTNET_LITE2 = BackboneFacts(
     source=LITE_SOURCE,
     licence=LITE_LICENCE,
     levels=True,
+    training_strides_px=LITE_STRIDES_PX,
 )
 RESNET18 = BackboneFacts(
     name="resnet18", summary="the smallest ResNet, stride 16", source=TORCHVISION_SOURCE, licence=TORCHVISION_LICENCE

@@ -218,7 +218,7 @@ STAGES = (
         run=classify,
         files=_network_files("classifier"),
         inputs=_name_classify_inputs,
-        added={"classifier.released": None, "data.pixel_range": None},
+        added={"classifier.released": None, "classifier.training_stride_px": None, "data.pixel_range": None},
         require=require_for_classify,
     ),
     Stage(

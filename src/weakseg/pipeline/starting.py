@@ -55,14 +55,23 @@ def start_classifier(
             backbone, num_classes=len(classes), freeze_trunk=config.freeze_trunk, generator=generator
         )
         return classifier, origin
-    build = build_seam if config.method == "seam" else build_classifier
-    classifier = build(
-        config.name,
-        num_classes=len(classes),
-        freeze_trunk=config.freeze_trunk,
-        fixed_norm=config.fixed_norm,
-        generator=generator,
-    )
+    if config.method == "seam":
+        classifier: Classifier = build_seam(
+            config.name,
+            num_classes=len(classes),
+            freeze_trunk=config.freeze_trunk,
+            fixed_norm=config.fixed_norm,
+            generator=generator,
+        )
+    else:
+        classifier = build_classifier(
+            config.name,
+            num_classes=len(classes),
+            freeze_trunk=config.freeze_trunk,
+            fixed_norm=config.fixed_norm,
+            stride_px=config.training_stride_px,
+            generator=generator,
+        )
     return classifier, _load_start(classifier, config.name, config.weights, folder)
 
 
