@@ -16,6 +16,7 @@ NO_PATHS = (
     "data.tag_separator",
     "localize.method",
     "refine.method",
+    "refine.psa.name",
     "report.title",
     "runtime.device",
 )

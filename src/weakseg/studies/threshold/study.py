@@ -20,7 +20,7 @@ from weakseg.pipeline.cutters import open_cutter
 from weakseg.pipeline.images import seeded_datasets
 from weakseg.pipeline.inputs import prepare
 from weakseg.pipeline.networks import load_classifier
-from weakseg.pipeline.records import read_records
+from weakseg.pipeline.records import StageRecord, read_records
 from weakseg.pipeline.runner import Context
 from weakseg.pipeline.runtime import choose_device, joined_processes, make_deterministic
 from weakseg.pipeline.seeds import require_training_seeds
@@ -87,8 +87,9 @@ def study_threshold(config: RunConfig, request: StudyRequest, *, images: int, sp
         context = prepare(absolute_paths(config), RunFolder(request.run))
         require_training_seeds(context, "the study")
         scored = _space_out(_find_split(context, split), images)
+        localized = _require_localized(context)
         judges, candidates = choose_judges(context)
-        plan = _plan(context, scored.split, candidates, request.command)
+        plan = _plan(context, scored.split, request.command, localized=localized, candidates=candidates)
         judged = context.train.keep(sample.id for sample in judges)
         if not judged.samples:
             raise DataError(
@@ -142,12 +143,18 @@ def _space_out(dataset: Dataset, images: int) -> Dataset:
     return dataset.keep(dataset.samples[place * len(dataset) // count].id for place in range(count))
 
 
-def _plan(context: Context, split: str, candidates: tuple[float, ...], command: str) -> StudyPlan:
-    config = context.config
+def _require_localized(context: Context) -> StageRecord:
     record = read_records(context.folder).get("localize")
     if record is None or not record.finished:
         root = context.folder.root
         raise ArtifactError(f"{root} has not finished the stage 'localize'; run 'weakseg run {root}' first")
+    return record
+
+
+def _plan(
+    context: Context, split: str, command: str, *, localized: StageRecord, candidates: tuple[float, ...]
+) -> StudyPlan:
+    config = context.config
     method = config.refine.method
     settings: dict[str, JsonValue] = {
         "split": split,
@@ -157,7 +164,7 @@ def _plan(context: Context, split: str, candidates: tuple[float, ...], command: 
         "runtime.seed": config.runtime.seed,
         "candidates": list(CANDIDATES),
         "tried candidates": list(candidates),
-        "result of localize": record.fingerprint,
+        "result of localize": localized.fingerprint,
         **{f"images and tags of {name}": digest for name, digest in context.digests.items()},
     }
     for section in dict.fromkeys(("crf", method) if method == "irn" else (method,)):
