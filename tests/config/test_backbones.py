@@ -3,6 +3,7 @@ from typing import get_args
 
 import pytest
 
+from weakseg.config.backbones import training_strides
 from weakseg.config.load import build_config
 from weakseg.config.network_names import names_that_show
 from weakseg.config.paths import absolute_paths
@@ -89,3 +90,23 @@ def test_a_backbone_in_a_folder_has_an_absolute_name(tmp_path: Path, monkeypatch
     config = absolute_paths(build_config({}, (*words, "--refine.irn.weights=none")))
     assert config.classifier.name == f"hf:{tmp_path}/net"
     assert config.refine.irn.name == f"hf:{tmp_path}/net/config.json"
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (("name=efficientnet_lite1",), (8, 16, 32)),
+        (("name=critter",), ()),
+        (("name=hf:a", "weights=none"), ()),
+        (("name=efficientnet_lite0", "method=seam"), ()),
+    ],
+)
+def test_some_classifiers_may_be_trained_at_other_strides(words: tuple[str, ...], expected: tuple[int, ...]) -> None:
+    config = build_config({}, (*(f"--classifier.{word}" for word in words), "--classifier.training_stride_px=16"))
+    assert training_strides(config.classifier) == expected
+
+
+def test_a_stride_that_no_weights_fit_is_refused() -> None:
+    told = r"^classifier.training_stride_px: expected one of 8, 16, 32, or null, got 7$"
+    with pytest.raises(ConfigError, match=told):
+        build_config({}, ("--classifier.name=efficientnet_lite0", "--classifier.training_stride_px=7"))

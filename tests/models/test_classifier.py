@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from weakseg.errors import ConfigError, ShapeError
-from weakseg.models.classifier import build_classifier
+from weakseg.models.classifier import Classifier, build_classifier
 
 
 @pytest.mark.parametrize("num_classes", [1, 3, 80])
@@ -70,3 +70,23 @@ def test_unknown_name_lists_the_options() -> None:
 def test_number_of_classes_that_masks_cannot_hold_is_refused(num_classes: int) -> None:
     with pytest.raises(ShapeError, match=f"1 to 254 classes, got {num_classes}"):
         build_classifier("critter", num_classes=num_classes, freeze_trunk=False, fixed_norm=False)
+
+
+def test_the_weights_of_an_efficientnet_lite_fit_all_of_its_strides() -> None:
+    rng = torch.Generator().manual_seed(0)
+    images = torch.randn(1, 3, 65, 96, generator=rng)
+
+    def build(stride_px: int | None) -> Classifier:
+        built = build_classifier(
+            "efficientnet_lite0", num_classes=3, freeze_trunk=True, fixed_norm=True, stride_px=stride_px, generator=rng
+        )
+        return built.eval()
+
+    usual, coarse = build(None), build(32)
+    coarse.load_state_dict(usual.state_dict())
+    with torch.no_grad():
+        scores = [network.head(network.trunk(images)) for network in (usual, coarse)]
+    assert [tuple(maps.shape) for maps in scores] == [(1, 3, 5, 6), (1, 3, 3, 3)]
+    assert (usual.stride, coarse.stride) == (16, 32)
+    with pytest.raises(ConfigError, match=r"choice of strides.*efficientnet_lite0.*got.*critter"):
+        build_classifier("critter", num_classes=3, freeze_trunk=True, fixed_norm=True, stride_px=32)

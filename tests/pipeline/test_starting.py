@@ -124,3 +124,11 @@ def test_a_training_that_goes_on_remembers_where_its_weights_came_from(
     assert (again.plain["steps"], again.plain["history"]) == (7, [])
     assert torch.equal(again.tensors["model.weight"], torch.ones(1))
     assert load_state(folder.checkpoint).plain["weights_from"] == "random"
+
+
+def test_a_classifier_is_trained_at_its_training_stride_and_scores_at_its_own(folder: NetworkFolder) -> None:
+    lite = replace(CLASSIFIER, name="efficientnet_lite0", weights="none", training_stride_px=32)
+    coarse, _ = start_classifier(lite, CLASSES, folder, seed=0)
+    usual, _ = start_classifier(replace(lite, training_stride_px=None), CLASSES, folder, seed=0)
+    assert (coarse.stride, usual.stride) == (32, 16)
+    assert_equal(coarse, usual)

@@ -24,8 +24,7 @@ def check_backbone_names(classifier: ClassifierConfig, refine: RefineConfig) -> 
             f"classifier.method: 'seam' needs classifier.name to be one of {', '.join(names_that_show('levels'))}, "
             f"got {classifier.name}"
         )
-    if classifier.training_stride_px is not None:
-        _check_stride(classifier, classifier.training_stride_px)
+    _check_training_stride(classifier)
     for facts in REFINERS.usable():
         network = facts.trains
         if network is not None and network.shows is not None:
@@ -33,21 +32,24 @@ def check_backbone_names(classifier: ClassifierConfig, refine: RefineConfig) -> 
             _check(section, own.name, own.weights, network.shows, takes_hf=network.takes_hf, own="classifier")
 
 
-def _check_stride(classifier: ClassifierConfig, stride_px: int) -> None:
-    """Raise a `ConfigError` unless the classifier may be trained at a stride."""
-    name = classifier.name
-    known = BACKBONES.load(name).training_strides_px if hf_name(name) is None else ()
-    if stride_px not in known:
-        others = ", ".join(facts.name for facts in BACKBONES.usable() if facts.training_strides_px)
-        expected = f"one of {', '.join(map(str, known))}, or null" if known else "null"
+def training_strides(classifier: ClassifierConfig) -> tuple[int, ...]:
+    """Return the strides that a classifier may be trained at instead of the one it scores at.
+
+    There are none for most backbones, nor for SEAM, which compares maps at the stride that scores.
+
+    Raises:
+        ConfigError: If the backbone's package cannot be imported.
+    """
+    if classifier.method == "seam" or hf_name(classifier.name) is not None:
+        return ()
+    return BACKBONES.load(classifier.name).training_strides_px
+
+
+def _check_training_stride(classifier: ClassifierConfig) -> None:
+    known, stride_px = training_strides(classifier), classifier.training_stride_px
+    if known and stride_px is not None and stride_px not in known:
         raise ConfigError(
-            f"classifier.training_stride_px: expected {expected} for {name}, got {stride_px}; backbones with a choice: "
-            f"{others}"
-        )
-    if classifier.method == "seam":
-        raise ConfigError(
-            f"classifier.training_stride_px: expected null, since 'seam' compares maps at the stride that scores, got "
-            f"{stride_px}"
+            f"classifier.training_stride_px: expected one of {', '.join(map(str, known))}, or null, got {stride_px}"
         )
 
 

@@ -41,6 +41,7 @@ _RANGES: dict[str, Bounds] = {
     "classifier.cda.side_share": Range(0.01, 1),
     "classifier.cda.blur_px": NOT_NEGATIVE,
     "segmenter.aspp_rates": COUNT,
+    "classifier.training_stride_px": COUNT,
     "segmenter.aspp_std": Range(0, 1),
     "segmenter.multi_scale": Range(0.05, 0.99),
     "segmenter.accumulate": COUNT,

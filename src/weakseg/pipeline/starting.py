@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from weakseg.config.backbones import training_strides
 from weakseg.config.network_names import hf_name
 from weakseg.config.schema import ClassifierConfig, SegmenterConfig
 from weakseg.config.sections.training import TrainingSettings
@@ -64,12 +65,13 @@ def start_classifier(
             generator=generator,
         )
     else:
+        stride_px = config.training_stride_px
         classifier = build_classifier(
             config.name,
             num_classes=len(classes),
             freeze_trunk=config.freeze_trunk,
             fixed_norm=config.fixed_norm,
-            stride_px=config.training_stride_px,
+            stride_px=stride_px if training_strides(config) else None,
             generator=generator,
         )
     return classifier, _load_start(classifier, config.name, config.weights, folder)
