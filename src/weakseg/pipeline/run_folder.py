@@ -103,6 +103,11 @@ class RunFolder:
         return self.root / "predictions"
 
     @property
+    def corrections(self) -> Path:
+        """Folder of what a person has said about images, `<id>.json` and `<id>.png`; no stage writes there."""
+        return self.root / "corrections"
+
+    @property
     def metrics(self) -> Path:
         """All numbers, JSON."""
         return self.root / "metrics.json"
