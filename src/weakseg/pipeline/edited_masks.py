@@ -1,7 +1,7 @@
 """Pseudo masks that somebody has edited: what `refine` wrote is remembered, and what differs is a person's work.
 
-Such a mask is not the run's own any more. Training on it would give a segmenter under the name of another, and making the
-masks again would destroy it: both are refused until `weakseg correct` has put it among the corrections.
+Such a mask is not the run's own any more. Training on it would give a segmenter under the name of another, and making
+the masks again would destroy it: both are refused until `weakseg correct` has put it among the corrections.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ def remember_masks(folder: RunFolder, sample_ids: Iterable[str]) -> None:
 def find_edited(folder: RunFolder) -> list[str]:
     """Return the ids of the images whose masks are not what `refine` wrote, in the order of their ids.
 
-    Only files that have another size, or were written later than what is known of them, are read. A mask that is gone is
-    none. Empty for runs of versions that remembered nothing.
+    Only files that have another size, or were written later than what is known of them, are read. A mask that is gone
+    is none. Empty for runs of versions that remembered nothing.
     """
     known = _read(folder)
     if not known:

@@ -64,8 +64,8 @@ def require_for_refine(context: Context, /, *, afresh: bool) -> None:
     Raises:
         ConfigError: If there are no ImageNet weights for the backbone, the recipe makes no seeds to learn from, or it
             names no folder of the files that the refiner reads.
-        ArtifactError: If weights are not there, the released checkpoint is not what it should be, or masks that somebody
-            has edited would be removed.
+        ArtifactError: If weights are not there, the released checkpoint is not what it should be, or masks would be
+            removed that somebody has edited.
         DataError: If there are no saliency maps, or files that the refiner reads, that can be used.
     """
     refine = context.config.refine

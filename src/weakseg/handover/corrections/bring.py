@@ -100,9 +100,8 @@ def bring_corrections(
     store = CorrectionStore(context.folder.corrections, context.train.classes, size_of=known.size_of)
     plan, name = Plan(), ""
     if source is not None:
-        name = _read_all(
-            context.folder, known, source, format, Receiver(context.folder, known, store, plan, replace_others)
-        )
+        receiver = Receiver(context.folder, known, store, plan, replace_others)
+        name = _read_all(context.folder, known, source, format, receiver)
     accepted = plan.unchanged if accept_unchanged else []
     if accept is not None:
         accepted = [*accepted, *_read_ids(accept, known, plan)]

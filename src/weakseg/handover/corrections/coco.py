@@ -50,10 +50,10 @@ def read_coco(path: Path, known: KnownImages) -> Iterator[Brought]:
             yield Brought(f"{path}: annotation {place + 1}", str(image), fault=f"there is no image with the id {image}")
             continue
         of_image[image].append(annotation)
-    for key, annotations in of_image.items():
+    for key, entries in of_image.items():
         name = document.images[key]
         try:
-            outlines = [_to_outline(annotation, labels) for annotation in annotations]
+            outlines = [_to_outline(annotation, labels) for annotation in entries]
             mask = draw_labels(outlines, size_hw=known.size_of(known.find(name)))
             yield Brought(str(path), name, mask)
         except DataError as error:

@@ -34,8 +34,8 @@ MAX_UNPACKED_BYTES = 1 << 32
 _UNPACKED = (".png", ".txt", ".xml", ".json", ".yaml", ".yml", ".csv", ".names")
 """Images lie in some exports, too; they are not needed."""
 
-_EXPORTED = ((ARCHIVE, CVAT), (TASKS, LABEL_STUDIO), (SEMANTIC, COCO))
-"""Files that `weakseg export` writes for other tools."""
+_EXPORTED = (TASKS, SEMANTIC)
+"""Files that `weakseg export` writes for other tools, beside others."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def opened(source: Path, *, format: str | None = None) -> Iterator[Found]:
         raise UsageError(f"--format: expected one of {', '.join(FORMATS)}, got '{format}'")
     if not source.exists():
         raise DataError(f"--from: there is no file or folder {source}")
-    inner = next((source / name for name, _ in _EXPORTED if source.is_dir() and (source / name).is_file()), source)
+    inner = source / ARCHIVE if (source / ARCHIVE).is_file() else source
     if inner.suffix.lower() == ".zip":
         with tempfile.TemporaryDirectory() as temporary:
             _unpack(inner, Path(temporary))
@@ -93,6 +93,9 @@ def _inside(root: Path) -> Path:
 
 
 def _find_in_folder(root: Path, source: Path, format: str | None) -> Found:
+    exported = next((root / name for name in _EXPORTED if (root / name).is_file()), None)
+    if exported is not None:
+        return _find_in_file(exported)
     if (root / MASK_FOLDER).is_dir() and format != FOLDER:
         return Found(CVAT, root, read_cvat_masks)
     if (root / XML_FILE).is_file():

@@ -1,4 +1,4 @@
-"""Corrected masks as a data set for YOLO's instance segmentation: a text file of polygons per image, and `data.yaml`."""
+"""Corrected masks as a data set for YOLO's segmentation: a text file of polygons per image, and `data.yaml`."""
 
 from __future__ import annotations
 
