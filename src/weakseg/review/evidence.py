@@ -63,7 +63,7 @@ class Evidence:
         given: The same with the segmenter's labels restricted to the image's tags.
         seed: Share of the pixels on which the seed, cut at the background threshold, and the mask differ; None for a
             method without a threshold.
-        unsure: What the mask's confidence lacks to 1, as the mean over its pixels; None if the run keeps none. It counts
+        unsure: What the mask's confidence lacks to 1, the mean over its pixels; None if the run keeps none. It counts
             pixels that change with the threshold (`refine.stable_within`).
         shares: Share of the pixels that each tagged class has in the mask, by class index.
         tags: 0 or 1 per class.
