@@ -243,6 +243,6 @@ def _read(folder: RunFolder, made_of: dict[str, JsonValue]) -> dict[str, Evidenc
 
 
 def _parse(entry: dict[str, Any]) -> Evidence:
-    shares = {int(key): float(share) for key, share in entry.pop("shares").items()}
-    lists = {name: tuple(entry.pop(name)) for name in ("tags", "known", "likely")}
-    return Evidence(**entry, **lists, shares=shares)
+    tuples = {name: tuple(entry[name]) for name in ("tags", "known", "likely")}
+    shares = {int(key): float(share) for key, share in entry["shares"].items()}
+    return Evidence(**{**entry, **tuples, "shares": shares})
