@@ -35,7 +35,7 @@ def draw_methods(figure: Figure, table: Table) -> None:
     left, right = figure.subplots(1, 2, width_ratios=(1, 2.6))
     names = [column.name for column in table.columns]
     shown: list[str] = [name for name in ("seeds", "crf", "psa", "irn") if name in names]
-    shown += [name for name in names if name not in COLOURS and f"{name}_s" in names]
+    shown += [name for name in names if name not in COLOURS and f"{name}_image_s" in names]
     draw_groups(left, table, ["map"])
     draw_groups(right, table, shown)
     left.set_ylabel("mAP (%)")
