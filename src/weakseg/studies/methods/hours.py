@@ -105,7 +105,9 @@ def list_chores(seeds: Sequence[SeedRuns], methods: Sequence[str], task: Task) -
         own = replace(base, config=config)
         if method.classifier_of is None:
             times = sum(not _has(runs, name, "classify") and not _is_offered(runs, name) for runs in seeds)
-            chores.append(Chore(f"classifier {method.label}", times, replace(own, only=None), "classify"))
+            # CDA's steps are twice as many as its images say: half of each batch are pasted twins.
+            twins = 2.0 if method.name == "cda" else 1.0
+            chores.append(Chore(f"classifier {method.label}", times, replace(own, only=None), "classify", twins))
         times = sum(not _has(runs, name, "localize") for runs in seeds)
         facts = localizer_facts(config.localize)
         if method.averages is not None and facts is not None and not facts.smooths:

@@ -131,7 +131,7 @@ def _score(dataset: Dataset, folder: Path, thresholds: Sequence[float], fixed: f
 
 
 def _mean_iou(counts: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the mean IoU over the labels that occur of (T, 3, L) hits, true and given pixels, (T,); NaN without any."""
+    """Return the mean IoU over the labels of (T, 3, L) hits, true and given pixels that occur, (T,); NaN without."""
     hits, true, given = np.moveaxis(counts, 1, 0)
     union = true + given - hits
     iou = np.divide(hits, union, out=np.full(hits.shape, np.nan), where=union > 0)
