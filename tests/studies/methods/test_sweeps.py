@@ -12,7 +12,7 @@ from weakseg.errors import ArtifactError
 from weakseg.pipeline.records import read_records
 from weakseg.pipeline.runner import run_stages
 from weakseg.pipeline.stages import STAGES
-from weakseg.studies.methods.offers import find_offer, open_offers
+from weakseg.studies.methods.offers import find_offer, open_offers, take_classifier
 from weakseg.studies.methods.runs import Refinement, SeedRuns, restrict_config, with_seed
 from weakseg.studies.methods.scores import score_masks, scored_split
 from weakseg.studies.methods.sweeps import sweep_masks
@@ -94,6 +94,7 @@ def test_a_finished_run_lends_its_classifier_where_all_settings_agree(
     other = with_settings(photos, ("classifier.batch_size", 3))
     context = SeedRuns(other, tmp_path / "b", offers=offers)._open("cam", other)
     assert find_offer(context, offers) is None
+    take_classifier(context, offers)
     assert told[-1].endswith("is not taken for cam: classifier.batch_size was 4, is 3")
     with pytest.raises(ArtifactError, match=r"^--runs: .*nothing has no trained classifier"):
         open_offers([tmp_path / "nothing"])

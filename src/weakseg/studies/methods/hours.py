@@ -55,6 +55,7 @@ class Chore:
         stage: Its stage.
         factor: By how much more it takes than its parts.
         swept: Whether it is a refinement at many thresholds.
+        twice: Whether its last part is done a second time, for a score.
     """
 
     label: str
@@ -63,6 +64,7 @@ class Chore:
     stage: str
     factor: float = 1.0
     swept: bool = False
+    twice: bool = False
 
 
 def tell_hours(seeds: Sequence[SeedRuns], methods: Sequence[str], task: Task) -> None:
@@ -129,7 +131,6 @@ def _refinement_chore(base: Context, seeds: Sequence[SeedRuns], methods: Sequenc
     swept = automatic and has_own_threshold(refinement) and not trains(refinement) and refinement != CLASS_AGNOSTIC
     refine = replace(base.config.refine, method=refinement, background_threshold=fixed)
     own = replace(base, config=replace(base.config, refine=refine))
-    walks_twice = 2.0 if refinement == "irn" else 1.0
     if swept:
         name = Refinement(refinement).name
         pending = [
@@ -139,7 +140,7 @@ def _refinement_chore(base: Context, seeds: Sequence[SeedRuns], methods: Sequenc
         ]
     else:
         pending = [not _has_masks(runs, m, refinement) for runs in seeds for m in methods]
-    return Chore(f"masks {refinement}", sum(pending), own, "refine", walks_twice, swept=swept)
+    return Chore(f"masks {refinement}", sum(pending), own, "refine", swept=swept, twice=refinement == "irn")
 
 
 def _with_sources(methods: Sequence[str]) -> list[str]:
@@ -177,6 +178,8 @@ def _try(chore: Chore) -> tuple[float | None, str]:
         parts = [part for part in plan_parts(trial) if part.stage == chore.stage]
         if chore.swept:
             parts = [_swept_part(trial)]
+        elif chore.twice:
+            parts += parts[-1:]
         deadline_s = time.monotonic() + PART_S * len(parts) * (
             2 if chore.context.config.localize.method == "rib" else 1
         )

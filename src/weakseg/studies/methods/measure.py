@@ -80,12 +80,19 @@ def measure_method(runs: SeedRuns, name: str, task: Task) -> Measured:
         elif not automatic:
             found |= _measure_at_number(runs, name, refinement, task)
         elif refinement == CLASS_AGNOSTIC:
-            found |= measure_once(runs, name, Refinement(refinement, found.get("crf_threshold")), split=split)
+            found |= measure_once(runs, name, _merge_at_best(runs, found), split=split)
         elif has_own_threshold(refinement):
             found |= measure_swept(runs, name, refinement, split=split)
         else:
             found |= measure_once(runs, name, Refinement(refinement), split=split)
     return found
+
+
+def _merge_at_best(runs: SeedRuns, found: Measured) -> Refinement:
+    """Return `merge` at the threshold that is best without it; at the fixed one where that is not known."""
+    config = runs.context.config
+    best = found.get("crf_threshold" if config.refine.merge.on == "crf" else "seeds_threshold")
+    return Refinement(CLASS_AGNOSTIC, fixed_threshold(config) if best is None else best)
 
 
 def _measure_at_number(runs: SeedRuns, name: str, refinement: str, task: Task) -> Measured:

@@ -48,16 +48,22 @@ def take_classifier(context: Context, offers: Sequence[RunFolder]) -> None:
     if found is not None:
         logger.info("the classifier of %s is taken: %s", found.root, read_records(found)[CLASSIFY.name].summary)
         share_stages(found, context.folder, [CLASSIFY])
+    elif context.config.classifier.method == "plain":
+        _tell_differences(context, offers)
 
 
 def find_offer(context: Context, offers: Sequence[RunFolder]) -> RunFolder | None:
-    """Return the first run whose classifier was trained on the same images with the same settings; see above."""
+    """Return the first run whose classifier was trained on the same images with the same settings, or None."""
+    planned = plan_records(context, STAGES)[CLASSIFY.name]
+    return next(
+        (offer for offer in offers if read_records(offer)[CLASSIFY.name].fingerprint == planned.fingerprint), None
+    )
+
+
+def _tell_differences(context: Context, offers: Sequence[RunFolder]) -> None:
     planned = plan_records(context, STAGES)[CLASSIFY.name]
     for offer in offers:
         record = read_records(offer)[CLASSIFY.name]
-        if record.fingerprint == planned.fingerprint:
-            return offer
-        if record.parts.get(SEED) == planned.parts.get(SEED) and context.config.classifier.method == "plain":
+        if record.parts.get(SEED) == planned.parts.get(SEED):
             changes = describe_changes(record.parts, planned.parts)
             logger.info("the classifier of %s is not taken for %s: %s", offer.root, context.folder.root.name, changes)
-    return None

@@ -256,7 +256,10 @@ def _make_notes(
     if "rib" in measured:
         notes.append("RIB adapts CAM's classifier to every image; these updates are not counted")
     if "cda" in measured:
-        notes.append(f"CDA's objects are cut out by the masks of CAM and CRF at {fixed}, which it needs first")
+        of_these = "" if extent.images is None else f", of these {extent.images} images alone"
+        notes.append(
+            f"CDA's objects are cut out by the masks of CAM and CRF at {fixed}, which it needs first{of_these}"
+        )
     return notes
 
 
