@@ -40,8 +40,7 @@ SWEPT = 8
 """So many thresholds a refiner is tried at where `auto` says them; the real number hangs on the seeds."""
 
 FIRST_LOOK_SHARE = 1 / 6
-"""What a localiser that looks at all training images first spends on one of them, of what localising it takes
-(docs/lpcam.md)."""
+"""What a localiser that looks at all training images first spends on one of them, of what CAM takes (docs/lpcam.md)."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +55,7 @@ class Chore:
         factor: By how much more it takes than its parts.
         swept: Whether it is a refinement at many thresholds.
         twice: Whether its last part is done a second time, for a score.
+        first_looks: So many images are looked at first, each for a share of CAM's time.
     """
 
     label: str
@@ -65,6 +65,7 @@ class Chore:
     factor: float = 1.0
     swept: bool = False
     twice: bool = False
+    first_looks: int = 0
 
 
 def tell_hours(seeds: Sequence[SeedRuns], methods: Sequence[str], task: Task) -> None:
@@ -115,10 +116,8 @@ def list_chores(seeds: Sequence[SeedRuns], methods: Sequence[str], task: Task) -
         if method.averages is not None and facts is not None and not facts.smooths:
             # What is averaged is there; what is left is a pass through the trunk, as CAM takes one.
             own = replace(own, config=replace(config, localize=replace(config.localize, method="cam")))
-        first = 0.0
-        if facts is not None and facts.files and method.averages is None:
-            first = FIRST_LOOK_SHARE * len(base.train) / max(1, count_tagged(base))
-        chores.append(Chore(f"seeds {method.label}", times, own, "localize", 1.0 + first))
+        looks = len(base.train) if facts is not None and facts.files and method.averages is None else 0
+        chores.append(Chore(f"seeds {method.label}", times, own, "localize", first_looks=looks))
     for refinement in task.refinements:
         chores.append(
             _refinement_chore(base, seeds, [n for n in methods if refinement in task.refinements_of(n)], refinement)
@@ -172,6 +171,20 @@ def _is_offered(runs: SeedRuns, name: str) -> bool:
 
 def _try(chore: Chore) -> tuple[float | None, str]:
     """Return the seconds of a chore, and why not where there are none."""
+    costs = _try_parts(chore)
+    fault = next((cost.note for cost in costs if cost.time_s is None), "")
+    if fault:
+        return None, fault
+    time_s = chore.factor * total_time(costs)
+    if chore.first_looks:
+        localize = replace(chore.context.config.localize, method="cam", similarity_temperature=None)
+        cam = replace(chore.context, config=replace(chore.context.config, localize=localize))
+        image_s = total_time(_try_parts(replace(chore, context=cam))) / max(1, count_tagged(cam))
+        time_s += FIRST_LOOK_SHARE * chore.first_looks * image_s
+    return time_s, ""
+
+
+def _try_parts(chore: Chore) -> list[PartCost]:
     costs: list[PartCost] = []
     with tempfile.TemporaryDirectory(prefix="weakseg-hours-") as folder:
         trial = open_trial(replace(chore.context, folder=RunFolder(Path(folder))))
@@ -180,12 +193,10 @@ def _try(chore: Chore) -> tuple[float | None, str]:
             parts = [_swept_part(trial)]
         elif chore.twice:
             parts += parts[-1:]
-        deadline_s = time.monotonic() + PART_S * len(parts) * (
-            2 if chore.context.config.localize.method == "rib" else 1
-        )
+        factor = 2 if chore.context.config.localize.method == "rib" else 1  # it needs whole adaptations
+        deadline_s = time.monotonic() + PART_S * len(parts) * factor
         try_parts(trial, parts, deadline_s=deadline_s, done=costs.append)
-    fault = next((cost.note for cost in costs if cost.time_s is None), "")
-    return (None, fault) if fault else (chore.factor * total_time(costs), "")
+    return costs
 
 
 def _swept_part(trial: Trial) -> Part:
