@@ -15,7 +15,6 @@ from weakseg.files import write_json
 from weakseg.ops.images import limit_side
 from weakseg.pipeline.localizers import open_localizer
 from weakseg.pipeline.networks import load_classifier
-from weakseg.pipeline.records import read_records
 from weakseg.pipeline.refiner_networks import open_refiner
 from weakseg.pipeline.runner import Context
 from weakseg.pipeline.seeds import pair_with_seed
@@ -28,11 +27,9 @@ TIMED = 3
 
 
 def time_localizer(context: Context, *, split: str) -> float:
-    """Return the seconds that one image takes to localise; of a method that adapts to images the stage's mean."""
+    """Return the seconds that one image takes to localise; a method that adapts to it is timed on one, once."""
     facts = localizer_facts(context.config.localize)
-    if facts is not None and facts.adapts:
-        # One image takes many seconds, so that hardly anything else is in the stage.
-        return read_records(context.folder)["localize"].time_s / max(1, len(scored_split(context, split)))
+    adapts = facts is not None and facts.adapts
 
     def measure() -> float:
         dataset = scored_split(context, split)
@@ -43,7 +40,7 @@ def time_localizer(context: Context, *, split: str) -> float:
                 image = limit_side(dataset.load_image(sample), context.config.data.max_side_px)
                 localizer(sample, image, 0)
 
-            return _time(dataset, work)
+            return _time(dataset, work, once=adapts)
 
     return _keep(context, "localize", measure)
 
@@ -68,14 +65,14 @@ def time_refiner(context: Context, *, split: str, thresholds: Sequence[float]) -
     return _keep(context, "refine", measure)
 
 
-def _time(dataset: Dataset, work: Callable[[Sample], None]) -> float:
-    samples = [sample for sample in dataset if sample.keys][:TIMED]
+def _time(dataset: Dataset, work: Callable[[Sample], None], *, once: bool = False) -> float:
+    samples = [sample for sample in dataset if sample.keys][: 1 if once else TIMED]
     found = []
-    for sample in (*samples[:1], *samples):
+    for sample in samples if once else (*samples[:1], *samples):
         started_s = time.perf_counter()
         work(sample)
         found.append(time.perf_counter() - started_s)
-    return statistics.median(found[1:])
+    return statistics.median(found if once else found[1:])
 
 
 def _keep(context: Context, stage: str, measure: Callable[[], float]) -> float:
