@@ -114,7 +114,7 @@ def test_seeds_of_the_validation_split_are_scored_when_asked_for(tmp_path: Path)
 
 
 def test_other_settings_are_refused_until_redo_is_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def stop(*arguments: object) -> None:
+    def stop(*arguments: object, **options: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("weakseg.studies.methods.study.SeedRuns", stop)
@@ -132,7 +132,7 @@ def test_other_settings_are_refused_until_redo_is_given(tmp_path: Path, monkeypa
 def test_the_methods_of_the_recipe_are_no_settings_of_the_study(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def stop(*arguments: object) -> None:
+    def stop(*arguments: object, **options: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("weakseg.studies.methods.study.SeedRuns", stop)
@@ -210,7 +210,7 @@ def test_data_without_truth_are_refused_before_any_training(tmp_path: Path) -> N
 def test_redo_removes_nothing_when_something_the_study_needs_has_gone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: tuple[tuple[str, object], ...], message: str
 ) -> None:
-    def stop(*arguments: object) -> None:
+    def stop(*arguments: object, **options: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("weakseg.studies.methods.study.SeedRuns", stop)
