@@ -21,7 +21,7 @@ def read(name: str) -> RunConfig:
 
 def test_every_built_in_recipe_is_there() -> None:
     methods = {f"{method}_{data}" for method in ("psa", "seam", "cda_irn", "cda_psa", "cda_seam") for data in DATA}
-    methods.add("methods_critters")
+    methods |= {"methods_critters", "methods_photographs"}
     others = {"demo", "voc", "coco", "irn_voc", "rib_voc", "rib_coco", "deeplab_critters"}
     others |= {"folder", "folder_quick", "folder_best"}
     assert set(list_recipes()) == others | methods

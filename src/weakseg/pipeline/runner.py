@@ -55,6 +55,8 @@ class Context:
         val: Usable images of the validation split, or None.
         digests: Digest of images, tags and classes per split: `train`, `val`.
         images: What the image files of both splits were when the run began.
+        only: Ids of the images that get seeds and masks, where it is not all of the splits. Classifiers, and localisers
+            that look at other images, learn from all of them nevertheless; refiners that train learn from these.
     """
 
     config: RunConfig
@@ -64,6 +66,7 @@ class Context:
     val: Dataset | None
     digests: Mapping[str, str]
     images: Mapping[Path, FileFacts] = field(default_factory=dict)
+    only: frozenset[str] | None = None
 
 
 class Requirement(Protocol):
