@@ -75,19 +75,24 @@ class LocalizerFacts(MethodFacts[Settings]):
     """What a localiser says of itself.
 
     Args:
+        needs_classifier: Whether it looks through the run's classifier. Without, the stage `classify` is skipped, and
+            what else asks for the classifier is refused or does without.
         classifiers: Values of `classifier.method` it works with; all when empty.
         adapts: Whether it changes the classifier for an image and says why that ended, `Localized.stopped_by`.
         side_by_side: Whether it may work on several images at once, since it leaves the classifier as it is.
         smooths: Whether it heeds `localize.similarity_temperature` itself, as it has the trunk's features at hand; for
             others they are computed again.
         files: Names of the files it keeps in the run's folder `localizer`, besides the seeds.
+        remedies: By a cause of `weakseg.refine.health`, what to change.
     """
 
+    needs_classifier: bool = True
     classifiers: tuple[str, ...] = ()
     adapts: bool = False
     side_by_side: bool = False
     smooths: bool = False
     files: tuple[str, ...] = ()
+    remedies: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

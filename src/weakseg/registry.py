@@ -34,6 +34,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "cam": "weakseg.localize.cam:CAM",
         "rib": "weakseg.localize.rib:RIB",
         "lpcam": "weakseg.localize.lpcam:LPCAM",
+        "clip_es": "weakseg.localize.clip_es:CLIP_ES",
     },
     "weakseg.refiners": {
         "none": "weakseg.refine.none:NONE",

@@ -23,7 +23,8 @@ def run(words: Sequence[str]) -> int:
     )
     methods = ("cam", "rib", "seam", "cda", *LOCALIZERS.names()[2:])
     masks = ("crf", "psa", "irn", *REFINERS.names()[4:])
-    parser.add_argument("--methods", nargs="+", default=[], help=f"some of {', '.join(methods)}; all when not given")
+    usual = "all that need a classifier when not given"
+    parser.add_argument("--methods", nargs="+", default=[], help=f"some of {', '.join(methods)}; {usual}")
     parser.add_argument("--masks", nargs="+", default=[], help=f"some of {', '.join(masks)}; all when not given")
     add_method_words(parser)
     add_recipe_words(parser, recipe="a recipe with the settings of all methods: methods_critters", usual_name="methods")

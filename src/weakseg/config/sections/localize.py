@@ -36,6 +36,7 @@ class LocalizeBase:
 if TYPE_CHECKING:
     from dataclasses import field
 
+    from weakseg.localize.clip_es import CLIPESConfig
     from weakseg.localize.lpcam import LPCAMConfig
     from weakseg.localize.rib import RIBConfig
 
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
 
         rib: RIBConfig = field(default_factory=RIBConfig)
         lpcam: LPCAMConfig = field(default_factory=LPCAMConfig)
+        clip_es: CLIPESConfig = field(default_factory=CLIPESConfig)
 
 else:
     LocalizeConfig = add_sections(LocalizeBase, "LocalizeConfig", LOCALIZERS)

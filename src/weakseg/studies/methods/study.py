@@ -36,6 +36,7 @@ from weakseg.studies.methods.runs import (
     count_updates,
     restrict_config,
     stage_seconds,
+    usual_methods,
     with_seed,
 )
 from weakseg.studies.methods.scores import (
@@ -73,7 +74,7 @@ def study_methods(
     Args:
         config: The resolved recipe; its sections hold the settings of all methods and refinements.
         request: Where and how; the study's name is `methods` unless it has another.
-        methods: Names in `METHODS`; all when there are none.
+        methods: Names in `METHODS`; when there are none, all but those that need no classifier.
         masks: Names in `REFINEMENTS`; when there are none, all but those whose files the recipe does not name.
         seeds: Each is a seed of networks and generated images alike.
         thresholds: Background thresholds of the CRF; the usual multiples of the recipe's when there are none. The
@@ -90,7 +91,7 @@ def study_methods(
         ArtifactError: If weights to begin with are not there.
         DataError: If the data cannot be read, or no tagged image of the split has a truth mask.
     """
-    chosen = choose_names("--methods", methods, METHODS)
+    chosen = choose_names("--methods", methods or usual_methods(), METHODS)
     possible = [name for name in REFINEMENTS if not lacks_folder(config.refine, name)]
     refinements = choose_names("--masks", masks or possible, REFINEMENTS)
     seeds = choose_seeds(seeds)

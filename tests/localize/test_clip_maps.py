@@ -10,8 +10,10 @@ from tests.tiny_clip import LENGTH, PATCH_PX, make_clip
 from weakseg.data.coco_names import COCO_CLASSES
 from weakseg.data.voc import VOC_CLASSES
 from weakseg.errors import ConfigError, ShapeError
-from weakseg.localize.clip_es import attention_refine, clip_input, grad_cam
+from weakseg.localize.clip_maps import attention_refine, clip_input, clip_score_maps, fit_frame, grad_cam
 from weakseg.localize.clip_prompts import BACKGROUND_WORDS, COCO_BACKGROUND_WORDS, COCO_WORDS, VOC_WORDS
+from weakseg.localize.clip_texts import TextEmbeddings
+from weakseg.types import ScoreMaps
 
 TOLERANCE = 1e-5
 
@@ -212,3 +214,35 @@ def test_words_belong_to_classes_and_backgrounds_to_none() -> None:
     assert set(COCO_WORDS) <= set(COCO_CLASSES)
     assert not set(BACKGROUND_WORDS) & set(VOC_CLASSES)
     assert not set(COCO_BACKGROUND_WORDS) & set(COCO_CLASSES)
+
+
+def test_maps_lie_where_the_patches_of_the_image_are() -> None:
+    """A patch's value is that of its centre; `ScoreMaps` rebuilds the image in whole strides of 16, and crops."""
+    rows, columns = torch.arange(5.0) + 0.5, torch.arange(3.0) + 0.5
+    ramps = torch.stack([rows[:, None].expand(5, 3) / 5, columns.expand(5, 3) / 3])
+    height, width = 70, 41
+    full = ScoreMaps((0, 1), (fit_frame(ramps, (height, width)),), (height, width)).full()
+    down = ((torch.arange(height) + 0.5) / height).clamp(0.1, 0.9)
+    along = ((torch.arange(width) + 0.5) / width).clamp(1 / 6, 5 / 6)
+    torch.testing.assert_close(full[0], (down / down.max())[:, None].expand(height, width), atol=0.06, rtol=0)
+    torch.testing.assert_close(full[1], (along / along.max()).expand(height, width), atol=0.06, rtol=0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("size_hw", [(13, 22), (16, 12)])
+def test_an_image_is_asked_for_its_tags_at_every_scale(size_hw: tuple[int, int]) -> None:
+    clip, texts = make_clip().eval(), TextEmbeddings(draw(4, LENGTH), draw(2, LENGTH, seed=1))
+    image = np.random.default_rng(0).integers(0, 255, (*size_hw, 3), np.uint8)
+    before = image.copy()
+    maps = clip_score_maps(clip, image, np.array([0, 1, 0, 1]), texts, scales=(1.0, 0.5), box_threshold=0.3)
+    assert (maps.keys, maps.size_hw, len(maps.scales)) == ((1, 3), size_hw, 2)
+    assert np.array_equal(image, before)
+    seen = clip_input(image, patch_px=PATCH_PX)
+    first, attention = grad_cam(clip, seen, torch.cat([texts.classes[[1, 3]], texts.backgrounds]), num_tags=2)
+    refined = attention_refine(first, attention, box_threshold=0.3)
+    low, high = refined.amin(dim=(1, 2), keepdim=True), refined.amax(dim=(1, 2), keepdim=True)
+    expected = fit_frame((refined - low) / (high - low + 1e-7), size_hw)
+    torch.testing.assert_close(maps.scales[0], expected, atol=TOLERANCE, rtol=TOLERANCE)
+    assert clip_score_maps(clip, image, np.zeros(4), texts).keys == ()
+    with pytest.raises(ShapeError, match=r"expected tags of shape \(4,\)"):
+        clip_score_maps(clip, image, np.zeros(3), texts)
