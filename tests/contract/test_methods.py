@@ -15,6 +15,7 @@ from tests.pipeline.saved_networks import CLASSES
 from tests.pipeline.test_stages import AUGMENT, contents, make_context
 from tests.tiny import make_classifier, make_dataset
 from tests.tiny_clip import save_clip
+from tests.tiny_sam3 import save_sam3
 from weakseg.arguments import new_parser
 from weakseg.config.load import add_config_arguments, build_config, read_recipe, to_yaml
 from weakseg.config.schema import RunConfig
@@ -35,8 +36,10 @@ from weakseg.types import Sample, ScoreMaps
 METHODS = [("localize", facts) for facts in LOCALIZERS.usable()] + [("refine", facts) for facts in REFINERS.usable()]
 EACH = pytest.mark.parametrize(("stage", "facts"), METHODS, ids=lambda value: getattr(value, "name", value))
 CHOOSE = {"localize": "--localize.method", "refine": "--refine.method"}
-SLOW = {"clip_es": pytest.mark.slow}
+SLOW = {"clip_es": pytest.mark.slow, "sam3": pytest.mark.slow}
 """What imports `transformers`."""
+SAVED = {"clip_es": save_clip, "sam3": save_sam3}
+"""Makes the network of a localiser that needs one."""
 SIZE_HW = (25, 38)
 RANDOM = ("--refine.irn.weights=none", "--refine.psa.weights=none")
 TINY_NAMES = {"irn": "critter", "psa": "critter38"}
@@ -110,8 +113,8 @@ def open_localizer(
 ) -> Iterator[tuple[torch.nn.Module, ImageLocalizer]]:
     classifier = make_classifier(num_classes=num_classes).eval()
     words = ["--localize.scales=[1.0,0.5]", "--localize.rib.iterations=2", "--localize.rib.partners=1"]
-    if name == "clip_es":
-        words.append(f"--localize.clip_es.model={save_clip(folder / 'clip')}")
+    if name in SAVED:
+        words.append(f"--localize.{name}.model={SAVED[name](folder / 'network')}")
     config = build_config({}, words)
     section = replace(config.localize, rib=replace(config.localize.rib, partner_augment=AUGMENT))
 

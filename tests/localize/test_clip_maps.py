@@ -10,10 +10,10 @@ from tests.tiny_clip import LENGTH, PATCH_PX, make_clip
 from weakseg.data.coco_names import COCO_CLASSES
 from weakseg.data.voc import VOC_CLASSES
 from weakseg.errors import ConfigError, ShapeError
-from weakseg.localize.clip_maps import attention_refine, clip_input, clip_score_maps, fit_frame, grad_cam
+from weakseg.localize.clip_maps import attention_refine, clip_input, clip_score_maps, grad_cam
 from weakseg.localize.clip_prompts import BACKGROUND_WORDS, COCO_BACKGROUND_WORDS, COCO_WORDS, VOC_WORDS
 from weakseg.localize.clip_texts import TextEmbeddings
-from weakseg.types import ScoreMaps
+from weakseg.localize.frame import fit_frame
 
 TOLERANCE = 1e-5
 
@@ -214,18 +214,6 @@ def test_words_belong_to_classes_and_backgrounds_to_none() -> None:
     assert set(COCO_WORDS) <= set(COCO_CLASSES)
     assert not set(BACKGROUND_WORDS) & set(VOC_CLASSES)
     assert not set(COCO_BACKGROUND_WORDS) & set(COCO_CLASSES)
-
-
-def test_maps_lie_where_the_patches_of_the_image_are() -> None:
-    """A patch's value is that of its centre; `ScoreMaps` rebuilds the image in whole strides of 16, and crops."""
-    rows, columns = torch.arange(5.0) + 0.5, torch.arange(3.0) + 0.5
-    ramps = torch.stack([rows[:, None].expand(5, 3) / 5, columns.expand(5, 3) / 3])
-    height, width = 70, 41
-    full = ScoreMaps((0, 1), (fit_frame(ramps, (height, width)),), (height, width)).full()
-    down = ((torch.arange(height) + 0.5) / height).clamp(0.1, 0.9)
-    along = ((torch.arange(width) + 0.5) / width).clamp(1 / 6, 5 / 6)
-    torch.testing.assert_close(full[0], (down / down.max())[:, None].expand(height, width), atol=0.06, rtol=0)
-    torch.testing.assert_close(full[1], (along / along.max()).expand(height, width), atol=0.06, rtol=0)
 
 
 @pytest.mark.slow

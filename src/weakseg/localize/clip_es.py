@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from weakseg.config.bounds import SHARE, model_setting, setting
 from weakseg.errors import ConfigError
 from weakseg.lazy import open_names
-from weakseg.localize.clip_prompts import BACKGROUND_WORDS, BOX_THRESHOLD, PROMPT, SLOT
+from weakseg.localize.clip_prompts import BACKGROUND_WORDS, BOX_THRESHOLD, PROMPT, SLOT, require_pairs
 from weakseg.localize.method import ImageLocalizer, LocalizeContext, Localized, Localizer
 
 if TYPE_CHECKING:
@@ -69,10 +69,7 @@ def check_clip_es(settings: CLIPESConfig) -> None:
     for prompt in settings.prompts:
         if prompt.count(SLOT) != 1:
             raise ConfigError(f"{_SECTION}.prompts: expected '{SLOT}' once in each, such as '{PROMPT}', got '{prompt}'")
-    for entry in settings.words:
-        name, equals, words = entry.partition("=")
-        if not (equals and name.strip() and words.strip()):
-            raise ConfigError(f"{_SECTION}.words: expected 'class=words' in each, got '{entry}'")
+    require_pairs(settings.words, section=_SECTION)
     if not any(word.strip() for word in settings.backgrounds):
         raise ConfigError(
             f"{_SECTION}.backgrounds: expected at least one word, since a class alone competes with nothing, got none"

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from weakseg.errors import ConfigError, ShapeError
 from weakseg.localize.clip_prompts import BOX_THRESHOLD
 from weakseg.localize.clip_texts import TextEmbeddings
+from weakseg.localize.frame import fit_frame
 from weakseg.localize.score_maps import tagged_classes, zero_maps
 from weakseg.models.clip_parts import Attention, Block, CLIPNetwork, Embeddings
 from weakseg.ops.images import require_image, resize_image, scaled_size_hw
@@ -36,9 +37,6 @@ CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 
 ATTENTION_LAYERS = 8
 """The attention of this many layers, the last ones, is averaged."""
-
-FRAME_PX = 16
-"""`ScoreMaps` is rebuilt at the next multiple of this, and cropped."""
 
 BALANCINGS = 3
 """How often the attention's columns and then its rows are made to sum to 1."""
@@ -100,25 +98,29 @@ def grad_cam(clip: CLIPNetwork, image: Tensor, text_embeddings: Tensor, *, num_t
     vision = clip.vision_model
     grid_hw = tuple(side // vision.config.patch_size for side in image.shape[2:])
     *blocks, last = vision.encoder.layers
-    attentions = []
+    averaged = min(ATTENTION_LAYERS, len(blocks) + 1)
     with torch.no_grad():
         tokens = vision.pre_layrnorm(_embed(vision.embeddings, image.to(weight)))
-        for block in blocks:
-            attended, attention = _attend(block.self_attn, block.layer_norm1(tokens))
-            attentions.append(attention)
+        total: Tensor | None = None
+        for place, block in enumerate(blocks):
+            if place <= len(blocks) - averaged:
+                tokens = _finish_block(block, tokens + _attend(block.self_attn, block.layer_norm1(tokens)))
+                continue
+            attended, attention = _attend_openly(block.self_attn, block.layer_norm1(tokens))
+            total = attention if total is None else total.add_(attention)
             tokens = _finish_block(block, tokens + attended)
         normed = last.layer_norm1(tokens)
     with torch.enable_grad():
         normed = normed.detach().requires_grad_()
-        attended, attention = _attend(last.self_attn, normed)
-        attentions.append(attention.detach())
+        attended, attention = _attend_openly(last.self_attn, normed)
+        total = attention.detach() if total is None else total.add_(attention.detach())
         features = vision.post_layernorm(_finish_block(last, tokens + attended))[:, 1:].mean(dim=1)
         pooled = nn.functional.normalize(clip.visual_projection(features), dim=-1)
         texts = nn.functional.normalize(text_embeddings.detach().to(weight), dim=-1)
         probabilities = (clip.logit_scale.exp() * pooled @ texts.T).softmax(dim=-1)[0]
         maps = [_weigh(normed, probabilities[tag]) for tag in range(num_tags)]
     stacked = torch.stack(maps) if maps else normed.new_zeros(0, math.prod(grid_hw))
-    mean_attention = torch.stack(attentions[-ATTENTION_LAYERS:]).mean(dim=0)[1:, 1:].float()
+    mean_attention = (total / averaged)[1:, 1:].float()
     return _stretch(_stretch(stacked.detach().float().relu())).reshape(num_tags, *grid_hw), mean_attention
 
 
@@ -133,8 +135,7 @@ def clip_score_maps(
 ) -> ScoreMaps:
     """Compute the refined maps of an image's own tags.
 
-    As released, a refined map is stretched to 0..1. `ScoreMaps` sees a map as that of whole strides, of which the last
-    may stick out of the image, where CLIP's patches cover just the image: maps are resampled to fit.
+    As released, a refined map is stretched to 0..1. CLIP's patches cover just the image; see `weakseg.localize.frame`.
 
     Args:
         clip: As for `grad_cam`.
@@ -206,26 +207,6 @@ def attention_refine(maps: Tensor, attention: Tensor, *, box_threshold: float = 
         return spread.T.reshape(maps.shape).to(maps.dtype)
 
 
-def fit_frame(maps: Tensor, size_hw: tuple[int, int]) -> Tensor:
-    """Resample maps that cover an image just so to the frame that `ScoreMaps` sees, of whole strides.
-
-    Args:
-        maps: (K, h, w) float, K at least 1. Not modified.
-        size_hw: (height, width) of the image in pixels.
-
-    Returns:
-        (K, 2 * ceil(H / 16), 2 * ceil(W / 16)). Cells are half a stride wide, so that hardly anything blurs; what
-        sticks out of the image repeats its border.
-    """
-    lines = []
-    for side_px in reversed(size_hw):
-        cells = 2 * math.ceil(side_px / FRAME_PX)
-        lines.append((torch.arange(cells, device=maps.device) + 0.5) * FRAME_PX / side_px - 1)
-    columns, rows = lines
-    places = torch.stack(torch.meshgrid(columns, rows, indexing="xy"), dim=-1)
-    return nn.functional.grid_sample(maps[None], places[None], padding_mode="border", align_corners=False)[0]
-
-
 def _embed(embeddings: Embeddings, image: Tensor) -> Tensor:
     """Return the tokens (1, 1 + hw, D) of an image, with position embeddings resampled to its size."""
     patches = embeddings.patch_embedding(image)
@@ -239,19 +220,33 @@ def _embed(embeddings: Embeddings, image: Tensor) -> Tensor:
     return tokens + torch.cat([positions[:1], grid[0].flatten(1).T]).half().to(tokens)
 
 
-def _attend(attention: Attention, tokens: Tensor) -> tuple[Tensor, Tensor]:
+def _attend(attention: Attention, tokens: Tensor) -> Tensor:
+    """Return what self-attention gives (1, N, D), in the quickest way."""
+    queries, keys, values = _project(attention, tokens)
+    gathered = nn.functional.scaled_dot_product_attention(queries, keys, values, scale=attention.scale)
+    attended: Tensor = attention.out_proj(gathered.transpose(1, 2).flatten(2))
+    return attended
+
+
+def _attend_openly(attention: Attention, tokens: Tensor) -> tuple[Tensor, Tensor]:
     """Return what self-attention gives (1, N, D), and what it attends to (N, N), averaged over the heads.
 
     `transformers` returns weights in one of its implementations of attention only; this is all of them.
     """
+    queries, keys, values = _project(attention, tokens)
+    weights = (queries * attention.scale @ keys.transpose(-1, -2)).softmax(dim=-1)
+    gathered = (weights @ values).transpose(1, 2).flatten(2)
+    return attention.out_proj(gathered), weights.mean(dim=1)[0]
+
+
+def _project(attention: Attention, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return queries, keys and values (1, heads, N, D / heads)."""
     shape = (*tokens.shape[:2], attention.num_heads, -1)
     queries, keys, values = (
         project(tokens).reshape(shape).transpose(1, 2)
         for project in (attention.q_proj, attention.k_proj, attention.v_proj)
     )
-    weights = (queries * attention.scale @ keys.transpose(-1, -2)).softmax(dim=-1)
-    gathered = (weights @ values).transpose(1, 2).flatten(2)
-    return attention.out_proj(gathered), weights.mean(dim=1)[0]
+    return queries, keys, values
 
 
 def _finish_block(block: Block, tokens: Tensor) -> Tensor:

@@ -61,12 +61,24 @@ BOX_THRESHOLD, COCO_BOX_THRESHOLD = 0.4, 0.7
 """Share of a map's maximum above which its parts are boxed (`generate_cams_voc12.py`, `generate_cams_coco14.py`)."""
 
 
-def choose_words(names: Sequence[str], given: Sequence[str]) -> tuple[str, ...]:
+def require_pairs(words: Sequence[str], *, section: str) -> None:
+    """Raise a `ConfigError` unless each entry of the setting `words` is `class=words`."""
+    for entry in words:
+        name, equals, given = entry.partition("=")
+        if not (equals and name.strip() and given.strip()):
+            raise ConfigError(f"{section}.words: expected 'class=words' in each, got '{entry}'")
+
+
+def choose_words(
+    names: Sequence[str], given: Sequence[str], *, section: str = "localize.clip_es", released: bool = True
+) -> tuple[str, ...]:
     """Return what stands for each class in the prompts.
 
     Args:
-        names: The classes' names. If they are all of VOC's, or of COCO's, they have the released words.
+        names: The classes' names.
         given: `class=words` where others are wanted.
+        section: The section with the setting `words`, for messages.
+        released: Whether VOC's classes, or COCO's, all together, have the released words.
 
     Returns:
         A text per class: what is given, the released words, or the name with spaces for underscores.
@@ -78,12 +90,12 @@ def choose_words(names: Sequence[str], given: Sequence[str]) -> tuple[str, ...]:
     for entry in given:
         name, _, words = (part.strip() for part in entry.partition("="))
         if name not in names:
-            raise ConfigError(f"localize.clip_es.words: there is no class '{name}'; {nearest(name, names)}")
+            raise ConfigError(f"{section}.words: there is no class '{name}'; {nearest(name, names)}")
         if name in own:
-            raise ConfigError(f"localize.clip_es.words: the class '{name}' has words twice; keep one")
+            raise ConfigError(f"{section}.words: the class '{name}' has words twice; keep one")
         own[name] = words
-    released = _released_words(names)
-    return tuple(own.get(name, released.get(name, _as_words(name))) for name in names)
+    known = _released_words(names) if released else {}
+    return tuple(own.get(name, known.get(name, _as_words(name))) for name in names)
 
 
 def choose_backgrounds(names: Sequence[str], backgrounds: Sequence[str]) -> tuple[str, ...]:

@@ -35,7 +35,9 @@ from weakseg.models.hf_source import (
 OPENAI_TOKENIZER = "openai/clip-vit-base-patch16"
 """Where the tokenizer of OpenAI's files is taken from; all its networks have the same."""
 
-_TOKENIZER_FILES = ("tokenizer.json", "vocab.json", "merges.txt", "tokenizer_config.json", "special_tokens_map.json")
+TOKENIZER_FILES = ("tokenizer.json", "vocab.json", "merges.txt", "tokenizer_config.json", "special_tokens_map.json")
+"""What is downloaded of a tokenizer."""
+
 _ENOUGH = (("tokenizer.json",), ("vocab.json", "merges.txt"))
 """Files that make a tokenizer: in one, or in two."""
 
@@ -56,7 +58,7 @@ class Tokenizer(Protocol):
     """What is used of `transformers.CLIPTokenizer`."""
 
     def __call__(
-        self, text: list[str], *, padding: bool, truncation: bool, max_length: int, return_tensors: str
+        self, text: list[str], *, padding: bool | str, truncation: bool, max_length: int, return_tensors: str
     ) -> Mapping[str, Tensor]:
         """Return `input_ids` and `attention_mask` (T, L)."""
         ...
@@ -96,7 +98,7 @@ def find_clip(name: str, *, setting: str) -> CLIPSource:
     if path.is_file():
         import_transformers(setting=setting, prefix="")
         return CLIPSource(path, None)
-    source = find_source(name, with_weights=True, setting=setting, prefix="", more=_TOKENIZER_FILES)
+    source = find_source(name, with_weights=True, setting=setting, prefix="", more=TOKENIZER_FILES)
     require_weights(source)
     return CLIPSource(None, source)
 
@@ -121,7 +123,7 @@ def find_tokenizer(source: CLIPSource, name: str | None, *, section: str) -> Pat
         folder = expand_home(name)
     else:
         found = find_source(
-            name or OPENAI_TOKENIZER, with_weights=False, setting=setting, prefix="", more=_TOKENIZER_FILES
+            name or OPENAI_TOKENIZER, with_weights=False, setting=setting, prefix="", more=TOKENIZER_FILES
         )
         assert found.folder is not None, "what is downloaded has a folder"
         folder = found.folder
