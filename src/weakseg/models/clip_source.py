@@ -19,6 +19,7 @@ from weakseg.errors import ArtifactError
 from weakseg.files import JsonValue, expand_home
 from weakseg.models.checkpoints import abridge, fit_state, read_checkpoint
 from weakseg.models.clip_names import rename_clip
+from weakseg.models.clip_parts import ImageTower
 from weakseg.models.hf_config import make_config
 from weakseg.models.hf_networks import load_pretrained
 from weakseg.models.hf_source import (
@@ -48,8 +49,11 @@ _MLP_RATIO = 4
 
 
 class CLIP(nn.Module):
-    """What is used of `transformers.CLIPModel`, for type checkers; `weakseg.models.clip_parts` has its image tower."""
+    """What is used of `transformers.CLIPModel`, for type checkers; see `weakseg.models.clip_parts.CLIPNetwork`."""
 
+    vision_model: ImageTower
+    visual_projection: nn.Linear
+    logit_scale: Tensor
     text_model: nn.Module
     text_projection: nn.Linear
 
