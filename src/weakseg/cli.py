@@ -257,6 +257,7 @@ VERBS: dict[str, Verb] = {
     "report": Verb("stage 6: write report.html", _run_single("report")),
     "study": Verb("measure what a setting does; a table, a CSV and a figure", _study),
     "predict": Verb("write masks of new images with a trained network", _run_command("predict")),
+    "outlines": Verb("write masks of anything in a data set's images, for merging", _run_command("outlines")),
     "export": Verb("write a run's masks in another tool's format, or its network", _run_command("export")),
     "convert": Verb("write a checkpoint's tensors as safetensors", _run_command("convert")),
     "check": Verb("look for problems in a data set before training", _check),

@@ -27,7 +27,8 @@ def run(words: Sequence[str]) -> int:
     )
     methods = ("cam", "rib", "seam", "cda", *LOCALIZERS.names()[2:], AVERAGED)
     masks = ("crf", "psa", "irn", *REFINERS.names()[4:])
-    parser.add_argument("--methods", nargs="+", default=[], help=f"some of {', '.join(methods)}; all when not given")
+    usual = "all that need a classifier when not given"
+    parser.add_argument("--methods", nargs="+", default=[], help=f"some of {', '.join(methods)}; {usual}")
     parser.add_argument("--masks", nargs="+", default=[], help=f"some of {', '.join(masks)}; all when not given")
     parser.add_argument("--images", type=int, default=None, help="so many of a split get seeds and masks, not all")
     parser.add_argument("--learn-from", nargs="+", default=[], help="methods whose seeds networks of masks learn from")

@@ -23,11 +23,18 @@ from weakseg.pipeline.classifiers import fit_classifier, name_donor_source, open
 from weakseg.pipeline.comparison import choose_compared, comparison_files, save_trace, trace_files
 from weakseg.pipeline.health import check_masks, tell_health
 from weakseg.pipeline.images import first_missing, iterate_pending, process_pending, seeded_datasets, whole_datasets
-from weakseg.pipeline.localizers import count_stops, describe_stops, localizer_files, open_localizer, open_rib
+from weakseg.pipeline.localizers import (
+    count_stops,
+    describe_stops,
+    load_own_classifier,
+    localizer_files,
+    open_localizer,
+    open_rib,
+    why_no_classifier,
+)
 from weakseg.pipeline.method_versions import name_method_version
 from weakseg.pipeline.networks import (
     describe_network,
-    load_classifier,
     make_hooks,
     save_network,
 )
@@ -86,7 +93,7 @@ def classify(context: Context) -> str:
 
 def localize(context: Context) -> str:
     """Compute score maps: classifier, images and tags -> `seeds/`."""
-    classifier, _ = load_classifier(context.folder.network("classifier").model, context.device)
+    classifier = load_own_classifier(context)
     datasets = seeded_datasets(context)
     places = {sample.id: place for place, sample in enumerate(chain(*whole_datasets(context)))}
     stops: Counter[str] = Counter()
@@ -114,7 +121,7 @@ def localize(context: Context) -> str:
             side_by_side=side_by_side,
             note=note,
         )
-    compared = compare(context, classifier, datasets, places)
+    compared = "" if classifier is None else compare(context, classifier, datasets, places)
     wait_for_all()  # the summary counts the seeds of all processes
     method = find_localizer(context.config.localize.method)
     ended = describe_stops(count_stops(_seed_files(context))) if method.adapts else ""
@@ -222,6 +229,7 @@ STAGES = (
         inputs=_name_classify_inputs,
         added={"classifier.released": None, "classifier.training_stride_px": None, "data.pixel_range": None},
         require=require_for_classify,
+        skipped=why_no_classifier,
     ),
     Stage(
         name="localize",

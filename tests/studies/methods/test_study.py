@@ -152,7 +152,7 @@ def test_the_methods_of_the_recipe_are_no_settings_of_the_study(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"methods": ("cma",)}, "--methods: expected some of cam, rib, seam, cda, lpcam, cam-averaged, .*, got 'cma'"),
+        ({"methods": ("cma",)}, "--methods: expected some of cam, rib, seam, cda, lpcam, clip_es, .*, got 'cma'"),
         ({"masks": ("none",)}, "--masks: expected some of crf, psa, irn, par, merge, got 'none'"),
         ({"seeds": ()}, "--seeds: expected one or more whole numbers .* got none"),
         ({"seeds": (0, -1)}, "--seeds: expected one or more whole numbers from 0 on without repeats, got 0 -1"),

@@ -103,17 +103,32 @@ def _with_averages(method: Method) -> Method:
     return Method(name, f"{method.label}, averaged", configure, method.classifier_of or method.name, method.name)
 
 
-METHODS = {method.name: method for method in (*_list_plain(), *map(_with_averages, _list_plain()))}
+def _list_elsewhere() -> list[str]:
+    """Name the localisers that need no classifier of the run, whose trunk could average their maps."""
+    return [name for name in LOCALIZERS.names() if not LOCALIZERS.load(name).needs_classifier]
+
+
+def _list_averaged() -> list[Method]:
+    elsewhere = _list_elsewhere()
+    return [_with_averages(method) for method in _list_plain() if method.name not in elsewhere]
+
+
+METHODS = {method.name: method for method in (*_list_plain(), *_list_averaged())}
 """Every method, in the order of the table; those with averaged maps last."""
 
 
 def usual_methods(config: RunConfig) -> tuple[str, ...]:
-    """Return the methods of a study that names none: all, and with a `similarity_temperature` localisers averaged."""
+    """Return the methods of a study that names none: all, and with a `similarity_temperature` localisers averaged.
+
+    A localiser that needs no classifier has learned elsewhere, and needs weights from there: it has to be named.
+    """
     is_averaging = config.localize.similarity_temperature is not None
+    elsewhere = _list_elsewhere()
     return tuple(
         name
         for name, method in METHODS.items()
-        if method.averages is None or (is_averaging and method.averages in LOCALIZERS.names())
+        if name not in elsewhere
+        and (method.averages is None or (is_averaging and method.averages in LOCALIZERS.names()))
     )
 
 

@@ -16,11 +16,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from weakseg.config.schema import ClassifierConfig, RunConfig, SplitName
+from weakseg.config.chosen import needs_classifier
+from weakseg.config.schema import RunConfig, SplitName
 from weakseg.documents import decode_json
 from weakseg.errors import ArtifactError, ConfigError
 from weakseg.pipeline.artifacts import RunFolder
 from weakseg.pipeline.inputs import prepare
+from weakseg.pipeline.localizers import why_no_classifier
 from weakseg.pipeline.records import read_records
 from weakseg.pipeline.runner import Context, run_stages
 from weakseg.pipeline.sharing import share_stages
@@ -149,7 +151,7 @@ class SeedRuns:
         if name.removesuffix(AVERAGED) == "cda":
             config = self._with_donors(config)
         context = self._open(name, config)
-        if method.classifier_of is not None:
+        if method.classifier_of is not None and not why_no_classifier(context):
             shared = self.seeds(method.classifier_of)
             share_stages(shared.folder, context.folder, [CLASSIFY])
         else:
@@ -169,7 +171,7 @@ class SeedRuns:
         """Open the run of a method's seeds and one refinement, of which there are no masks yet."""
         seeds = self.seeds(name)
         context = self._open(f"{name}-{refinement.name}", self._refined(seeds.config, refinement))
-        share_stages(seeds.folder, context.folder, [CLASSIFY, LOCALIZE])
+        share_stages(seeds.folder, context.folder, [LOCALIZE] if why_no_classifier(seeds) else [CLASSIFY, LOCALIZE])
         return context
 
     def donor_refinement(self) -> Refinement:
@@ -190,17 +192,17 @@ class SeedRuns:
             refine = replace(refine, background_threshold=refinement.threshold)
         if refinement.method != "irn":
             return replace(config, refine=replace(refine, method=refinement.method))
-        weights = self._irn_weights(config.classifier)
+        weights = self._irn_weights(config)
         return replace(config, refine=replace(refine, method="irn", irn=replace(refine.irn, weights=weights)))
 
-    def _irn_weights(self, classifier: ClassifierConfig) -> str:
+    def _irn_weights(self, config: RunConfig) -> str:
         """Return where IRNet's backbone comes from.
 
-        It cannot be that of a classifier of another kind. One of its own kind is then trained as CAM's is, once for
-        all methods, as the released IRN stands on a network of its own.
+        It cannot be that of a classifier of another kind, or of none. One of its own kind is then trained as CAM's is,
+        once for all methods, as the released IRN stands on a network of its own.
         """
         irn = self.context.config.refine.irn
-        if irn.weights != "classifier" or irn.name == classifier.name:
+        if irn.weights != "classifier" or (irn.name == config.classifier.name and needs_classifier(config.localize)):
             return irn.weights
         plain = METHODS["cam"].configure(self.context.config)
         context = self._open(BACKBONE, replace(plain, classifier=replace(plain.classifier, name=irn.name)))
@@ -210,10 +212,12 @@ class SeedRuns:
 
 
 def count_updates(context: Context) -> int:
-    """Return how many updates a run's classifier has made in one process: all batches are full.
+    """Return how many updates a run's classifier has made in one process: all batches are full; 0 without one.
 
     With CDA half of a batch are pasted twins, unless no object was found, which makes the training an ordinary one.
     """
+    if why_no_classifier(context):
+        return 0
     config = context.config.classifier
     images = config.batch_size // 2 if _has_donors(context) else config.batch_size
     return config.epochs * max(1, len(context.train) // images)
@@ -232,5 +236,9 @@ def _has_donors(context: Context) -> bool:
 
 
 def stage_seconds(context: Context, stage: str) -> float:
-    """Return the seconds that a finished stage of a run took; those of a shared one where it was made."""
-    return read_records(context.folder)[stage].time_s
+    """Return the seconds that a finished stage of a run took; those of a shared one where it was made.
+
+    A stage that the run does without takes none.
+    """
+    record = read_records(context.folder).get(stage)
+    return 0.0 if record is None else record.time_s
