@@ -16,6 +16,7 @@ from weakseg.config.paths import absolute_paths
 from weakseg.config.schema import RunConfig
 from weakseg.errors import UsageError
 from weakseg.files import JsonValue
+from weakseg.ops.superpixels import ADVICE, can_find_superpixels
 from weakseg.pipeline.refiner_files import lacks_folder
 from weakseg.pipeline.runtime import choose_device, joined_processes, make_deterministic
 from weakseg.studies.choices import choose_names, choose_seeds, choose_thresholds, require_distinct, require_split
@@ -38,7 +39,7 @@ from weakseg.studies.methods.rows import METHODS, configure_method, usual_method
 from weakseg.studies.methods.runs import REFINEMENTS, SeedRuns, restrict_config, with_seed
 from weakseg.studies.methods.scores import require_truth, scored_split
 from weakseg.studies.methods.sources import require_backbone, require_sources
-from weakseg.studies.methods.superpixels import ADVICE, can_make_superpixels, write_superpixels
+from weakseg.studies.methods.superpixels import write_superpixels
 from weakseg.studies.methods.table import Extent, make_differences, make_table
 from weakseg.studies.spread import Measured
 
@@ -163,7 +164,7 @@ def _choose_masks(config: RunConfig, masks: Sequence[str]) -> tuple[str, ...]:
         if not lacks_folder(config.refine, name):
             possible.append(name)
         elif name == CLASS_AGNOSTIC and is_automatic(config):
-            if can_make_superpixels():
+            if can_find_superpixels():
                 possible.append(name)
             else:
                 logger.warning("merge is left out: it needs refine.merge.folder, or superpixels (%s)", ADVICE)

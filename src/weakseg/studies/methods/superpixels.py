@@ -6,34 +6,25 @@ no objects; what `merge` gains by them is a lower bound of what it gains by SAM'
 
 from __future__ import annotations
 
-import importlib.util
 import io
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from weakseg.data.agnostic_masks import MAX_MASKS, AgnosticMasks
 from weakseg.data.base import Dataset
-from weakseg.errors import MissingExtra
 from weakseg.file_names import safe_path
 from weakseg.files import write_bytes
+from weakseg.ops.superpixels import find_superpixels
 from weakseg.pipeline.runtime import show_progress
 from weakseg.train.distributed import rank, wait_for_all
 
-SCALE, SIGMA = 200.0, 0.8
-"""How readily regions grow, in grey levels, and the blur in pixels: usual values, not chosen on any masks here."""
+SCALE = 200.0
+"""How readily regions grow, in grey levels times pixels: a usual value, not chosen on any masks here."""
 
 MIN_SHARE = 0.001
 """Smaller regions of an image are joined to a neighbour; so there are a thousand at most."""
-
-ADVICE = "pip install scikit-image"
-
-
-def can_make_superpixels() -> bool:
-    """Say whether scikit-image is installed."""
-    return importlib.util.find_spec("skimage") is not None
 
 
 def write_superpixels(dataset: Dataset, folder: Path) -> None:
@@ -52,26 +43,12 @@ def write_superpixels(dataset: Dataset, folder: Path) -> None:
         with show_progress("superpixels") as tick:
             for done, sample in enumerate(samples, start=1):
                 if AgnosticMasks(folder).find(sample.id) is None:
-                    numbers = find_superpixels(dataset.load_image(sample))
+                    image = dataset.load_image(sample)
+                    smallest = max(1, round(MIN_SHARE * image.shape[0] * image.shape[1]))
+                    found = find_superpixels(image, scale=SCALE, min_px=smallest)
+                    numbers = np.minimum(found + 1, MAX_MASKS).astype(np.uint16)
                     content = io.BytesIO()
                     Image.fromarray(numbers).save(content, "PNG")
                     write_bytes(folder / f"{safe_path(sample.id)}.png", content.getvalue())
                 tick(done, len(samples))
     wait_for_all()
-
-
-def find_superpixels(image: NDArray[np.uint8]) -> NDArray[np.uint16]:
-    """Return the number of every pixel's region, from 1 on, (H, W), of an image (H, W, 3) RGB.
-
-    Raises:
-        MissingExtra: If scikit-image is not installed.
-    """
-    try:
-        from skimage.segmentation import felzenszwalb
-    except ImportError as error:
-        raise MissingExtra(f"superpixels need scikit-image, which is not installed ({error}); {ADVICE}") from None
-    smallest = max(1, round(MIN_SHARE * image.shape[0] * image.shape[1]))
-    found = felzenszwalb(image, scale=SCALE, sigma=SIGMA, min_size=smallest)
-    _, numbers = np.unique(found, return_inverse=True)
-    regions: NDArray[np.uint16] = np.minimum(numbers.reshape(image.shape[:2]) + 1, MAX_MASKS).astype(np.uint16)
-    return regions
