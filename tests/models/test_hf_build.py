@@ -139,6 +139,7 @@ def test_a_file_without_a_description_is_refused(info: dict[str, JsonValue]) -> 
         rebuild_hf_segmenter(info, label_names=NAMES, fixed_norm=True, where="m.safetensors")
 
 
+@pytest.mark.slow
 def test_saved_weights_come_back_and_what_scores_other_labels_is_fresh(
     folder: NetworkSource, segformer: HFSegmenter
 ) -> None:
