@@ -41,3 +41,12 @@ def told() -> Iterator[list[str]]:
     yield keeper.lines
     logger.removeHandler(keeper)
     logger.setLevel(level)
+
+
+@pytest.fixture(scope="module")
+def undrawn() -> Iterator[None]:
+    """Leave the charts of reports out: they take half a second a run; the tests of figures and of the page draw."""
+    with pytest.MonkeyPatch.context() as patched:
+        for name in ("draw_epochs", "draw_thresholds"):
+            patched.setattr(f"weakseg.report.charts.{name}", lambda *arguments, **options: "<svg></svg>")
+        yield

@@ -14,7 +14,7 @@ from weakseg.models.lite_weights import locate_lite_weights
 from weakseg.pipeline.artifacts import load_info, load_tensors, save_state
 from weakseg.train.loop import TrainState
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("undrawn")]
 
 NAME = "efficientnet_lite0"
 NETWORKS = (f"--classifier.name={NAME}", f"--segmenter.name={NAME}", "--classifier.weights=imagenet")

@@ -13,7 +13,7 @@ from tests.device.pretended import CPU, PRETENDED, pretended_device
 from tests.photos import TINY, TINY_CRITTERS, TINY_IRN, TINY_PSA, TINY_RIB, TINY_SEAM
 from weakseg.cli import main
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("undrawn")]
 
 SMALL = (
     *TINY_CRITTERS,

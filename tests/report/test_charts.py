@@ -13,11 +13,7 @@ from weakseg.scoring.scores import ClassifierScore, Curve, Metrics, load_metrics
 NO_SCORES = Metrics("folder", ("background", "a"), ClassifierScore("val", 4, None, "random"), (), (), ())
 
 
-@pytest.fixture(autouse=True)
-def no_drawing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Draw nothing: it takes longer than all the rest, and tests of figures and of the page do it."""
-    for name in ("draw_epochs", "draw_thresholds"):
-        monkeypatch.setattr(f"weakseg.report.charts.{name}", lambda *arguments, **options: "<svg></svg>")
+pytestmark = pytest.mark.usefixtures("undrawn")
 
 
 def make_metrics(curve: Curve) -> Metrics:

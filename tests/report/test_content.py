@@ -12,12 +12,7 @@ from weakseg.report.content import build_report, group_problems, group_scores
 from weakseg.report.view import Fact
 from weakseg.scoring.scores import Score, load_metrics
 
-
-@pytest.fixture(autouse=True)
-def no_drawing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Draw nothing: it takes longer than all the rest, and tests of figures and of the page do it."""
-    for name in ("draw_epochs", "draw_thresholds"):
-        monkeypatch.setattr(f"weakseg.report.charts.{name}", lambda *arguments, **options: "<svg></svg>")
+pytestmark = pytest.mark.usefixtures("undrawn")
 
 
 def make_score(subject: str, split: str, support: tuple[int, ...]) -> Score:

@@ -204,6 +204,7 @@ def test_when_one_process_fails_its_line_is_all_that_both_say_and_the_launchers_
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("undrawn")
 @pytest.mark.parametrize("backbone", ["critter", "efficientnet_lite0"])
 def test_two_processes_end_with_the_files_of_one(backbone: str, tmp_path: Path) -> None:
     """Float sums differ in their order: weights agree within rounding, masks and predictions to the last pixel."""
@@ -265,6 +266,7 @@ def test_two_processes_choose_the_threshold_of_one(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("undrawn")
 def test_two_processes_share_out_adaptations_and_refinement(tmp_path: Path) -> None:
     recipe = tmp_path / "tiny.yaml"
     recipe.write_text(RECIPE)

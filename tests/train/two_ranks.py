@@ -156,4 +156,3 @@ def main() -> None:
         print(f"rank {rank()} agrees", flush=True)
     assert not dist.is_initialized()
     assert (rank(), world_size()) == (0, 1)
-
