@@ -26,6 +26,7 @@ def save_and_die(path: Path, state: TrainState) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("undrawn")
 @pytest.mark.parametrize("kind", ["convnext", "dinov2"])
 def test_a_backbone_goes_through_every_stage_and_a_killed_training_ends_with_the_same_bytes(
     kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
