@@ -242,6 +242,7 @@ STUDIES: dict[str, Verb] = {
     "threshold": Verb("background thresholds chosen without masks", _run_command("study_threshold")),
     "seeds": Verb("how the seeds of runs differ: errors, outlines, sizes, parts", _run_command("study_seeds")),
     "methods": Verb("every method and refinement with the same budget", _run_command("study_methods")),
+    "photographs": Verb("that on your photographs with masks", _run_command("study_photographs")),
     "context": Verb("CAM against CDA where backgrounds tell more or less", _run_command("study_context")),
 }
 """The studies by name; docs/studies.md shows what they found."""

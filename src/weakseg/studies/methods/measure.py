@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from weakseg.config.schema import RunConfig
 from weakseg.pipeline.runner import Context
 from weakseg.refine.method import find_refiner
 from weakseg.studies.methods.fixed import fixed_threshold, is_automatic
+from weakseg.studies.methods.rows import is_quick
 from weakseg.studies.methods.runs import Refinement, SeedRuns, count_updates, stage_seconds
 from weakseg.studies.methods.scores import MethodScore, classifier_map, score_masks, score_seeds, score_walked
 from weakseg.studies.methods.sweeps import sweep_masks
@@ -38,6 +40,24 @@ class Task:
         """Return what to make of the seeds of a method: nothing that trains, unless it may learn from these."""
         is_free = self.learn_from is None or name in self.learn_from
         return tuple(other for other in self.refinements if is_free or not trains(other))
+
+
+def list_passes(config: RunConfig, methods: Sequence[str], task: Task) -> list[tuple[tuple[str, ...], Task]]:
+    """Return in what order a study works: what trains nothing but CAM's classifier first, where there is any, then all.
+
+    Args:
+        config: The recipe of the study.
+        methods: The rows.
+        task: What to measure.
+
+    Returns:
+        Rows and columns of each pass; the last has all of them. What an earlier pass has made is found again.
+    """
+    whole = (tuple(methods), task)
+    quick = tuple(name for name in methods if is_quick(config, name))
+    masks = tuple(name for name in task.refinements if not trains(name))
+    first = (quick, replace(task, refinements=masks))
+    return [first, whole] if quick and masks and first != whole else [whole]
 
 
 def trains(refinement: str) -> bool:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 
-from weakseg.config.chosen import check_methods
+from weakseg.config.chosen import check_methods, localizer_facts
 from weakseg.config.schema import RunConfig
 from weakseg.errors import ConfigError
 from weakseg.models.seam import SEAM_NAMES
@@ -130,6 +130,13 @@ def usual_methods(config: RunConfig) -> tuple[str, ...]:
         if name not in elsewhere
         and (method.averages is None or (is_averaging and method.averages in LOCALIZERS.names()))
     )
+
+
+def is_quick(config: RunConfig, name: str) -> bool:
+    """Say whether a method takes CAM's classifier as it is: it trains no other, and adapts it to no image."""
+    method = METHODS[name]
+    facts = localizer_facts(method.configure(config).localize)
+    return "cam" in (name, method.classifier_of) and (facts is None or not facts.adapts)
 
 
 def configure_method(config: RunConfig, name: str) -> RunConfig:

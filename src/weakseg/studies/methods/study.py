@@ -7,7 +7,7 @@ out.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -33,7 +33,7 @@ from weakseg.studies.folder import (
 from weakseg.studies.methods.figure import SIZE_IN, draw_methods
 from weakseg.studies.methods.fixed import is_automatic
 from weakseg.studies.methods.hours import tell_hours
-from weakseg.studies.methods.measure import CLASS_AGNOSTIC, Task, measure_method
+from weakseg.studies.methods.measure import CLASS_AGNOSTIC, Task, list_passes, measure_method
 from weakseg.studies.methods.offers import open_offers
 from weakseg.studies.methods.rows import METHODS, configure_method, usual_methods
 from weakseg.studies.methods.runs import REFINEMENTS, SeedRuns, restrict_config, with_seed
@@ -82,7 +82,8 @@ def study_methods(
 ) -> Study:
     """Train every method with the same budget and score its seeds and masks.
 
-    What an interrupted study, or one of fewer methods, masks, seeds or thresholds, has computed is used again.
+    What trains nothing but CAM's classifier comes first, and has a table of its own until the whole one is there. What
+    an interrupted study, or one of fewer methods, masks, seeds or thresholds, has computed is used again.
 
     Args:
         config: The resolved recipe; its sections hold the settings of all methods and refinements. Where its background
@@ -128,31 +129,57 @@ def study_methods(
         if stands_in:
             config = _with_superpixels(config, folder)
 
-        def open_runs(seed: int) -> SeedRuns:
-            root = folder.results / f"seed-{seed}"
-            return SeedRuns(with_seed(config, seed), root, images=saving.images, offers=offers)
-
-        if saving.estimate:
-            tell_hours([open_runs(seed) for seed in seeds], chosen, task)
-        measured: dict[str, list[Measured]] = {name: [] for name in chosen}
-        for seed in seeds:
-            runs = open_runs(seed)
+        opened = [
+            SeedRuns(with_seed(config, seed), folder.results / f"seed-{seed}", images=saving.images, offers=offers)
+            for seed in seeds
+        ]
+        for runs in opened:
             require_truth(runs.context, split=split)
-            if stands_in:
+        if saving.estimate:
+            tell_hours(opened, chosen, task)
+        if stands_in:
+            for runs in opened:
                 write_superpixels(scored_split(runs.context, split), _superpixels(folder))
-            for name in chosen:
-                logger.info("seed %d, %s", seed, METHODS[name].label)
-                measured[name].append(measure_method(runs, name, task))
         extent = Extent(saving.images, stands_in)
-        table = make_table(config, measured, task, seeds, extent)
-        return finish_study(
-            folder,
-            plan,
-            table,
-            draw=lambda figure: draw_methods(figure, table),
-            size_in=SIZE_IN,
-            details=make_differences(config, measured, task, seeds),
-        )
+        *first, whole = list_passes(config, chosen, task)
+        for names, part in first:
+            measured = _measure(opened, names, part)
+            _write(folder, plan, config, measured, part, seeds, extent, goes_on=True)
+            logger.info("%s has what trains nothing but CAM's classifier; the rest follows", folder.table)
+        names, part = whole
+        return _write(folder, plan, config, _measure(opened, names, part), part, seeds, extent)
+
+
+def _measure(opened: Sequence[SeedRuns], names: Sequence[str], task: Task) -> dict[str, list[Measured]]:
+    measured: dict[str, list[Measured]] = {name: [] for name in names}
+    for runs in opened:
+        for name in names:
+            logger.info("seed %d, %s", runs.context.config.runtime.seed, METHODS[name].label)
+            measured[name].append(measure_method(runs, name, task))
+    return measured
+
+
+def _write(
+    folder: StudyFolder,
+    plan: StudyPlan,
+    config: RunConfig,
+    measured: Mapping[str, Sequence[Measured]],
+    task: Task,
+    seeds: Sequence[int],
+    extent: Extent,
+    *,
+    goes_on: bool = False,
+) -> Study:
+    table = make_table(config, measured, task, seeds, extent)
+    return finish_study(
+        folder,
+        plan,
+        table,
+        draw=lambda figure: draw_methods(figure, table),
+        size_in=SIZE_IN,
+        details=make_differences(config, measured, task, seeds),
+        goes_on=goes_on,
+    )
 
 
 def _choose_masks(config: RunConfig, masks: Sequence[str]) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from weakseg.config.schema import RunConfig
 from weakseg.scoring.scores import number
 from weakseg.studies.methods.fixed import fixed_threshold, is_automatic
-from weakseg.studies.methods.measure import CLASS_AGNOSTIC, Task, has_own_threshold
+from weakseg.studies.methods.measure import CLASS_AGNOSTIC, Task, has_own_threshold, trains
 from weakseg.studies.methods.rows import AVERAGED, METHODS
 from weakseg.studies.spread import Measure, Measured, describe_spread, mean_and_spread
 from weakseg.studies.table import Column, Table
@@ -275,7 +275,7 @@ def _note_networks(config: RunConfig, task: Task, extent: Extent) -> list[str]:
         )
     if extent.images is not None and {"psa", "irn"} & set(task.refinements):
         notes.append(f"networks of refinements learn from the seeds of these {extent.images} images alone")
-    if task.learn_from is not None:
+    if task.learn_from is not None and any(trains(name) for name in task.refinements):
         labels = ", ".join(METHODS[name].label for name in task.learn_from)
         notes.append(f"networks of refinements were trained on seeds of {labels} only")
     return notes
