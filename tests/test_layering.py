@@ -30,7 +30,7 @@ LAYERS = (
     {"localize", "refine"},
     {"pipeline"},
     {"scoring"},
-    {"report", "predict", "checks", "estimate"},
+    {"report", "review", "predict", "checks", "estimate"},
     {"handover", "chain"},
     {"studies"},
     {"help"},

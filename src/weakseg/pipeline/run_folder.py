@@ -98,9 +98,34 @@ class RunFolder:
         return self.root / "masks"
 
     @property
+    def mask_index(self) -> Path:
+        """What the pseudo masks were when `refine` had written them, JSON; tells which were edited since."""
+        return self.root / "masks.json"
+
+    @property
     def predictions(self) -> Path:
         """Folder of the segmenter's masks of the validation split, `<id>.png`."""
         return self.root / "predictions"
+
+    @property
+    def corrections(self) -> Path:
+        """Folder of what a person has said about images, `<id>.json` and `<id>.png`; no stage writes there."""
+        return self.root / "corrections"
+
+    @property
+    def evidence(self) -> Path:
+        """What speaks against each mask and tag, JSON; a cache of `weakseg review`."""
+        return self.root / "review" / "evidence.json"
+
+    @property
+    def queue(self) -> Path:
+        """The images in the order in which they should be looked at, CSV."""
+        return self.root / "review" / "queue.csv"
+
+    @property
+    def doubtful_tags(self) -> Path:
+        """The tags that the classifier contradicts, CSV."""
+        return self.root / "review" / "tags.csv"
 
     @property
     def metrics(self) -> Path:
