@@ -7,6 +7,7 @@ from pathlib import Path
 from weakseg.config.paths import absolute_paths
 from weakseg.config.schema import RunConfig
 from weakseg.pipeline.artifacts import RunFolder
+from weakseg.pipeline.edited_masks import tell_of_edited
 from weakseg.pipeline.inputs import prepare
 from weakseg.pipeline.runner import run_stages
 from weakseg.pipeline.runtime import choose_device, joined_processes, make_deterministic
@@ -14,6 +15,7 @@ from weakseg.pipeline.stages import STAGES
 from weakseg.report.page import REPORT
 from weakseg.scoring.evaluate import EVALUATE
 from weakseg.spelling import require_option
+from weakseg.train.distributed import rank
 
 CHAIN = (*STAGES, EVALUATE, REPORT)
 """Every stage, in order."""
@@ -41,4 +43,6 @@ def run_recipe(config: RunConfig, out: Path, *, only: str | None = None, redo: s
     make_deterministic()
     with joined_processes(choose_device(config.runtime.device)):
         run_stages(prepare(absolute_paths(config), folder), CHAIN, only=only, redo=redo)
+        if rank() == 0:
+            tell_of_edited(folder)
     return folder

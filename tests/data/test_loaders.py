@@ -177,7 +177,7 @@ def lose_image(dataset: Dataset, id: str) -> Dataset:
         (
             shrink_mask,
             "image 'train_4' is (24, 33) (height, width), but its training mask is (20, 33); "
-            "delete the mask and run the stage 'refine' again",
+            "draw it again at the size of the image, or move it away and run the stage 'refine' again",
         ),
         (lose_image, "cannot read image /gone.png: there is no such file"),
     ],

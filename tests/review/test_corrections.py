@@ -65,7 +65,7 @@ def test_a_write_upon_an_older_revision_is_refused(tmp_path: Path) -> None:
         lambda: two.write(Correction("a", verdict="wrong"), MASK, expected_revision=0),
         lambda: two.remove("a", expected_revision=7),
     ):
-        with pytest.raises(EditConflict, match="was changed meanwhile by .review. at .*found 1; load it") as caught:
+        with pytest.raises(EditConflict, match=r"was changed meanwhile by .review. at .*found 1; load it") as caught:
             act()
         assert caught.value.current is not None
         assert caught.value.current.verdict == "right"

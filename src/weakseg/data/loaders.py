@@ -102,7 +102,7 @@ class CropSet:
         if mask.shape != image.size_hw:
             raise DataError(
                 f"image '{sample.id}' is {image.size_hw} (height, width), but its training mask is {mask.shape}; "
-                "delete the mask and run the stage 'refine' again"
+                "draw it again at the size of the image, or move it away and run the stage 'refine' again"
             )
         _require_known_labels(mask, len(self.dataset.classes), sample.id)
         return Picture(image.pixels, resize_labels(mask, (image.pixels.shape[0], image.pixels.shape[1])))

@@ -124,17 +124,28 @@ def read_mask(path: Path, *, code: MaskCode | None = None) -> NDArray[np.uint8]:
         content = read_regular(path)
     except OSError as error:
         raise DataError(f"cannot read mask {path}: {error.strerror}") from error
+    return decode_mask(content, where=path, code=code)
+
+
+def decode_mask(content: bytes, *, where: Path | str, code: MaskCode | None = None) -> NDArray[np.uint8]:
+    """Decode the bytes of a label map's file; see `read_mask`.
+
+    Args:
+        content: The bytes.
+        where: The file, for messages.
+        code: See `read_mask`.
+    """
     try:
         with Image.open(io.BytesIO(content)) as image:
             if not is_png(content):
-                _require_exact(image, path)
+                _require_exact(image, where)
             image.load()
             bit_depth = read_bit_depth(content) if is_png(content) else _BYTE_BITS
-            return _labels_of(image, bit_depth=bit_depth, path=path, code=code or MaskCode())
+            return _labels_of(image, bit_depth=bit_depth, path=where, code=code or MaskCode())
     except DataError:
         raise
     except Exception as error:  # decoders raise nearly anything on damaged bytes
-        raise DataError(f"cannot read mask {path}: {error or type(error).__name__}") from error
+        raise DataError(f"cannot read mask {where}: {error or type(error).__name__}") from error
 
 
 def encode_mask(labels: NDArray[np.uint8]) -> bytes:
@@ -186,7 +197,7 @@ def find_palette_fault(path: Path) -> PaletteFault | None:
     return None
 
 
-def _require_exact(image: Image.Image, path: Path) -> None:
+def _require_exact(image: Image.Image, path: Path | str) -> None:
     """Raise a `DataError` for formats that change numbers, or may."""
     exact = image.format in _EXACT_FORMATS and image.info.get("compression") not in ("jpeg", "webp", "old-jpeg")
     if not exact:
@@ -197,7 +208,7 @@ def _require_exact(image: Image.Image, path: Path) -> None:
         )
 
 
-def _labels_of(image: Image.Image, *, bit_depth: int, path: Path, code: MaskCode) -> NDArray[np.uint8]:
+def _labels_of(image: Image.Image, *, bit_depth: int, path: Path | str, code: MaskCode) -> NDArray[np.uint8]:
     if image.mode.startswith("I"):
         values = np.asarray(image)
         if values.size and 0 <= int(values.min()) and int(values.max()) <= IGNORE_LABEL:
@@ -247,7 +258,7 @@ def _translate(stored: NDArray[np.uint8], labels: Mapping[int, int]) -> NDArray[
     return table[stored]
 
 
-def _labels_of_colours(pixels: NDArray[np.uint8], path: Path, code: MaskCode) -> NDArray[np.uint8]:
+def _labels_of_colours(pixels: NDArray[np.uint8], path: Path | str, code: MaskCode) -> NDArray[np.uint8]:
     labels = _coded_places(pixels, code.colours) if code.colours else _palette_places(pixels)
     unknown = labels < 0
     if unknown.any():

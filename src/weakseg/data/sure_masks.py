@@ -50,7 +50,8 @@ class SureMasks:
         if confidence.shape != labels.shape:
             raise DataError(
                 f"image '{sample.id}': the mask is {labels.shape} (height, width), its confidence {path} "
-                f"{confidence.shape}; delete both files and run the stage 'refine' again"
+                f"{confidence.shape}; if somebody has drawn the mask, draw it at the size of the image; else move both "
+                "files away and run the stage 'refine' again"
             )
         # In numbers of the file, so that 0.8 and a stored 204 = 0.8 * 255 are a tie, which stays.
         unsure = confidence < np.rint(self.ignore_below * GREY_MAX)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -15,9 +15,7 @@ from weakseg.data.export.split import ROLES, Role
 from weakseg.errors import ArtifactError, UsageError
 from weakseg.handover.network import EXPORTS, MODEL_FORMATS, ExportedModel, export_model
 from weakseg.handover.source import MASKS, PREDICTIONS, Part, choose_part, choose_parts, make_source
-from weakseg.pipeline.artifacts import RunFolder
-from weakseg.pipeline.inputs import prepare
-from weakseg.pipeline.recipe import read_run_config
+from weakseg.pipeline.opening import open_run
 from weakseg.pipeline.runner import Context
 from weakseg.pipeline.runtime import show_progress
 
@@ -92,7 +90,7 @@ def export_run(
     if min_area_px is not None and min_area_px < 0:
         raise UsageError(f"--min-area-px: expected pixels, or 0 to keep every part, got {min_area_px}")
     link = images == "link"
-    return export_masks(_open_run(run), to=to, out=out, what=what, role=role, link_images=link, min_area_px=min_area_px)
+    return export_masks(open_run(run), to=to, out=out, what=what, role=role, link_images=link, min_area_px=min_area_px)
 
 
 def export_masks(
@@ -151,12 +149,6 @@ def _refuse_options_of_masks(to: str, given: Mapping[str, str | int | None]) -> 
     for option, value in given.items():
         if value is not None:
             raise UsageError(f"{option} {value}: '{to}' is the network itself, not masks of images; leave {option} out")
-
-
-def _open_run(run: Path) -> Context:
-    config = read_run_config(run)
-    # Nothing is computed, and the GPU of the run may be on another machine.
-    return prepare(replace(config, runtime=replace(config.runtime, device="cpu")), RunFolder(run))
 
 
 def _require_outside_data(data: DataConfig, target: Path) -> None:

@@ -13,6 +13,7 @@ from weakseg.models.hf_source import import_transformers
 from weakseg.models.weights import find_weights
 from weakseg.pipeline.artifacts import NetworkFolder
 from weakseg.pipeline.classifiers import find_donor_source
+from weakseg.pipeline.edited_masks import require_kept
 from weakseg.pipeline.hf_backbones import require_hf_backbone
 from weakseg.pipeline.images import seeded_datasets
 from weakseg.pipeline.pseudo_masks import require_training_masks
@@ -63,11 +64,14 @@ def require_for_refine(context: Context, /, *, afresh: bool) -> None:
     Raises:
         ConfigError: If there are no ImageNet weights for the backbone, the recipe makes no seeds to learn from, or it
             names no folder of the files that the refiner reads.
-        ArtifactError: If weights are not there, or the released checkpoint is not what it should be.
+        ArtifactError: If weights are not there, the released checkpoint is not what it should be, or masks would be
+            removed that somebody has edited.
         DataError: If there are no saliency maps, or files that the refiner reads, that can be used.
     """
     refine = context.config.refine
     require_methods(context.config, "refine")
+    if afresh:
+        require_kept(context.folder, what="making the masks again")
     tell_of_no_threshold(refine)
     datasets = seeded_datasets(context)
     require_saliency(context, datasets)
@@ -92,10 +96,12 @@ def require_for_segment(context: Context, /, *, afresh: bool) -> None:
 
     Raises:
         ConfigError: If there are no ImageNet weights for the backbone, or the recipe makes no masks to learn from.
-        ArtifactError: If the network or its weights are not there.
+        ArtifactError: If the network or its weights are not there, or somebody has edited masks that nothing keeps.
         MissingExtra: If the network is one of `transformers` and that is not installed.
     """
     require_training_masks(context)
+    if context.config.segmenter.masks != "truth":
+        require_kept(context.folder, what="training on the masks")
     goes_on = _goes_on(context.folder.network("segmenter"), afresh=afresh)
     require_segmenter(context.config.segmenter, goes_on=goes_on)
 

@@ -98,6 +98,11 @@ class RunFolder:
         return self.root / "masks"
 
     @property
+    def mask_index(self) -> Path:
+        """What the pseudo masks were when `refine` had written them, JSON; tells which were edited since."""
+        return self.root / "masks.json"
+
+    @property
     def predictions(self) -> Path:
         """Folder of the segmenter's masks of the validation split, `<id>.png`."""
         return self.root / "predictions"

@@ -21,6 +21,7 @@ from weakseg.ops.images import limit_side
 from weakseg.pipeline.artifacts import save_seed
 from weakseg.pipeline.classifiers import fit_classifier, name_donor_source, open_pasting, warn_of_guessing
 from weakseg.pipeline.comparison import choose_compared, comparison_files, save_trace, trace_files
+from weakseg.pipeline.edited_masks import remember_masks
 from weakseg.pipeline.health import check_masks, tell_health
 from weakseg.pipeline.images import first_missing, iterate_pending, process_pending, seeded_datasets
 from weakseg.pipeline.localizers import count_stops, describe_stops, localizer_files, open_localizer, open_rib
@@ -53,7 +54,7 @@ from weakseg.pipeline.saliency import name_saliency_maps
 from weakseg.pipeline.segmenters import describe_segmenter, fit_segmenter, start_segmenter
 from weakseg.pipeline.starting import start_classifier
 from weakseg.pipeline.threshold import mask_threshold, name_choice_rule
-from weakseg.train.distributed import wait_for_all
+from weakseg.train.distributed import rank, wait_for_all
 from weakseg.types import Sample
 
 
@@ -145,6 +146,9 @@ def refine(context: Context) -> str:
     """Turn seeds into pseudo masks: seeds -> `masks/`."""
     config, datasets = context.config.refine, seeded_datasets(context)
     refine_seeds(context, datasets)
+    wait_for_all()
+    if rank() == 0:
+        remember_masks(context.folder, [sample.id for dataset in datasets for sample in dataset])
     how = "" if config.method == "none" else f" by {config.method.upper()}"
     how += "" if released_refiner(config) is None else " with a released network"
     threshold = mask_threshold(context)
@@ -238,7 +242,7 @@ STAGES = (
         version=1,
         settings=("refine", "data.max_side_px", "runtime.seed"),
         needs=("classify", "localize"),
-        outputs=("labels", "refiner", "threshold.json", "masks", "confidence", "instances"),
+        outputs=("labels", "refiner", "threshold.json", "masks.json", "masks", "confidence", "instances"),
         run=refine,
         files=_refine_files,
         inputs=_name_refine_inputs,

@@ -20,6 +20,8 @@ _LONGEST = 1 << _CLASS_BITS[-1]
 _CHANNELS = 4
 _PAINTED = 255
 _RUN_FLAG = 1
+_NUMBER_BITS, _WIDTH_BITS, _CLASS_WIDTH_BITS, _CLASS_CHOICE_BITS = 32, 5, 4, 2
+"""Widths of the number of values, of their width, of the width of a length, and of which of those a run has."""
 
 
 def encode_brush(mask: NDArray[np.bool_]) -> list[int]:
@@ -55,6 +57,63 @@ def encode_brush(mask: NDArray[np.bool_]) -> list[int]:
             ]
         )
     ).tolist()
+
+
+def decode_brush(data: NDArray[np.uint8], size_hw: tuple[int, int]) -> NDArray[np.bool_]:
+    """Decode what Label Studio's brush has painted: the pixels that are not wholly transparent.
+
+    Args:
+        data: Bytes (N,) uint8, see `encode_brush`; other widths and single values stored as such are read too.
+        size_hw: (height, width) of the picture.
+
+    Returns:
+        (H, W) bool.
+
+    Raises:
+        ShapeError: If the bytes end too early, or are for a picture of another size.
+    """
+    bits = _Bits(data)
+    number, word_bits = bits.read(_NUMBER_BITS), bits.read(_WIDTH_BITS) + 1
+    length_bits = [bits.read(_CLASS_WIDTH_BITS) + 1 for _ in _CLASS_BITS]
+    expected = size_hw[0] * size_hw[1] * _CHANNELS
+    if number != expected or word_bits != _WORD_BITS:
+        raise ShapeError(
+            f"expected the brush of {size_hw[1]} x {size_hw[0]} pixels, {expected} bytes, got {number} values of "
+            f"{word_bits} bits"
+        )
+    picture = np.zeros(number, np.uint8)
+    at = 0
+    while at < number:
+        is_run = bits.read(1) == _RUN_FLAG
+        count = bits.read(length_bits[bits.read(_CLASS_CHOICE_BITS)]) + 1
+        if at + count > number:
+            raise ShapeError(f"the brush holds more than the {number} values that it says")
+        picture[at : at + count] = bits.read(_WORD_BITS) if is_run else bits.read_bytes(count)
+        at += count
+    return picture.reshape(*size_hw, _CHANNELS)[..., -1] > 0
+
+
+class _Bits:
+    """Reads numbers from bits, the highest bit first."""
+
+    def __init__(self, data: NDArray[np.uint8]) -> None:
+        self._bits = np.unpackbits(data)
+        self._text = (self._bits + ord("0")).tobytes().decode("ascii")
+        self._at = 0
+
+    def read(self, width: int) -> int:
+        """Read one number."""
+        return int(self._text[self._step(width) : self._at], 2)
+
+    def read_bytes(self, count: int) -> NDArray[np.uint8]:
+        """Read so many bytes."""
+        return np.packbits(self._bits[self._step(count * _WORD_BITS) : self._at])
+
+    def _step(self, width: int) -> int:
+        start, self._at = self._at, self._at + width
+        if self._at > len(self._text):
+            raise ShapeError("the brush ends too early")
+        return start
 
 
 def _find_runs(mask: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -1,0 +1,152 @@
+"""The formats that corrected masks come back in, and telling which one a file or folder is in."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from weakseg.data.export.coco import SEMANTIC
+from weakseg.data.export.cvat import ARCHIVE
+from weakseg.data.export.label_studio import TASKS
+from weakseg.errors import DataError, UsageError
+from weakseg.files import advise_on
+from weakseg.handover.corrections.coco import read_coco
+from weakseg.handover.corrections.cvat import MASK_FOLDER, XML_FILE, read_cvat_masks, read_cvat_shapes
+from weakseg.handover.corrections.folder import read_folder
+from weakseg.handover.corrections.json_files import load_json
+from weakseg.handover.corrections.known_images import Reader
+from weakseg.handover.corrections.label_studio import read_label_studio
+from weakseg.handover.corrections.yolo import find_class_file, read_yolo
+
+FOLDER, CVAT, LABEL_STUDIO, COCO, YOLO = "folder", "cvat", "label-studio", "coco", "yolo"
+FORMATS = (FOLDER, CVAT, LABEL_STUDIO, COCO, YOLO)
+"""What `--format` takes."""
+
+MAX_UNPACKED_BYTES = 1 << 32
+"""No archive of masks is larger than 4 GB once unpacked; a few bytes of zip could be."""
+
+_UNPACKED = (".png", ".txt", ".xml", ".json", ".yaml", ".yml", ".csv", ".names")
+"""Images lie in some exports, too; they are not needed."""
+
+_EXPORTED = (TASKS, SEMANTIC)
+"""Files that `weakseg export` writes for other tools, beside others."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """What is to be read, and how.
+
+    Args:
+        format: One of `FORMATS`.
+        place: The file or folder that the reader takes.
+        read: The reader.
+    """
+
+    format: str
+    place: Path
+    read: Reader
+
+
+@contextmanager
+def opened(source: Path, *, format: str | None = None) -> Iterator[Found]:
+    """Find out which format a file or folder is in, and unpack a zip file for the block.
+
+    Args:
+        source: A folder, or a `.zip`, `.json` or `.xml` file.
+        format: One of `FORMATS` to insist on; None to look.
+
+    Raises:
+        UsageError: If the format is none of these.
+        DataError: If there is no such file, it is in none of the formats, or not in that one.
+    """
+    if format is not None and format not in FORMATS:
+        raise UsageError(f"--format: expected one of {', '.join(FORMATS)}, got '{format}'")
+    if not source.exists():
+        raise DataError(f"--from: there is no file or folder {source}")
+    inner = source / ARCHIVE if (source / ARCHIVE).is_file() else source
+    if inner.suffix.lower() == ".zip":
+        with tempfile.TemporaryDirectory() as temporary:
+            _unpack(inner, Path(temporary))
+            yield _insist(_find_in_folder(_inside(Path(temporary)), inner, format), inner, format)
+    elif inner.is_dir():
+        yield _insist(_find_in_folder(inner, inner, format), inner, format)
+    else:
+        yield _insist(_find_in_file(inner), inner, format)
+
+
+def _insist(found: Found, source: Path, format: str | None) -> Found:
+    if format not in (None, found.format):
+        raise DataError(f"{source}: expected masks in the format {format}, but it looks like {found.format}")
+    return found
+
+
+def _inside(root: Path) -> Path:
+    """Step into the only folder of an archive that was packed with the folder around it."""
+    entries = list(root.iterdir())
+    return entries[0] if len(entries) == 1 and entries[0].is_dir() and entries[0].name != MASK_FOLDER else root
+
+
+def _find_in_folder(root: Path, source: Path, format: str | None) -> Found:
+    exported = next((root / name for name in _EXPORTED if (root / name).is_file()), None)
+    if exported is not None:
+        return _find_in_file(exported)
+    if (root / MASK_FOLDER).is_dir() and format != FOLDER:
+        return Found(CVAT, root, read_cvat_masks)
+    if (root / XML_FILE).is_file():
+        return Found(CVAT, root / XML_FILE, read_cvat_shapes)
+    if format == YOLO or (format is None and find_class_file(root) is not None and any(root.rglob("*.txt"))):
+        return Found(YOLO, root, read_yolo)
+    files = sorted(root.glob("*.json")) + sorted(root.glob("annotations/*.json"))
+    if len(files) == 1 and not any(root.rglob("*.png")):
+        return _find_in_file(files[0])
+    if any(root.rglob("*.png")):
+        return Found(FOLDER, root, read_folder)
+    raise DataError(f"{source} holds no masks in any of the formats {', '.join(FORMATS)}; see docs/corrections.md")
+
+
+def _find_in_file(path: Path) -> Found:
+    if path.suffix.lower() == ".xml":
+        return Found(CVAT, path, read_cvat_shapes)
+    if path.suffix.lower() != ".json":
+        raise DataError(f"--from {path}: expected a folder, or a .zip, .json or .xml file; see docs/corrections.md")
+    document = load_json(path)
+    if isinstance(document, dict):
+        return Found(COCO, path, read_coco)
+    if isinstance(document, list) and document and isinstance(document[0], dict):
+        is_result = "image_id" in document[0]
+        return Found(COCO, path, read_coco) if is_result else Found(LABEL_STUDIO, path, read_label_studio)
+    raise DataError(f"{path} holds neither tasks of Label Studio nor annotations of COCO; export them again")
+
+
+def _unpack(path: Path, target: Path) -> None:
+    """Unpack what readers read, nothing outside the target, and not more than a disk should hold."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = [member for member in archive.infolist() if _is_wanted(member, path)]
+            total = sum(member.file_size for member in members)
+            if total > MAX_UNPACKED_BYTES:
+                raise DataError(
+                    f"{path} would take {total} bytes, expected {MAX_UNPACKED_BYTES} at most; unpack it yourself"
+                )
+            for member in members:
+                place = target / member.filename
+                place.parent.mkdir(parents=True, exist_ok=True)
+                with archive.open(member) as packed, place.open("xb") as file:
+                    shutil.copyfileobj(packed, file)
+    except OSError as error:
+        raise DataError(f"cannot unpack {path} to {target}: {advise_on(error)}, by TMPDIR") from None
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError) as error:
+        raise DataError(f"{path}: not a readable zip file ({error}); export it again") from None
+
+
+def _is_wanted(member: zipfile.ZipInfo, path: Path) -> bool:
+    place = PurePosixPath(member.filename)
+    if place.is_absolute() or ".." in place.parts or "\\" in member.filename:
+        raise DataError(f"{path} holds '{member.filename}', which leads out of it; this is no export of a tool")
+    return not member.is_dir() and place.suffix.lower() in _UNPACKED
