@@ -89,7 +89,9 @@ class Guard:
             return 414, "the address is too long"
         origin = headers.get("origin")
         is_reading = scope["method"] in _READING
-        if (origin is None and not is_reading) or (origin is not None and origin.removeprefix("http://") not in self._hosts):
+        if (origin is None and not is_reading) or (
+            origin is not None and origin.removeprefix("http://") not in self._hosts
+        ):
             return 403, "expected a request of the page itself"
         given = headers.get(TOKEN_HEADER, "")
         if scope["path"].startswith(GUARDED) and not secrets.compare_digest(given.encode(), self._token.encode()):

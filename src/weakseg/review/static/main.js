@@ -98,6 +98,10 @@ async function show(id) {
     complain("");
     doc = opened;
     seed = patches = null;
+    const own = doc.tags.map((name) => session.classes.findIndex((one) => one.name === name) + 1);
+    if (own.length && label !== 0 && label !== UNSEEN && !own.includes(label)) label = own[0];
+    $("threshold").value = session.threshold ?? 0.5;
+    showSliders();
     view.show(picture, doc.labels, doc.width, doc.height);
     api.rememberImage(id);
     describe();
