@@ -1,7 +1,7 @@
 """What the page works on: the images of a run in some order, with their masks, seeds and corrections.
 
-Masks keep the size of their image. Images whose longer side is above `MAX_EDIT_SIDE_PX` are shown and painted as smaller
-copies; only the pixels that a person has changed there are taken over into the mask.
+Masks keep the size of their image. Images whose longer side is above `MAX_EDIT_SIDE_PX` are shown and painted as
+smaller copies; only the pixels that a person has changed there are taken over into the mask.
 """
 
 from __future__ import annotations
@@ -183,6 +183,10 @@ class Desk:
     def own_tags(self, sample_id: str) -> tuple[str, ...]:
         """Return the names of the tags that an image came with."""
         return self.classes.decode(self.listed[sample_id].sample.tags)
+
+    def has_seed(self, sample_id: str) -> bool:
+        """Say whether there are score maps of an image to cut anew; an image without tags has none."""
+        return bool(self.listed[sample_id].sample.keys) and self.folder.seed(sample_id).is_file()
 
     def seed(self, sample_id: str) -> ScoreMaps | None:
         """Return the score maps of an image, to be rebuilt at the size that networks saw; None if there are none."""

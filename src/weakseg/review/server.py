@@ -60,6 +60,7 @@ STATIC_TYPES = {
 
 _GZIP_LEVEL = 2  # on loopback time counts more than bytes
 _GZIP_BYTES = 1024
+_LEAVE_S = 2  # for answers that are on their way when the server is stopped
 _KEPT_THUMBNAILS = 2000
 _KEPT_PATCHES = 16
 
@@ -153,6 +154,7 @@ class ReviewServer:
             "fullHeight": full_hw[0],
             "tags": desk.tags(sample_id, said),
             "ownTags": desk.own_tags(sample_id),
+            "hasSeed": desk.has_seed(sample_id),
             "labels": pack_array(labels),
             **_describe(said),
         }
@@ -370,7 +372,14 @@ def serve(desk: Desk, *, port: int | None = None, open_browser: bool = True) -> 
         if open_browser:
             threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
         app = build_app(desk, token=token, hosts=hosts)
-        config = uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off", server_header=False)
+        config = uvicorn.Config(
+            app,
+            log_level="warning",
+            access_log=False,
+            lifespan="off",
+            server_header=False,
+            timeout_graceful_shutdown=_LEAVE_S,
+        )
         with contextlib.suppress(KeyboardInterrupt):
             uvicorn.Server(config).run(sockets=[listening])
 

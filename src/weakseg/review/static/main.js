@@ -101,6 +101,7 @@ async function show(id) {
     const own = doc.tags.map((name) => session.classes.findIndex((one) => one.name === name) + 1);
     if (own.length && label !== 0 && label !== UNSEEN && !own.includes(label)) label = own[0];
     $("threshold").value = session.threshold ?? 0.5;
+    $("threshold").disabled = !doc.hasSeed;
     showSliders();
     view.show(picture, doc.labels, doc.width, doc.height);
     api.rememberImage(id);
@@ -257,6 +258,10 @@ async function travel(act, nextEntry) {
   if (!entry) return null;
   if (doc.id !== entry.id) await show(entry.id);
   if (doc.id !== entry.id) return null;
+  if (nextEntry() !== entry) {
+    say("This image was changed elsewhere; there is nothing to take back");
+    return null;
+  }
   tools.cancel();
   tools.endScribbles();
   act(doc);
