@@ -7,6 +7,7 @@ the masks again would destroy it: both are refused until `weakseg correct` has p
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -37,7 +38,10 @@ def remember_masks(folder: RunFolder, sample_ids: Iterable[str]) -> None:
         content = None if sample_id in known else folder.mask(sample_id).read_bytes()
         size_bytes, digest = known[sample_id] if content is None else (len(content), digest_bytes(content))
         entries[sample_id] = [size_bytes, digest]
+    since_ns = folder.mask_index.stat().st_mtime_ns if known else None
     write_json(folder.mask_index, entries)
+    if since_ns is not None:  # what was edited between then and now is still later than what is known of it
+        os.utime(folder.mask_index, ns=(since_ns, since_ns))
 
 
 def find_edited(folder: RunFolder) -> list[str]:

@@ -113,6 +113,21 @@ class RunFolder:
         return self.root / "corrections"
 
     @property
+    def evidence(self) -> Path:
+        """What speaks against each mask and tag, JSON; a cache of `weakseg review`."""
+        return self.root / "review" / "evidence.json"
+
+    @property
+    def queue(self) -> Path:
+        """The images in the order in which they should be looked at, CSV."""
+        return self.root / "review" / "queue.csv"
+
+    @property
+    def doubtful_tags(self) -> Path:
+        """The tags that the classifier contradicts, CSV."""
+        return self.root / "review" / "tags.csv"
+
+    @property
     def metrics(self) -> Path:
         """All numbers, JSON."""
         return self.root / "metrics.json"

@@ -21,7 +21,6 @@ from weakseg.file_names import safe_path
 from weakseg.files import write_bytes
 from weakseg.types import ClassSet
 
-
 PACKED = "the whole export as a zip file"
 
 
