@@ -1,11 +1,12 @@
 # Every target sets up .venv by itself; the second time that takes no time.
-.PHONY: demo test unit lint explore bench gpu clean help setup
+.PHONY: demo test unit lint explore bench gpu browser clean help setup
 
 RUN := .venv/bin
 
 help:
 	@echo "make demo    tagged images -> masks -> trained network -> report, 4 to 5 minutes"
-	@echo "make test    lint, types and all tests, as CI runs them"
+	@echo "make test    lint, types and all tests, as CI runs them; needs chromium"
+	@echo "make browser installs Debian's chromium for the tests of the review page, as root"
 	@echo "make unit    the quick tests only"
 	@echo "make lint    ruff and mypy"
 	@echo "make explore the property tests on ten times new examples; for developers, not for CI"
@@ -34,6 +35,9 @@ unit: setup
 
 test: lint
 	$(PYTEST)
+
+browser:
+	@tools/install_chromium.sh
 
 explore: setup
 	@for turn in 1 2 3 4 5 6 7 8 9 10; do $(PYTEST) -q -m hypothesis --hypothesis-profile explore || exit 1; done
