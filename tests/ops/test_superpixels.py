@@ -1,7 +1,9 @@
+import sys
+
 import numpy as np
 import pytest
 
-from weakseg.errors import ConfigError, ShapeError
+from weakseg.errors import ConfigError, MissingExtra, ShapeError
 from weakseg.ops.superpixels import find_superpixels
 
 
@@ -53,3 +55,9 @@ def test_what_cannot_be_is_refused() -> None:
         find_superpixels(blocks(), scale=0)
     with pytest.raises(ShapeError):
         find_superpixels(blocks()[..., 0])
+
+
+def test_without_scikit_image_what_to_install_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "skimage.segmentation", None)
+    with pytest.raises(MissingExtra, match=r"superpixels need scikit-image, .* pip install 'weakseg\[superpixels\]'$"):
+        find_superpixels(blocks())
