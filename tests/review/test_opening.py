@@ -10,7 +10,7 @@ from weakseg.errors import ArtifactError, DataError, MissingExtra
 from weakseg.pipeline.artifacts import RunFolder, save_mask
 from weakseg.pipeline.lock import LOCK_NAME, hold_folder
 from weakseg.review import extra
-from weakseg.review.opening import masked_samples, open_run
+from weakseg.review.opening import open_desk
 
 
 @pytest.fixture
@@ -35,28 +35,31 @@ def first_image(run: Path) -> str:
 
 def test_only_images_with_a_mask_are_looked_at(run: Path) -> None:
     with pytest.raises(ArtifactError, match="has no masks to look at; make them with 'weakseg refine"):
-        open_run(run)
+        open_desk(run)
     add_masks(run, first_image(run))
-    assert [sample.id for sample in masked_samples(open_run(run))] == [first_image(run)]
+    assert list(open_desk(run, is_sorted=False).listed) == [first_image(run)]
+    assert list(open_desk(run, part="train", is_sorted=False).listed) == [first_image(run)]
+    with pytest.raises(ArtifactError, match="has no masks of images of 'val' in"):
+        open_desk(run, part="val", is_sorted=False)
     assert not (run / LOCK_NAME).exists()
 
 
 def test_masks_of_other_images_are_none(run: Path) -> None:
     add_masks(run, "another")
-    with pytest.raises(ArtifactError, match="none of an image in"):
-        open_run(run)
+    with pytest.raises(ArtifactError, match="has no masks of images of 'all' in"):
+        open_desk(run)
 
 
 def test_images_that_have_moved_are_named(run: Path) -> None:
     add_masks(run, first_image(run))
     (run.parent / "data").rename(run.parent / "elsewhere")
     with pytest.raises(DataError, match=r"images of .*run cannot be opened .*correct data\.root in .*recipe\.yaml"):
-        open_run(run)
+        open_desk(run)
 
 
 def test_a_folder_that_is_no_run_is_named(tmp_path: Path) -> None:
     with pytest.raises(ArtifactError, match="is no run folder"):
-        open_run(tmp_path)
+        open_desk(tmp_path)
 
 
 def test_a_run_that_is_at_work_is_left_alone(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -64,7 +67,7 @@ def test_a_run_that_is_at_work_is_left_alone(run: Path, monkeypatch: pytest.Monk
     with hold_folder(run):
         monkeypatch.setattr("weakseg.pipeline.lock._held", {})  # as another process sees it
         with pytest.raises(ArtifactError, match="is in use by process"):
-            open_run(run)
+            open_desk(run)
         monkeypatch.undo()
 
 
