@@ -1,8 +1,10 @@
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from weakseg.cli import main
 from weakseg.config.load import to_yaml
 from weakseg.config.schema import DataConfig, RunConfig
 from weakseg.data.synthetic import CritterSettings, write_critters
@@ -86,3 +88,48 @@ def test_the_page_loads_nothing_from_elsewhere() -> None:
     assert "http" not in page  # nothing from elsewhere
     for file in static.glob("*.js"):
         assert "http://" not in file.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "told"),
+    [
+        (("--port", "65536"), 2, "--port: expected 0 (any) to 65535, got 65536"),
+        (("--split", "test"), 2, "--split: expected one of train, val, all, got 'test'"),
+        ((), 1, "has no masks to look at"),
+    ],
+)
+def test_a_mistake_is_one_line(
+    run: Path, capsys: pytest.CaptureFixture[str], words: tuple[str, ...], code: int, told: str
+) -> None:
+    assert main(["review", str(run), *words]) == code
+    error = capsys.readouterr().err
+    assert told in error
+    assert error.count("\n") == 1
+
+
+def test_a_missing_extra_is_one_line(
+    run: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(extra, "PACKAGES", {"no_such_module": "no-such"})
+    assert main(["review", str(run)]) == 1
+    assert capsys.readouterr().err.endswith("pip install 'weakseg[review]'\n")
+
+
+def test_the_address_is_printed_with_a_token(
+    run: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_masks(run, first_image(run))
+    opened: list[str] = []
+    monkeypatch.setattr("webbrowser.open", opened.append)
+    monkeypatch.setattr("weakseg.review.server.warm_up", lambda: None)
+    monkeypatch.setattr("uvicorn.Server.run", lambda *_, **__: None)
+    tokens = set()
+    for _ in range(2):
+        assert main(["review", str(run), "--unsorted", "--port", "0", "--no-browser"]) == 0
+        first, second = capsys.readouterr().out.splitlines()
+        assert first == f"looking at 1 images of {run}; stop with Ctrl-C"
+        found = re.fullmatch(r"  http://127\.0\.0\.1:\d+/#([\w-]{32})", second)
+        assert found is not None
+        tokens.add(found[1])
+    assert len(tokens) == 2
+    assert opened == []

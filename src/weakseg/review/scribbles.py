@@ -199,7 +199,9 @@ def _colour_energies(
         stroke = strokes == name
         shown = bins[stroke] if stroke.any() else bins[(labels == name) & (strokes == NO_STROKE)]
         counts = np.bincount(shown, minlength=_COLOUR_BINS**3).reshape((_COLOUR_BINS,) * 3).astype(np.float32)
-        smooth = ndimage.gaussian_filter(counts, _COLOUR_SMOOTHING) + _COLOUR_FLOOR * max(1, len(shown)) / _COLOUR_BINS**3
+        smooth = (
+            ndimage.gaussian_filter(counts, _COLOUR_SMOOTHING) + _COLOUR_FLOOR * max(1, len(shown)) / _COLOUR_BINS**3
+        )
         row[:] = (smooth / smooth.sum()).ravel()
     likely = np.maximum(shares / shares.sum(axis=0), _LEAST_LIKELY)
     energies: Float32Array = -np.log(likely)[:, bins]
