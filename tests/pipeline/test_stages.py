@@ -125,6 +125,7 @@ def test_every_stage_writes_the_files_it_promises(done: Context) -> None:
     assert names(done.folder.seeds) == names(done.folder.masks) == TRAIN_IDS + VAL_IDS
     assert contents(done.folder.root).keys() == {
         "recipe.yaml",
+        "masks.json",
         *(f"{kind}/{name}" for kind in ("classifier", "segmenter") for name in ("model.safetensors", "history.json")),
         *(f"seeds/{id}.npz" for id in TRAIN_IDS + VAL_IDS),
         *(f"masks/{id}.png" for id in TRAIN_IDS + VAL_IDS),

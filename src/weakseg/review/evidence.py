@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from weakseg.data.base import Dataset
+from weakseg.data.grey import GREY_MAX, read_grey
 from weakseg.data.images import ShrunkImage
 from weakseg.data.loaders import iterate_shrunk
 from weakseg.data.masks import read_mask
@@ -44,9 +45,6 @@ logger = logging.getLogger("weakseg")
 VERSION = 1
 """Raised when the same run gives other evidence."""
 
-UNDECIDED_WITHIN = 0.1
-"""A seed is undecided where its strongest score is so near the background threshold."""
-
 STAGES = ("classify", "localize", "refine", "segment")
 """What the evidence is made of; made again, they make it anew."""
 
@@ -65,7 +63,8 @@ class Evidence:
         given: The same with the segmenter's labels restricted to the image's tags.
         seed: Share of the pixels on which the seed, cut at the background threshold, and the mask differ; None for a
             method without a threshold.
-        undecided: Share of the pixels whose strongest seed score is near the threshold; None likewise.
+        unsure: What the mask's confidence lacks to 1, the mean over its pixels; None if the run keeps none. It counts
+            pixels that change with the threshold (`refine.stable_within`).
         shares: Share of the pixels that each tagged class has in the mask, by class index.
         tags: 0 or 1 per class.
         known: Whether each tag is known.
@@ -77,7 +76,7 @@ class Evidence:
     free: float | None
     given: float | None
     seed: float | None
-    undecided: float | None
+    unsure: float | None
     shares: dict[int, float]
     tags: tuple[int, ...]
     known: tuple[bool, ...]
@@ -109,6 +108,7 @@ def measure_image(
     *,
     maps: NDArray[np.float32],
     threshold: float | None,
+    confidence: NDArray[np.uint8] | None,
     probabilities: NDArray[np.float32] | None,
     likely: Sequence[float],
 ) -> Evidence:
@@ -120,6 +120,7 @@ def measure_image(
         mask: (H, W) uint8, its mask at the size that networks see.
         maps: (K, H, W) float32 in 0..1, its seed, one map per tag.
         threshold: The background threshold; None for a method without one.
+        confidence: uint8 of any shape, 255 for sure; None if the run keeps none.
         probabilities: (L, H, W) float32 of the segmenter; None without one.
         likely: How likely the classifier thinks each class.
     """
@@ -128,18 +129,16 @@ def measure_image(
         own = [0, *(key + 1 for key in sample.keys)]
         free = _differing(probabilities.argmax(axis=0), mask)
         given = _differing(np.array(own)[probabilities[own].argmax(axis=0)], mask)
-    seed = undecided = None
+    seed = None
     if threshold is not None:
         seed = _differing(seed_to_mask(maps, sample.keys, background_threshold=threshold), mask)
-        within = min(UNDECIDED_WITHIN, threshold / 2)  # no score is evidence of background, not of doubt
-        undecided = float(np.mean(np.abs(maps.max(axis=0) - threshold) < within)) if len(maps) else 0.0
     return Evidence(
         id=sample.id,
         split=split,
         free=free,
         given=given,
         seed=seed,
-        undecided=undecided,
+        unsure=None if confidence is None else 1 - float(confidence.mean()) / GREY_MAX,
         shares={key: float(np.mean(mask == key + 1)) for key in sample.keys},
         tags=tuple(int(tag) for tag in sample.tags),
         known=tuple(bool(known) for known in sample.known),
@@ -198,6 +197,7 @@ def _measure(
     threshold: float | None,
 ) -> Evidence:
     size_hw = (image.pixels.shape[0], image.pixels.shape[1])
+    confidence = folder.confidence_map(sample.id)
     maps = replace(load_seed(folder.seed(sample.id)), size_hw=size_hw).full().numpy()
     probabilities = None
     if segmenter is not None:
@@ -209,6 +209,7 @@ def _measure(
         resize_labels(read_mask(folder.mask(sample.id)), size_hw),
         maps=maps,
         threshold=threshold,
+        confidence=read_grey(confidence) if confidence.is_file() else None,
         probabilities=probabilities,
         likely=_classify(classifier, image.pixels),
     )

@@ -104,7 +104,8 @@ MEASURES = (
     _Measure(
         "the segmenter says otherwise on {} of the pixels, also when it is given the tags", lambda found: found.given
     ),
-    _Measure("the seed is undecided on {} of the pixels", lambda found: found.undecided),
+    _Measure("seed and mask differ on {} of the pixels", lambda found: found.seed),
+    _Measure("the mask is unsure on {} of the pixels", lambda found: found.unsure),
 )
 """What the order is made of, each divided by its mean over the split, and added up."""
 
