@@ -260,7 +260,9 @@ VERBS: dict[str, Verb] = {
     "predict": Verb("write masks of new images with a trained network", _run_command("predict")),
     "outlines": Verb("write masks of anything in a data set's images, for merging", _run_command("outlines")),
     "export": Verb("write a run's masks in another tool's format, or its network", _run_command("export")),
-    "review": Verb("list the masks and tags of a run that are most likely wrong", _run_command("review")),
+    "review": Verb(
+        "look at a run's masks in the browser, doubtful ones first, and correct them", _run_command("review")
+    ),
     "correct": Verb("bring corrected masks back into a run from another tool", _run_command("correct")),
     "convert": Verb("write a checkpoint's tensors as safetensors", _run_command("convert")),
     "check": Verb("look for problems in a data set before training", _check),

@@ -54,6 +54,8 @@ _KEPT_IMAGES = 3  # of tens of MB each
 _COLOUR_BINS = 8
 _COLOUR_SMOOTHING = 1.0
 _COLOUR_WEIGHT = 0.3
+_COLOUR_FLOOR = 1e-3
+_LEAST_LIKELY = np.float32(0.02)
 
 
 @dataclass(frozen=True, eq=False)
@@ -197,7 +199,10 @@ def _colour_energies(
         stroke = strokes == name
         shown = bins[stroke] if stroke.any() else bins[(labels == name) & (strokes == NO_STROKE)]
         counts = np.bincount(shown, minlength=_COLOUR_BINS**3).reshape((_COLOUR_BINS,) * 3).astype(np.float32)
-        smooth = ndimage.gaussian_filter(counts, _COLOUR_SMOOTHING) + 1e-3 * max(1, len(shown)) / _COLOUR_BINS**3
+        smooth = (
+            ndimage.gaussian_filter(counts, _COLOUR_SMOOTHING) + _COLOUR_FLOOR * max(1, len(shown)) / _COLOUR_BINS**3
+        )
         row[:] = (smooth / smooth.sum()).ravel()
-    likely = shares / shares.sum(axis=0)
-    return -np.log(np.maximum(likely, 0.02))[:, bins].astype(np.float32)
+    likely = np.maximum(shares / shares.sum(axis=0), _LEAST_LIKELY)
+    energies: Float32Array = -np.log(likely)[:, bins]
+    return energies

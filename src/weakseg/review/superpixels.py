@@ -42,4 +42,6 @@ def find_superpixels(image: NDArray[np.uint8]) -> NDArray[np.uint16]:
     rows = np.arange(image.shape[0]) * height // image.shape[0]
     columns = np.arange(image.shape[1]) * width // image.shape[1]
     _, numbers = np.unique(patches, return_inverse=True)
-    return numbers.reshape(patches.shape)[rows[:, None], columns].astype(np.uint16)
+    numbered: NDArray[np.uint16] = numbers.reshape(patches.shape).astype(np.uint16)
+    found: NDArray[np.uint16] = numbered[rows[:, None], columns]
+    return found

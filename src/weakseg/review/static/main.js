@@ -209,7 +209,10 @@ function classSelect(shown) {
   session.classes.forEach((one, key) => {
     if (!shown.includes(key + 1)) select.append(new Option(one.name, key + 1));
   });
-  select.addEventListener("change", () => choosePaint(Number(select.value)));
+  select.addEventListener("change", () => {
+    choosePaint(Number(select.value));
+    $("paints").querySelector('[aria-checked="true"]').focus(); // the list is made anew
+  });
   return select;
 }
 
