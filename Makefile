@@ -1,11 +1,12 @@
 # Every target sets up .venv by itself; the second time that takes no time.
-.PHONY: demo test unit lint explore bench gpu clean help setup
+.PHONY: demo test unit lint explore bench gpu browser clean help setup
 
 RUN := .venv/bin
 
 help:
 	@echo "make demo    tagged images -> masks -> trained network -> report, 4 to 5 minutes"
-	@echo "make test    lint, types and all tests, as CI runs them"
+	@echo "make test    lint, types and all tests, as CI runs them; needs chromium"
+	@echo "make browser installs Debian's chromium for the tests of the review page, as root"
 	@echo "make unit    the quick tests only"
 	@echo "make lint    ruff and mypy"
 	@echo "make explore the property tests on ten times new examples; for developers, not for CI"
@@ -24,14 +25,19 @@ lint: setup
 	$(RUN)/ruff format --check .
 	$(RUN)/mypy
 
-# Two processes with one thread each: most tests are too small for more threads.
-PYTEST := OMP_NUM_THREADS=1 $(RUN)/pytest -n 2
+# Two processes with one thread each: most tests are too small for more threads. Each begins with a half of the tests
+# and takes over what the other has left, so that most fixtures of a module are made once. Bytecode is kept even where
+# the environment forbids it: without, each process spends ten seconds on compiling the tests.
+PYTEST := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(RUN)/pytest -n 2 --dist worksteal
 
 unit: setup
 	$(PYTEST) -m "not slow"
 
 test: lint
 	$(PYTEST)
+
+browser:
+	@tools/install_chromium.sh
 
 explore: setup
 	@for turn in 1 2 3 4 5 6 7 8 9 10; do $(PYTEST) -q -m hypothesis --hypothesis-profile explore || exit 1; done

@@ -1,45 +1,87 @@
-"""`weakseg review`: which masks and tags of a run to look at first."""
+"""`weakseg review`: the page on which masks are looked at and corrected, and which of them to look at first."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from weakseg.arguments import new_parser, parse_words
 from weakseg.errors import UsageError
 
+if TYPE_CHECKING:
+    from weakseg.review.listing import Part
+
 DEFAULT_TOP = 20
 """Rows that are printed of each table."""
 
+MAX_PORT = 65535
+
 
 def run(words: Sequence[str]) -> int:
-    """List what the words after `review` name; returns the exit code.
+    """Serve or list the run that the words after `review` name; returns the exit code.
 
     Raises:
         UsageError: If the command line is wrong.
     """
     parser = new_parser(
         "review",
-        "Order the images of a run by how likely their masks are wrong, and list doubtful tags; docs/review.md.",
+        "Look at the masks of a run and correct them in the browser, the most doubtful first; docs/review.md.",
     )
     parser.add_argument("run", help="run folder")
-    parser.add_argument("--list", action="store_true", help="print the order, and write it to RUN/review/ as CSV")
+    parser.add_argument("--list", action="store_true", help="only print the order, and write it to RUN/review/ as CSV")
+    parser.add_argument("--port", type=int, default=None, help="where the page is served on this machine; 8760 if free")
+    parser.add_argument("--no-browser", action="store_true", help="only print the address of the page")
+    parser.add_argument(
+        "--unsorted", action="store_true", help="begin at once, without the minutes that the first ordering takes"
+    )
     parser.add_argument("--split", default="all", help="train, val or all (the default)")
-    parser.add_argument("--top", type=int, default=DEFAULT_TOP, help=f"rows to print; {DEFAULT_TOP} if not given")
+    parser.add_argument(
+        "--top", type=int, default=DEFAULT_TOP, help=f"rows that --list prints; {DEFAULT_TOP} if not given"
+    )
     given = parse_words(parser, words)
     if given is None:
         return 0
-    from weakseg.pipeline.opening import open_run
-    from weakseg.pipeline.runtime import start_logging
-    from weakseg.review.listing import PARTS, describe_queue, open_queue, write_queue
+    from weakseg.review.listing import PARTS
 
     if given.split not in PARTS:
         raise UsageError(f"--split: expected one of {', '.join(PARTS)}, got '{given.split}'")
     if given.top < 1:
         raise UsageError(f"--top: expected 1 or more rows, got {given.top}")
-    start_logging()
-    context = open_run(Path(given.run))
-    queue = open_queue(context, part=given.split)
-    write_queue(context.folder, queue)
-    print(describe_queue(context.folder, queue, top=given.top), end="")
+    if given.port is not None and not 0 <= given.port <= MAX_PORT:
+        raise UsageError(f"--port: expected 0 (any) to {MAX_PORT}, got {given.port}")
+    if given.list:
+        _list(Path(given.run), part=given.split, top=given.top)
+    else:
+        _serve(
+            Path(given.run),
+            part=given.split,
+            is_sorted=not given.unsorted,
+            port=given.port,
+            open_browser=not given.no_browser,
+        )
     return 0
+
+
+def _list(run: Path, *, part: Part, top: int) -> None:
+    from weakseg.pipeline.opening import open_run
+    from weakseg.pipeline.runtime import start_logging
+    from weakseg.review.listing import describe_queue, open_queue, write_queue
+
+    start_logging()
+    context = open_run(run)
+    queue = open_queue(context, part=part)
+    write_queue(context.folder, queue)
+    print(describe_queue(context.folder, queue, top=top), end="")
+
+
+def _serve(run: Path, *, part: Part, is_sorted: bool, port: int | None, open_browser: bool) -> None:
+    from weakseg.review.extra import require_extra
+
+    require_extra()
+    from weakseg.pipeline.runtime import start_logging
+    from weakseg.review.opening import open_desk
+    from weakseg.review.server import serve
+
+    start_logging()
+    serve(open_desk(run, part=part, is_sorted=is_sorted), port=port, open_browser=open_browser)
