@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from tests.contract.test_methods import build_network, make_refine_config
+from tests.contract.test_methods import SAVED, build_network, make_refine_config
 from tests.pipeline.saved_networks import CLASSES, save_classifier
 from tests.pipeline.test_stages import AUGMENT, make_context
 from tests.tiny import SIZE_HW, make_dataset
@@ -40,7 +40,13 @@ def make_files(root: Path, images: Path) -> None:
     """Localise with every localiser, and refine random seeds with every refiner -> `<root>/<method>/`."""
     train = make_dataset(images, TAGS, sizes_hw=SIZES_HW)
     for name in LOCALIZERS.names():
-        context = make_context(root / name, (train, None), *ONCE, ("localize.method", name))
+        chosen: tuple[tuple[str, object], ...] = (("localize.method", name),)
+        if name in SAVED:
+            if rank() == 0:
+                SAVED[name](root / f"{name}-network")
+            wait_for_all()
+            chosen = (*chosen, (f"localize.{name}.model", str(root / f"{name}-network")))
+        context = make_context(root / name, (train, None), *ONCE, *chosen)
         save_classifier(context.folder.network("classifier"))
         wait_for_all()
         localize(context)

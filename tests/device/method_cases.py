@@ -10,6 +10,7 @@ from tests.tiny import make_classifier
 from tests.tiny_clip import LENGTH, make_clip
 from weakseg.localize.clip_es import attention_refine, grad_cam
 from weakseg.localize.feature_sample import collect_features, sample_positions
+from weakseg.localize.frame import fit_frame
 from weakseg.localize.prototypes import (
     Prototypes,
     collect_image,
@@ -65,6 +66,11 @@ def maps_of_clip(device: torch.device) -> object:
     clip, image, texts = make_clip().to(device), normal(1, 3, 12, 20).to(device), normal(4, LENGTH, seed=1).to(device)
     maps, attention = grad_cam(clip, image, texts, num_tags=2)
     return [maps, attention, attention_refine(uniform(2, 3, 5).to(device), attention)]
+
+
+@METHODS.about(fit_frame)
+def maps_fitted_to_a_frame(device: torch.device) -> object:
+    return with_gradients(lambda maps: fit_frame(maps, (29, 42)), uniform(2, 4, 5).to(device))
 
 
 @METHODS.about(spread_seed)
