@@ -18,7 +18,7 @@ pytestmark = pytest.mark.slow
 
 KEYS = (0, 2)
 TOLERANCES = {"clip_es": 0.1}
-"""By localiser; of most 1e-3. The attention of a tiny random CLIP is nearly even: stretching its maps to 0..1 makes much
+"""By localiser; of most 1e-3. A tiny random CLIP attends nearly evenly, and stretching its maps to 0..1 makes much
 of a rounding."""
 
 

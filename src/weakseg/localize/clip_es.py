@@ -103,8 +103,7 @@ def open_clip_es(context: LocalizeContext) -> Iterator[ImageLocalizer]:
     settings, section = CLIP_ES.settings_in(context.section), context.section
     source = find_clip(settings.model, setting=f"{_SECTION}.model")
     clip, path = load_clip(source).to(context.device), context.folder / TEXTS
-    if not path.exists():
-        _write_texts(context, clip, source)
+    _write_texts(context, clip, source)
     texts = load_texts(path, num_classes=len(context.train.classes)).to(context.device)
 
     def localize(sample: Sample, image: NDArray[np.uint8], _: int, /) -> Localized:
@@ -122,13 +121,13 @@ def open_clip_es(context: LocalizeContext) -> Iterator[ImageLocalizer]:
 
 
 def _write_texts(context: LocalizeContext, clip: CLIP, source: CLIPSource) -> None:
-    """Embed the texts in the first process; the others wait."""
+    """Embed the texts in the first process, if the run has none; the others wait, whether or not they see them yet."""
     from weakseg.localize.clip_prompts import choose_backgrounds, choose_words, fill_in
     from weakseg.localize.clip_texts import embed_words, save_texts
     from weakseg.models.clip_source import find_tokenizer, load_tokenizer
     from weakseg.train.distributed import rank, wait_for_all
 
-    if rank() == 0:
+    if rank() == 0 and not (context.folder / TEXTS).exists():
         settings, names = CLIP_ES.settings_in(context.section), context.train.classes.names
         words = choose_words(names, settings.words)
         backgrounds = choose_backgrounds(names, settings.backgrounds)
