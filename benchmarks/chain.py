@@ -2,8 +2,9 @@
 
 Claim: training at least 1.5 times and localising at least twice as fast on `folder`'s network. The plain form has
 contiguous weights, dilated and 1x1 convolutions run as convolutions, batch norms that are not folded into them, padded
-copies before strides, and decodes every image in every epoch. The recipe's form is what `weakseg run` does. Both start
-from the same weights, see the same images and take turns; the results are compared.
+copies before strides, trains at the stride that scores, and decodes every image in every epoch. The recipe's form is
+what `weakseg run` does. Both start from the same weights, see the same images and take turns; the results are compared.
+A recipe that trains at a coarser stride has other losses, of course: docs/photographs.md compares its seeds.
 
 Elapsed time is what a user waits for, and shows whether all cores are busy; it means little while the machine does more
 than that. CPU seconds, of this process and its threads, then tell more.
@@ -115,10 +116,16 @@ def measure_chain(config: RunConfig, folder: RunFolder, train: Dataset) -> None:
         f"{config.classifier.name} and {config.segmenter.name}, {len(train)} images, {torch.get_num_threads()} threads"
     )
     print("stage        images/s: plain  recipe  ratio   images per CPU s: plain  recipe  ratio   largest difference")
-    classifier, _ = start_classifier(config.classifier, train.classes, folder.network("classifier"), seed=0)
+    classifier, coarse = (
+        start_classifier(settings, train.classes, folder.network("classifier"), seed=0)[0]
+        for settings in (replace(config.classifier, training_stride_px=None), config.classifier)
+    )
     start = snapshot(classifier)
-    report("training", train, time_both(lambda is_plain: fit(config, classifier, start, train, is_plain), EPOCHS))
 
+    def train_form(is_plain: bool) -> list[Tensor]:
+        return fit(config, classifier if is_plain else coarse, start, train, is_plain)
+
+    report("training", train, time_both(train_form, EPOCHS))
     classifier.load_state_dict(start)
     classifier.eval()
     maps: list[ScoreMaps] = []

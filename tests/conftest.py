@@ -4,17 +4,20 @@ import logging
 from collections.abc import Iterator
 
 import pytest
-import torch
 from hypothesis import settings
-
-# Small tensors gain nothing from threads, and on busy cores threads that wait for each other cost tenfold.
-torch.set_num_threads(1)
 
 # The laws are tried on the same examples every time, so that a change fails the tests only through its own fault.
 # `make explore` looks for new examples; one that fails becomes an @example of its law.
 settings.register_profile("repeatable", derandomize=True, deadline=None, max_examples=40)
 settings.register_profile("explore", deadline=None, print_blob=True)
 settings.load_profile("repeatable")
+
+
+def pytest_collection_finish() -> None:
+    """Small tensors gain nothing from threads, and on busy cores threads that wait for each other cost tenfold."""
+    import torch  # two seconds, which the process that hands tests out need not spend
+
+    torch.set_num_threads(1)
 
 
 class _Keeper(logging.Handler):
@@ -38,3 +41,12 @@ def told() -> Iterator[list[str]]:
     yield keeper.lines
     logger.removeHandler(keeper)
     logger.setLevel(level)
+
+
+@pytest.fixture(scope="module")
+def undrawn() -> Iterator[None]:
+    """Leave the charts of reports out: they take half a second a run; the tests of figures and of the page draw."""
+    with pytest.MonkeyPatch.context() as patched:
+        for name in ("draw_epochs", "draw_thresholds"):
+            patched.setattr(f"weakseg.report.charts.{name}", lambda *arguments, **options: "<svg></svg>")
+        yield

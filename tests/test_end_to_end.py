@@ -14,7 +14,7 @@ from PIL import Image
 from tests.photos import TINY, TINY_CRITTERS, TINY_IRN, TINY_RIB, make_photos
 from weakseg.cli import main
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("undrawn")]
 
 VARYING = {"run.json"}
 """Holds timings; every other file of a run is a function of recipe and data."""

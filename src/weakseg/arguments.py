@@ -262,18 +262,19 @@ def _show_help(parser: ArgumentParser, asked: HelpWords, recipe: str | None) -> 
 
 
 def _resolve_apart(parser: ArgumentParser, words: Sequence[str], recipe: str | None) -> ResolvedRecipe | None:
-    """Parse a verb's own words and the settings apart, which is much faster; None after a mistake."""
+    """Parse a verb's own words and the settings apart, which is much faster; None after a mistake among the words."""
     split = split_settings(words)
     if split is None:
         return None
     try:
         arguments = parser.parse_args(list(split.others))
-        name = recipe or str(arguments["recipe"])
-        in_run = (Path(name) / RECIPE_FILE).is_file()
-        settings = _read_settings(name, in_run=in_run, is_named=recipe is None)
-        config = build_config(settings, tuple(word for given in split.settings.values() for word in given))
-    except (ArgumentError, ConfigError):
+    except ArgumentError:
         return None
+    name = recipe or str(arguments["recipe"])
+    _require_recipe(name)
+    in_run = (Path(name) / RECIPE_FILE).is_file()
+    settings = _read_settings(name, in_run=in_run, is_named=recipe is None)
+    config = build_config(settings, tuple(word for given in split.settings.values() for word in given))
     return _place(arguments, config, name, in_run=in_run)
 
 

@@ -242,6 +242,7 @@ STUDIES: dict[str, Verb] = {
     "threshold": Verb("background thresholds chosen without masks", _run_command("study_threshold")),
     "seeds": Verb("how the seeds of runs differ: errors, outlines, sizes, parts", _run_command("study_seeds")),
     "methods": Verb("every method and refinement with the same budget", _run_command("study_methods")),
+    "photographs": Verb("that on your photographs with masks", _run_command("study_photographs")),
     "context": Verb("CAM against CDA where backgrounds tell more or less", _run_command("study_context")),
 }
 """The studies by name; docs/studies.md shows what they found."""
@@ -257,6 +258,7 @@ VERBS: dict[str, Verb] = {
     "report": Verb("stage 6: write report.html", _run_single("report")),
     "study": Verb("measure what a setting does; a table, a CSV and a figure", _study),
     "predict": Verb("write masks of new images with a trained network", _run_command("predict")),
+    "outlines": Verb("write masks of anything in a data set's images, for merging", _run_command("outlines")),
     "export": Verb("write a run's masks in another tool's format, or its network", _run_command("export")),
     "review": Verb(
         "look at a run's masks in the browser, doubtful ones first, and correct them", _run_command("review")

@@ -78,6 +78,8 @@ class LocalizerFacts(MethodFacts[Settings]):
     """What a localiser says of itself.
 
     Args:
+        needs_classifier: Whether it looks through the run's classifier. Without, the stage `classify` is skipped, and
+            what else asks for the classifier is refused or does without.
         classifiers: Values of `classifier.method` it works with; all when empty.
         adapts: Whether it changes the classifier for an image and says why that ended, `Localized.stopped_by`.
         side_by_side: Whether it may work on several images at once, since it leaves the classifier as it is.
@@ -87,14 +89,17 @@ class LocalizerFacts(MethodFacts[Settings]):
         trial: Returns its settings changed for a trial on a few images, by which the time of a run is estimated: what
             it does once for all images should take next to no time, what it does for each image as long as ever. None
             if its settings will do as they are.
+        remedies: By a cause of `weakseg.refine.health`, what to change.
     """
 
+    needs_classifier: bool = True
     classifiers: tuple[str, ...] = ()
     adapts: bool = False
     side_by_side: bool = False
     smooths: bool = False
     files: tuple[str, ...] = ()
     trial: Callable[[Settings], Settings] | None = None
+    remedies: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -35,6 +35,8 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "cam": "weakseg.localize.cam:CAM",
         "rib": "weakseg.localize.rib:RIB",
         "lpcam": "weakseg.localize.lpcam:LPCAM",
+        "clip_es": "weakseg.localize.clip_es:CLIP_ES",
+        "sam3": "weakseg.localize.sam3:SAM3",
     },
     "weakseg.refiners": {
         "none": "weakseg.refine.none:NONE",

@@ -10,6 +10,8 @@ import pytest
 from PIL import Image
 
 from tests.photos import TINY, TINY_CRITTERS, TINY_IRN, TINY_PSA, TINY_RIB, TINY_SEAM, make_photos
+from tests.tiny_clip import save_clip
+from tests.tiny_sam3 import save_sam3
 from weakseg.cli import main
 from weakseg.config.schema import RunConfig
 
@@ -26,6 +28,7 @@ def sections(kind: type) -> Iterator[type]:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("undrawn")
 def test_every_setting_is_read_by_the_chain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     read: set[tuple[str, str]] = set()
 
@@ -55,5 +58,9 @@ def test_every_setting_is_read_by_the_chain(tmp_path: Path, monkeypatch: pytest.
     Image.new("L", photo.size, 1).save(tmp_path / "parts" / "home" / "garden" / "photo 00.png")
     merge = ("--refine.method=merge", f"--refine.merge.folder={tmp_path / 'parts'}")
     assert main(["run", str(tmp_path / "b"), *merge, "--redo=refine"]) == 0
+    for method, save in (("clip_es", save_clip), ("sam3", save_sam3)):
+        chosen = (f"--localize.method={method}", f"--localize.{method}.model={save(tmp_path / method)}")
+        words = (*small, *chosen, "--segmenter.weights=none", "--data.root", str(tmp_path / "a" / "data"))
+        assert main(["localize", "demo", *words, "--out", str(tmp_path / f"by {method}")]) == 0
     expected = {(kind.__name__, field.name) for kind in sections(RunConfig) for field in dataclasses.fields(kind)}
     assert expected - read == set()

@@ -206,6 +206,7 @@ def test_words_that_need_a_whole_parser_are_not_told_apart(word: str) -> None:
     assert split_settings(("demo", word)) is None
 
 
+@pytest.mark.slow
 def test_sections_parsed_apart_are_those_parsed_together() -> None:
     words = ("--classifier.epochs=3", "--segmenter.batch_size", "5", "--evaluate.scales=[1.0]", "--data.root=1")
     apart, together = (build(read_recipe("folder"), words) for build in (_build_by_section, _build_whole))

@@ -7,14 +7,18 @@ import pytest
 
 from weakseg.config.bounds import WEIGHTS
 from weakseg.config.load import build_config
-from weakseg.config.paths import PERHAPS_PATHS, absolute_paths, path_settings
+from weakseg.config.paths import PERHAPS_PATHS, absolute_paths, model_settings, path_settings
 from weakseg.config.schema import RunConfig
 from weakseg.errors import ConfigError
 
 NO_PATHS = (
     "data.mask_values",
     "data.tag_separator",
+    "localize.clip_es.backgrounds",
+    "localize.clip_es.prompts",
+    "localize.clip_es.words",
     "localize.method",
+    "localize.sam3.words",
     "refine.method",
     "refine.psa.name",
     "report.title",
@@ -34,7 +38,7 @@ def free_text(section: type, prefix: str = "") -> Iterator[str]:
 
 
 def test_every_setting_that_takes_any_text_is_known_to_be_a_path_or_not() -> None:
-    assert sorted(free_text(RunConfig)) == sorted((*path_settings(), *PERHAPS_PATHS, *NO_PATHS))
+    assert sorted(free_text(RunConfig)) == sorted((*path_settings(), *model_settings(), *PERHAPS_PATHS, *NO_PATHS))
 
 
 @pytest.fixture
@@ -53,6 +57,21 @@ def test_paths_become_absolute_whether_they_exist_or_not(setting: str, here: Pat
         value = getattr(value, name)
     assert value == f"{here}/below/../file.pth"
     assert absolute_paths(config) == config
+
+
+@pytest.mark.parametrize("setting", model_settings())
+def test_a_model_is_a_path_if_there_is_something_or_it_is_written_as_one(setting: str, here: Path) -> None:
+    (here / "openai").mkdir()
+
+    def made_absolute(name: str) -> object:
+        value: object = absolute_paths(build_config({}, ("--data.name=folder", f"--{setting}={name}")))
+        for part in setting.split("."):
+            value = getattr(value, part)
+        return value
+
+    assert made_absolute("openai/clip") == "openai/clip"
+    assert made_absolute("openai") == str(here / "openai")
+    assert made_absolute("./clip") == str(here / "clip")
 
 
 @pytest.mark.parametrize("words", [("imagenet", "imagenet"), ("none", "classifier"), ("auto", "auto")])

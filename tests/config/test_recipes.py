@@ -1,5 +1,6 @@
 """The released settings as docs/sources.md lists them, recipe by recipe."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from weakseg.arguments import parse_recipe_words
 from weakseg.config.own_recipes import list_recipes
 from weakseg.config.schema import RunConfig
+from weakseg.errors import ConfigError
 
 pytestmark = pytest.mark.slow
 
@@ -21,9 +23,9 @@ def read(name: str) -> RunConfig:
 
 def test_every_built_in_recipe_is_there() -> None:
     methods = {f"{method}_{data}" for method in ("psa", "seam", "cda_irn", "cda_psa", "cda_seam") for data in DATA}
-    methods.add("methods_critters")
+    methods |= {"methods_critters", "methods_photographs"}
     others = {"demo", "voc", "coco", "irn_voc", "rib_voc", "rib_coco", "deeplab_critters"}
-    others |= {"folder", "folder_quick", "folder_best"}
+    others |= {"folder", "folder_quick", "folder_best", "clip_es"}
     assert set(list_recipes()) == others | methods
 
 
@@ -138,3 +140,23 @@ def test_recipes_for_photographs_start_from_weights_that_come_with_the_package(n
     assert (config.segmenter.name, config.segmenter.weights) == ("efficientnet_lite0", "classifier")
     assert config.refine.background_threshold == "auto"
     assert (config.localize.method, config.localize.similarity_temperature) == ("lpcam", 0.1)
+
+
+def test_clip_es_needs_no_classifier_and_has_the_released_settings() -> None:
+    config, folder = read("clip_es"), read("folder")
+    own = config.localize.clip_es
+    assert (config.localize.method, config.localize.scales, own.box_threshold) == ("clip_es", (1.0,), 0.4)
+    assert (own.prompts, len(own.backgrounds)) == (("a clean origami {}.",), 25)
+    assert config.segmenter == replace(folder.segmenter, weights="imagenet")
+    assert config.refine.background_threshold == "auto"
+
+
+def test_what_asks_for_a_classifier_is_refused_without_one_all_at_once() -> None:
+    words = ["folder", "--localize.method=clip_es", "--localize.compared_images=3", "--refine.method=irn"]
+    with pytest.raises(ConfigError) as caught:
+        parse_recipe_words("run", words)
+    assert str(caught.value) == (
+        "localize.method: 'clip_es' works without a classifier, but these settings need one: "
+        "localize.similarity_temperature 0.1 (set null), localize.compared_images 3 (set 0), "
+        "refine.irn.weights classifier (set imagenet or a path), segmenter.weights classifier (set imagenet or a path)"
+    )

@@ -14,6 +14,8 @@ import torch
 from tests.pipeline.saved_networks import CLASSES
 from tests.pipeline.test_stages import AUGMENT, contents, make_context
 from tests.tiny import make_classifier, make_dataset
+from tests.tiny_clip import save_clip
+from tests.tiny_sam3 import save_sam3
 from weakseg.arguments import new_parser
 from weakseg.config.load import add_config_arguments, build_config, read_recipe, to_yaml
 from weakseg.config.schema import RunConfig
@@ -35,6 +37,10 @@ METHODS = [("localize", facts) for facts in LOCALIZERS.usable()] + [("refine", f
 EACH = pytest.mark.parametrize(("stage", "facts"), METHODS, ids=lambda value: getattr(value, "name", value))
 CHOOSE = {"localize": "--localize.method", "refine": "--refine.method"}
 CPU = torch.device("cpu")
+SLOW = {"clip_es": pytest.mark.slow, "sam3": pytest.mark.slow}
+"""What imports `transformers`."""
+SAVED = {"clip_es": save_clip, "sam3": save_sam3}
+"""Makes the network of a localiser that needs one."""
 SIZE_HW = (25, 38)
 RANDOM = ("--refine.irn.weights=none", "--refine.psa.weights=none")
 TINY_NAMES = {"irn": "critter", "psa": "critter38"}
@@ -107,7 +113,9 @@ def open_localizer(
     name: str, train: Dataset, num_classes: int, folder: Path, *, device: torch.device = CPU
 ) -> Iterator[tuple[torch.nn.Module, ImageLocalizer]]:
     classifier = make_classifier(num_classes=num_classes).eval().to(device)
-    words = ("--localize.scales=[1.0,0.5]", "--localize.rib.iterations=2", "--localize.rib.partners=1")
+    words = ["--localize.scales=[1.0,0.5]", "--localize.rib.iterations=2", "--localize.rib.partners=1"]
+    if name in SAVED:
+        words.append(f"--localize.{name}.model={SAVED[name](folder / 'network')}")
     config = build_config({}, words)
     section = replace(config.localize, rib=replace(config.localize.rib, partner_augment=AUGMENT))
 
@@ -115,13 +123,15 @@ def open_localizer(
         assert label
         return (work(sample, train.load_image(sample)) for sample in train if sample.keys)
 
-    context = LocalizeContext(classifier, section, train, replace(config.runtime, workers=0), folder, look_through)
-    with find_localizer(name).open(context) as localize:
+    localizer, runtime = find_localizer(name), replace(config.runtime, workers=0)
+    trained = classifier if localizer.needs_classifier else None
+    context = LocalizeContext(trained, section, train, runtime, folder, look_through, device)
+    with localizer.open(context) as localize:
         yield classifier, localize
 
 
 @TAGS
-@pytest.mark.parametrize("name", LOCALIZERS.names())
+@pytest.mark.parametrize("name", [pytest.param(name, marks=SLOW.get(name, ())) for name in LOCALIZERS.names()])
 def test_a_localizer_gives_maps_of_the_tags_and_leaves_all_as_it_was(
     tmp_path: Path, name: str, keys: tuple[int, ...], num_classes: int
 ) -> None:

@@ -85,7 +85,7 @@ def test_the_box_of_a_diagonal_square() -> None:
     blur_px=st.sampled_from([0.0, 1.0, 2.5]),
     seed=st.integers(0, 2**31),
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_laws_of_pasting(
     donor_hw: tuple[int, int], host_hw: tuple[int, int], low: float, blur_px: float, seed: int
 ) -> None:

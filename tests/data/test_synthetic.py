@@ -152,6 +152,7 @@ def test_a_sure_context_is_the_one_of_the_animal() -> None:
         assert scene.instance_classes == (scene.context,)
 
 
+@pytest.mark.slow
 def test_without_preference_context_and_class_are_unrelated() -> None:
     drawn = scenes(replace(ONE_ANIMAL, p_context=0), 120)
     agreeing = sum(scene.instance_classes == (scene.context,) for scene in drawn)

@@ -248,7 +248,7 @@ def edges_and_displacements(device: torch.device) -> object:
 @NETWORKS.about()
 def maps_and_stages_of_backbones_of_transformers(device: torch.device) -> object:
     found = []
-    for name in ("convnext", "swin", "dinov2", "dinov3_vit"):
+    for name in ("convnext", "dinov2"):
         classifier = open_hf_classifier(name, device)
         partners = [(normal(2, 3, 24, 24, seed=seed).to(device), torch.tensor([[0, 1, 0]] * 2)) for seed in range(2)]
         found += [

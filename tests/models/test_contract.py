@@ -20,17 +20,13 @@ NUM_CLASSES = 3
 SIZE_HW = (19, 27)
 TOO_LARGE = "resnet38"
 """Has 105 million parameters; `critter38` is of the same family."""
-LARGER_SISTERS = ("efficientnet_lite1", "efficientnet_lite2")
-"""Differ from `efficientnet_lite0` in numbers alone."""
+LARGER_SISTERS = ("efficientnet_lite1", "efficientnet_lite2", "resnet101")
+"""Differ from `efficientnet_lite0` and `resnet50` in numbers alone, which have tests of their own."""
 
 
-def light(names: tuple[str, ...]) -> list[object]:
-    """Return parameters of the networks that do not take long to try."""
-    return [
-        pytest.param(name, marks=pytest.mark.slow) if name in LARGER_SISTERS else name
-        for name in names
-        if name != TOO_LARGE
-    ]
+def light(names: tuple[str, ...]) -> list[str]:
+    """Return the networks that do not take long to try."""
+    return [name for name in names if name != TOO_LARGE and name not in LARGER_SISTERS]
 
 
 @pytest.fixture(scope="module", params=light((*CLASSIFIER_NAMES, *registered_names(stages=True, levels=True))))

@@ -172,6 +172,7 @@ def test_a_segmenter_says_how_to_build_it_again() -> None:
     assert make().architecture() == {"aspp_rates": [1, 2], "multi_scale": [0.75, 0.5], "caffe_form": False}
 
 
+@pytest.mark.slow
 def test_caffes_form_moves_strides_into_the_first_convolution_and_changes_no_shape() -> None:
     plain, caffe = (
         build_segmenter("resnet50", num_labels=2, aspp_rates=(1,), fixed_norm=True, caffe_form=form)

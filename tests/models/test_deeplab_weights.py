@@ -255,6 +255,7 @@ def test_only_a_prefix_that_all_names_have_is_a_wrapper() -> None:
         rename_deeplab({"base.conv1.weight": torch.zeros(1), "bn1.weight": torch.zeros(1)}, where="x")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("has_head", [False, True])
 def test_published_efficientnet_lite_and_our_own_classifier_of_it_fill_the_backbone(
     has_head: bool, tmp_path: Path

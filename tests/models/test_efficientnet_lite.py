@@ -22,9 +22,8 @@ GOLDEN_RTOL = 1e-4
 """Of the largest recorded value; 3e-6 were measured."""
 
 
-@pytest.mark.parametrize(
-    "name", ["efficientnet_lite0", *(pytest.param(n, marks=pytest.mark.slow) for n in LITE_NAMES[1:])]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", LITE_NAMES)
 def test_published_networks_answer_as_recorded(name: str) -> None:
     network = imagenet_network(name)
     golden = np.load(GOLDEN / "efficientnet_lite.npz")
@@ -54,6 +53,7 @@ def test_published_networks_refuse_what_is_no_batch_of_images_and_unknown_names(
 
 
 # Google's counts in millions are 4.7, 5.4 and 6.1, with the 1 281 000 of ImageNet's classifier.
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "parameters", "repeats", "widths"),
     [
@@ -96,7 +96,7 @@ def test_blocks_behind_a_stride_that_was_taken_away_are_dilated() -> None:
 
 
 @pytest.mark.parametrize("stride", [8, 16, 32])
-@pytest.mark.parametrize("size_hw", [(1, 1), (1, 40), (7, 9), (32, 33), (37, 66)])
+@pytest.mark.parametrize("size_hw", [(1, 1), (1, 40), (37, 66)])
 def test_output_covers_every_size(stride: int, size_hw: tuple[int, int]) -> None:
     backbone = EfficientNetLite(NARROW_GROUPS, stride=stride)
     image = torch.ones(2, 3, *size_hw)
@@ -144,7 +144,7 @@ def find_read_pixels(network: EfficientNetLite, size_hw: tuple[int, int], cell: 
     return image.grad[0].abs().sum(0).nonzero().tolist()
 
 
-@pytest.mark.parametrize("size_hw", [(48, 64), (47, 65), (33, 50), (40, 31)])
+@pytest.mark.parametrize("size_hw", [(48, 64), (33, 31)])
 @pytest.mark.parametrize(("stride", "middle"), [(8, 3), (16, 7), (32, 15)])
 def test_cells_are_centred_on_their_blocks_whatever_the_size(
     stride: int, middle: int, size_hw: tuple[int, int]

@@ -55,7 +55,7 @@ def images() -> Tensor:
     return torch.randn(2, 3, *SIZE_HW, generator=torch.Generator().manual_seed(1))
 
 
-@pytest.mark.parametrize("size_hw", [(45, 70), (31, 33), (7, 13), (1, 1), (90, 1)])
+@pytest.mark.parametrize("size_hw", [(45, 70), (1, 1), (90, 1)])
 def test_the_output_covers_images_of_every_size(backbone: HFBackbone, size_hw: tuple[int, int]) -> None:
     images = torch.randn(2, 3, *size_hw, generator=torch.Generator().manual_seed(1))
     before = images.clone()
@@ -202,6 +202,7 @@ def test_values_are_converted_to_those_the_network_expects(tmp_path: Path, image
     assert other.architecture()["transformers"]["input_format"] == half.to_json()
 
 
+@pytest.mark.slow
 def test_saved_weights_of_a_classifier_of_images_come_back(tmp_path: Path) -> None:
     transformers = importlib.import_module("transformers")
     for name, kind in (("resnet", "ResNetForImageClassification"), ("dinov2", "Dinov2Model")):
@@ -287,6 +288,7 @@ def test_maps_of_a_grey_image_and_of_one_a_pixel_wide(
         assert score_maps(classifier, image, 0 * tags).keys == ()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("freeze_trunk", [True, False])
 @pytest.mark.parametrize("values", [RESNET, DINOV2], ids=["resnet", "dinov2"])
 def test_an_adaptation_moves_the_maps_and_gives_the_weights_back(

@@ -139,6 +139,7 @@ def test_a_file_without_a_description_is_refused(info: dict[str, JsonValue]) -> 
         rebuild_hf_segmenter(info, label_names=NAMES, fixed_norm=True, where="m.safetensors")
 
 
+@pytest.mark.slow
 def test_saved_weights_come_back_and_what_scores_other_labels_is_fresh(
     folder: NetworkSource, segformer: HFSegmenter
 ) -> None:
@@ -279,7 +280,7 @@ def test_other_families_label_every_size_learn_and_are_rebuilt(family: str, tmp_
 
 @pytest.mark.slow
 @pytest.mark.parametrize("family", FAMILIES)
-@pytest.mark.parametrize("size_hw", [(1, 1), (7, 13), (31, 33), (20, 200)])
+@pytest.mark.parametrize("size_hw", [(1, 1), (20, 200)])
 def test_every_family_labels_tiny_images_and_learns_from_two_of_them(
     family: str, size_hw: tuple[int, int], tmp_path: Path
 ) -> None:

@@ -144,6 +144,23 @@ def test_without_a_network_the_way_out_is_told(monkeypatch: pytest.MonkeyPatch) 
     )
 
 
+def test_where_terms_are_to_be_accepted_the_page_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    class GatedRepoError(OSError):
+        pass
+
+    def fail(*args: object, **kwargs: object) -> None:
+        raise GatedRepoError("401 Client Error")
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", fail)
+    with pytest.raises(ArtifactError) as caught:
+        find_source("facebook/sam3", with_weights=True, setting="localize.sam3.model", prefix="")
+    assert str(caught.value) == (
+        "localize.sam3.model: 'facebook/sam3' is given out on terms; accept them at "
+        "https://huggingface.co/facebook/sam3, then log in with 'hf auth login', or pass a folder that has it: "
+        "/path/to/folder"
+    )
+
+
 def test_without_transformers_the_extra_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "transformers", None)
     with pytest.raises(MissingExtra, match=r"'hf:\.\.\.' needs transformers.*pip install 'weakseg\[hf\]'"):

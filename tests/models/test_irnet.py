@@ -49,6 +49,7 @@ def test_released_widths_have_the_released_norm_groups() -> None:
     assert groups == [1, 4, 8, 16, 16]
 
 
+@pytest.mark.slow
 def test_stages_are_the_stem_and_the_four_layers() -> None:
     resnet = tuple(StageForm(*form) for form in ((64, 4), (256, 4), (512, 8), (1024, 16), (2048, 16)))
     critter = tuple(StageForm(*form) for form in ((16, 2), (32, 4), (64, 8), (64, 8), (128, 8)))

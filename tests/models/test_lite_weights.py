@@ -109,6 +109,7 @@ def test_names_of_the_port_become_ours_and_unknown_ones_stay() -> None:
     assert tensors == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dense", [False, True])
 @pytest.mark.parametrize("source", ["imagenet", "path"])
 def test_published_weights_fill_both_forms(dense: bool, source: str, tmp_path: Path) -> None:
@@ -137,6 +138,7 @@ def test_own_scoring_network_starts_a_dense_one_but_not_the_other_way_round(tmp_
         load_backbone(build_efficientnet_lite(NAME), str(tmp_path / "dense.safetensors"), NAME)
 
 
+@pytest.mark.slow
 def test_weights_of_another_network_are_refused() -> None:
     path = str(locate_lite_weights(NAME))
     with pytest.raises(ArtifactError, match=r"57934424\.pth as efficientnet_lite1: "):

@@ -34,6 +34,19 @@ pytestmark = pytest.mark.slow  # torch takes seconds to trace a network
 CPU = torch.device("cpu")
 CLASSES = ClassSet(("cat", "dog", "fox"))
 INFO = OnnxInfo(CLASSES, 8, Views((1.0, 0.5), flip=True, max_side_px=30))
+TWO_STAGES = {
+    **SEGFORMER,
+    "num_encoder_blocks": 2,
+    "depths": [1, 1],
+    "hidden_sizes": [8, 16],
+    "num_attention_heads": [1, 2],
+    "sr_ratios": [8, 4],
+    "patch_sizes": [7, 3],
+    "strides": [4, 2],
+    "mlp_ratios": [4, 4],
+}
+"""The others would be written as these are."""
+
 ODD_SHAPES = ((1, 3, 25, 42), (1, 3, 1, 1), (3, 3, 64, 64), (2, 3, 129, 77), (1, 3, 7, 200), (5, 3, 31, 9))
 
 
@@ -63,9 +76,9 @@ def test_a_network_of_several_scales_is_written_for_any_size(tmp_path: Path) -> 
     segmenter = build_segmenter(
         "critter",
         num_labels=4,
-        aspp_rates=(1, 3),
+        aspp_rates=(1,),
         fixed_norm=True,
-        multi_scale=(0.75, 0.5),
+        multi_scale=(0.75,),
         generator=torch.Generator().manual_seed(0),
     ).eval()
     assert export_onnx(segmenter, tmp_path / "scales.onnx", INFO) < 1e-4
@@ -96,7 +109,7 @@ def test_an_efficientnet_lite_is_written_as_it_learns(tmp_path: Path) -> None:
 
 
 def test_a_segformer_is_written_for_any_size(tmp_path: Path) -> None:
-    source = find_source(str(write_config(tmp_path / "config.json", SEGFORMER)), with_weights=False)
+    source = find_source(str(write_config(tmp_path / "config.json", TWO_STAGES)), with_weights=False)
     segmenter, _ = build_hf_segmenter(
         source,
         label_names=CLASSES.label_names,

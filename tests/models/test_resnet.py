@@ -40,6 +40,7 @@ def test_state_dict_has_torchvision_names_in_torchvision_order() -> None:
 
 
 # torchvision's published parameter counts less those of `fc` (1000 classes).
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "parameters"),
     [

@@ -73,6 +73,7 @@ def test_multi_scale_maps_are_the_recorded_ones(classifier: Classifier) -> None:
     np.testing.assert_allclose(maps.full().numpy(), golden["high_res"], atol=NORMALISED_ATOL)
 
 
+@pytest.mark.slow
 def test_official_network_is_ready_to_infer_and_to_adapt(classifier: Classifier) -> None:
     assert not classifier.training
     assert classifier.freeze_trunk
@@ -187,6 +188,7 @@ def test_edge_and_displacement_are_the_recorded_ones(irnet: IRNet) -> None:
     np.testing.assert_allclose(displacement.numpy(), golden["displacement"], atol=FORWARD_RTOL * scale)
 
 
+@pytest.mark.slow
 def test_recorded_edges_need_the_recorded_padding(irnet: IRNet) -> None:
     golden = np.load(GOLDEN / "irn_forward.npz")
     edge, _ = irnet.infer(torch.from_numpy(golden["image"]))
@@ -194,6 +196,7 @@ def test_recorded_edges_need_the_recorded_padding(irnet: IRNet) -> None:
     assert np.abs(edge.numpy() - golden["edge"][0]).max() > 0.01
 
 
+@pytest.mark.slow
 def test_official_irnet_is_ready_to_infer(irnet: IRNet) -> None:
     assert not irnet.training
     assert irnet.mean_displacement.abs().min() > 0
@@ -309,6 +312,7 @@ def test_imagenet_weights_are_downloaded_once_and_reported(
     assert again == report
 
 
+@pytest.mark.slow
 def test_download_with_another_hash_is_refused_and_not_kept(
     tmp_path: Path, torchvision_file: Path, serve: Callable[[Path], None]
 ) -> None:

@@ -101,6 +101,7 @@ def test_affinities_keep_the_dtype(dtype: torch.dtype) -> None:
     assert feature_affinity(draw(1, 3, 5, 9).to(dtype), radius=5).dtype == dtype
 
 
+@pytest.mark.slow
 def test_gradients_of_affinities_are_those_of_finite_differences() -> None:
     assert torch.autograd.gradcheck(lambda e: path_affinity(e, radius=3), draw(2, 4, 7).double().requires_grad_())
     features = draw(1, 2, 4, 6).double().requires_grad_()
@@ -194,6 +195,7 @@ def test_edges_at_their_ends_give_finite_losses_and_gradients(value: float) -> N
     assert losses.negative.item() == pytest.approx(largest * (1 - value), abs=1e-4)
 
 
+@pytest.mark.slow
 def test_gradients_of_losses_are_those_of_finite_differences() -> None:
     edge, displacement = draw(1, 4, 7).double().requires_grad_(), 3 * draw(1, 2, 4, 7, seed=3).double()
     labels = draw_labels(1, 4, 7, num_labels=3)

@@ -221,6 +221,7 @@ def test_labels_of_any_integer_dtype_are_refined_alike(dtype: type[np.integer]) 
     assert np.array_equal(labels, before)
 
 
+@pytest.mark.slow
 def test_number_of_threads_does_not_change_a_bit() -> None:
     image, unary = draw_image(113, 151), draw_energies(5, 113, 151)
     alone = run(image, unary)

@@ -97,6 +97,7 @@ def test_it_is_the_filter_of_plain_dictionaries(num_features: int, spread: float
     assert np.array_equal(values, before[1])
 
 
+@pytest.mark.slow
 def test_points_on_faces_touch_the_same_vertices() -> None:
     # Whole positions and equal colours, as images have them: many points lie on faces, and ties decide.
     grid = np.array(list(itertools.product(range(9), range(7)))).T.astype(np.float32)

@@ -90,6 +90,7 @@ def test_minima_are_those_of_plain_loops(radius: int) -> None:
     assert torch.equal(values, before)
 
 
+@pytest.mark.slow
 def test_gradient_is_that_of_finite_differences() -> None:
     values = draw(2, 5, 8).requires_grad_()
     assert torch.autograd.gradcheck(lambda v: path_minima(v, radius=3), values)

@@ -119,6 +119,7 @@ SEAM_SETTINGS = (
 )
 
 
+@pytest.mark.slow
 def test_seam_trains_is_loaded_as_seam_and_gives_refined_seeds(tmp_path: Path, splits: tuple[Dataset, Dataset]) -> None:
     context = make_context(tmp_path, splits, *SEAM_SETTINGS)
     classify(context)
@@ -137,6 +138,7 @@ def test_seam_trains_is_loaded_as_seam_and_gives_refined_seeds(tmp_path: Path, s
     assert not torch.equal(seed.scales[0], plain.scales[0])
 
 
+@pytest.mark.slow
 def test_rib_runs_on_seam(tmp_path: Path, splits: tuple[Dataset, Dataset]) -> None:
     context = make_context(
         tmp_path,
@@ -151,6 +153,7 @@ def test_rib_runs_on_seam(tmp_path: Path, splits: tuple[Dataset, Dataset]) -> No
     assert localize(context).startswith("rib seeds of 7 images; adaptations ended: ")
 
 
+@pytest.mark.slow
 def test_a_seam_training_goes_on_where_it_was_interrupted(
     tmp_path: Path, splits: tuple[Dataset, Dataset], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -116,6 +116,7 @@ def test_auto_falls_back_to_random_weights_with_a_warning(
     )
 
 
+@pytest.mark.slow
 def test_auto_takes_the_weights_that_are_there(pretrained: SegmenterConfig, folder: NetworkFolder) -> None:
     segmenter, origin = start(replace(pretrained, weights="auto"), folder)
     asked, _ = start(pretrained, folder)

@@ -93,6 +93,7 @@ def test_processes_that_share_the_images_find_the_same_prototypes(
     assert path.read_bytes() == alone
 
 
+@pytest.mark.slow
 def test_a_run_writes_seeds_and_the_prototypes_they_came_from(context: Context) -> None:
     run_stages(context, STAGES[:2])
     assert file_of(context).is_file()

@@ -72,6 +72,7 @@ def test_confidence_is_written_beside_the_masks_of_every_image(
     assert len(refined_files(context, seeded_datasets(context))) == 2 * 6
 
 
+@pytest.mark.slow
 def test_irn_is_as_sure_as_its_walked_maps(tmp_path: Path, splits: tuple[Dataset, Dataset]) -> None:
     context = make_context(tmp_path, splits, *IRN, CONFIDENCE)
     classify(context)
@@ -152,6 +153,7 @@ def test_two_processes_share_the_confidence_out(
     assert contents(shared.folder.root) == contents(whole.folder.root)
 
 
+@pytest.mark.slow
 def test_switching_confidence_on_asks_for_the_masks_to_be_made_again(
     tmp_path: Path, splits: tuple[Dataset, Dataset]
 ) -> None:
@@ -172,6 +174,7 @@ def test_switching_confidence_on_asks_for_the_masks_to_be_made_again(
     assert not context.folder.confidence_maps.exists()
 
 
+@pytest.mark.slow
 def test_the_segmenter_learns_from_sure_pixels_only(tmp_path: Path, splits: tuple[Dataset, Dataset]) -> None:
     context = make_context(tmp_path, splits, CONFIDENCE, ("segmenter.ignore_below", 0.75))
     classify(context)
@@ -217,6 +220,7 @@ def test_ignore_below_needs_confidence(splits: tuple[Dataset, Dataset], tmp_path
     check_ranges(with_settings(config, CONFIDENCE))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["none", "crf"])
 def test_training_pixels_whose_label_hangs_on_the_threshold_have_no_confidence(
     tmp_path: Path, splits: tuple[Dataset, Dataset], method: str

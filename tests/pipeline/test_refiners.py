@@ -99,6 +99,7 @@ def test_crf_masks_are_the_seeds_refined_by_the_image(
     assert differing, "the CRF has moved something"
 
 
+@pytest.mark.slow
 def test_irn_learns_from_confident_labels_of_the_training_images(irn: Context) -> None:
     assert sorted(path.stem for path in irn.folder.labels.iterdir()) == [sample.id for sample in irn.train]
     for sample in irn.train:
@@ -178,6 +179,7 @@ def test_a_network_is_trained_again_when_its_history_is_gone(irn: Context, tmp_p
     assert contents(tmp_path) == before
 
 
+@pytest.mark.slow
 def test_large_images_are_refined_small_and_written_in_full(irn: Context, tmp_path: Path) -> None:
     context = replace(
         irn,

@@ -33,6 +33,7 @@ class Chain:
     versions: dict[str, int] = field(default_factory=dict)
     lacking: str = ""
     asked: list[tuple[str, bool]] = field(default_factory=list)
+    skipped: str = ""
 
     @property
     def stages(self) -> list[Stage]:
@@ -47,6 +48,7 @@ class Chain:
                 require=lambda context, *, afresh: self.require(name, afresh=afresh),
                 derived=name in ("evaluate", "report"),
                 shared=name == "report",
+                skipped=lambda context: "it is Sunday" if name == self.skipped else "",
             )
 
         localize = stage("localize", ("localize", "data.max_side_px"), ("classify",), ("seeds",))
@@ -500,3 +502,35 @@ def test_a_report_made_meanwhile_stays_known(chain: Chain, monkeypatch: pytest.M
     monkeypatch.setattr(chain, "work", report_meanwhile)
     assert chain.run(only="evaluate") == ["evaluate"]
     assert chain.records["report"] == report
+
+
+def test_a_stage_that_a_run_does_without_is_told_and_counts_for_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    chain = Chain(tmp_path, skipped="classify")
+    with caplog.at_level("INFO", logger="weakseg"):
+        assert chain.run() == ["localize", "evaluate", "report"]
+    assert "classify: not needed, since it is Sunday" in caplog.text
+    assert [name for name, _ in chain.asked] == ["localize", "evaluate", "report"]
+    assert sorted(chain.records) == ["evaluate", "localize", "report"]
+    assert "result of classify" not in chain.records["localize"].parts
+    assert chain.run() == []
+    assert chain.run(only="classify") == []
+    assert chain.run(only="localize") == []
+    assert chain.run(("classifier.epochs", 99)) == [], "its settings count for nothing"
+
+
+def test_what_a_stage_has_made_stays_when_a_run_does_without_it(tmp_path: Path) -> None:
+    chain = Chain(tmp_path)
+    chain.run()
+    chain.skipped = "classify"
+    with pytest.raises(ConfigError, match="result of classify"):
+        chain.run()
+    assert chain.run(redo="localize") == ["localize", "evaluate", "report"]
+    assert (tmp_path / "classifier").is_dir()
+    chain.skipped = ""
+    assert chain.run(redo="localize") == ["localize", "evaluate", "report"]
+    chain.skipped = "classify"
+    assert chain.run(redo="classify") == ["localize", "evaluate", "report"]
+    assert not (tmp_path / "classifier").exists()
+    assert "classify" not in chain.records

@@ -204,6 +204,7 @@ def test_maps_are_of_the_upright_image(tmp_path: Path, folder: Path) -> None:
     assert (mask[:8] == 1).all(), "its upper third, upright, is salient"
 
 
+@pytest.mark.slow
 def test_the_contents_of_the_maps_join_the_fingerprint(
     tmp_path: Path, splits: tuple[Dataset, None], folder: Path
 ) -> None:

@@ -181,12 +181,14 @@ def test_validation_sees_large_images_as_small_as_localisation_does(
     assert sides == [16, 16]
 
 
+@pytest.mark.slow
 def test_a_precision_that_is_undefined_is_not_told(tmp_path: Path, splits: tuple[Dataset, Dataset]) -> None:
     untagged = make_dataset(tmp_path / "images", ((), ()), split="val")
     assert re.fullmatch(r"6 images, loss [0-9.]+", classify(make_context(tmp_path / "a", (splits[0], untagged))))
     assert re.fullmatch(r"6 images, loss [0-9.]+", classify(make_context(tmp_path / "b", (splits[0], None))))
 
 
+@pytest.mark.slow
 def test_a_training_killed_after_an_epoch_ends_with_the_same_files(
     done: Context, tmp_path: Path, splits: tuple[Dataset, Dataset], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -213,6 +215,7 @@ def test_a_training_killed_after_an_epoch_ends_with_the_same_files(
     assert [name for name in mine if mine[name] != theirs[name]] == []
 
 
+@pytest.mark.slow
 def test_stages_leave_the_global_generators_of_numpy_alone(tmp_path: Path, splits: tuple[Dataset, Dataset]) -> None:
     before = np.random.get_state()[1].tolist()
     run_stages(make_context(tmp_path, splits), STAGES)
@@ -384,6 +387,7 @@ def with_classifier(done: Context, root: Path, *settings: tuple[str, object]) ->
     return context
 
 
+@pytest.mark.slow
 def test_compared_images_show_cam_first_and_rib_last(done: Context, tmp_path: Path) -> None:
     cam = with_classifier(done, tmp_path / "cam", *RIB)
     rib = with_classifier(done, tmp_path / "rib", *RIB, ("localize.method", "rib"))

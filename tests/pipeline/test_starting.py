@@ -96,6 +96,7 @@ def test_an_irnet_may_start_from_the_classifiers_backbone(folder: NetworkFolder,
     assert_equal(irnet.backbone, classifier.backbone)
 
 
+@pytest.mark.slow
 def test_a_classifier_of_another_backbone_is_named_as_such(folder: NetworkFolder, tmp_path: Path) -> None:
     trained = NetworkFolder(tmp_path / "classifier")
     save_classifier(trained)

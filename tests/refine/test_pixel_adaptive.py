@@ -72,6 +72,7 @@ def test_the_unit_of_the_image_does_not_count() -> None:
     torch.testing.assert_close(pixel_adaptive(255 * image, maps), pixel_adaptive(image, maps), atol=1e-6, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_it_is_differentiable_by_both() -> None:
     image, maps = draw(3, 3, 4).requires_grad_(), draw(2, 3, 4, seed=1).requires_grad_()
     assert torch.autograd.gradcheck(

@@ -13,6 +13,9 @@ from weakseg.scoring.scores import ClassifierScore, Curve, Metrics, load_metrics
 NO_SCORES = Metrics("folder", ("background", "a"), ClassifierScore("val", 4, None, "random"), (), (), ())
 
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
+
 def make_metrics(curve: Curve) -> Metrics:
     return Metrics("folder", ("background", "a"), ClassifierScore("val", 4, None, "random"), (), (curve,), ())
 

@@ -12,6 +12,8 @@ from weakseg.report.content import build_report, group_problems, group_scores
 from weakseg.report.view import Fact
 from weakseg.scoring.scores import Score, load_metrics
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 
 def make_score(subject: str, split: str, support: tuple[int, ...]) -> Score:
     return Score(

@@ -37,7 +37,7 @@ def test_shares_of_pixels_that_speak_against_a_mask() -> None:
     assert found.free == pytest.approx(3 / 8)
     assert found.given == pytest.approx(1 / 8)  # the pixel that the mask leaves open
     assert found.seed == pytest.approx(2 / 8)
-    assert found.unsure == pytest.approx(0.3)
+    assert found.unstable == pytest.approx(0.25)
     assert found.shares == {0: 0.25, 1: 0.25}
     assert found.likely == (0.123457, 0.5, 1.0)
     np.testing.assert_array_equal(mask, MASK)
@@ -54,7 +54,7 @@ def test_without_tags_threshold_or_segmenter() -> None:
         probabilities=None,
         likely=(0.5,),
     )
-    assert (found.free, found.given, found.seed, found.unsure, found.shares) == (None, None, 0.0, None, {})
+    assert (found.free, found.given, found.seed, found.unstable, found.shares) == (None, None, 0.0, None, {})
     found = measure_image(
         make_sample((0,)),
         "val",
@@ -65,4 +65,4 @@ def test_without_tags_threshold_or_segmenter() -> None:
         probabilities=np.ones((2, 2, 3), np.float32) * np.array([0.4, 0.6], np.float32)[:, None, None],
         likely=(0.5,),
     )
-    assert (found.free, found.given, found.seed, found.unsure) == (1.0, 0.0, None, 0.0)
+    assert (found.free, found.given, found.seed, found.unstable) == (1.0, 0.0, None, 0.0)

@@ -24,7 +24,7 @@ def see(
         free=disagreement,
         given=disagreement,
         seed=disagreement,
-        unsure=disagreement,
+        unstable=disagreement,
         shares={0: 0.2} if shares is None else shares,
         tags=tuple(tags),
         known=tuple(known),

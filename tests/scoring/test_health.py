@@ -71,7 +71,7 @@ def test_a_run_without_a_pixel_of_a_class_does_not_end_well() -> None:
     lines = list_problems(HEALTH)
     assert lines[0] == "Problems: masks 1 bad of 3 classes on 30 images, judged without truth"
     assert lines[1].startswith(
-        "  bad: scratches: 23 of 23 tagged images have no scratches pixel. In 23, the classifier"
+        "  bad: scratches: 23 of 23 tagged images have no scratches pixel. In 23, it has no score"
     )
     assert len(lines) == 2
 

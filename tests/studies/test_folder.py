@@ -95,6 +95,16 @@ def test_a_study_that_has_begun_is_not_recorded_as_finished(tmp_path: Path) -> N
     assert json.loads(folder.record.read_text())["finished"] is False
 
 
+def test_a_table_of_what_there_is_so_far_is_not_recorded_as_finished(tmp_path: Path) -> None:
+    folder, plan = StudyFolder(tmp_path / "toy"), make_plan()
+    begin_study(folder, plan, redo=False)
+    finish_study(folder, plan, TABLE, draw=draw, size_in=(2.0, 1.0), goes_on=True)
+    assert folder.table.read_text() == TABLE.to_markdown()
+    assert json.loads(folder.record.read_text())["finished"] is False
+    finish_study(folder, plan, TABLE, draw=draw, size_in=(2.0, 1.0))
+    assert json.loads(folder.record.read_text())["finished"] is True
+
+
 def test_equal_studies_are_equal_to_the_byte_but_for_times(tmp_path: Path) -> None:
     first, second = StudyFolder(tmp_path / "first"), StudyFolder(tmp_path / "second")
     make_study(first)

@@ -106,6 +106,7 @@ def recorded_rates(dataset: Dataset, donors: DonorPool, *, compat: str) -> list[
     return [record.learning_rate for record in history]
 
 
+@pytest.mark.slow
 def test_a_training_uses_the_schedule_it_is_asked_for(dataset: Dataset, donors: DonorPool) -> None:
     assert recorded_rates(dataset, donors, compat="none") == pytest.approx([0.1 * 0.5**0.9, 0.0])
     assert recorded_rates(dataset, donors, compat="released") == pytest.approx([0.1 * 0.25**0.9] * 2)
@@ -151,6 +152,7 @@ def test_without_any_donor_a_training_goes_on_plain_and_names_every_class(datase
     assert all_equal(pasted, weights_after(dataset, None))
 
 
+@pytest.mark.slow
 def test_donors_change_a_training_and_workers_do_not(dataset: Dataset, donors: DonorPool) -> None:
     shown: list[int] = []
     first = weights_after(dataset, Pasting(donors), shown=shown)
@@ -159,6 +161,7 @@ def test_donors_change_a_training_and_workers_do_not(dataset: Dataset, donors: D
     assert all_equal(first, weights_after(dataset, Pasting(donors), workers=1))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("compat", ["none", "released"])
 def test_a_training_is_taken_up_where_it_stopped(compat: str, dataset: Dataset, donors: DonorPool) -> None:
     states: list[TrainState] = []

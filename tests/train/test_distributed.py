@@ -1,8 +1,12 @@
+import multiprocessing
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +15,7 @@ import torch
 from torch import nn
 
 from tests.photos import TINY_IRN, TINY_RIB
+from tests.train import two_ranks
 from weakseg.cli import main
 from weakseg.data.masks import read_mask
 from weakseg.models.backbones import build_staged
@@ -61,6 +66,8 @@ runtime: {workers: 0, device: cpu}
 TIMEOUT_S = 400
 """Ends a command that hangs; a busy machine takes minutes where an idle one takes seconds."""
 
+FORKS = multiprocessing.get_context("fork")
+
 GLOO_ABORT = "terminate called without an active exception"
 
 
@@ -82,6 +89,34 @@ def launch(*words: str) -> subprocess.CompletedProcess[str]:
         # On a busy machine gloo's threads now and then abort a process that has done its work and is ending (seen once
         # in dozens of starts, torch 2.13.0); that says nothing about what is tested here.
         return run(*command, TMPDIR=logs) if GLOO_ABORT in finished.stderr else finished
+
+
+def be_rank(number: int, port: int, told: tuple[Path, Path], work: Callable[[], int | None]) -> None:
+    """Do a process's share of the work; what it says goes to files."""
+    shared = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "localhost", "MASTER_PORT": str(port)}
+    os.environ.update(shared, RANK=str(number), LOCAL_RANK=str(number))
+    for stream, path in zip((1, 2), told, strict=True):
+        os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND), stream)
+    sys.stdout, sys.stderr = (open(stream, "w", closefd=False) for stream in (1, 2))
+    sys.exit(work())
+
+
+def fork_ranks(work: Callable[[], int | None]) -> subprocess.CompletedProcess[str]:
+    """Work in two forks of this process: it has imported torch, on which `torchrun`, tried below, spends seconds."""
+    with socket.socket() as free, tempfile.TemporaryDirectory() as folder:
+        free.bind(("localhost", 0))
+        port = free.getsockname()[1]
+        free.close()
+        told = (Path(folder) / "out", Path(folder) / "err")
+        forks = [FORKS.Process(target=be_rank, args=(number, port, told, work)) for number in range(2)]
+        for fork in forks:
+            fork.start()
+        for fork in forks:
+            fork.join(TIMEOUT_S)
+            fork.kill()
+            fork.join()
+        code = next((fork.exitcode for fork in forks if fork.exitcode), 0)
+        return subprocess.CompletedProcess((), code, *(path.read_text() for path in told))
 
 
 def files(root: Path) -> set[str]:
@@ -149,7 +184,7 @@ def test_pairs_of_each_process_are_told(monkeypatch: pytest.MonkeyPatch, told: l
 
 @pytest.mark.slow
 def test_two_processes_agree_on_sums_buffers_losses_and_gradients() -> None:
-    finished = launch("tests.train.two_ranks")
+    finished = fork_ranks(two_ranks.main)
     assert finished.returncode == 0, finished.stderr
     # The two write to one pipe, so their lines may run into each other.
     assert all(f"rank {number} agrees" in finished.stdout for number in range(2))
@@ -169,6 +204,7 @@ def test_when_one_process_fails_its_line_is_all_that_both_say_and_the_launchers_
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("undrawn")
 @pytest.mark.parametrize("backbone", ["critter", "efficientnet_lite0"])
 def test_two_processes_end_with_the_files_of_one(backbone: str, tmp_path: Path) -> None:
     """Float sums differ in their order: weights agree within rounding, masks and predictions to the last pixel."""
@@ -178,7 +214,8 @@ def test_two_processes_end_with_the_files_of_one(backbone: str, tmp_path: Path) 
     if backbone != "critter":
         words = (*words, f"--classifier.name={backbone}", f"--segmenter.name={backbone}", "--classifier.weights=auto")
     assert main(["run", *words, "--out", str(tmp_path / "one")]) == 0
-    together = launch("weakseg", "run", *words, "--out", str(tmp_path / "two"))
+    command = ("run", *words, "--out", str(tmp_path / "two"))
+    together = launch("weakseg", *command) if backbone == "critter" else fork_ranks(partial(main, command))
     assert together.returncode == 0, together.stderr
     one, two = RunFolder(tmp_path / "one"), RunFolder(tmp_path / "two")
     assert files(one.root) == files(two.root)
@@ -201,7 +238,7 @@ def test_two_processes_end_with_the_files_of_one(backbone: str, tmp_path: Path) 
     assert together.stdout.count("mean IoU in %") == 1, "only one process prints the table"
     assert together.stderr.count("segment: done") == 1
     if backbone == "critter":  # skipping what is finished has nothing to do with networks
-        again = launch("weakseg", "run", str(two.root))
+        again = fork_ranks(partial(main, ["run", str(two.root)]))
         assert again.stderr.count("finished before") == 6
 
 
@@ -216,7 +253,7 @@ def test_two_processes_choose_the_threshold_of_one(tmp_path: Path) -> None:
     assert main(["classify", *words]) == main(["localize", *words]) == 0
     shutil.copytree(one.root, two.root)
     assert main(["refine", str(one.root)]) == 0
-    together = launch("weakseg", "refine", str(two.root))
+    together = fork_ranks(partial(main, ["refine", str(two.root)]))
     assert together.returncode == 0, together.stderr
     assert load_choice(one.threshold).is_clear
     assert two.threshold.read_bytes() == one.threshold.read_bytes()
@@ -229,13 +266,14 @@ def test_two_processes_choose_the_threshold_of_one(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("undrawn")
 def test_two_processes_share_out_adaptations_and_refinement(tmp_path: Path) -> None:
     recipe = tmp_path / "tiny.yaml"
     recipe.write_text(RECIPE)
     words = ("run", str(recipe), f"--data.root={tmp_path / 'data'}", *TINY_RIB, *TINY_IRN)
     words = (*words, "--localize.compared_images=2", "--refine.irn.radius=3", "--refine.irn.augment.crop_px=32")
     assert main([*words, "--out", str(tmp_path / "one")]) == 0
-    together = launch("weakseg", *words, "--out", str(tmp_path / "two"))
+    together = fork_ranks(partial(main, [*words, "--out", str(tmp_path / "two")]))
     assert together.returncode == 0, together.stderr
     one, two = RunFolder(tmp_path / "one"), RunFolder(tmp_path / "two")
     assert files(one.root) == files(two.root)

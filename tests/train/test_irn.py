@@ -123,6 +123,7 @@ def test_the_mean_displacement_is_written_after_the_last_epoch(dataset: Dataset)
     torch.testing.assert_close(irnet.mean_displacement, expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("epochs_done", [1, 2])
 def test_a_training_taken_up_again_ends_with_the_same_network(dataset: Dataset, epochs_done: int) -> None:
     """After the last epoch only the mean displacement is left to do."""

@@ -66,6 +66,7 @@ def test_the_schedule_spans_all_epochs(dataset: Dataset) -> None:
     assert [record.learning_rate for record in history] == pytest.approx([0.1 * 0.5**0.9, 0.0])
 
 
+@pytest.mark.slow
 def test_results_depend_on_the_seed_and_on_nothing_else(dataset: Dataset) -> None:
     torch.manual_seed(1)
     first = train(dataset)
@@ -118,16 +119,6 @@ def test_an_unknown_schedule_is_refused_before_training(dataset: Dataset) -> Non
 def test_a_number_below_1_is_refused(name: str) -> None:
     with pytest.raises(ConfigError, match=f"{name}: expected at least 1, got 0"):
         replace(make_plan(), **{name: 0})
-
-
-@pytest.mark.parametrize("cache_bytes", [1, 3_000, 10_000_000])
-def test_images_kept_in_memory_change_no_weight(cache_bytes: int, dataset: Dataset) -> None:
-    networks = []
-    for plan in (make_plan(), replace(make_plan(workers=1), cache_bytes=cache_bytes)):
-        model = make_classifier()
-        train_on_crops(model, CropSet(dataset, AUGMENTATION, seed=0), plan, loss=classification_loss)
-        networks.append(model.state_dict())
-    assert_equal(networks[1], networks[0])
 
 
 @pytest.mark.parametrize(("epochs", "kept"), [(1, 0), (2, 6)])

@@ -165,6 +165,7 @@ def test_each_term_teaches_its_own_part_of_the_network(term: str, taught: set[st
     assert moved == taught
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("num_classes", [1, 3, 80])
 def test_the_loss_is_finite_whatever_the_tags_and_reaches_every_parameter(num_classes: int) -> None:
     """Also without tags, since processes that share gradients wait for each parameter's."""
@@ -204,6 +205,7 @@ def test_validation_measures_the_mean_average_precision(dataset: Dataset) -> Non
     assert history[0].metrics == {"map": measure_map(seam, dataset, workers=0)}
 
 
+@pytest.mark.slow
 def test_a_training_taken_up_again_ends_with_the_same_network(dataset: Dataset) -> None:
     states: list[TrainState] = []
 

@@ -103,6 +103,7 @@ def test_a_tiny_training_learns_its_masks(dataset: Dataset) -> None:
     assert right / total > 0.85
 
 
+@pytest.mark.slow
 def test_masks_come_from_the_reader_and_not_from_the_truth(dataset: Dataset) -> None:
     empty = {sample.id: dataset.load_mask(sample) * 0 for sample in dataset}
     plan = make_plan(epochs=8, batch_size=6, learning_rate=0.1)
@@ -235,6 +236,7 @@ def test_gradients_in_parts_are_those_of_the_whole_batch(num_labels: int, parts:
         torch.testing.assert_close(accumulated, whole, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_training_in_parts_and_scales_resumes_bit_for_bit(dataset: Dataset) -> None:
     plan = replace(make_plan(epochs=3, batch_size=3), accumulate=2)
 
@@ -259,6 +261,7 @@ def test_a_training_in_parts_and_scales_resumes_bit_for_bit(dataset: Dataset) ->
     assert all(torch.equal(value, resumed.state_dict()[name]) for name, value in whole.state_dict().items())
 
 
+@pytest.mark.slow
 def test_a_training_in_parts_ends_with_the_weights_of_one_in_whole_batches(dataset: Dataset) -> None:
     weights = []
     for accumulate in (1, 3):

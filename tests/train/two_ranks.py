@@ -1,4 +1,4 @@
-"""What two processes must agree on; `test_distributed` starts it under `torchrun`. Raises on the first disagreement."""
+"""What two processes must agree on; `test_distributed` starts it in two. Raises on the first disagreement."""
 
 from __future__ import annotations
 
@@ -156,7 +156,3 @@ def main() -> None:
         print(f"rank {rank()} agrees", flush=True)
     assert not dist.is_initialized()
     assert (rank(), world_size()) == (0, 1)
-
-
-if __name__ == "__main__":
-    main()

@@ -62,11 +62,13 @@ class Limits:
         bounds: Which numbers it may be; None if it is none.
         ascending: Whether it is [smallest, largest].
         words: A path unless it is null or one of these words; None if it is no path.
+        is_model: Whether it is a repository of the Hugging Face hub, or a path if there is something at it.
     """
 
     bounds: Bounds | None = None
     ascending: bool = False
     words: tuple[str, ...] | None = None
+    is_model: bool = False
 
 
 def setting(default: Value, bounds: Bounds, *, ascending: bool = False) -> Value:
@@ -96,6 +98,18 @@ def path_setting(default: Value, *, words: tuple[str, ...] = ()) -> Value:
     """
     limits = Limits(words=words)
     return dataclasses.field(default=default, metadata={_KEY: limits})
+
+
+def model_setting(default: Value) -> Value:
+    """Declare a repository of the Hugging Face hub, or a folder or file, with its default; a run keeps paths absolute.
+
+    Args:
+        default: The default, null for none.
+
+    Returns:
+        The field of a dataclass, typed as its value.
+    """
+    return dataclasses.field(default=default, metadata={_KEY: Limits(is_model=True)})
 
 
 def walk_limits(section: type, prefix: str = "") -> Iterator[tuple[str, Limits]]:

@@ -11,10 +11,19 @@ from weakseg.methods import LocalizerFacts, MethodFacts, RefinerFacts
 from weakseg.registry import LOCALIZERS, REFINERS, Registry
 from weakseg.spelling import nearest
 
+OWN = "classifier"
+"""Weights of the backbone of the run's own classifier."""
+
 
 def localizer_facts(section: LocalizeConfig) -> LocalizerFacts[Any] | None:
     """Return what the chosen localiser says of itself; None if its package is gone."""
     return LOCALIZERS.load(section.method) if LOCALIZERS.is_usable(section.method) else None
+
+
+def needs_classifier(section: LocalizeConfig) -> bool:
+    """Say whether the chosen localiser looks through the run's classifier; yes of one whose package is gone."""
+    facts = localizer_facts(section)
+    return facts is None or facts.needs_classifier
 
 
 def refiner_facts(section: RefineConfig) -> RefinerFacts[Any] | None:
@@ -55,6 +64,28 @@ def check_methods(config: RunConfig) -> None:
         raise ConfigError(
             f"localize.method: '{facts.name}' works with classifier.method {' or '.join(facts.classifiers)}, got "
             f"{classifier}"
+        )
+    if facts is not None and not facts.needs_classifier:
+        _check_without_classifier(config)
+
+
+def _check_without_classifier(config: RunConfig) -> None:
+    """Refuse, all at once, what asks for the classifier of a run that has none."""
+    localize, refine, segmenter = config.localize, config.refine, config.segmenter
+    asking = []
+    if localize.similarity_temperature is not None:
+        asking.append(f"localize.similarity_temperature {localize.similarity_temperature:g} (set null)")
+    if localize.compared_images:
+        asking.append(f"localize.compared_images {localize.compared_images} (set 0)")
+    network = refine.network
+    if network is not None and network.released is None and network.weights == OWN:
+        asking.append(f"refine.{refine.method}.weights {OWN} (set imagenet or a path)")
+    if segmenter.weights == OWN:
+        asking.append(f"segmenter.weights {OWN} (set imagenet or a path)")
+    if asking:
+        raise ConfigError(
+            f"localize.method: '{localize.method}' works without a classifier, but these settings need one: "
+            f"{', '.join(asking)}"
         )
 
 

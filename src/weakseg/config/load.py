@@ -127,38 +127,38 @@ def _build_whole(recipe: Mapping[str, JsonValue], overrides: tuple[str, ...]) ->
 
 
 def _build_by_section(recipe: Mapping[str, JsonValue], overrides: tuple[str, ...]) -> RunConfig | None:
-    """Do the same section by section, or return None if there is a mistake.
+    """Do the same section by section, or return None where only a parser of all settings names the mistake.
 
     The time of jsonargparse grows with the square of the number of settings.
     """
+    _require_known(recipe)
     words = split_settings(overrides)
     if words is None or words.others or not set(recipe).issubset(_section_types()):
         return None
     sections: dict[str, object] = {}
     for name in {**recipe, **words.settings}:
-        if not isinstance(recipe.get(name, {}), dict):
-            return None
         try:
             settings = json.dumps(recipe.get(name, {}))
         except TypeError:  # YAML knows dates
             return None
-        section = _build_section(name, settings, words.settings.get(name, ()))
-        if section is None:
-            return None
-        sections[name] = section
+        sections[name] = _build_section(name, settings, words.settings.get(name, ()))
     return RunConfig(**sections)  # type: ignore[arg-type]
 
 
 @lru_cache(maxsize=SECTIONS_KEPT)
-def _build_section(name: str, settings: str, words: tuple[str, ...]) -> object | None:
-    """Return a section for its settings as JSON and words that override them, or None if there is a mistake."""
+def _build_section(name: str, settings: str, words: tuple[str, ...]) -> object:
+    """Return a section for its settings as JSON and words that override them.
+
+    Raises:
+        ConfigError: On a value of the wrong type.
+    """
     parser = _section_parser(name)
     try:
         given = parser.parse_object({name: json.loads(settings)})
         if words:
             given = parser.parse_args(list(words), namespace=given)
-    except ArgumentError:
-        return None
+    except ArgumentError as error:
+        raise explain(error) from None
     built: object = parser.instantiate(given)[name]
     return built
 
@@ -215,14 +215,18 @@ def set_recipe(parser: ArgumentParser, recipe: Mapping[str, JsonValue]) -> None:
 
 def _check_recipe(recipe: Mapping[str, JsonValue]) -> Namespace:
     """Return a recipe's settings over the schema's defaults, once keys and types are right."""
-    for path, value in _flatten(recipe):
-        if path not in field_types():
-            raise unknown_key(path, value)
+    _require_known(recipe)
     try:
         given: Namespace = _settings_parser().parse_object(dict(recipe))
     except ArgumentError as error:
         raise explain(error) from None
     return given
+
+
+def _require_known(recipe: Mapping[str, JsonValue]) -> None:
+    for path, value in _flatten(recipe):
+        if path not in field_types():
+            raise unknown_key(path, value)
 
 
 @cache

@@ -17,14 +17,18 @@ def hf_name(name: str) -> str | None:
 
 
 def absolute_name(name: str) -> str:
-    """Return a network's name with the path in it, if it is that of a file or folder, made absolute.
+    """Return a network's name with the path in it, if it is that of a file or folder, made absolute."""
+    found = hf_name(name)
+    return name if not found else f"{HF_PREFIX}{absolute_model(found)}"
+
+
+def absolute_model(name: str) -> str:
+    """Return the name of a network of `transformers`, made absolute if it is that of a file or folder.
 
     A name that could be that of a repository as well is a folder if there is one.
     """
-    found = hf_name(name)
-    if not found or not (found.endswith(".json") or found[0] in "./~" or expand_home(found).exists()):
-        return name
-    return f"{HF_PREFIX}{absolute_path(found)}"
+    is_path = name.endswith(".json") or name[:1] in (".", "/", "~") or expand_home(name).exists()
+    return str(absolute_path(name)) if name and is_path else name
 
 
 def require_backbone(section: str, name: str, what: Shows | None, *, takes_hf: bool) -> None:

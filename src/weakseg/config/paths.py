@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from weakseg.config.bounds import WEIGHTS, walk_limits
-from weakseg.config.network_names import absolute_name
+from weakseg.config.network_names import absolute_model, absolute_name
 from weakseg.config.schema import DataConfig, RunConfig
 from weakseg.errors import ConfigError
 from weakseg.files import absolute_path, expand_home
@@ -51,6 +51,12 @@ def path_settings() -> dict[str, tuple[str, ...]]:
     return _PATHS | declared
 
 
+@cache
+def model_settings() -> tuple[str, ...]:
+    """Return the settings that are a repository of the Hugging Face hub or a path, those behind `hf:` aside."""
+    return tuple(path for path, limits in walk_limits(RunConfig) if limits.is_model)
+
+
 def check_weights(config: RunConfig) -> None:
     """Raise a `ConfigError` if weights are called by a word that is for other networks."""
     for setting, words in KNOWN_WORDS.items():
@@ -72,6 +78,9 @@ def absolute_paths(config: RunConfig) -> RunConfig:
         if value is not None and value not in words:
             _refuse_misspelt(setting, value, words)
             config = _with(config, setting, str(absolute_path(value)))
+    for setting in model_settings():
+        name = _get(config, setting)
+        config = config if name is None else _with(config, setting, absolute_model(name))
     for setting in NETWORKS:
         name = _get(config, setting)
         assert name is not None, "always given"

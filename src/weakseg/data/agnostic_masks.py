@@ -1,4 +1,4 @@
-"""Reading class-agnostic masks: parts of an image, made by others, of which nobody says what they show.
+"""Class-agnostic masks as files: parts of an image of which nobody says what they show.
 
 For an image `<id>` a folder holds one of these, looked for in this order:
 
@@ -7,28 +7,32 @@ For an image `<id>` a folder holds one of these, looked for in this order:
 - `<id>.npz`: one array, or one called `masks`: (M, H, W) of 0 and 1, or (H, W) of integers as in the next form.
 - `<id>.png`: a label map of 1 to 16 bits or in colours: every number or colour is a mask, 0 or black is none.
 - `<id>/*.png`: a mask in each file, as SEPL's release has them: what is not 0.
+
+What weakseg makes itself (`weakseg outlines`) it writes in the first form.
 """
 
 from __future__ import annotations
 
 import io
+import json
 import os
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from pycocotools import mask as rle_tools
 
 from weakseg.data.coco_outlines import Outline, draw_instances
 from weakseg.data.png import is_png
 from weakseg.data.regular_files import read_regular
 from weakseg.documents import decode_json
-from weakseg.errors import DataError
+from weakseg.errors import DataError, ShapeError
 from weakseg.file_names import safe_path
-from weakseg.files import JsonValue
+from weakseg.files import JsonValue, write_bytes
 
 SUFFIXES = (".json", ".npz", ".png", "")
 """Endings of a file or folder of masks, the first that is there counts."""
@@ -37,6 +41,7 @@ MAX_MASKS = 4096
 """With more masks a file is refused: at 500 x 375 px they would take 0.8 GB."""
 
 _ARRAY_NAME = "masks"
+_SCORE_DECIMALS = 4
 _NUMBER_MODES = ("1", "L", "P", "I;16", "I;16B", "I")
 _COLOUR_WEIGHTS = np.array([65536, 256, 1], np.int64)
 
@@ -96,6 +101,34 @@ def read_agnostic_masks(path: Path, *, size_hw: tuple[int, int]) -> NDArray[np.b
         raise DataError(f"cannot read masks {path}: {error.strerror or error}") from error
     except DataError as error:
         raise DataError(f"masks {path}: {error}") from error
+
+
+def write_agnostic_masks(path: Path, masks: NDArray[np.bool_], scores: Sequence[float] | None = None) -> None:
+    """Write the masks of one image as SAM's generators do: COCO's RLE in JSON, whole or not at all.
+
+    Args:
+        path: A `.json` file; its folder is made if need be.
+        masks: (M, H, W) bool, which may overlap; M may be 0.
+        scores: How sure each is, 0..1, kept as `predicted_iou`; None for none.
+
+    Raises:
+        ShapeError: If the masks are not (M, H, W) bool, or scores are not one each.
+        ArtifactError: If the file cannot be written.
+    """
+    if masks.ndim != 3 or masks.dtype != np.bool_ or (scores is not None and len(scores) != len(masks)):
+        raise ShapeError(
+            f"expected masks (M, H, W) bool, and as many scores or none, got {masks.dtype} {masks.shape} and "
+            f"{'none' if scores is None else len(scores)}"
+        )
+    entries: list[JsonValue] = []
+    for place, mask in enumerate(masks):
+        (code,) = rle_tools.encode(np.asfortranarray(mask[..., None], np.uint8))
+        segmentation: JsonValue = {"size": list(mask.shape), "counts": code["counts"].decode("ascii")}
+        entry: dict[str, JsonValue] = {"segmentation": segmentation, "area": int(mask.sum())}
+        if scores is not None:
+            entry["predicted_iou"] = round(float(scores[place]), _SCORE_DECIMALS)
+        entries.append(entry)
+    write_bytes(path, json.dumps(entries).encode())
 
 
 def _read_json(content: bytes, size_hw: tuple[int, int]) -> NDArray[np.bool_]:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
-from weakseg.config.chosen import localizer_facts
+from weakseg.config.chosen import localizer_facts, needs_classifier
 from weakseg.estimate.costs import PartCost
 from weakseg.estimate.parts import ImageWork, Part, image_part
 from weakseg.estimate.trial import Trial, count_tagged, put_classifier
@@ -57,7 +57,8 @@ def _looks_first(context: Context) -> bool:
 
 
 def _seed(trial: Trial, iterations: int | None = None) -> ImageWork:
-    put_classifier(trial.context)
+    if needs_classifier(trial.recipe.localize):
+        put_classifier(trial.context)
 
     def work(ids: Sequence[str], side_px: int | None) -> None:
         context = _as_in_trials(trial.seeding(ids, side_px))

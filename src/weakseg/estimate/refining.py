@@ -21,6 +21,7 @@ from weakseg.estimate.trial import (
 from weakseg.models.irnet import IRNet
 from weakseg.pipeline.cutters import open_cutter
 from weakseg.pipeline.health import check_masks
+from weakseg.pipeline.images import learning_images
 from weakseg.pipeline.refiner_networks import chosen_network, fit_refiner, write_labels
 from weakseg.pipeline.refiners import make_masks
 from weakseg.pipeline.runner import Context
@@ -58,7 +59,7 @@ def refine_parts(trial: Trial) -> list[Part]:
 
 def _network_parts(trial: Trial) -> list[Part]:
     """Name the parts that give the refinement's network."""
-    train, config = trial.context.train, trial.recipe.refine
+    train, config = learning_images(trial.context), trial.recipe.refine
     tagged = sum(bool(sample.keys) for sample in train)
     parts = [image_part("refine", "labels to learn from", _label, images=tagged, share=1.0)]
     network, settings = chosen_network(trial.context)

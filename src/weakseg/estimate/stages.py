@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from torch import nn
 
+from weakseg.config.chosen import needs_classifier
 from weakseg.estimate.costs import PartCost
 from weakseg.estimate.localizing import localize_parts
 from weakseg.estimate.parts import ImageWork, Part, image_part, training_part
@@ -49,7 +50,9 @@ def plan_parts(trial: Trial) -> tuple[Part, ...]:
 
 def _classify_parts(trial: Trial) -> list[Part]:
     context, config = trial.context, trial.recipe.classifier
-    parts = []
+    parts: list[Part] = []
+    if not needs_classifier(trial.recipe.localize):
+        return parts
     if config.released is None:
         pasted = config.cda.masks is not None
         parts.append(

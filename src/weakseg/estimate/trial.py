@@ -96,7 +96,7 @@ class Trial:
         """Return a context whose training split is so many images, and which has no other."""
         train = self.context.train
         order = np.random.default_rng(0).permutation(len(train))[:images]
-        return replace(self.context, train=train.keep(train.samples[place].id for place in order), val=None)
+        return replace(self.context, train=train.keep(train.samples[place].id for place in order), val=None, only=None)
 
     def seeding(self, ids: Sequence[str], side_px: int | None = None) -> Context:
         """Return a context in which these images alone get seeds, with all of the training split as partners."""
@@ -104,7 +104,7 @@ class Trial:
         chosen = self.context.train.keep(ids)
         localize = replace(config.localize, splits=("val",))
         limited = replace(config, localize=localize, data=self._limited(side_px), runtime=_without_workers(config))
-        return replace(self.context, config=limited, val=chosen)
+        return replace(self.context, config=limited, val=chosen, only=None)
 
     def training(self, ids: Sequence[str], side_px: int | None = None) -> Context:
         """Return a context whose training split is these images, and which has no other."""
@@ -114,7 +114,7 @@ class Trial:
             data=self._limited(side_px),
             runtime=_without_workers(self.context.config),
         )
-        return replace(self.context, config=config, train=self.context.train.keep(ids), val=None)
+        return replace(self.context, config=config, train=self.context.train.keep(ids), val=None, only=None)
 
     def _limited(self, side_px: int | None) -> DataConfig:
         data = self.context.config.data

@@ -29,7 +29,7 @@ from weakseg.pipeline.networks import WEIGHTS_FROM
 from weakseg.pipeline.records import list_versions, read_records
 from weakseg.predict.opened import digest_file, find_segmenter
 from weakseg.predict.zipped import BUNDLE_FILE
-from weakseg.scoring.scores import Metrics, load_metrics, save_metrics
+from weakseg.scoring.scores import ClassifierScore, Metrics, load_metrics, save_metrics
 from weakseg.types import ClassSet
 
 if TYPE_CHECKING:
@@ -83,9 +83,7 @@ def write_bundle(run: RunFolder, config: RunConfig, folder: ExportFolder) -> Cla
     if metrics is not None:
         metrics = dataclasses.replace(
             metrics,
-            classifier=dataclasses.replace(
-                metrics.classifier, weights_from=strip_path(metrics.classifier.weights_from)
-            ),
+            classifier=_strip_classifier(metrics.classifier),
             notes=tuple(map(strip_text, metrics.notes)),
             health=None if metrics.health is None else metrics.health.without_ids(),
         )
@@ -173,7 +171,13 @@ def _find_classifier_start(run: RunFolder, metrics: Metrics | None) -> str | Non
     path = run.network("classifier").model
     if path.is_file():
         return strip_path(str(load_info(path).get(WEIGHTS_FROM)))
-    return None if metrics is None else strip_path(metrics.classifier.weights_from)
+    if metrics is None or metrics.classifier is None:
+        return None
+    return strip_path(metrics.classifier.weights_from)
+
+
+def _strip_classifier(score: ClassifierScore | None) -> ClassifierScore | None:
+    return None if score is None else dataclasses.replace(score, weights_from=strip_path(score.weights_from))
 
 
 def _read_versions(run: RunFolder) -> Mapping[str, JsonValue]:

@@ -148,7 +148,7 @@ def _describe_measures(metrics: Metrics | None) -> str:
     else:
         lines.append("No truth masks: neither masks nor network have been scored.")
     classifier = metrics.classifier
-    if classifier.mean_average_precision is not None:
+    if classifier is not None and classifier.mean_average_precision is not None:
         released = "" if classifier.released_sha256 is None else f"; it is a {classifier.describe_origin()}"
         lines += [
             "",

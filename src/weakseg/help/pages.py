@@ -49,7 +49,7 @@ def render_recipe_verb(parser: ArgumentParser, *, recipe: str | None, config: Ru
     width = screen_width()
     shown = short_settings(parser.prog.removeprefix("weakseg "))
     rows = [(_with_value(path, config), text) for path, text in shown.items()]
-    takes_recipe = any(not action.option_strings for action in parser._actions)
+    takes_recipe = any(action.dest == "recipe" for action in parser._actions)
     command = f"{parser.prog} {shlex.quote(recipe)}" if takes_recipe and recipe is not None else parser.prog
     more = f"all settings: '{command} --help all'; those of a section: '{command} --help localize', or any of"
     names = [path for stage in sections_in("") for path in (stage, *sections_in(stage))]

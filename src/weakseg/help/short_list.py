@@ -39,6 +39,7 @@ _SHORT: dict[str, str] = {
 
 _OF_VERB: dict[str, tuple[str, ...]] = {
     "check": ("data", "runtime"),
+    "outlines": ("data",),
     "classify": ("data", "classifier", "runtime"),
     "localize": ("data", "localize", "runtime"),
     "refine": ("data", "refine", "runtime"),

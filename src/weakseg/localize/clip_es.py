@@ -1,247 +1,161 @@
-"""CLIP-ES: maps from a CLIP that has never seen a tag of the data set (Lin et al., CVPR 2023).
+"""CLIP-ES: maps from a CLIP that has never seen a tag of the data set (Lin et al., CVPR 2023). Nothing is trained.
 
-CLIP is asked which of some texts fits the image: its own tags, and words for backgrounds that are no class. The
-gradient of a tag's softmax probability tells which patches speak for it; because the texts compete, what speaks for
-another tag or a background counts against it. Then every map is spread along CLIP's own attention, within boxes around
-its strong parts.
-
-The released code is https://github.com/linyq2117/CLIP-ES (MIT); the words it asks with are in `clip_prompts.py`.
+The texts are embedded once and kept as a file of the run. `weakseg.localize.clip_maps` computes the maps,
+`weakseg.localize.clip_texts` the embeddings, and `weakseg.models.clip_source` finds the network; `docs/clip_es.md`
+tells it step by step.
 """
 
 from __future__ import annotations
 
-import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
-from scipy import ndimage
-from torch import Tensor, nn
+from weakseg.config.bounds import SHARE, model_setting, setting
+from weakseg.errors import ConfigError
+from weakseg.lazy import open_names
+from weakseg.localize.clip_prompts import BACKGROUND_WORDS, BOX_THRESHOLD, PROMPT, SLOT, require_pairs
+from weakseg.localize.method import ImageLocalizer, LocalizeContext, Localized, Localizer
 
-from weakseg.errors import ConfigError, ShapeError
-from weakseg.localize.clip_prompts import BOX_THRESHOLD
-from weakseg.models.clip_parts import Attention, Block, CLIPNetwork, Embeddings
-from weakseg.ops.images import require_image, resize_image
-from weakseg.ops.kinds import require_tensor
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
-CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
-"""Mean of red, green and blue in 0..1 that CLIP's images are normalised by."""
+    from weakseg.config.sections.localize import LocalizeConfig
+    from weakseg.localize.clip_maps import attention_refine as attention_refine
+    from weakseg.localize.clip_maps import clip_input as clip_input
+    from weakseg.localize.clip_maps import grad_cam as grad_cam
+    from weakseg.models.clip_source import CLIP, CLIPSource
+    from weakseg.types import ClassSet, Sample
 
-CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
-"""Their standard deviation."""
+__getattr__ = open_names(__name__, "weakseg.localize.clip_maps", ("attention_refine", "clip_input", "grad_cam"))
 
-ATTENTION_LAYERS = 8
-"""The attention of this many layers, the last ones, is averaged."""
+TEXTS = "texts.safetensors"
+"""The embeddings' file in the folder of the run's localiser."""
 
-BALANCINGS = 3
-"""How often the attention's columns and then its rows are made to sum to 1."""
-
-_RANGE_EPS = 1e-7
-_BYTE = 255
-_TOUCHING = np.ones((3, 3), np.bool_)
-"""Parts of a map that meet at a corner are one."""
+_SECTION = "localize.clip_es"
 
 
-def clip_input(image: NDArray[np.uint8], *, patch_px: int = 16) -> Tensor:
-    """Turn an image into what `grad_cam` takes.
-
-    Args:
-        image: (H, W, 3) uint8 RGB, not modified.
-        patch_px: Side of the network's patches; each side of the image is rounded up to a multiple, by Pillow's bicubic
-            filter.
-
-    Returns:
-        (1, 3, H', W') float32 on the CPU, normalised as CLIP expects.
-
-    Raises:
-        ShapeError: If the image is not (H, W, 3) uint8, or a patch has no pixel.
-    """
-    require_image(image)
-    if patch_px < 1:
-        raise ShapeError(f"patch_px: expected 1 or more, got {patch_px}")
-    height, width = (math.ceil(side / patch_px) * patch_px for side in image.shape[:2])
-    values = torch.from_numpy(resize_image(image, (height, width)).astype(np.float32)).permute(2, 0, 1) / _BYTE
-    mean, std = torch.tensor(CLIP_MEAN)[:, None, None], torch.tensor(CLIP_STD)[:, None, None]
-    return ((values - mean) / std)[None].contiguous()
-
-
-def grad_cam(clip: CLIPNetwork, image: Tensor, text_embeddings: Tensor, *, num_tags: int) -> tuple[Tensor, Tensor]:
-    """Find where an image speaks for its tags, and what CLIP's patches attend to.
-
-    As released: the image is the mean of its patches' projected features, not the class token's; the gradients are
-    those of each tag's softmax probability by the last block's first layer norm; position embeddings are resampled
-    bilinearly and rounded to half precision. Only the last block is differentiated, once per tag.
+@dataclass(frozen=True)
+class CLIPESConfig:
+    """What CLIP knows of words, instead of a classifier; used when `localize.method` is `clip_es`.
 
     Args:
-        clip: `transformers`' CLIPModel with a vision transformer, in any mode; its weights and gradients stay as they
-            are.
-        image: (1, 3, H, W) float, normalised as by `clip_input`, both sides multiples of the patch. Not modified.
-        text_embeddings: (T, D) float, projected and of any length: the image's tags first, then the backgrounds. Not
-            modified.
-        num_tags: How many of the texts are tags, K, 0..T.
-
-    Returns:
-        Maps (K, h, w) float32 in 0..1, one per tag, each from 0 to 1 unless it is 0 everywhere; and the attention
-        (h * w, h * w) float32 of the last eight layers, averaged over layers and heads, the class token left out. Both
-        are on the device of `clip` and without history; h and w are the image's sides in patches.
-
-    Raises:
-        ShapeError: If image or texts are not as described, or do not fit the network.
+        model: A CLIP with a vision transformer: a repository of the Hugging Face hub, a folder as `save_pretrained`
+            writes it, or a file of OpenAI's weights (docs/clip_es.md).
+        tokenizer: Repository or folder of its tokenizer; null for the one beside the model.
+        prompts: Templates that words fill in; the embeddings of several are averaged.
+        words: What stands for a class in the prompts where its name does not, as `class=words`. Names are taken with
+            spaces for underscores; VOC's and COCO's classes have the released words unless others are given.
+        backgrounds: Words for what images show beside the classes. One that is part of a class's name is left out.
+        box_threshold: Share of a map's maximum above which its parts are boxed (COCO 0.7).
     """
-    weight = clip.visual_projection.weight
-    _require_inputs(clip, image, text_embeddings, num_tags=num_tags)
-    vision = clip.vision_model
-    grid_hw = tuple(side // vision.config.patch_size for side in image.shape[2:])
-    *blocks, last = vision.encoder.layers
-    attentions = []
-    with torch.no_grad():
-        tokens = vision.pre_layrnorm(_embed(vision.embeddings, image.to(weight)))
-        for block in blocks:
-            attended, attention = _attend(block.self_attn, block.layer_norm1(tokens))
-            attentions.append(attention)
-            tokens = _finish_block(block, tokens + attended)
-        normed = last.layer_norm1(tokens)
-    with torch.enable_grad():
-        normed = normed.detach().requires_grad_()
-        attended, attention = _attend(last.self_attn, normed)
-        attentions.append(attention.detach())
-        features = vision.post_layernorm(_finish_block(last, tokens + attended))[:, 1:].mean(dim=1)
-        pooled = nn.functional.normalize(clip.visual_projection(features), dim=-1)
-        texts = nn.functional.normalize(text_embeddings.detach().to(weight), dim=-1)
-        probabilities = (clip.logit_scale.exp() * pooled @ texts.T).softmax(dim=-1)[0]
-        maps = [_weigh(normed, probabilities[tag]) for tag in range(num_tags)]
-    stacked = torch.stack(maps) if maps else normed.new_zeros(0, math.prod(grid_hw))
-    mean_attention = torch.stack(attentions[-ATTENTION_LAYERS:]).mean(dim=0)[1:, 1:].float()
-    return _stretch(_stretch(stacked.detach().float().relu())).reshape(num_tags, *grid_hw), mean_attention
+
+    model: str = model_setting("openai/clip-vit-base-patch16")
+    tokenizer: str | None = model_setting(None)
+    prompts: tuple[str, ...] = (PROMPT,)
+    words: tuple[str, ...] = ()
+    backgrounds: tuple[str, ...] = BACKGROUND_WORDS
+    box_threshold: float = setting(BOX_THRESHOLD, SHARE)
 
 
-def attention_refine(maps: Tensor, attention: Tensor, *, box_threshold: float = BOX_THRESHOLD) -> Tensor:
-    """Spread maps along an attention, each within boxes around its own strong parts.
-
-    The attention is balanced (columns and rows summing to 1, three times), made symmetric and applied twice. Before,
-    a map loses what lies outside the boxes of its parts above a share of its maximum, parts being pixels that touch,
-    also at corners. As released, the map is cut to 256 levels first, and a box never holds the last row and column: a
-    part there alone is lost.
-
-    Args:
-        maps: (K, h, w) float in 0..1, each with a maximum of 1, as `grad_cam` returns them; K may be 0. Not modified.
-        attention: (h * w, h * w) float, positive, row by row what a patch attends to. Not modified.
-        box_threshold: Share of a map's maximum, 0..1: 0.4 for VOC, 0.7 for COCO.
-
-    Returns:
-        (K, h, w) in the dtype and on the device of `maps`, non-negative, not normalised; 0 for a map without parts.
-        Memory grows with the square of the number of patches, time too.
-
-    Raises:
-        ShapeError: If the tensors are not as described, or maps hold other values than 0..1.
-        ConfigError: If the share is not within 0..1.
-    """
-    if not 0 <= box_threshold <= 1:
-        raise ConfigError(f"box_threshold: expected a share within 0..1, got {box_threshold}")
-    _require_maps(maps, attention)
-    with torch.no_grad():
-        walk = attention.to(device=maps.device, dtype=torch.float32)
-        for _ in range(BALANCINGS):
-            walk = walk / walk.sum(dim=0, keepdim=True)
-            walk = walk / walk.sum(dim=1, keepdim=True)
-        walk = (walk + walk.T) / 2
-        boxes = np.stack([_boxes(own, box_threshold) for own in maps.float().cpu().numpy()]) if len(maps) else None
-        if boxes is None:
-            return maps.clone()
-        boxed = maps.float() * torch.from_numpy(boxes).to(maps.device)
-        # Twice a product with K vectors instead of the square of the matrix.
-        spread = walk @ (walk @ boxed.flatten(1).T)
-        return spread.T.reshape(maps.shape).to(maps.dtype)
-
-
-def _embed(embeddings: Embeddings, image: Tensor) -> Tensor:
-    """Return the tokens (1, 1 + hw, D) of an image, with position embeddings resampled to its size."""
-    patches = embeddings.patch_embedding(image)
-    positions = embeddings.position_embedding.weight
-    side = math.isqrt(positions.shape[0] - 1)
-    grid = positions[1:].T.reshape(1, -1, side, side)
-    grid = nn.functional.interpolate(grid, patches.shape[2:], mode="bilinear", align_corners=False)
-    tokens = patches.flatten(2).transpose(1, 2)
-    tokens = torch.cat([embeddings.class_embedding.expand(1, 1, -1), tokens], dim=1)
-    # The release rounds them to half precision, whatever the network's; maps differ by 2e-4 without.
-    return tokens + torch.cat([positions[:1], grid[0].flatten(1).T]).half().to(tokens)
-
-
-def _attend(attention: Attention, tokens: Tensor) -> tuple[Tensor, Tensor]:
-    """Return what self-attention gives (1, N, D), and what it attends to (N, N), averaged over the heads.
-
-    `transformers` returns weights in one of its implementations of attention only; this is all of them.
-    """
-    shape = (*tokens.shape[:2], attention.num_heads, -1)
-    queries, keys, values = (
-        project(tokens).reshape(shape).transpose(1, 2)
-        for project in (attention.q_proj, attention.k_proj, attention.v_proj)
-    )
-    weights = (queries * attention.scale @ keys.transpose(-1, -2)).softmax(dim=-1)
-    gathered = (weights @ values).transpose(1, 2).flatten(2)
-    return attention.out_proj(gathered), weights.mean(dim=1)[0]
-
-
-def _finish_block(block: Block, tokens: Tensor) -> Tensor:
-    """Do what follows attention in a block."""
-    finished: Tensor = tokens + block.mlp(block.layer_norm2(tokens))
-    return finished
-
-
-def _weigh(normed: Tensor, probability: Tensor) -> Tensor:
-    """Return the sum (hw,) of the patches' channels, each weighed by its mean gradient."""
-    (gradients,) = torch.autograd.grad(probability, normed, retain_graph=True)
-    return normed[0, 1:] @ gradients[0, 1:].mean(dim=0)
-
-
-def _stretch(maps: Tensor) -> Tensor:
-    """Stretch maps (K, hw) to 0..1; the release does so twice, which the small number below makes visible."""
-    if 0 in maps.shape:
-        return maps
-    risen = maps - maps.amin(dim=1, keepdim=True)
-    return risen / (risen.amax(dim=1, keepdim=True) + _RANGE_EPS)
-
-
-def _boxes(own: NDArray[np.float32], share: float) -> NDArray[np.bool_]:
-    """Return where the boxes (h, w) of a map's strong parts are."""
-    levels = (own * _BYTE).astype(np.uint8)
-    parts, _ = ndimage.label(levels > int(share * levels.max()), structure=_TOUCHING)
-    inside = np.zeros(own.shape, np.bool_)
-    last_row, last_column = own.shape[0] - 1, own.shape[1] - 1
-    for rows, columns in ndimage.find_objects(parts):
-        inside[rows.start : min(rows.stop, last_row), columns.start : min(columns.stop, last_column)] = True
-    return inside
-
-
-def _require_inputs(clip: CLIPNetwork, image: Tensor, text_embeddings: Tensor, *, num_tags: int) -> None:
-    require_tensor(image, "image")
-    require_tensor(text_embeddings, "text embeddings")
-    patch_px = clip.vision_model.config.patch_size
-    if image.ndim != 4 or image.shape[:2] != (1, 3) or not image.is_floating_point():
-        raise ShapeError(f"expected a float image (1, 3, H, W), got {image.dtype} {tuple(image.shape)}")
-    if 0 in image.shape or any(side % patch_px for side in image.shape[2:]):
-        raise ShapeError(
-            f"expected an image whose sides are multiples of {patch_px} px, got {image.shape[2]} x {image.shape[3]}; "
-            "see `clip_input`"
+def check_clip_es(settings: CLIPESConfig) -> None:
+    """Raise a `ConfigError` about texts that cannot be asked with."""
+    if not settings.model:
+        raise ConfigError(f"{_SECTION}.model: expected a repository, a folder or a file, got an empty text")
+    if not settings.prompts:
+        raise ConfigError(f"{_SECTION}.prompts: expected at least one, such as '{PROMPT}', got an empty list")
+    for prompt in settings.prompts:
+        if prompt.count(SLOT) != 1:
+            raise ConfigError(f"{_SECTION}.prompts: expected '{SLOT}' once in each, such as '{PROMPT}', got '{prompt}'")
+    require_pairs(settings.words, section=_SECTION)
+    if not any(word.strip() for word in settings.backgrounds):
+        raise ConfigError(
+            f"{_SECTION}.backgrounds: expected at least one word, since a class alone competes with nothing, got none"
         )
-    length = clip.visual_projection.out_features
-    texts = text_embeddings
-    if texts.ndim != 2 or texts.shape[0] < 1 or texts.shape[1] != length or not texts.is_floating_point():
-        raise ShapeError(f"expected float text embeddings (T, {length}), got {texts.dtype} {tuple(texts.shape)}")
-    if not 0 <= num_tags <= texts.shape[0]:
-        raise ShapeError(f"num_tags: expected 0..{texts.shape[0]}, the number of texts, got {num_tags}")
 
 
-def _require_maps(maps: Tensor, attention: Tensor) -> None:
-    require_tensor(maps, "maps")
-    require_tensor(attention, "attention")
-    if maps.ndim != 3 or not maps.is_floating_point() or 0 in maps.shape[1:]:
-        raise ShapeError(f"expected float maps (K, h, w), got {maps.dtype} {tuple(maps.shape)}")
-    patches = maps.shape[1] * maps.shape[2]
-    if attention.shape != (patches, patches) or not attention.is_floating_point():
-        raise ShapeError(
-            f"expected a float attention ({patches}, {patches}) between the maps' pixels, got {attention.dtype} "
-            f"{tuple(attention.shape)}"
+def require_clip_es(section: LocalizeConfig, classes: ClassSet, /) -> None:
+    """Look for the network and its tokenizer, and for words that no class has.
+
+    Raises:
+        ConfigError: If words are those of no class, or no word for backgrounds is left.
+        MissingExtra: If `transformers` is not installed.
+        ArtifactError: If network or tokenizer are not there; what comes from the hub is downloaded here.
+    """
+    from weakseg.localize.clip_prompts import choose_backgrounds, choose_words
+    from weakseg.models.clip_source import find_clip, find_tokenizer
+
+    settings = CLIP_ES.settings_in(section)
+    choose_words(classes.names, settings.words)
+    choose_backgrounds(classes.names, settings.backgrounds)
+    find_tokenizer(find_clip(settings.model, setting=f"{_SECTION}.model"), settings.tokenizer, section=_SECTION)
+
+
+@contextmanager
+def open_clip_es(context: LocalizeContext) -> Iterator[ImageLocalizer]:
+    """Lend CLIP with the run's texts, which are embedded first if it has none."""
+    from weakseg.localize.clip_maps import clip_score_maps
+    from weakseg.localize.clip_texts import load_texts
+    from weakseg.models.clip_source import find_clip, load_clip
+
+    settings, section = CLIP_ES.settings_in(context.section), context.section
+    source = find_clip(settings.model, setting=f"{_SECTION}.model")
+    clip, path = load_clip(source).to(context.device), context.folder / TEXTS
+    if not path.exists():
+        _write_texts(context, clip, source)
+    texts = load_texts(path, num_classes=len(context.train.classes)).to(context.device)
+
+    def localize(sample: Sample, image: NDArray[np.uint8], _: int, /) -> Localized:
+        maps = clip_score_maps(
+            clip,
+            image,
+            sample.tags,
+            texts,
+            scales=section.scales,
+            box_threshold=settings.box_threshold,
         )
-    if maps.numel() and not bool(((maps >= 0) & (maps <= 1)).all()):  # false for NaN
-        raise ShapeError("expected maps within 0..1; divide each by its maximum first")
+        return Localized(maps)
+
+    yield localize
+
+
+def _write_texts(context: LocalizeContext, clip: CLIP, source: CLIPSource) -> None:
+    """Embed the texts in the first process; the others wait."""
+    from weakseg.localize.clip_prompts import choose_backgrounds, choose_words, fill_in
+    from weakseg.localize.clip_texts import embed_words, save_texts
+    from weakseg.models.clip_source import find_tokenizer, load_tokenizer
+    from weakseg.train.distributed import rank, wait_for_all
+
+    if rank() == 0:
+        settings, names = CLIP_ES.settings_in(context.section), context.train.classes.names
+        words = choose_words(names, settings.words)
+        backgrounds = choose_backgrounds(names, settings.backgrounds)
+        tokenizer = load_tokenizer(find_tokenizer(source, settings.tokenizer, section=_SECTION))
+        texts = embed_words(clip, tokenizer, words, backgrounds, prompts=settings.prompts)
+        asked = [text for own in (*words, *backgrounds) for text in fill_in(settings.prompts, own)]
+        save_texts(context.folder / TEXTS, texts, asked=asked, origin=source.origin)
+    wait_for_all()
+
+
+CLIP_ES = Localizer(
+    name="clip_es",
+    summary="GradCAM of a CLIP that is asked for the tags, spread along its attention; needs no classifier",
+    settings=CLIPESConfig,
+    source="Lin et al., CVPR 2023 (CLIP-ES)",
+    licence="MIT",
+    needs_classifier=False,
+    side_by_side=True,
+    files=(TEXTS,),
+    remedies={
+        "unseen": "give the class words that CLIP knows better (localize.clip_es.words), or correct the tags",
+        "swallowed": "give the two classes words that differ more (localize.clip_es.words), or look whether their tags "
+        "are mixed up",
+        "small": "use larger images (data.max_side_px) or larger localize.scales",
+        "flat": "right if it does fill these images; else add what surrounds it to localize.clip_es.backgrounds",
+    },
+    check=check_clip_es,
+    open=open_clip_es,
+    require=require_clip_es,
+)

@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
+from weakseg.errors import ConfigError
 from weakseg.methods import LocalizerFacts, Settings
 from weakseg.registry import LOCALIZERS
 
@@ -17,13 +18,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import numpy as np
+    import torch
     from numpy.typing import NDArray
 
     from weakseg.config.sections.localize import LocalizeConfig
     from weakseg.config.sections.runtime import RuntimeConfig
     from weakseg.data.base import Dataset
     from weakseg.models.classifier import Classifier
-    from weakseg.types import Sample, ScoreMaps
+    from weakseg.types import ClassSet, Sample, ScoreMaps
 
 Result = TypeVar("Result")
 
@@ -77,20 +79,46 @@ class LocalizeContext:
     """What a localiser works with.
 
     Args:
-        classifier: Trained, in evaluation mode, on its device. After each call it must be as it was before.
+        trained: The run's classifier, see `classifier`; None for a localiser that needs none.
         section: The recipe's section `localize`; `METHOD.settings_in(section)` are the method's own settings.
         train: The training images, of which it may draw others.
         runtime: Seed, threads and memory.
         folder: Where it may keep files of its own, such as `Localizer.files`; it goes when the stage is done again.
         look_through: Goes through this process's share of the tagged training images.
+        device: Where networks run.
     """
 
-    classifier: Classifier
+    trained: Classifier | None
     section: LocalizeConfig
     train: Dataset
     runtime: RuntimeConfig
     folder: Path
     look_through: LookThrough
+    device: torch.device
+
+    @property
+    def classifier(self) -> Classifier:
+        """The run's classifier, in evaluation mode, on its device. After each call it must be as it was before.
+
+        Raises:
+            ConfigError: If there is none, since the localiser has said that it needs none.
+        """
+        if self.trained is None:
+            raise ConfigError(f"localiser '{self.section.method}' says needs_classifier=False, but asks for one")
+        return self.trained
+
+
+class LocalizerRequirement(Protocol):
+    """Looks for what a localiser needs from elsewhere, such as a network and its weights."""
+
+    def __call__(self, section: LocalizeConfig, classes: ClassSet, /) -> None:
+        """Raise a `WeaksegError` if something is not there, before anything of the run is written.
+
+        Args:
+            section: The recipe's section `localize`.
+            classes: Those of the images.
+        """
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,9 +127,11 @@ class Localizer(LocalizerFacts[Settings]):
 
     Args:
         open: Lends what localises images to a block of calls.
+        require: Looks for what it needs from elsewhere; asked when the stage has work to do.
     """
 
     open: Callable[[LocalizeContext], AbstractContextManager[ImageLocalizer]]
+    require: LocalizerRequirement | None = None
 
 
 def find_localizer(name: str) -> Localizer[object]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -17,6 +18,9 @@ from weakseg.errors import ArtifactError
 
 SHOWN_NAMES = 4
 """How many parameter names an error message lists."""
+
+_TORCHSCRIPT = "TorchScript"
+"""Word in the message by which torch refuses to read a program as tensors alone."""
 
 _DATA_PARALLEL_PREFIX = "module."
 _COUNTER_SUFFIX = "num_batches_tracked"
@@ -44,14 +48,23 @@ def read_checkpoint(path: Path, *, trust_pickle: bool = False) -> dict[str, Tens
         except (SafetensorError, OSError) as error:
             raise ArtifactError(f"{path}: not a readable safetensors file ({error}); copy it again") from error
     try:
-        content = torch.load(path, map_location="cpu", weights_only=not trust_pickle)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=f".*{_TORCHSCRIPT}")  # said below, in one line
+            content = torch.load(path, map_location="cpu", weights_only=not trust_pickle)
     except pickle.UnpicklingError as error:
         raise ArtifactError(
             f"{path}: damaged, or its pickle asks to run code ({_refused(error)}). If you know who made the file, turn "
             f"it into safetensors with 'weakseg convert {path} --trust-pickle' (in Python: trust_pickle=True)"
         ) from error
     except (RuntimeError, EOFError, OSError, ValueError, KeyError, ImportError, AttributeError) as error:
+        if _TORCHSCRIPT in str(error) and not trust_pickle:
+            raise ArtifactError(
+                f"{path}: a program with its weights (TorchScript), as OpenAI gives out CLIP. If you know who made "
+                f"the file, take its weights out of it with 'weakseg convert {path} --trust-pickle'"
+            ) from error
         raise ArtifactError(f"{path}: not a readable checkpoint ({_first_line(error)}); copy it again") from error
+    if isinstance(content, torch.jit.ScriptModule):
+        content = content.state_dict()
     if not isinstance(content, Mapping):
         raise ArtifactError(f"{path}: expected a mapping of names to tensors, got {type(content).__name__}")
     return as_tensors(content, where=str(path))

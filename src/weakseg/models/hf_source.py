@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import importlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +24,9 @@ from weakseg.errors import ArtifactError, ConfigError, MissingExtra
 from weakseg.files import JsonValue, expand_home
 from weakseg.ops.images import IMAGENET_MEAN, IMAGENET_STD
 
+HF_PREFIX = "hf:"
+"""What stands before a network's name in a setting that may hold other names as well."""
+
 CONFIG_NAME = "config.json"
 PROCESSOR_NAMES = ("preprocessor_config.json", "processor_config.json")
 SAFE_WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
@@ -32,6 +35,9 @@ PICKLED_WEIGHTS = ("pytorch_model.bin", "pytorch_model.bin.index.json")
 
 _SAFE_PATTERNS = (*SAFE_WEIGHTS, "model-*.safetensors")
 _PICKLED_PATTERNS = (*PICKLED_WEIGHTS, "pytorch_model-*.bin")
+_GATED = "GatedRepoError"
+"""What the hub's client raises where a repository's terms have not been accepted."""
+
 _HUB_NAME = re.compile(r"(?P<repository>[\w.-]+(/[\w.-]+)?)(@(?P<revision>[\w./-]+))?")
 _BYTE = 255.0
 
@@ -109,11 +115,12 @@ class ConvertPixels(nn.Module):
         return (x.flip(1) if self.input_format.bgr else x) * self.scale + self.shift
 
 
-def import_transformers(*, setting: str = "a name") -> ModuleType:
+def import_transformers(*, setting: str = "a name", prefix: str = HF_PREFIX) -> ModuleType:
     """Import `transformers`, which takes seconds and is an extra.
 
     Args:
         setting: What names a network of it, for messages.
+        prefix: What such a name begins with, for messages.
 
     Raises:
         MissingExtra: If it is not installed.
@@ -121,8 +128,9 @@ def import_transformers(*, setting: str = "a name") -> ModuleType:
     try:
         return importlib.import_module("transformers")
     except ImportError as error:
+        what = f"'{prefix}...' " if prefix else ""
         raise MissingExtra(
-            f"{setting}: 'hf:...' needs transformers, which cannot be imported ({error}): pip install 'weakseg[hf]'"
+            f"{setting}: {what}needs transformers, which cannot be imported ({error}): pip install 'weakseg[hf]'"
         ) from None
 
 
@@ -131,7 +139,14 @@ def is_local(name: str) -> bool:
     return expand_home(name).exists() or name.endswith(".json") or name[0] in "./~"
 
 
-def find_source(name: str, *, with_weights: bool, setting: str = "segmenter.name") -> NetworkSource:
+def find_source(
+    name: str,
+    *,
+    with_weights: bool,
+    setting: str = "segmenter.name",
+    prefix: str = HF_PREFIX,
+    more: Sequence[str] = (),
+) -> NetworkSource:
     """Find a network, downloading it from the hub unless it is local or in the hub client's cache.
 
     Args:
@@ -139,15 +154,17 @@ def find_source(name: str, *, with_weights: bool, setting: str = "segmenter.name
             `nvidia/mit-b0@<branch, tag or commit>`.
         with_weights: Whether weights are wanted too; otherwise only JSON is downloaded.
         setting: The setting that holds the name, for messages.
+        prefix: What stands before the name there, for messages.
+        more: Patterns of further files to download, such as a tokenizer's.
 
     Raises:
         MissingExtra: If `transformers` is not installed.
         ConfigError: If the name cannot be that of a repository.
         ArtifactError: If there is no such file or folder, it lacks a configuration, or the download fails.
     """
-    import_transformers(setting=setting)
+    import_transformers(setting=setting, prefix=prefix)
     if not is_local(name):
-        return _download(name, with_weights=with_weights, setting=setting)
+        return _download(name, with_weights=with_weights, setting=setting, prefix=prefix, more=more)
     path = expand_home(name)
     if path.is_file():
         return NetworkSource(config=path, folder=None, origin=str(path))
@@ -246,25 +263,31 @@ def _three(values: JsonValue) -> tuple[float, float, float]:
     return first, second, third
 
 
-def _download(name: str, *, with_weights: bool, setting: str) -> NetworkSource:
+def _download(name: str, *, with_weights: bool, setting: str, prefix: str, more: Sequence[str]) -> NetworkSource:
     match = _HUB_NAME.fullmatch(name)
     if match is None:
+        behind = f"'{prefix}' and " if prefix else ""
         raise ConfigError(
-            f"{setting}: expected 'hf:' and a folder, a config.json, or a repository such as nvidia/mit-b0, "
-            f"got 'hf:{name}'"
+            f"{setting}: expected {behind}a folder, a config.json, or a repository such as nvidia/mit-b0, "
+            f"got '{prefix}{name}'"
         )
     repository = match["repository"]
     hub = importlib.import_module("huggingface_hub")  # transformers depends on it
-    wanted = [CONFIG_NAME, *PROCESSOR_NAMES, *(_SAFE_PATTERNS if with_weights else ())]
+    wanted = [CONFIG_NAME, *PROCESSOR_NAMES, *more, *(_SAFE_PATTERNS if with_weights else ())]
     try:
         folder = Path(hub.snapshot_download(repository, revision=match["revision"], allow_patterns=wanted))
         if with_weights and not any((folder / weights).is_file() for weights in SAFE_WEIGHTS):
-            more = [*wanted, *_PICKLED_PATTERNS]
-            folder = Path(hub.snapshot_download(repository, revision=match["revision"], allow_patterns=more))
+            wanted += _PICKLED_PATTERNS
+            folder = Path(hub.snapshot_download(repository, revision=match["revision"], allow_patterns=wanted))
     except Exception as error:  # whatever the HTTP library of this version of the client raises
+        if type(error).__name__ == _GATED:
+            raise ArtifactError(
+                f"{setting}: '{repository}' is given out on terms; accept them at https://huggingface.co/{repository}, "
+                f"then log in with 'hf auth login', or pass a folder that has it: {prefix}/path/to/folder"
+            ) from error
         raise ArtifactError(
             f"{setting}: could not get '{repository}' from the Hugging Face hub ({first_line(error)}); without a "
-            "network, download it elsewhere and pass the folder: hf:/path/to/folder"
+            f"network, download it elsewhere and pass the folder: {prefix}/path/to/folder"
         ) from error
     if not (folder / CONFIG_NAME).is_file():
         raise ArtifactError(f"{setting}: the repository '{repository}' holds no {CONFIG_NAME}, so no network")

@@ -35,6 +35,8 @@ def remember_masks(folder: RunFolder, sample_ids: Iterable[str]) -> None:
     known = _read(folder)
     entries: dict[str, JsonValue] = {}
     for sample_id in sample_ids:
+        if sample_id not in known and not folder.mask(sample_id).is_file():
+            continue  # another process is still at it, and calls this in its turn
         content = None if sample_id in known else folder.mask(sample_id).read_bytes()
         size_bytes, digest = known[sample_id] if content is None else (len(content), digest_bytes(content))
         entries[sample_id] = [size_bytes, digest]

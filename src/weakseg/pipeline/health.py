@@ -9,12 +9,14 @@ from dataclasses import dataclass
 
 import torch
 
+from weakseg.config.chosen import localizer_facts
 from weakseg.data.base import Dataset
 from weakseg.data.masks import read_mask
 from weakseg.errors import ArtifactError, DataError
 from weakseg.ops.mask_health import NUM_FACTS, TagFacts, examine_tags
 from weakseg.pipeline.artifacts import load_seed
 from weakseg.pipeline.images import seeded_datasets
+from weakseg.pipeline.localizers import why_no_classifier
 from weakseg.pipeline.origin import read_map
 from weakseg.pipeline.runner import Context
 from weakseg.pipeline.runtime import show_progress
@@ -61,6 +63,7 @@ def check_masks(context: Context) -> HealthCheck:
         threshold=None if threshold is None else threshold.value,
         mean_average_precision=_classifier_map(context),
     )
+    localizer = localizer_facts(context.config.localize)
     tagged = _examine(context, datasets, method.threshold)
     found = judge_tags(tagged)
     samples = [sample for dataset in datasets for sample in dataset]
@@ -71,6 +74,7 @@ def check_masks(context: Context) -> HealthCheck:
         images=len(samples),
         untagged_images=sum(not sample.keys for sample in samples),
         method=method,
+        remedies={} if localizer is None else localizer.remedies,
     )
     return HealthCheck(health, found)
 
@@ -122,6 +126,8 @@ def _examine_image(context: Context, sample: Sample, threshold: float | None) ->
 
 
 def _classifier_map(context: Context) -> float | None:
+    if why_no_classifier(context):
+        return None
     try:
         reached = read_map(context.folder.network("classifier"))
     except ArtifactError:  # not needed to judge masks

@@ -24,10 +24,21 @@ from weakseg.types import Sample
 
 
 def seeded_datasets(context: Context) -> list[Dataset]:
-    """Return the splits that get seeds and masks.
+    """Return the splits that get seeds and masks, or those of their images that do (`Context.only`).
 
     Images that both splits hold are taken from the first; an image of which no tag is known gets none.
     """
+    datasets, only = whole_datasets(context), context.only
+    return datasets if only is None else [dataset.keep(only) for dataset in datasets]
+
+
+def learning_images(context: Context) -> Dataset:
+    """Return the training images from whose seeds a refiner learns: all but those that `Context.only` leaves out."""
+    return context.train if context.only is None else context.train.keep(context.only)
+
+
+def whole_datasets(context: Context) -> list[Dataset]:
+    """Return the same as `seeded_datasets`, whatever `Context.only` says: an image's place in them draws for it."""
     chosen = {"train": context.train, "val": context.val}
     datasets: list[Dataset] = []
     seen: set[str] = set()

@@ -22,6 +22,8 @@ from weakseg.methods import Settings
 from weakseg.models.classifier import Classifier
 from weakseg.pipeline.artifacts import load_stop_reason
 from weakseg.pipeline.images import is_large
+from weakseg.pipeline.networks import load_classifier
+from weakseg.pipeline.records import RESULT, read_records
 from weakseg.pipeline.runner import Context
 from weakseg.pipeline.runtime import show_progress
 from weakseg.pipeline.side_by_side import run_side_by_side
@@ -31,8 +33,34 @@ from weakseg.types import Sample
 Result = TypeVar("Result")
 
 
+def why_no_classifier(context: Context) -> str:
+    """Say why a run has no classifier: its localiser needs none. An empty text where it has one.
+
+    A localiser whose package is gone counts as it did when it made the seeds.
+    """
+    config = context.config.localize
+    facts = localizer_facts(config)
+    if facts is None:
+        own = read_records(context.folder).get("localize")
+        needed = own is None or f"{RESULT}classify" in own.parts
+    else:
+        needed = facts.needs_classifier
+    return "" if needed else f"localize.method '{config.method}' works without a classifier"
+
+
+def load_own_classifier(context: Context) -> Classifier | None:
+    """Load the run's classifier; None for a run that needs none.
+
+    Raises:
+        ArtifactError: If its file is missing, damaged or no classifier.
+    """
+    if why_no_classifier(context):
+        return None
+    return load_classifier(context.folder.network("classifier").model, context.device)[0]
+
+
 @contextmanager
-def open_localizer(context: Context, classifier: Classifier) -> Iterator[ImageLocalizer]:
+def open_localizer(context: Context, classifier: Classifier | None) -> Iterator[ImageLocalizer]:
     """Open the recipe's localisation method for a block of calls.
 
     Raises:
@@ -50,12 +78,12 @@ def open_rib(context: Context, classifier: Classifier) -> Iterator[ImageLocalize
 
 
 @contextmanager
-def _open(method: Localizer[Settings], context: Context, classifier: Classifier) -> Iterator[ImageLocalizer]:
+def _open(method: Localizer[Settings], context: Context, classifier: Classifier | None) -> Iterator[ImageLocalizer]:
     """Open a method, and smooth its maps where it does not do so itself."""
     section = context.config.localize
     temperature = section.similarity_temperature
     with method.open(_describe(context, classifier)) as localizer:
-        if temperature is None or method.smooths:
+        if temperature is None or method.smooths or classifier is None:
             yield localizer
             return
 
@@ -91,7 +119,7 @@ def describe_stops(reasons: Counter[str]) -> str:
     return f"; adaptations ended: {shares}" if total else ""
 
 
-def _describe(context: Context, classifier: Classifier) -> LocalizeContext:
+def _describe(context: Context, classifier: Classifier | None) -> LocalizeContext:
     def look_through(work: Callable[[Sample, NDArray[np.uint8]], Result], /, *, label: str) -> Iterator[Result]:
         samples = [sample for sample in context.train.samples[rank() :: world_size()] if sample.keys]
         images = iterate_shrunk(
@@ -111,5 +139,11 @@ def _describe(context: Context, classifier: Classifier) -> LocalizeContext:
 
     config = context.config
     return LocalizeContext(
-        classifier, config.localize, context.train, config.runtime, context.folder.localizer, look_through
+        classifier,
+        config.localize,
+        context.train,
+        config.runtime,
+        context.folder.localizer,
+        look_through,
+        context.device,
     )

@@ -28,6 +28,10 @@ CONTENTS = "contents of "
 """How the parts of a fingerprint begin that are digests of files; a setting's name follows."""
 
 
+RESULT = "result of "
+"""How those begin that are fingerprints of earlier stages; the stage's name follows."""
+
+
 @dataclass(frozen=True)
 class StageRecord:
     """What `run.json` says of a stage.

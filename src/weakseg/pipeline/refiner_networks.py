@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -12,9 +14,12 @@ from weakseg.config.schema import RunConfig
 from weakseg.config.sections.training import TrainingSettings
 from weakseg.data.base import MaskReader
 from weakseg.data.masks import PngMasks
+from weakseg.files import JsonValue
 from weakseg.models.backbone import Backbone
 from weakseg.pipeline.artifacts import save_mask
+from weakseg.pipeline.images import learning_images
 from weakseg.pipeline.networks import describe_network, load_refiner, make_hooks, plan_training, save_network
+from weakseg.pipeline.records import DIGEST_BYTES
 from weakseg.pipeline.runner import Context
 from weakseg.pipeline.runtime import place_network, show_progress
 from weakseg.pipeline.seeds import REFINER, process_seeds, resize_labels
@@ -49,6 +54,15 @@ def chosen_refiner(context: Context) -> Refiner[Any]:
     return find_refiner(context.config.refine.method)
 
 
+def name_learning_images(context: Context) -> dict[str, JsonValue]:
+    """Digest, for the fingerprint, which images a refiner's network learns from, where it is not all of `train`."""
+    if context.only is None or context.config.refine.network is None:
+        return {}
+    names = json.dumps([sample.id for sample in learning_images(context)])
+    digest = hashlib.blake2b(names.encode(), digest_size=DIGEST_BYTES).hexdigest()
+    return {"images that the refiner learns from": digest}
+
+
 def chosen_network(context: Context) -> tuple[RefinerNetwork, TrainingSettings]:
     """Return the network of a refiner that trains one, and its settings."""
     network, settings = chosen_refiner(context).trains, context.config.refine.network
@@ -65,7 +79,9 @@ def write_labels(context: Context) -> None:
         labels = network.label(context.config.refine, item)
         save_mask(context.folder.label(item.sample.id), resize_labels(labels, item.size_hw))
 
-    process_seeds(context, [context.train], context.folder.label, write, label="finding labels to learn from")
+    process_seeds(
+        context, [learning_images(context)], context.folder.label, write, label="finding labels to learn from"
+    )
 
 
 def train_refiner(context: Context) -> None:
@@ -104,7 +120,7 @@ def fit_refiner(
     (trained, config), runtime = chosen_network(context), context.config.runtime
     plan = plan_training(config, runtime)
     lesson = Lesson(
-        train=context.train,
+        train=learning_images(context),
         labels=labels,
         augmentation=make_augmentation(config.augment),
         plan=plan if batch_size is None else replace(plan, batch_size=batch_size),

@@ -13,7 +13,7 @@ from weakseg.data.base import Dataset
 from weakseg.data.masks import read_mask
 from weakseg.errors import DataError
 from weakseg.pipeline.artifacts import load_seed
-from weakseg.pipeline.images import first_missing
+from weakseg.pipeline.images import first_missing, learning_images
 from weakseg.pipeline.pseudo_masks import doubted_ids, pseudo_mask_files, write_pseudo_mask
 from weakseg.pipeline.refiner_files import announce_refiner_files
 from weakseg.pipeline.refiner_networks import (
@@ -82,7 +82,7 @@ def refined_files(context: Context, datasets: Sequence[Dataset]) -> list[Path]:
         network = context.folder.network(REFINER)
         files += [network.model, network.history]
         if released_refiner(config) is None:
-            files += [context.folder.label(sample.id) for sample in context.train]
+            files += [context.folder.label(sample.id) for sample in learning_images(context)]
     if has_threshold(config) and config.background_threshold == "auto":
         files.append(context.folder.threshold)
     if makes_instances(context.config):

@@ -9,6 +9,7 @@ from __future__ import annotations
 from weakseg.config.chosen import require_methods
 from weakseg.config.network_names import hf_name
 from weakseg.errors import ArtifactError, ConfigError, MissingExtra
+from weakseg.localize.method import find_localizer
 from weakseg.models.hf_source import import_transformers
 from weakseg.models.weights import find_weights
 from weakseg.pipeline.artifacts import NetworkFolder
@@ -48,12 +49,18 @@ def require_for_classify(context: Context, /, *, afresh: bool) -> None:
 
 
 def require_for_localize(context: Context, /, *, afresh: bool) -> None:
-    """Look for the localiser.
+    """Look for the localiser, and for what it needs from elsewhere.
 
     Raises:
-        ConfigError: If its package is gone.
+        ConfigError: If its package is gone, or its settings do not fit the images' classes.
+        MissingExtra: If it needs a package that is not installed.
+        ArtifactError: If its weights or files are not there.
     """
+    section = context.config.localize
     require_methods(context.config, "localize")
+    require = find_localizer(section.method).require
+    if require is not None:
+        require(section, context.train.classes)
 
 
 def require_for_refine(context: Context, /, *, afresh: bool) -> None:

@@ -29,6 +29,7 @@ from weakseg.pipeline.claims import Claim
 from weakseg.pipeline.file_index import ChangeWatch, FileFacts
 from weakseg.pipeline.lock import hold_folder
 from weakseg.pipeline.records import (
+    RESULT,
     StageRecord,
     describe_changes,
     digest_parts,
@@ -55,6 +56,8 @@ class Context:
         val: Usable images of the validation split, or None.
         digests: Digest of images, tags and classes per split: `train`, `val`.
         images: What the image files of both splits were when the run began.
+        only: Ids of the images that get seeds and masks, where it is not all of the splits. Classifiers, and localisers
+            that look at other images, learn from all of them nevertheless; refiners that train learn from these.
     """
 
     config: RunConfig
@@ -64,6 +67,7 @@ class Context:
     val: Dataset | None
     digests: Mapping[str, str]
     images: Mapping[Path, FileFacts] = field(default_factory=dict)
+    only: frozenset[str] | None = None
 
 
 class Requirement(Protocol):
@@ -102,6 +106,8 @@ class Stage:
         derived: Whether it only summarises other stages' files. It is then done again when a setting changes, since
             nothing is lost; other stages stop and ask for `--redo`.
         shared: Whether it may run alone while another process works in the folder, since it reads, and writes one file.
+        skipped: Says why a run does without the stage; an empty text where it does not. None stands for never. What
+            needs the stage then depends on nothing of it, and files it has made before stay.
     """
 
     name: str
@@ -116,6 +122,11 @@ class Stage:
     require: Requirement | None = None
     derived: bool = False
     shared: bool = False
+    skipped: Callable[[Context], str] | None = None
+
+    def why_skipped(self, context: Context) -> str:
+        """Say why a run does without the stage; an empty text where it does not."""
+        return "" if self.skipped is None else self.skipped(context)
 
 
 def run_stages(context: Context, stages: Sequence[Stage], *, only: str | None = None, redo: str | None = None) -> None:
@@ -148,7 +159,8 @@ def run_stages(context: Context, stages: Sequence[Stage], *, only: str | None = 
 
 
 def _run_chosen(context: Context, stages: Sequence[Stage], *, only: str | None, redo: str | None) -> None:
-    names = [stage.name for stage in stages]
+    names, outputs = [stage.name for stage in stages], {stage.name: stage.outputs for stage in stages}
+    stages = _without_skipped(context, stages, only=only)
     planned = plan_records(context, stages)
     records = read_records(context.folder)
     removed = [] if redo is None else names[names.index(redo) :]
@@ -164,9 +176,9 @@ def _run_chosen(context: Context, stages: Sequence[Stage], *, only: str | None, 
         if stage.require is not None and not _is_done(context, stage, kept.get(stage.name), planned[stage.name]):
             stage.require(context, afresh=stage.name not in kept)
 
-    begun = [stage for stage in stages if stage.name in removed and stage.name in records]
+    begun = [name for name in removed if name in records]
     if begun:
-        records = remove_results(context.folder, [(stage.name, stage.outputs) for stage in begun])
+        records = remove_results(context.folder, [(name, outputs[name]) for name in begun])
     if rank() == 0:
         write_text(context.folder.recipe, to_yaml(context.config))
     watch = ChangeWatch(context.images)
@@ -174,10 +186,27 @@ def _run_chosen(context: Context, stages: Sequence[Stage], *, only: str | None, 
         records = {**records, stage.name: _run_stage(context, stage, records, planned[stage.name], watch)}
 
 
+def _without_skipped(context: Context, stages: Sequence[Stage], *, only: str | None) -> list[Stage]:
+    """Return the stages of a run, and tell of those that would have their turn now."""
+    kept = []
+    for stage in stages:
+        reason = stage.why_skipped(context)
+        if not reason:
+            kept.append(stage)
+        elif only in (None, stage.name):
+            logger.info("%s: not needed, since %s", stage.name, reason)
+    return kept
+
+
 def plan_records(context: Context, stages: Sequence[Stage]) -> dict[str, StageRecord]:
-    """Return the record that each stage would begin with: fingerprints follow from settings and inputs alone."""
+    """Return the record that each stage would begin with: fingerprints follow from settings and inputs alone.
+
+    A stage that the run does without has none.
+    """
     planned: dict[str, StageRecord] = {}
     for stage in stages:
+        if stage.why_skipped(context):
+            continue
         parts = fingerprint_parts(stage, context, planned)
         planned[stage.name] = StageRecord(finished=False, fingerprint=digest_parts(parts), parts=parts)
     return planned
@@ -198,7 +227,8 @@ def fingerprint_parts(stage: Stage, context: Context, planned: Mapping[str, Stag
     for split, digest in context.digests.items():
         parts[f"images and tags of {split}"] = digest
     for name in stage.needs:
-        parts[f"result of {name}"] = planned[name].fingerprint
+        if name in planned:
+            parts[f"{RESULT}{name}"] = planned[name].fingerprint
     if stage.inputs is not None:
         parts.update(stage.inputs(context))
     return parts

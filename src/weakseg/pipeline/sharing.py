@@ -42,13 +42,19 @@ def share_stages(source: RunFolder, target: RunFolder, stages: Sequence[Stage]) 
                 if stage.name in own:
                     continue
                 for output in stage.outputs:
-                    _share(source.root / output, target.root / output)
+                    share_files(source.root / output, target.root / output)
                 own = {**own, stage.name: found[stage.name]}
                 write_records(target, own)
         wait_for_all()
 
 
-def _share(source: Path, target: Path) -> None:
+def share_files(source: Path, target: Path) -> None:
+    """Link a file, or all of a folder, where the file system can, else copy it; what is there is replaced.
+
+    Args:
+        source: The file or folder; nothing happens without it.
+        target: Where it is to be.
+    """
     if target.is_dir():
         shutil.rmtree(target)  # left by an interrupted sharing: no record tells of it
     if source.is_dir():

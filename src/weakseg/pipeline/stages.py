@@ -23,17 +23,25 @@ from weakseg.pipeline.classifiers import fit_classifier, name_donor_source, open
 from weakseg.pipeline.comparison import choose_compared, comparison_files, save_trace, trace_files
 from weakseg.pipeline.edited_masks import remember_masks
 from weakseg.pipeline.health import check_masks, tell_health
-from weakseg.pipeline.images import first_missing, iterate_pending, process_pending, seeded_datasets
-from weakseg.pipeline.localizers import count_stops, describe_stops, localizer_files, open_localizer, open_rib
+from weakseg.pipeline.images import first_missing, iterate_pending, process_pending, seeded_datasets, whole_datasets
+from weakseg.pipeline.localizers import (
+    count_stops,
+    describe_stops,
+    load_own_classifier,
+    localizer_files,
+    open_localizer,
+    open_rib,
+    why_no_classifier,
+)
 from weakseg.pipeline.method_versions import name_method_version
 from weakseg.pipeline.networks import (
     describe_network,
-    load_classifier,
     make_hooks,
     save_network,
 )
 from weakseg.pipeline.pseudo_masks import choose_training_images, require_training_masks, training_masks
 from weakseg.pipeline.refiner_files import name_refiner_files
+from weakseg.pipeline.refiner_networks import name_learning_images
 from weakseg.pipeline.refiners import refine_seeds, refined_files
 from weakseg.pipeline.released import (
     adopt_classifier,
@@ -86,9 +94,9 @@ def classify(context: Context) -> str:
 
 def localize(context: Context) -> str:
     """Compute score maps: classifier, images and tags -> `seeds/`."""
-    classifier, _ = load_classifier(context.folder.network("classifier").model, context.device)
+    classifier = load_own_classifier(context)
     datasets = seeded_datasets(context)
-    places = {sample.id: place for place, sample in enumerate(chain(*datasets))}
+    places = {sample.id: place for place, sample in enumerate(chain(*whole_datasets(context)))}
     stops: Counter[str] = Counter()
 
     def note() -> str:
@@ -114,11 +122,11 @@ def localize(context: Context) -> str:
             side_by_side=side_by_side,
             note=note,
         )
-    compared = compare(context, classifier, datasets, places)
+    compared = "" if classifier is None else compare(context, classifier, datasets, places)
     wait_for_all()  # the summary counts the seeds of all processes
     method = find_localizer(context.config.localize.method)
     ended = describe_stops(count_stops(_seed_files(context))) if method.adapts else ""
-    return f"{method.name} seeds of {len(places)} images{ended}{compared}"
+    return f"{method.name} seeds of {sum(map(len, datasets))} images{ended}{compared}"
 
 
 def compare(context: Context, classifier: Classifier, datasets: Sequence[Dataset], places: Mapping[str, int]) -> str:
@@ -201,6 +209,7 @@ def _name_refine_inputs(context: Context) -> dict[str, JsonValue]:
         | name_choice_rule(context)
         | name_released_refiner(context)
         | name_method_version(context, "refine")
+        | name_learning_images(context)
     )
 
 
@@ -224,6 +233,7 @@ STAGES = (
         inputs=_name_classify_inputs,
         added={"classifier.released": None, "classifier.training_stride_px": None, "data.pixel_range": None},
         require=require_for_classify,
+        skipped=why_no_classifier,
     ),
     Stage(
         name="localize",

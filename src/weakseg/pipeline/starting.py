@@ -52,12 +52,12 @@ def start_classifier(
     generator = make_generator(seed)
     if hf_name(config.name) is not None:
         backbone, origin = start_hf("classifier", config, folder, fixed_norm=config.fixed_norm, generator=generator)
-        classifier = Classifier(
+        classifier: Classifier = Classifier(
             backbone, num_classes=len(classes), freeze_trunk=config.freeze_trunk, generator=generator
         )
         return classifier, origin
     if config.method == "seam":
-        classifier: Classifier = build_seam(
+        classifier = build_seam(
             config.name,
             num_classes=len(classes),
             freeze_trunk=config.freeze_trunk,

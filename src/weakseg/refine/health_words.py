@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 from weakseg.refine.health import CauseCount, ClassCounts, TagHealth, Verdict, count_class
 from weakseg.registry import REFINERS
@@ -17,10 +18,13 @@ MAX_CAUSES = 2
 LOW_MAP = 0.5
 """A classifier below this mean average precision is named as a reason of its own."""
 
+NONE_OF_ITS_OWN: Mapping[str, str] = MappingProxyType({})
+"""A localiser without advice of its own."""
+
 _ORDER: tuple[Verdict, ...] = ("bad", "doubtful", "unsuspicious", "no images")
 
 _REASONS = {
-    "unseen": "the classifier gives it no score at all",
+    "unseen": "it has no score anywhere",
     "tag doubtful": "its score is below a tenth of what the class usually has",
     "swallowed": "another tagged class has what its seed marks",
     "small": "its seed is a single spot, so that the object is too small for the network's stride",
@@ -131,6 +135,7 @@ def judge_classes(
     images: int,
     untagged_images: int,
     method: MaskMethod,
+    remedies: Mapping[str, str] = NONE_OF_ITS_OWN,
 ) -> MaskHealth:
     """Sum up what is wrong with a run's masks, class by class.
 
@@ -141,6 +146,7 @@ def judge_classes(
         images: Number of masks looked at.
         untagged_images: Those of them without a tag.
         method: How the masks were made.
+        remedies: What the localiser says to change, by cause.
     """
     by_class: dict[int, list[TagHealth]] = {}
     for item in found:
@@ -148,7 +154,7 @@ def judge_classes(
     classes = []
     for key, name in enumerate(names):
         counts = count_class(by_class.get(key, []))
-        finding, remedy = describe_finding(name, counts, names), describe_remedy(counts, method)
+        finding, remedy = describe_finding(name, counts, names), describe_remedy(counts, method, remedies)
         classes.append(ClassHealth(name, counts, finding, remedy))
     verdict = min((item.verdict for item in classes), key=_ORDER.index)
     return MaskHealth(HEALTH_VERSION, verdict, tuple(splits), images, untagged_images, method, tuple(classes))
@@ -174,20 +180,24 @@ def describe_finding(name: str, counts: ClassCounts, names: Sequence[str]) -> st
     return "; ".join(parts) or f"nothing wrong with {_count(counts.tagged, 'mask')}"
 
 
-def describe_remedy(counts: ClassCounts, method: MaskMethod) -> str:
-    """Say why that is likely so, and what to do; empty without trouble."""
+def describe_remedy(counts: ClassCounts, method: MaskMethod, remedies: Mapping[str, str] = NONE_OF_ITS_OWN) -> str:
+    """Say why that is likely so, and what to do; empty without trouble.
+
+    The refiner's own advice goes before the localiser's `remedies`, and those before what holds for most methods.
+    """
     sentences = []
     for found in counts.causes[:MAX_CAUSES]:
-        sentences.append(f"In {found.images}, {_REASONS[found.cause]}: {_advise(found, method)}.")
+        sentences.append(f"In {found.images}, {_REASONS[found.cause]}: {_advise(found, method, remedies)}.")
     reached = method.mean_average_precision
     if reached is not None and reached < LOW_MAP and sentences:
         sentences.append(f"The classifier's mAP of {100 * reached:.1f} % is low: more epochs may help most.")
     return " ".join(sentences)
 
 
-def _advise(found: CauseCount, method: MaskMethod) -> str:
+def _advise(found: CauseCount, method: MaskMethod, remedies: Mapping[str, str]) -> str:
     lower, raise_ = _move_threshold(method, "lower"), _move_threshold(method, "raise")
-    own = REFINERS.load(method.refinement).remedies if REFINERS.is_usable(method.refinement) else {}
+    of_refiner = REFINERS.load(method.refinement).remedies if REFINERS.is_usable(method.refinement) else {}
+    own = {**remedies, **of_refiner}
     if found.cause in own:
         return own[found.cause].format(lower=lower, **{"raise": raise_})
     return {

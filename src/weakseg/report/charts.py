@@ -72,15 +72,15 @@ def build_comparison_chart(cam: ComparedSeeds, rib: ComparedSeeds) -> Chart:
 def build_training_charts(folder: RunFolder, metrics: Metrics) -> tuple[Chart, ...]:
     """Draw loss, mean average precision and learning rate of both networks from their histories, if they have any."""
     charts: list[Chart] = []
-    for kind in ("classifier", "segmenter"):
+    score = metrics.classifier
+    for kind in ("segmenter",) if score is None else ("classifier", "segmenter"):
         epochs = load_history(folder.network(kind))
         if not epochs:  # released, not trained here
             continue
         charts.append(_loss_chart(kind, epochs))
         # A single value, as with `runtime.validate` at `last`, is no curve; the table of scores has it.
         measured = sum(_precision(epoch) is not None for epoch in epochs)
-        if measured > 1 or measured == len(epochs):
-            score = metrics.classifier
+        if score is not None and (measured > 1 or measured == len(epochs)):
             charts.append(_precision_chart(kind, epochs, f"{score.split}, {score.images} images"))
         charts.append(_rate_chart(kind, epochs))
     return tuple(charts)

@@ -83,7 +83,7 @@ def build_report(context: Context, metrics: Metrics) -> Report:
         ablation=build_ablation(metrics),
         threshold_charts=build_threshold_charts(metrics),
         comparison=build_comparison(context, metrics),
-        donors=build_donor_section(context.folder),
+        donors=None if metrics.classifier is None else build_donor_section(context.folder),
         training_charts=build_training_charts(context.folder, metrics),
         gallery=build_gallery(context),
         legend=(*legend[1:], unsure_swatch()),
@@ -138,7 +138,7 @@ def _build_cards(metrics: Metrics) -> tuple[Card, ...]:
     for found in metrics.instances:
         cards.append(Card("Instances, AP50", percent(found.mean_ap50), describe_precision(found), "instances"))
     classifier = metrics.classifier
-    if classifier.split is not None:
+    if classifier is not None and classifier.split is not None:
         value = percent(classifier.mean_average_precision)
         detail = f"{classifier.split}, {_count(classifier.images, 'image')}, tags as truth"
         detail += "" if classifier.released_sha256 is None else ", released, not trained here"
@@ -154,7 +154,7 @@ def _build_facts(context: Context, metrics: Metrics) -> tuple[Fact, ...]:
     return (
         Fact("Training split", _describe_split(context.train)),
         Fact("Validation split", "none" if context.val is None else _describe_split(context.val)),
-        Fact("Classifier", _describe_classifier(config.classifier, metrics.classifier)),
+        Fact("Classifier", _describe_classifier(config, metrics.classifier)),
         Fact("Seeds", f"{config.localize.method.upper()} at scales {scales}, on {seeded}"),
         Fact(
             "Masks",
@@ -194,10 +194,12 @@ def _describe_training(config: ClassifierConfig | SegmenterConfig, network: str,
     return f"{network}, started from {start}, {_count(config.epochs, 'epoch')}, batches of {config.batch_size}"
 
 
-def _describe_classifier(config: ClassifierConfig, score: ClassifierScore) -> str:
+def _describe_classifier(config: RunConfig, score: ClassifierScore | None) -> str:
+    if score is None:
+        return f"none: the localiser {config.localize.method} works without"
     if score.released_sha256 is not None:
-        return f"{config.name}, {score.describe_origin()}"
-    return _describe_training(config, config.name, score.weights_from)
+        return f"{config.classifier.name}, {score.describe_origin()}"
+    return _describe_training(config.classifier, config.classifier.name, score.weights_from)
 
 
 def _describe_released_refiner(context: Context) -> str:

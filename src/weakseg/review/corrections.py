@@ -338,7 +338,7 @@ def _parse(document: dict[str, object]) -> Correction:
         raise ValueError(f"revision: expected 1 or more, got {revision!r}")
     return Correction(
         id=_text(document, "id"),
-        verdict=verdict,  # type: ignore[arg-type]
+        verdict=verdict,
         added_tags=_texts(document, "added_tags"),
         removed_tags=_texts(document, "removed_tags"),
         has_mask=has_mask,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from weakseg.data.base import Dataset
-from weakseg.data.grey import GREY_MAX, read_grey
+from weakseg.data.grey import read_grey
 from weakseg.data.images import ShrunkImage
 from weakseg.data.loaders import iterate_shrunk
 from weakseg.data.masks import read_mask
@@ -31,6 +32,7 @@ from weakseg.ops.images import normalise
 from weakseg.pipeline.artifacts import RunFolder, load_seed
 from weakseg.pipeline.images import seeded_datasets
 from weakseg.pipeline.networks import load_classifier
+from weakseg.pipeline.pseudo_masks import doubted_ids
 from weakseg.pipeline.records import read_records
 from weakseg.pipeline.runner import Context
 from weakseg.pipeline.runtime import show_progress
@@ -63,8 +65,8 @@ class Evidence:
         given: The same with the segmenter's labels restricted to the image's tags.
         seed: Share of the pixels on which the seed, cut at the background threshold, and the mask differ; None for a
             method without a threshold.
-        unsure: What the mask's confidence lacks to 1, the mean over its pixels; None if the run keeps none. It counts
-            pixels that change with the threshold (`refine.stable_within`).
+        unstable: Share of the pixels that another threshold would label otherwise (`refine.stable_within`); None if the
+            run has not tried that on the image.
         shares: Share of the pixels that each tagged class has in the mask, by class index.
         tags: 0 or 1 per class.
         known: Whether each tag is known.
@@ -76,7 +78,7 @@ class Evidence:
     free: float | None
     given: float | None
     seed: float | None
-    unsure: float | None
+    unstable: float | None
     shares: dict[int, float]
     tags: tuple[int, ...]
     known: tuple[bool, ...]
@@ -120,7 +122,7 @@ def measure_image(
         mask: (H, W) uint8, its mask at the size that networks see.
         maps: (K, H, W) float32 in 0..1, its seed, one map per tag.
         threshold: The background threshold; None for a method without one.
-        confidence: uint8 of any shape, 255 for sure; None if the run keeps none.
+        confidence: uint8 of any shape, 0 where another threshold labels otherwise; None if none was tried.
         probabilities: (L, H, W) float32 of the segmenter; None without one.
         likely: How likely the classifier thinks each class.
     """
@@ -138,7 +140,7 @@ def measure_image(
         free=free,
         given=given,
         seed=seed,
-        unsure=None if confidence is None else 1 - float(confidence.mean()) / GREY_MAX,
+        unstable=None if confidence is None else float(np.mean(confidence == 0)),
         shares={key: float(np.mean(mask == key + 1)) for key in sample.keys},
         tags=tuple(int(tag) for tag in sample.tags),
         known=tuple(bool(known) for known in sample.known),
@@ -164,7 +166,7 @@ def _measure_all(
     segmenter = load_segmenter(folder.network("segmenter").model, device)[0] if has_segmenter else None
     if segmenter is None:
         logger.warning("%s has no trained segmenter yet: the order rests on the seeds alone", folder.root)
-    found = mask_threshold(context)
+    found, doubted = mask_threshold(context), doubted_ids(context)
     threshold = None if found is None else found.value
     total = sum(map(len, pending))
     done = 0
@@ -178,7 +180,10 @@ def _measure_all(
                     workers=context.config.runtime.workers,
                 )
                 for sample, image in images:
-                    known[sample.id] = _measure(folder, dataset.split, sample, image, classifier, segmenter, threshold)
+                    confidence = folder.confidence_map(sample.id) if sample.id in doubted else None
+                    known[sample.id] = _measure(
+                        folder, dataset.split, sample, image, classifier, segmenter, threshold, confidence
+                    )
                     done += 1
                     tick(done, total)
                     if done % SAVED_EVERY == 0:
@@ -195,9 +200,9 @@ def _measure(
     classifier: Classifier,
     segmenter: SegmentationNetwork | None,
     threshold: float | None,
+    confidence: Path | None,
 ) -> Evidence:
     size_hw = (image.pixels.shape[0], image.pixels.shape[1])
-    confidence = folder.confidence_map(sample.id)
     maps = replace(load_seed(folder.seed(sample.id)), size_hw=size_hw).full().numpy()
     probabilities = None
     if segmenter is not None:
@@ -209,7 +214,7 @@ def _measure(
         resize_labels(read_mask(folder.mask(sample.id)), size_hw),
         maps=maps,
         threshold=threshold,
-        confidence=read_grey(confidence) if confidence.is_file() else None,
+        confidence=None if confidence is None or not confidence.is_file() else read_grey(confidence),
         probabilities=probabilities,
         likely=_classify(classifier, image.pixels),
     )
@@ -243,6 +248,6 @@ def _read(folder: RunFolder, made_of: dict[str, JsonValue]) -> dict[str, Evidenc
 
 
 def _parse(entry: dict[str, Any]) -> Evidence:
-    shares = {int(key): float(share) for key, share in entry.pop("shares").items()}
-    lists = {name: tuple(entry.pop(name)) for name in ("tags", "known", "likely")}
-    return Evidence(**entry, **lists, shares=shares)
+    tuples = {name: tuple(entry[name]) for name in ("tags", "known", "likely")}
+    shares = {int(key): float(share) for key, share in entry["shares"].items()}
+    return Evidence(**{**entry, **tuples, "shares": shares})

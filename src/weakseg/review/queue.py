@@ -105,7 +105,7 @@ MEASURES = (
         "the segmenter says otherwise on {} of the pixels, also when it is given the tags", lambda found: found.given
     ),
     _Measure("seed and mask differ on {} of the pixels", lambda found: found.seed),
-    _Measure("the mask is unsure on {} of the pixels", lambda found: found.unsure),
+    _Measure("another threshold would change {} of the pixels", lambda found: found.unstable),
 )
 """What the order is made of, each divided by its mean over the split, and added up."""
 

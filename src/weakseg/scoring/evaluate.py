@@ -15,6 +15,7 @@ from weakseg.ops.metrics import ConfusionMatrix, ThresholdSweep
 from weakseg.pipeline.artifacts import RunFolder, load_info, load_seed, save_mask
 from weakseg.pipeline.health import check_masks
 from weakseg.pipeline.images import first_missing, iterate_pending, seeded_datasets
+from weakseg.pipeline.localizers import why_no_classifier
 from weakseg.pipeline.networks import WEIGHTS_FROM
 from weakseg.pipeline.origin import read_map, read_origin
 from weakseg.pipeline.requirements import require_for_evaluate
@@ -206,7 +207,9 @@ def _score_predictions(
     ]
 
 
-def _classifier_score(context: Context) -> ClassifierScore:
+def _classifier_score(context: Context) -> ClassifierScore | None:
+    if why_no_classifier(context):
+        return None
     folder = context.folder.network("classifier")
     reached, origin = read_map(folder), read_origin(folder)
     return ClassifierScore(

@@ -222,7 +222,7 @@ class Metrics:
     Args:
         dataset: Name of the reader.
         label_names: `background` and the classes.
-        classifier: The classifier's score.
+        classifier: The classifier's score; None for a run whose localiser needs no classifier.
         scores: One per subject and split.
         curves: One per split with seeds and truth.
         notes: What could not be measured, and why.
@@ -234,7 +234,7 @@ class Metrics:
 
     dataset: str
     label_names: tuple[str, ...]
-    classifier: ClassifierScore
+    classifier: ClassifierScore | None
     scores: tuple[Score, ...]
     curves: tuple[Curve, ...]
     notes: tuple[str, ...]
@@ -264,7 +264,7 @@ def load_metrics(path: Path) -> Metrics:
         return Metrics(
             dataset=document["dataset"],
             label_names=tuple(document["label_names"]),
-            classifier=ClassifierScore(**document["classifier"]),
+            classifier=None if document["classifier"] is None else ClassifierScore(**document["classifier"]),
             scores=tuple(_read(Score, entry) for entry in document["scores"]),
             curves=tuple(_read(Curve, entry) for entry in document["curves"]),
             compared=tuple(

@@ -72,7 +72,7 @@ def print_summary(folder: RunFolder) -> None:
         first = metrics.ablation[0]
         console.print(f"segmenter on {first.split}, {first.images} images, no tags, mIoU step by step: {values}")
     classifier = metrics.classifier
-    if classifier.mean_average_precision is not None:
+    if classifier is not None and classifier.mean_average_precision is not None:
         console.print(
             f"classifier: mAP {percent(classifier.mean_average_precision)} on {classifier.split}, "
             f"{classifier.images} images, {classifier.describe_origin()}"

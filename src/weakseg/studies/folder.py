@@ -212,6 +212,7 @@ def finish_study(
     draw: Callable[[Figure], None],
     size_in: tuple[float, float],
     details: Table | None = None,
+    goes_on: bool = False,
 ) -> Study:
     """Write table, CSV, figure and record; rank 0 only.
 
@@ -222,6 +223,7 @@ def finish_study(
         draw: Fills the figure.
         size_in: Width and height of the figure in inches.
         details: A second table of finer grain, such as one row per class.
+        goes_on: Whether this is what there is so far: the record then says so, and the folder stays this process's own.
     """
     wait_for_all()
     if rank() == 0:
@@ -237,8 +239,9 @@ def finish_study(
         if details is not None:
             write_text(folder.details, details.to_csv(times=False))
             numbers["details"] = details.to_records()
-        write_json(folder.record, {**_head(plan), "finished": True, "numbers": numbers})
-        release_folder(folder.root)
+        write_json(folder.record, {**_head(plan), "finished": not goes_on, "numbers": numbers})
+        if not goes_on:
+            release_folder(folder.root)
     wait_for_all()
     return Study(folder, table)
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from weakseg.chain import CHAIN
-from weakseg.errors import ArtifactError
+from weakseg.errors import ArtifactError, ConfigError
+from weakseg.pipeline.localizers import why_no_classifier
 from weakseg.pipeline.records import read_records
 from weakseg.pipeline.runner import Context, plan_records, run_stages
 
@@ -20,8 +21,9 @@ def ensure_classifier(context: Context, *, may_train: bool) -> str:
 
     Raises:
         ArtifactError: If there is none and none may be trained.
-        ConfigError: If it was trained with other settings.
+        ConfigError: If it was trained with other settings, or the run's localiser needs none.
     """
+    require_classifier(context)
     record = read_records(context.folder).get("classify")
     planned = plan_records(context, CHAIN)["classify"]
     is_there = record is not None and record.finished and context.folder.network("classifier").model.is_file()
@@ -32,3 +34,10 @@ def ensure_classifier(context: Context, *, may_train: bool) -> str:
     if record is None or not is_there or record.fingerprint != planned.fingerprint:
         run_stages(context, CHAIN, only="classify")
     return planned.fingerprint
+
+
+def require_classifier(context: Context) -> None:
+    """Raise a `ConfigError` if the run's localiser needs no classifier, so that there is none to look at."""
+    reason = why_no_classifier(context)
+    if reason:
+        raise ConfigError(f"{reason}, which this study looks at; choose another one, such as --localize.method cam")

@@ -2,7 +2,6 @@ from pathlib import Path
 from urllib.parse import unquote
 
 import numpy as np
-import pytest
 import yaml
 from PIL import Image
 
@@ -118,9 +117,8 @@ def test_images_can_be_linked(tmp_path: Path) -> None:
         assert image.size == (7, 5)
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_80_classes_in_noise(seed: int) -> None:
-    labels = np.random.default_rng(seed).integers(0, 81, (19, 12), np.uint8)
+def test_80_classes_in_noise() -> None:
+    labels = np.random.default_rng(0).integers(0, 81, (19, 12), np.uint8)
     restored = np.zeros_like(labels)
     for key, mask in read_lines(describe_objects(labels), labels.shape):
         restored[mask] = key + 1

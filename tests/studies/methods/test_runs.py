@@ -13,11 +13,10 @@ from weakseg.config.schema import RunConfig
 from weakseg.errors import ArtifactError, ConfigError
 from weakseg.pipeline.artifacts import load_info, save_mask
 from weakseg.pipeline.records import read_records
+from weakseg.studies.methods.rows import configure_method, usual_methods
 from weakseg.studies.methods.runs import (
-    METHODS,
     Refinement,
     SeedRuns,
-    configure_method,
     count_updates,
     restrict_config,
     with_seed,
@@ -47,7 +46,7 @@ def test_a_method_is_the_same_whatever_method_the_recipe_has() -> None:
     other = with_settings(
         CONFIG, ("classifier.method", "seam"), ("classifier.cda.masks", "elsewhere"), ("localize.method", "rib")
     )
-    for name in METHODS:
+    for name in usual_methods(CONFIG):
         assert configure_method(other, name) == configure_method(CONFIG, name)
 
 

@@ -62,7 +62,10 @@ def test_every_method_is_refined_in_every_way_and_goes_on_without_doing_anything
         )
         assert (row["crf"], row["crf_threshold"], row["seeds_seed0"]) == (row["crf_fixed"], "0.25", row["seeds"])
         assert float(row["irn"]) >= float(row["irn_fixed"])
-    assert study.folder.times.read_text().splitlines()[0] == "method,classify_s,localize_s,crf_s,psa_s,irn_s,par_s"
+    assert study.folder.times.read_text().splitlines()[0] == (
+        "method,classify_s,localize_s,crf_s,psa_s,irn_s,par_s,"
+        "localize_image_s,crf_image_s,psa_image_s,irn_image_s,par_image_s"
+    )
     record = json.loads(study.folder.record.read_text())
     assert (record["study"], record["seed"], record["finished"]) == ("methods", 0, True)
     before = study.folder.csv.read_bytes(), study.folder.times.read_bytes(), study.folder.figure.read_bytes()
@@ -72,11 +75,13 @@ def test_every_method_is_refined_in_every_way_and_goes_on_without_doing_anything
     assert (again.csv.read_bytes(), again.times.read_bytes(), again.figure.read_bytes()) == before
     fewer = make_study(tmp_path, methods=("seam", "rib"), masks=("psa",)).table
     assert fewer.column("method") == ("RIB", "SEAM")
-    assert [column.name for column in fewer.columns if not column.hidden][-4:] == [
+    assert [column.name for column in fewer.columns if not column.hidden][-6:] == [
         "psa",
         "classify_s",
         "localize_s",
         "psa_s",
+        "localize_image_s",
+        "psa_image_s",
     ]
 
 
@@ -109,7 +114,7 @@ def test_seeds_of_the_validation_split_are_scored_when_asked_for(tmp_path: Path)
 
 
 def test_other_settings_are_refused_until_redo_is_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def stop(*arguments: object) -> None:
+    def stop(*arguments: object, **options: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("weakseg.studies.methods.study.SeedRuns", stop)
@@ -127,7 +132,7 @@ def test_other_settings_are_refused_until_redo_is_given(tmp_path: Path, monkeypa
 def test_the_methods_of_the_recipe_are_no_settings_of_the_study(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def stop(*arguments: object) -> None:
+    def stop(*arguments: object, **options: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("weakseg.studies.methods.study.SeedRuns", stop)
@@ -147,7 +152,7 @@ def test_the_methods_of_the_recipe_are_no_settings_of_the_study(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"methods": ("cma",)}, "--methods: expected some of cam, rib, seam, cda, lpcam, got 'cma'"),
+        ({"methods": ("cma",)}, "--methods: expected some of cam, rib, seam, cda, lpcam, clip_es, .*, got 'cma'"),
         ({"masks": ("none",)}, "--masks: expected some of crf, psa, irn, par, merge, got 'none'"),
         ({"seeds": ()}, "--seeds: expected one or more whole numbers .* got none"),
         ({"seeds": (0, -1)}, "--seeds: expected one or more whole numbers from 0 on without repeats, got 0 -1"),
@@ -205,7 +210,7 @@ def test_data_without_truth_are_refused_before_any_training(tmp_path: Path) -> N
 def test_redo_removes_nothing_when_something_the_study_needs_has_gone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: tuple[tuple[str, object], ...], message: str
 ) -> None:
-    def stop(*arguments: object) -> None:
+    def stop(*arguments: object, **options: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("weakseg.studies.methods.study.SeedRuns", stop)

@@ -36,8 +36,10 @@ class LocalizeBase:
 if TYPE_CHECKING:
     from dataclasses import field
 
+    from weakseg.localize.clip_es import CLIPESConfig
     from weakseg.localize.lpcam import LPCAMConfig
     from weakseg.localize.rib import RIBConfig
+    from weakseg.localize.sam3 import SAM3Config
 
     @dataclass(frozen=True)
     class LocalizeConfig(LocalizeBase):
@@ -45,6 +47,8 @@ if TYPE_CHECKING:
 
         rib: RIBConfig = field(default_factory=RIBConfig)
         lpcam: LPCAMConfig = field(default_factory=LPCAMConfig)
+        clip_es: CLIPESConfig = field(default_factory=CLIPESConfig)
+        sam3: SAM3Config = field(default_factory=SAM3Config)
 
 else:
     LocalizeConfig = add_sections(LocalizeBase, "LocalizeConfig", LOCALIZERS)

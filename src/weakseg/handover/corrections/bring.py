@@ -117,22 +117,20 @@ def bring_corrections(
 def _read_all(folder: RunFolder, known: KnownImages, source: Path, format: str | None, receiver: Receiver) -> str:
     """Read everything; returns the name of the format."""
     if source.resolve() == folder.masks.resolve():
-        for brought in _counted(read_edited(folder)):
+        for brought in _counted(read_edited(folder), total=len(known)):
             receiver.take(brought, source=EDITED)
         return EDITED
     with opened(source, format=format) as found:
-        for brought in _counted(found.read(found.place, known)):
+        for brought in _counted(found.read(found.place, known), total=len(known)):
             receiver.take(brought, source=found.format)
         return found.format
 
 
-def _counted(entries: Iterable[Brought]) -> Iterator[Brought]:
-    done = 0
-    with show_progress("reading corrected masks", note=lambda: f": {done}") as tick:
-        for entry in entries:
+def _counted(entries: Iterable[Brought], *, total: int) -> Iterator[Brought]:
+    with show_progress("reading corrected masks") as tick:
+        for done, entry in enumerate(entries):
             yield entry
-            done += 1
-            tick(done, done + 1)  # nobody knows how many there are
+            tick(done + 1, max(done + 1, total))
 
 
 def _know(context: Context) -> KnownImages:

@@ -45,7 +45,7 @@ def read_coco(path: Path, known: KnownImages) -> Iterator[Brought]:
     of_image: dict[int | str, list[dict[str, JsonValue]]] = defaultdict(list)
     for place, entry in enumerate(document.annotations):
         annotation = as_object(entry, where=f"{path}: annotation {place + 1}")
-        image = as_id(annotation.get("image_id"))
+        image = _id_of(annotation, "image_id")
         if image is None or image not in document.images:
             yield Brought(f"{path}: annotation {place + 1}", str(image), fault=f"there is no image with the id {image}")
             continue
@@ -60,8 +60,14 @@ def read_coco(path: Path, known: KnownImages) -> Iterator[Brought]:
             yield Brought(str(path), name, fault=str(error))
 
 
+def _id_of(entry: dict[str, JsonValue], name: str) -> int | str | None:
+    """Return an id, which may be written as 7, 7.0 or text; None if it is none."""
+    value = as_id(entry.get(name))
+    return value if isinstance(value, int | str) else None
+
+
 def _to_outline(annotation: dict[str, JsonValue], labels: dict[int | str, int]) -> Outline:
-    category = as_id(annotation.get("category_id"))
+    category = _id_of(annotation, "category_id")
     if category is None or category not in labels:
         raise DataError(f"there is no category with the id {category}")
     label = labels[category]
@@ -87,7 +93,7 @@ def _read_tables(path: Path, document: JsonValue) -> tuple[dict[int | str, str],
         table: dict[int | str, str] = {}
         for place, entry in enumerate(as_list(whole, name, where=str(path))):
             row = as_object(entry, where=f"{path}: {name}, entry {place + 1}")
-            key, text = as_id(row.get("id")), row.get(field)
+            key, text = _id_of(row, "id"), row.get(field)
             if key is None or not isinstance(text, str):
                 raise DataError(
                     f"{path}: {name}, entry {place + 1}: expected an id and a {field}, got {key} and {text}"
@@ -99,7 +105,7 @@ def _read_tables(path: Path, document: JsonValue) -> tuple[dict[int | str, str],
 
 def _read_labels(path: Path, document: _Document, known: KnownImages) -> dict[int | str, int]:
     """Return the label of each category that an annotation has; others may be what they like."""
-    used = {as_id(entry.get("category_id")) for entry in document.annotations if isinstance(entry, dict)}
+    used = {_id_of(entry, "category_id") for entry in document.annotations if isinstance(entry, dict)}
     try:
         return {key: known.label_of(name) for key, name in document.categories.items() if key in used}
     except DataError as error:

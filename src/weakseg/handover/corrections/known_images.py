@@ -59,6 +59,9 @@ class KnownImages:
         self._folded = {name.casefold(): label for name, label in self._labels.items()}
         self._sizes: dict[str, tuple[int, int]] = {}
 
+    def __len__(self) -> int:
+        return len(self._by_file)
+
     def find(self, written: str) -> str:
         """Return the id of the image that a name means.
 

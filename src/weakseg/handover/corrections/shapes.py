@@ -46,7 +46,7 @@ def fill_polygon(corners_xy: NDArray[np.float64], size_hw: tuple[int, int]) -> N
         DataError: If there are fewer than three corners, or one is far outside any image.
     """
     outline = Outline(1, crowd=False, segmentation=[[float(value) for value in corners_xy.ravel()]])
-    return draw_labels([outline], size_hw=size_hw) == 1
+    return np.equal(draw_labels([outline], size_hw=size_hw), 1)
 
 
 def pair_up(values: Sequence[float], *, what: str) -> NDArray[np.float64]:

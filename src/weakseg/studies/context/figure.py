@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from weakseg.studies.context.table import METHOD_NAMES, SUBJECTS
 from weakseg.studies.figure_style import style_axes
 from weakseg.studies.methods.figure import column_percentages
-from weakseg.studies.methods.runs import METHODS
+from weakseg.studies.methods.rows import METHODS
 from weakseg.studies.table import Table
 
 if TYPE_CHECKING:  # matplotlib takes a second to import; only those who draw pay for it

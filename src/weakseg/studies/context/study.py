@@ -26,10 +26,12 @@ from weakseg.studies.choices import choose_seeds, choose_thresholds, require_dis
 from weakseg.studies.context.figure import SIZE_IN, draw_context
 from weakseg.studies.context.table import METHOD_NAMES, make_table
 from weakseg.studies.folder import Study, StudyRequest, begin_study, find_study_folder, finish_study
-from weakseg.studies.methods.runs import SeedRuns, configure_method, restrict_config, with_seed
+from weakseg.studies.methods.measure import measure_crf
+from weakseg.studies.methods.rows import configure_method
+from weakseg.studies.methods.runs import SeedRuns, restrict_config, with_seed
 from weakseg.studies.methods.scores import classifier_map, score_file, score_seeds
 from weakseg.studies.methods.sources import require_sources
-from weakseg.studies.methods.study import measure_crf, plan_study
+from weakseg.studies.methods.study import plan_study
 from weakseg.studies.spread import Measured
 from weakseg.train.classify import measure_map
 from weakseg.train.distributed import rank, wait_for_all

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from weakseg.config.schema import RunConfig
 from weakseg.pipeline.threshold import require_number
-from weakseg.studies.methods.runs import METHODS
+from weakseg.studies.methods.rows import METHODS
 from weakseg.studies.methods.table import count_images, describe_data
 from weakseg.studies.spread import Measure, Measured, describe_spread
 from weakseg.studies.table import Column, Table

@@ -21,6 +21,9 @@ LABELS = {"map": "mAP", "seeds": "seeds", "crf": "CRF", "psa": "PSA", "irn": "IR
 OTHER = "#64748b"
 """Of refiners from other packages."""
 
+MAX_UPRIGHT, SLANT_DEGREES = 5, 30
+"""The names of more methods than these are slanted, so that they do not run into each other."""
+
 GROUP_WIDTH = 0.7
 """Share of a method's width that its bars take together."""
 
@@ -35,14 +38,16 @@ def draw_methods(figure: Figure, table: Table) -> None:
     left, right = figure.subplots(1, 2, width_ratios=(1, 2.6))
     names = [column.name for column in table.columns]
     shown: list[str] = [name for name in ("seeds", "crf", "psa", "irn") if name in names]
-    shown += [name for name in names if name not in COLOURS and f"{name}_s" in names]
+    shown += [name for name in names if name not in COLOURS and f"{name}_image_s" in names]
     draw_groups(left, table, ["map"])
     draw_groups(right, table, shown)
     left.set_ylabel("mAP (%)")
     right.set_ylabel("mean IoU (%), oracle threshold if any")
     right.legend(fontsize=8, frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=len(shown))
+    slant = SLANT_DEGREES if len(table.rows) > MAX_UPRIGHT else 0
     for axes in (left, right):
-        axes.set_xticks(range(len(table.rows)), [str(cell) for cell in table.column("method")])
+        labels = [str(cell) for cell in table.column("method")]
+        axes.set_xticks(range(len(table.rows)), labels, rotation=slant, ha="right" if slant else "center")
     figure.suptitle(table.title, fontsize=11)
 
 

@@ -6,51 +6,39 @@ one seed share their data; a run shares the finished stages of another from whic
     <root>/data/           the generated images
     <root>/cam/            classifier and seeds; rib/ has the classifier of cam/
     <root>/cam-crf-0.1/    those, and masks
+    <root>/cam-crf/        those, and what the CRF makes of them at many thresholds
     <root>/backbone/       the classifier whose backbone IRNet stands on, if the recipe's has another one
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 
-from weakseg.config.schema import ClassifierConfig, RunConfig, SplitName
+from weakseg.config.chosen import needs_classifier
+from weakseg.config.schema import RunConfig, SplitName
 from weakseg.documents import decode_json
 from weakseg.errors import ArtifactError, ConfigError
-from weakseg.models.seam import SEAM_NAMES
 from weakseg.pipeline.artifacts import RunFolder
 from weakseg.pipeline.inputs import prepare
+from weakseg.pipeline.localizers import why_no_classifier
 from weakseg.pipeline.records import read_records
 from weakseg.pipeline.runner import Context, run_stages
 from weakseg.pipeline.sharing import share_stages
 from weakseg.pipeline.stages import STAGES
-from weakseg.pipeline.threshold import require_number
-from weakseg.registry import LOCALIZERS, REFINERS
+from weakseg.registry import REFINERS
 from weakseg.scoring.truth import digest_truth
+from weakseg.studies.methods.averaging import averaging_stages
+from weakseg.studies.methods.fixed import fixed_threshold
+from weakseg.studies.methods.offers import take_classifier
+from weakseg.studies.methods.rows import AVERAGED, METHODS
+from weakseg.studies.methods.sample import sample_images
 
 CLASSIFY, LOCALIZE = STAGES[:2]
 
 BACKBONE = "backbone"
 """Run folder of the classifier that is trained for its backbone alone."""
-
-
-@dataclass(frozen=True)
-class Method:
-    """A way to get seeds.
-
-    Args:
-        name: As on the command line, and name of its run folder.
-        label: As the table shows it.
-        configure: Returns the recipe with this method and no other one, but for the objects that CDA pastes.
-        classifier_of: Another method whose classifier this one uses, or None if it trains its own.
-    """
-
-    name: str
-    label: str
-    configure: Callable[[RunConfig], RunConfig]
-    classifier_of: str | None = None
 
 
 @dataclass(frozen=True)
@@ -71,76 +59,11 @@ class Refinement:
         return self.method if self.threshold is None else f"{self.method}-{self.threshold:.12g}"
 
 
-def _plain(config: RunConfig) -> RunConfig:
-    cda = replace(config.classifier.cda, masks=None)
-    return replace(
-        config,
-        classifier=replace(config.classifier, method="plain", cda=cda),
-        localize=replace(config.localize, method="cam"),
-    )
-
-
-def _rib(config: RunConfig) -> RunConfig:
-    plain = _plain(config)
-    return replace(plain, localize=replace(plain.localize, method="rib"))
-
-
-def _seam(config: RunConfig) -> RunConfig:
-    plain = _plain(config)
-    if plain.classifier.name not in SEAM_NAMES:
-        raise ConfigError(
-            f"classifier.name: expected one of {', '.join(SEAM_NAMES)}, on which SEAM stands, got "
-            f"{plain.classifier.name}; leave seam out of --methods, or take one of them for all methods"
-        )
-    return replace(plain, classifier=replace(plain.classifier, method="seam"))
-
-
-def _cda(config: RunConfig) -> RunConfig:
-    """CDA's epochs have twice the steps, so it gets half as many."""
-    plain = _plain(config)
-    if plain.classifier.epochs % 2:
-        raise ConfigError(
-            "classifier.epochs: expected an even number, since an epoch of CDA has twice the steps and the study gives "
-            f"it half as many, got {plain.classifier.epochs}"
-        )
-    return replace(plain, classifier=replace(plain.classifier, epochs=plain.classifier.epochs // 2))
-
-
-def _localize_by(config: RunConfig, *, name: str) -> RunConfig:
-    plain = _plain(config)
-    return replace(plain, localize=replace(plain.localize, method=name))
-
-
-METHODS = {
-    method.name: method
-    for method in (
-        Method("cam", "CAM", _plain),
-        Method("rib", "RIB", _rib, classifier_of="cam"),
-        Method("seam", "SEAM", _seam),
-        Method("cda", "CDA", _cda),
-        *(
-            Method(name, name.upper(), partial(_localize_by, name=name), classifier_of="cam")
-            for name in LOCALIZERS.names()
-            if name not in ("cam", "rib")
-        ),
-    )
-}
-"""Every method, in the order of the table; localisers of other packages last."""
-
 OTHER_REFINEMENTS = tuple(name for name in REFINERS.names() if name not in ("none", "crf", "psa", "irn"))
 """Refiners without a column of their own making: their masks are scored as the recipe has them."""
 
 REFINEMENTS = ("crf", "psa", "irn", *OTHER_REFINEMENTS)
 """What makes masks of seeds, as `refine.method` has it, in the order of the table."""
-
-
-def configure_method(config: RunConfig, name: str) -> RunConfig:
-    """Return the recipe with one method; without CDA's objects, which come from a run.
-
-    Raises:
-        ConfigError: If the method cannot have this recipe.
-    """
-    return METHODS[name].configure(config)
 
 
 def with_seed(config: RunConfig, seed: int) -> RunConfig:
@@ -175,10 +98,12 @@ def restrict_config(config: RunConfig, *, split: str) -> RunConfig:
             f"data.root: a study draws critters for every seed in its own folder; leave it out, got {config.data.root}"
         )
     splits: tuple[SplitName, ...] = ("train",) if split == "train" else ("train", "val")
+    irn = replace(config.refine.irn, instances=False)
     return replace(
         config,
         localize=replace(config.localize, splits=splits, compared_images=0),
-        refine=replace(config.refine, irn=replace(config.refine.irn, instances=False)),
+        # How sure masks are is a thing of segmenters; it triples the CRF's work.
+        refine=replace(config.refine, irn=irn, confidence=False, stable_within=(1.0, 1.0)),
     )
 
 
@@ -188,23 +113,30 @@ class SeedRuns:
     Args:
         config: The recipe with its seed, see `restrict_config`.
         root: Their folder.
+        images: So many images of each split get seeds and masks, see `sample_images`; all if None.
+        offers: Finished runs whose classifiers may be taken where all their settings agree.
     """
 
-    def __init__(self, config: RunConfig, root: Path) -> None:
+    def __init__(
+        self, config: RunConfig, root: Path, *, images: int | None = None, offers: Sequence[RunFolder] = ()
+    ) -> None:
         if config.data.name == "critters":
             # Named here, every single run can also be looked at, and gone on with, by itself.
             data = RunFolder(root.absolute()).generated_data
             config = replace(config, data=replace(config.data, root=str(data)))
-        self.context = prepare(config, RunFolder(root))
+        context = prepare(config, RunFolder(root))
+        self.context = context if images is None else replace(context, only=sample_images(context, images))
+        self.offers = offers
         self._seeded: dict[str, Context] = {}
         self._truth_digests: dict[str, str] = {}
 
     def digest_truth(self, split: str) -> str:
-        """Digest the truth masks of the split `train` or `val`; once, since there may be many."""
+        """Digest the truth masks of the scored images of `train` or `val`; once, since there may be many."""
         if split not in self._truth_digests:
             dataset = self.context.train if split == "train" else self.context.val
             assert dataset is not None, "see `require_truth`"
-            self._truth_digests[split] = digest_truth(dataset)
+            only = self.context.only
+            self._truth_digests[split] = digest_truth(dataset if only is None else dataset.keep(only))
         return self._truth_digests[split]
 
     def seeds(self, name: str) -> Context:
@@ -216,27 +148,35 @@ class SeedRuns:
     def _make_seeds(self, name: str) -> Context:
         method = METHODS[name]
         config = method.configure(self.context.config)
-        if name == "cda":
+        if name.removesuffix(AVERAGED) == "cda":
             config = self._with_donors(config)
         context = self._open(name, config)
-        if method.classifier_of is not None:
+        if method.classifier_of is not None and not why_no_classifier(context):
             shared = self.seeds(method.classifier_of)
             share_stages(shared.folder, context.folder, [CLASSIFY])
+        else:
+            take_classifier(context, self.offers)
         run_stages(context, STAGES, only="classify")
-        run_stages(context, STAGES, only="localize")
+        stages = STAGES if method.averages is None else averaging_stages(self.seeds(method.averages))
+        run_stages(context, stages, only="localize")
         return context
 
     def masks(self, name: str, refinement: Refinement) -> Context:
         """Refine a method's seeds."""
-        seeds = self.seeds(name)
-        context = self._open(f"{name}-{refinement.name}", self._refined(seeds.config, refinement))
-        share_stages(seeds.folder, context.folder, [CLASSIFY, LOCALIZE])
+        context = self.open_masks(name, refinement)
         run_stages(context, STAGES, only="refine")
         return context
 
+    def open_masks(self, name: str, refinement: Refinement) -> Context:
+        """Open the run of a method's seeds and one refinement, of which there are no masks yet."""
+        seeds = self.seeds(name)
+        context = self._open(f"{name}-{refinement.name}", self._refined(seeds.config, refinement))
+        share_stages(seeds.folder, context.folder, [LOCALIZE] if why_no_classifier(seeds) else [CLASSIFY, LOCALIZE])
+        return context
+
     def donor_refinement(self) -> Refinement:
-        """Return what makes the masks of CAM's seeds that CDA's objects are cut out by: as the recipe says, by CRF."""
-        return Refinement("crf", require_number(self.context.config.refine))
+        """Return what makes the masks of CAM's seeds that CDA's objects are cut out by: the CRF at the fixed number."""
+        return Refinement("crf", fixed_threshold(self.context.config))
 
     def _open(self, name: str, config: RunConfig) -> Context:
         return replace(self.context, config=config, folder=RunFolder(self.context.folder.root / name))
@@ -252,29 +192,32 @@ class SeedRuns:
             refine = replace(refine, background_threshold=refinement.threshold)
         if refinement.method != "irn":
             return replace(config, refine=replace(refine, method=refinement.method))
-        weights = self._irn_weights(config.classifier)
+        weights = self._irn_weights(config)
         return replace(config, refine=replace(refine, method="irn", irn=replace(refine.irn, weights=weights)))
 
-    def _irn_weights(self, classifier: ClassifierConfig) -> str:
+    def _irn_weights(self, config: RunConfig) -> str:
         """Return where IRNet's backbone comes from.
 
-        It cannot be that of a classifier of another kind. One of its own kind is then trained as CAM's is, once for
-        all methods, as the released IRN stands on a network of its own.
+        It cannot be that of a classifier of another kind, or of none. One of its own kind is then trained as CAM's is,
+        once for all methods, as the released IRN stands on a network of its own.
         """
         irn = self.context.config.refine.irn
-        if irn.weights != "classifier" or irn.name == classifier.name:
+        if irn.weights != "classifier" or (irn.name == config.classifier.name and needs_classifier(config.localize)):
             return irn.weights
         plain = METHODS["cam"].configure(self.context.config)
         context = self._open(BACKBONE, replace(plain, classifier=replace(plain.classifier, name=irn.name)))
+        take_classifier(context, self.offers)
         run_stages(context, STAGES, only="classify")
         return str(context.folder.network("classifier").model.absolute())
 
 
 def count_updates(context: Context) -> int:
-    """Return how many updates a run's classifier has made in one process: all batches are full.
+    """Return how many updates a run's classifier has made in one process: all batches are full; 0 without one.
 
     With CDA half of a batch are pasted twins, unless no object was found, which makes the training an ordinary one.
     """
+    if why_no_classifier(context):
+        return 0
     config = context.config.classifier
     images = config.batch_size // 2 if _has_donors(context) else config.batch_size
     return config.epochs * max(1, len(context.train) // images)
@@ -293,5 +236,9 @@ def _has_donors(context: Context) -> bool:
 
 
 def stage_seconds(context: Context, stage: str) -> float:
-    """Return the seconds that a finished stage of a run took; those of a shared one where it was made."""
-    return read_records(context.folder)[stage].time_s
+    """Return the seconds that a finished stage of a run took; those of a shared one where it was made.
+
+    A stage that the run does without takes none.
+    """
+    record = read_records(context.folder).get(stage)
+    return 0.0 if record is None else record.time_s

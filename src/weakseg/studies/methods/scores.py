@@ -22,6 +22,7 @@ from weakseg.ops.maps import FloatArray
 from weakseg.ops.metrics import ConfusionMatrix, ThresholdSweep
 from weakseg.pipeline.artifacts import load_seed
 from weakseg.pipeline.images import seeded_datasets
+from weakseg.pipeline.localizers import why_no_classifier
 from weakseg.pipeline.networks import load_history
 from weakseg.pipeline.runner import Context
 from weakseg.pipeline.seeds import pair_with_seed
@@ -124,7 +125,9 @@ def scored_split(context: Context, split: str) -> Dataset:
 
 
 def classifier_map(context: Context) -> float | None:
-    """Return the mean average precision that a run's classifier has reached on the validation split, 0..1."""
+    """Return the mean average precision that a run's classifier has reached on the validation split, 0..1, if any."""
+    if why_no_classifier(context):
+        return None
     reached = load_history(context.folder.network("classifier"))[-1].metrics.get("map")
     return None if reached is None else number(reached)
 

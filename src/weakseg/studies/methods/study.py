@@ -7,17 +7,22 @@ out.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 from weakseg.config.load import to_plain
 from weakseg.config.paths import absolute_paths
 from weakseg.config.schema import RunConfig
+from weakseg.errors import UsageError
 from weakseg.files import JsonValue
+from weakseg.ops.superpixels import ADVICE, can_find_superpixels
 from weakseg.pipeline.refiner_files import lacks_folder
 from weakseg.pipeline.runtime import choose_device, joined_processes, make_deterministic
-from weakseg.studies.choices import choose_names, choose_seeds, choose_thresholds, require_split
+from weakseg.studies.choices import choose_names, choose_seeds, choose_thresholds, require_distinct, require_split
 from weakseg.studies.folder import (
     Study,
+    StudyFolder,
     StudyPlan,
     StudyRequest,
     begin_study,
@@ -26,34 +31,42 @@ from weakseg.studies.folder import (
     flatten_settings,
 )
 from weakseg.studies.methods.figure import SIZE_IN, draw_methods
-from weakseg.studies.methods.runs import (
-    METHODS,
-    OTHER_REFINEMENTS,
-    REFINEMENTS,
-    Refinement,
-    SeedRuns,
-    configure_method,
-    count_updates,
-    restrict_config,
-    stage_seconds,
-    with_seed,
-)
-from weakseg.studies.methods.scores import (
-    MethodScore,
-    classifier_map,
-    require_truth,
-    score_masks,
-    score_seeds,
-    score_walked,
-)
+from weakseg.studies.methods.fixed import is_automatic
+from weakseg.studies.methods.hours import tell_hours
+from weakseg.studies.methods.measure import CLASS_AGNOSTIC, Task, list_passes, measure_method
+from weakseg.studies.methods.offers import open_offers
+from weakseg.studies.methods.rows import METHODS, configure_method, usual_methods
+from weakseg.studies.methods.runs import REFINEMENTS, SeedRuns, restrict_config, with_seed
+from weakseg.studies.methods.scores import require_truth, scored_split
 from weakseg.studies.methods.sources import require_backbone, require_sources
-from weakseg.studies.methods.table import make_table
+from weakseg.studies.methods.superpixels import write_superpixels
+from weakseg.studies.methods.table import Extent, make_differences, make_table
 from weakseg.studies.spread import Measured
 
 logger = logging.getLogger("weakseg")
 
-VERSION = 1
-"""Raised when the results change for the same settings."""
+VERSION = 2
+"""Raised when the results change for the same settings. 2 never averages maps of a row that is not called so."""
+
+
+@dataclass(frozen=True)
+class Saving:
+    """What makes a study affordable.
+
+    Args:
+        images: So many images of each split get seeds and masks; all if None.
+        learn_from: Methods on whose seeds refiners train their networks; all when there are none.
+        runs: Finished runs whose classifiers may be taken where all their settings agree.
+        estimate: Whether to tell beforehand how long the study takes, by trying each of its parts.
+    """
+
+    images: int | None = None
+    learn_from: Sequence[str] = ()
+    runs: Sequence[Path] = ()
+    estimate: bool = False
+
+
+NO_SAVING = Saving()
 
 
 def study_methods(
@@ -65,20 +78,24 @@ def study_methods(
     seeds: Sequence[int] = (0, 1, 2),
     thresholds: Sequence[float] = (),
     split: str = "train",
+    saving: Saving = NO_SAVING,
 ) -> Study:
     """Train every method with the same budget and score its seeds and masks.
 
-    What an interrupted study, or one of fewer methods, masks, seeds or thresholds, has computed is used again.
+    What trains nothing but CAM's classifier comes first, and has a table of its own until the whole one is there. What
+    an interrupted study, or one of fewer methods, masks, seeds or thresholds, has computed is used again.
 
     Args:
-        config: The resolved recipe; its sections hold the settings of all methods and refinements.
+        config: The resolved recipe; its sections hold the settings of all methods and refinements. Where its background
+            threshold is `auto`, the table also tells what that takes.
         request: Where and how; the study's name is `methods` unless it has another.
-        methods: Names in `METHODS`; all when there are none.
+        methods: Names in `METHODS`; see `usual_methods` when there are none.
         masks: Names in `REFINEMENTS`; when there are none, all but those whose files the recipe does not name.
         seeds: Each is a seed of networks and generated images alike.
         thresholds: Background thresholds of the CRF; the usual multiples of the recipe's when there are none. The
-            recipe's is always among them.
+            recipe's is always among them. None where it is `auto`.
         split: `train` or `val`: the images whose seeds and masks are scored.
+        saving: What makes it affordable.
 
     Returns:
         Files and table.
@@ -87,108 +104,136 @@ def study_methods(
         UsageError: If a method, a refinement, a seed, a threshold, the split or the name cannot be, or one is given
             twice.
         ConfigError: If the recipe cannot be, or the study was made with other settings.
-        ArtifactError: If weights to begin with are not there.
+        ArtifactError: If weights to begin with, or a run's classifier, are not there.
         DataError: If the data cannot be read, or no tagged image of the split has a truth mask.
     """
-    chosen = choose_names("--methods", methods, METHODS)
-    possible = [name for name in REFINEMENTS if not lacks_folder(config.refine, name)]
-    refinements = choose_names("--masks", masks or possible, REFINEMENTS)
+    chosen = choose_names("--methods", methods or usual_methods(config), METHODS)
+    refinements = _choose_masks(config, masks)
     seeds = choose_seeds(seeds)
     require_split(config, split)
     folder = find_study_folder(request, default_name="methods")
     config = restrict_config(absolute_paths(config), split=split)
-    candidates = choose_thresholds(config, thresholds)
+    task = Task(refinements, _choose_thresholds(config, thresholds), split, _choose_learners(saving, chosen))
+    if saving.images is not None and saving.images < 1:
+        raise UsageError(f"--images: expected at least 1, got {saving.images}")
+    offers = open_offers(saving.runs)
     for name in chosen:
         configure_method(config, name)  # what is wrong is found before hours of training
+    stands_in = CLASS_AGNOSTIC in refinements and lacks_folder(config.refine, CLASS_AGNOSTIC)
     require_backbone(config, refinements)
-    require_sources(config, refinements)
-    plan = plan_study("methods", VERSION, config, request.command, split=split, seed=seeds[0])
+    require_sources(config, [name for name in refinements if not (stands_in and name == CLASS_AGNOSTIC)])
+    plan = _plan(config, request, task, saving, seed=seeds[0])
     make_deterministic()
     with joined_processes(choose_device(config.runtime.device)):
         begin_study(folder, plan, redo=request.redo)
-        measured: dict[str, list[Measured]] = {name: [] for name in chosen}
-        for seed in seeds:
-            runs = SeedRuns(with_seed(config, seed), folder.results / f"seed-{seed}")
+        if stands_in:
+            config = _with_superpixels(config, folder)
+
+        opened = [
+            SeedRuns(with_seed(config, seed), folder.results / f"seed-{seed}", images=saving.images, offers=offers)
+            for seed in seeds
+        ]
+        for runs in opened:
             require_truth(runs.context, split=split)
-            for name in chosen:
-                logger.info("seed %d, %s", seed, METHODS[name].label)
-                measured[name].append(measure_method(runs, name, refinements, candidates, split=split))
-        table = make_table(config, measured, refinements, seeds, candidates, split=split)
-        return finish_study(folder, plan, table, draw=lambda figure: draw_methods(figure, table), size_in=SIZE_IN)
+        if saving.estimate:
+            tell_hours(opened, chosen, task)
+        if stands_in:
+            for runs in opened:
+                write_superpixels(scored_split(runs.context, split), _superpixels(folder))
+        extent = Extent(saving.images, stands_in)
+        *first, whole = list_passes(config, chosen, task)
+        for names, part in first:
+            measured = _measure(opened, names, part)
+            _write(folder, plan, config, measured, part, seeds, extent, goes_on=True)
+            logger.info("%s has what trains nothing but CAM's classifier; the rest follows", folder.table)
+        names, part = whole
+        return _write(folder, plan, config, _measure(opened, names, part), part, seeds, extent)
 
 
-def measure_method(
-    runs: SeedRuns, name: str, refinements: Sequence[str], thresholds: Sequence[float], *, split: str
-) -> Measured:
-    """Make and score the runs of one method with one seed.
-
-    Args:
-        runs: The runs of the seed.
-        name: The method.
-        refinements: What to make of its seeds.
-        thresholds: Background thresholds of the CRF.
-        split: The images that are scored.
-
-    Returns:
-        By the names that `weakseg.studies.methods.table` gives to measures.
-    """
-    context, truth_digest = runs.seeds(name), runs.digest_truth(split)
-    seeds = score_seeds(context, split=split, truth_digest=truth_digest)
-    found: dict[str, float | None] = {
-        "images": seeds.images,
-        "updates": count_updates(context),
-        "map": classifier_map(context),
-        **_score("seeds", seeds),
-        "classify_s": stage_seconds(context, "classify"),
-        "localize_s": stage_seconds(context, "localize"),
-    }
-    if "crf" in refinements:
-        found |= measure_crf(runs, name, thresholds, split=split)
-    if "psa" in refinements:
-        psa = runs.masks(name, Refinement("psa"))
-        found |= {
-            "psa": score_masks(psa, split=split, truth_digest=truth_digest).mean_iou,
-            "psa_s": stage_seconds(psa, "refine"),
-        }
-    if "irn" in refinements:
-        irn = runs.masks(name, Refinement("irn"))
-        found |= {
-            **_score("irn", score_walked(irn, split=split, truth_digest=truth_digest)),
-            "irn_fixed": score_masks(irn, split=split, truth_digest=truth_digest).mean_iou,
-            "irn_s": stage_seconds(irn, "refine"),
-        }
-    for other in (refinement for refinement in refinements if refinement in OTHER_REFINEMENTS):
-        context = runs.masks(name, Refinement(other))
-        found |= {
-            other: score_masks(context, split=split, truth_digest=truth_digest).mean_iou,
-            f"{other}_s": stage_seconds(context, "refine"),
-        }
-    return found
+def _measure(opened: Sequence[SeedRuns], names: Sequence[str], task: Task) -> dict[str, list[Measured]]:
+    measured: dict[str, list[Measured]] = {name: [] for name in names}
+    for runs in opened:
+        for name in names:
+            logger.info("seed %d, %s", runs.context.config.runtime.seed, METHODS[name].label)
+            measured[name].append(measure_method(runs, name, task))
+    return measured
 
 
-def measure_crf(runs: SeedRuns, name: str, thresholds: Sequence[float], *, split: str) -> Measured:
-    """Refine a method's seeds by the CRF at every threshold; the best one, and the recipe's own.
+def _write(
+    folder: StudyFolder,
+    plan: StudyPlan,
+    config: RunConfig,
+    measured: Mapping[str, Sequence[Measured]],
+    task: Task,
+    seeds: Sequence[int],
+    extent: Extent,
+    *,
+    goes_on: bool = False,
+) -> Study:
+    table = make_table(config, measured, task, seeds, extent)
+    return finish_study(
+        folder,
+        plan,
+        table,
+        draw=lambda figure: draw_methods(figure, table),
+        size_in=SIZE_IN,
+        details=make_differences(config, measured, task, seeds),
+        goes_on=goes_on,
+    )
 
-    Args:
-        runs: The runs of the seed.
-        name: The method.
-        thresholds: Background thresholds, the recipe's among them.
-        split: The images that are scored.
-    """
-    contexts = {threshold: runs.masks(name, Refinement("crf", threshold)) for threshold in thresholds}
-    truth_digest = runs.digest_truth(split)
-    scores = {
-        threshold: score_masks(context, split=split, truth_digest=truth_digest)
-        for threshold, context in contexts.items()
-    }
-    own = runs.donor_refinement().threshold
-    assert own is not None, "a CRF has a threshold"
-    best = max(scores, key=lambda threshold: (scores[threshold].mean_iou or 0.0, -threshold))
-    return {
-        **_score("crf", scores[best]),
-        "crf_fixed": scores[own].mean_iou,
-        "crf_s": stage_seconds(contexts[own], "refine"),
-    }
+
+def _choose_masks(config: RunConfig, masks: Sequence[str]) -> tuple[str, ...]:
+    """Return the refinements that were asked for, or all that can be; tells which cannot."""
+    if masks:
+        return choose_names("--masks", masks, REFINEMENTS)
+    possible = []
+    for name in REFINEMENTS:
+        if not lacks_folder(config.refine, name):
+            possible.append(name)
+        elif name == CLASS_AGNOSTIC and is_automatic(config):
+            if can_find_superpixels():
+                possible.append(name)
+            else:
+                logger.warning("merge is left out: it needs refine.merge.folder, or superpixels (%s)", ADVICE)
+        else:
+            logger.info("%s is left out: the recipe names no folder of the files that it reads", name)
+    return choose_names("--masks", possible, REFINEMENTS)
+
+
+def _choose_thresholds(config: RunConfig, thresholds: Sequence[float]) -> tuple[float, ...]:
+    if not is_automatic(config):
+        return choose_thresholds(config, thresholds)
+    if thresholds:
+        raise UsageError(
+            "--thresholds: refine.background_threshold is 'auto', whose own candidates are tried; leave them out, or "
+            "set it to a number"
+        )
+    return ()
+
+
+def _choose_learners(saving: Saving, chosen: Sequence[str]) -> tuple[str, ...] | None:
+    """Return the methods on whose seeds networks are trained; None for all."""
+    for name in saving.learn_from:
+        if name not in chosen:
+            raise UsageError(f"--learn-from: expected some of the methods {', '.join(chosen)}, got '{name}'")
+    require_distinct("--learn-from", saving.learn_from)
+    return tuple(saving.learn_from) or None
+
+
+def _superpixels(folder: StudyFolder) -> Path:
+    return folder.results / "superpixels"
+
+
+def _with_superpixels(config: RunConfig, folder: StudyFolder) -> RunConfig:
+    path = _superpixels(folder).absolute()
+    path.mkdir(parents=True, exist_ok=True)
+    merge = replace(config.refine.merge, folder=str(path))
+    return replace(config, refine=replace(config.refine, merge=merge))
+
+
+def _plan(config: RunConfig, request: StudyRequest, task: Task, saving: Saving, *, seed: int) -> StudyPlan:
+    plan = plan_study("methods", VERSION, config, request.command, split=task.split, seed=seed)
+    return replace(plan, settings={**plan.settings, "images": saving.images})
 
 
 def plan_study(
@@ -212,7 +257,3 @@ def plan_study(
     for setting in (*own, *varied):
         del settings[setting]
     return StudyPlan(name, version, command, seed, settings, to_plain(config))
-
-
-def _score(name: str, score: MethodScore) -> Measured:
-    return {name: score.mean_iou, f"{name}_threshold": score.threshold}

@@ -47,6 +47,7 @@ from weakseg.studies.threshold.passes import (
     open_statistics,
 )
 from weakseg.studies.threshold.table import Findings, make_details, make_table
+from weakseg.studies.trained_run import require_classifier
 from weakseg.train.distributed import wait_for_all
 
 VERSION = 5
@@ -85,6 +86,7 @@ def study_threshold(config: RunConfig, request: StudyRequest, *, images: int, sp
     make_deterministic()
     with joined_processes(choose_device(config.runtime.device)):
         context = prepare(absolute_paths(config), RunFolder(request.run))
+        require_classifier(context)
         require_training_seeds(context, "the study")
         scored = _space_out(_find_split(context, split), images)
         localized = _require_localized(context)

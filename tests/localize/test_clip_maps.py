@@ -10,8 +10,10 @@ from tests.tiny_clip import LENGTH, PATCH_PX, make_clip
 from weakseg.data.coco_names import COCO_CLASSES
 from weakseg.data.voc import VOC_CLASSES
 from weakseg.errors import ConfigError, ShapeError
-from weakseg.localize.clip_es import attention_refine, clip_input, grad_cam
+from weakseg.localize.clip_maps import attention_refine, clip_input, clip_score_maps, grad_cam
 from weakseg.localize.clip_prompts import BACKGROUND_WORDS, COCO_BACKGROUND_WORDS, COCO_WORDS, VOC_WORDS
+from weakseg.localize.clip_texts import TextEmbeddings
+from weakseg.localize.frame import fit_frame
 
 TOLERANCE = 1e-5
 
@@ -212,3 +214,23 @@ def test_words_belong_to_classes_and_backgrounds_to_none() -> None:
     assert set(COCO_WORDS) <= set(COCO_CLASSES)
     assert not set(BACKGROUND_WORDS) & set(VOC_CLASSES)
     assert not set(COCO_BACKGROUND_WORDS) & set(COCO_CLASSES)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("size_hw", [(13, 22), (16, 12)])
+def test_an_image_is_asked_for_its_tags_at_every_scale(size_hw: tuple[int, int]) -> None:
+    clip, texts = make_clip().eval(), TextEmbeddings(draw(4, LENGTH), draw(2, LENGTH, seed=1))
+    image = np.random.default_rng(0).integers(0, 255, (*size_hw, 3), np.uint8)
+    before = image.copy()
+    maps = clip_score_maps(clip, image, np.array([0, 1, 0, 1]), texts, scales=(1.0, 0.5), box_threshold=0.3)
+    assert (maps.keys, maps.size_hw, len(maps.scales)) == ((1, 3), size_hw, 2)
+    assert np.array_equal(image, before)
+    seen = clip_input(image, patch_px=PATCH_PX)
+    first, attention = grad_cam(clip, seen, torch.cat([texts.classes[[1, 3]], texts.backgrounds]), num_tags=2)
+    refined = attention_refine(first, attention, box_threshold=0.3)
+    low, high = refined.amin(dim=(1, 2), keepdim=True), refined.amax(dim=(1, 2), keepdim=True)
+    expected = fit_frame((refined - low) / (high - low + 1e-7), size_hw)
+    torch.testing.assert_close(maps.scales[0], expected, atol=TOLERANCE, rtol=TOLERANCE)
+    assert clip_score_maps(clip, image, np.zeros(4), texts).keys == ()
+    with pytest.raises(ShapeError, match=r"expected tags of shape \(4,\)"):
+        clip_score_maps(clip, image, np.zeros(3), texts)
