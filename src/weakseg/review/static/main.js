@@ -64,10 +64,10 @@ async function start() {
   });
   list.fill(session.images);
   listen();
-  await store.finishJournal();
+  const refused = await store.finishJournal();
   const first = session.images.find((image) => image.id === api.startId) || session.images.find((image) => stateOf(image) === "none");
   if (session.images.length) await show((first || session.images[0]).id);
-  else complain("This run has no masks to look at.");
+  if (refused.length) complain(`Changed elsewhere, so that an earlier change was not saved: ${refused.join(", ")}`);
 }
 
 function complain(message) {

@@ -164,18 +164,21 @@ export class Store extends EventTarget {
     }
   }
 
-  // Writes what an earlier tab could not: its server was gone. A newer revision on disk wins.
+  // Writes what an earlier tab could not: its server was gone. A newer revision on disk wins; returns where it did.
   async finishJournal() {
+    const refused = [];
     const names = Object.keys(localStorage).filter((name) => name.startsWith(this.journal));
     for (const name of names) {
       const id = name.slice(this.journal.length);
       try {
         await api.send("correction", id, JSON.parse(localStorage.getItem(name)), "PUT");
       } catch (error) {
-        if (!error.status) return;
+        if (!error.status) break;
+        refused.push(id);
       }
       localStorage.removeItem(name);
     }
+    return refused;
   }
 
   get unsaved() {
