@@ -77,13 +77,18 @@ def test_empty_and_odd_areas_are_named() -> None:
 def test_tags_are_doubted_both_ways_and_unknown_ones_are_not() -> None:
     evidence = [
         see("a", 0.1, likely=(0.2, 0.6, 0.1)),
-        see("b", 0.1, tags=(0, 0, 0), shares={}, likely=(0.3, 0.9, 0.95), known=(True, True, False)),
+        see("b", 0.1, tags=(0, 0, 0), shares={}, likely=(0.2, 0.9, 0.95), known=(True, True, False)),
     ]
     assert find_doubts(evidence, NAMES) == [
         TagDoubt("b", "train", "dog", "missing", 0.9),
         TagDoubt("a", "train", "cat", "superfluous", 0.8),
         TagDoubt("a", "train", "dog", "missing", 0.6),
     ]
+    turns = [see(f"s{n}", 0.1, likely=(0.1 + n / 100, 0.0, 0.0)) for n in range(3)] + [
+        see("m", 0.1, likely=(1, 0.5, 0))
+    ]
+    turns += [see("v", 0.1, split="val", likely=(0.7, 0, 0))]
+    assert [doubt.id for doubt in find_doubts(turns, NAMES)] == ["s0", "m", "v", "s1", "s2"]
     queue = order_images(evidence, NAMES)
     (first, _) = sorted(queue.images, key=lambda image: image.id)
     assert (first.missing_tags, first.doubtful_tags) == (("dog",), ("cat",))

@@ -124,7 +124,7 @@ class RunFolder:
 
     @property
     def doubtful_tags(self) -> Path:
-        """The tags that the classifier contradicts, CSV."""
+        """The tags that the classifier doubts, CSV."""
         return self.root / "review" / "tags.csv"
 
     @property

@@ -83,9 +83,7 @@ def describe_queue(folder: RunFolder, queue: Queue, *, top: int) -> str:
     rows = [(f"{image.score:.1f}", printable(image.id), image.split, image.why) for image in queue.images[:top]]
     lines += [*_align([("score", "image", "split", "why"), *rows]), ""]
     if queue.tags:
-        lines.append(
-            f"tags that the classifier contradicts: the first {min(top, len(queue.tags))} of {len(queue.tags)}"
-        )
+        lines.append(f"tags that the classifier doubts: the first {min(top, len(queue.tags))} of {len(queue.tags)}")
         found = [
             (f"{tag.doubt:.2f}", printable(tag.id), tag.split, f"{tag.name} {_FAULTS[tag.fault]}")
             for tag in queue.tags[:top]

@@ -7,7 +7,7 @@ the doubt of the classifier alone.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -20,6 +20,9 @@ TagFault = Literal["missing", "superfluous"]
 
 SURE_DOUBT = 0.5
 """A tag is doubtful if the classifier thinks the opposite more likely."""
+
+LISTED_DOUBT = 0.25
+"""The list of tags goes farther: a classifier that has learned from a wrong tag half believes it."""
 
 TELLING = 1.5
 """A measure of so many times the usual is named as a reason."""
@@ -79,7 +82,7 @@ class Queue:
 
     Args:
         images: The images, the most likely wrong mask first.
-        tags: The tags, the most doubtful first; those alone that the classifier contradicts.
+        tags: The tags, missing and superfluous ones and splits by turns, the most doubtful of each first.
     """
 
     images: tuple[QueuedImage, ...]
@@ -125,7 +128,8 @@ def order_images(
     doubts = find_doubts(evidence, names)
     of_image: defaultdict[str, list[TagDoubt]] = defaultdict(list)
     for doubt in doubts:
-        of_image[doubt.id].append(doubt)
+        if doubt.doubt > SURE_DOUBT:
+            of_image[doubt.id].append(doubt)
     images = [
         QueuedImage(
             id=found.id,
@@ -142,8 +146,11 @@ def order_images(
     return Queue(tuple(images), tuple(doubt for doubt in doubts if doubt.id not in corrected))
 
 
-def find_doubts(evidence: Iterable[Evidence], names: Sequence[str], *, above: float = SURE_DOUBT) -> list[TagDoubt]:
-    """List the tags that the classifier doubts, the most doubtful first; tags that nobody knows are left out.
+def find_doubts(evidence: Iterable[Evidence], names: Sequence[str], *, above: float = LISTED_DOUBT) -> list[TagDoubt]:
+    """List the tags that the classifier doubts; tags that nobody knows are left out.
+
+    Missing and superfluous tags take turns, and so do splits, the most doubtful of each first: a classifier is never as
+    sure of what it was taught to be absent, nor of what it has learned from as of what it has not.
 
     Args:
         evidence: What is known of each image.
@@ -162,7 +169,12 @@ def find_doubts(evidence: Iterable[Evidence], names: Sequence[str], *, above: fl
         for key, likely in enumerate(image.likely)
         if image.known[key]
     ]
-    return sorted((doubt for doubt in found if doubt.doubt > above), key=lambda doubt: (-doubt.doubt, doubt.id))
+    ranked: list[tuple[int, TagDoubt]] = []
+    places: Counter[tuple[str, TagFault]] = Counter()
+    for doubt in sorted((doubt for doubt in found if doubt.doubt > above), key=lambda doubt: (-doubt.doubt, doubt.id)):
+        ranked.append((places[doubt.split, doubt.fault], doubt))
+        places[doubt.split, doubt.fault] += 1
+    return [doubt for _, doubt in sorted(ranked, key=lambda entry: (entry[0], -entry[1].doubt, entry[1].id))]
 
 
 def _usual_values(evidence: Iterable[Evidence]) -> dict[tuple[str, int], float]:
