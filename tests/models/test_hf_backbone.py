@@ -22,6 +22,8 @@ from weakseg.models.hf_backbone import HFBackbone
 from weakseg.models.hf_backbone_build import build_hf_backbone, rebuild_hf_backbone
 from weakseg.models.hf_source import InputFormat, NetworkSource
 
+pytestmark = pytest.mark.slow  # transformers takes seconds to import
+
 SIZE_HW = (45, 70)
 STRIDES = {"swin": 32, "dinov2": 14, "dinov2_with_registers": 14}
 """Where it is not 16."""
@@ -202,7 +204,6 @@ def test_values_are_converted_to_those_the_network_expects(tmp_path: Path, image
     assert other.architecture()["transformers"]["input_format"] == half.to_json()
 
 
-@pytest.mark.slow
 def test_saved_weights_of_a_classifier_of_images_come_back(tmp_path: Path) -> None:
     transformers = importlib.import_module("transformers")
     for name, kind in (("resnet", "ResNetForImageClassification"), ("dinov2", "Dinov2Model")):
@@ -288,7 +289,6 @@ def test_maps_of_a_grey_image_and_of_one_a_pixel_wide(
         assert score_maps(classifier, image, 0 * tags).keys == ()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("freeze_trunk", [True, False])
 @pytest.mark.parametrize("values", [RESNET, DINOV2], ids=["resnet", "dinov2"])
 def test_an_adaptation_moves_the_maps_and_gives_the_weights_back(

@@ -20,6 +20,8 @@ from weakseg.models.hf_segmenter import HFSegmenter
 from weakseg.models.hf_source import InputFormat, NetworkSource
 from weakseg.models.inference import predict_probabilities
 
+pytestmark = pytest.mark.slow  # transformers takes seconds to import
+
 NAMES = ("background", "cat", "dog", "fox")
 SIZE_HW = (45, 70)
 CLASSIFIER = ["decode_head.classifier.weight", "decode_head.classifier.bias"]
@@ -139,7 +141,6 @@ def test_a_file_without_a_description_is_refused(info: dict[str, JsonValue]) -> 
         rebuild_hf_segmenter(info, label_names=NAMES, fixed_norm=True, where="m.safetensors")
 
 
-@pytest.mark.slow
 def test_saved_weights_come_back_and_what_scores_other_labels_is_fresh(
     folder: NetworkSource, segformer: HFSegmenter
 ) -> None:
@@ -261,7 +262,6 @@ def test_without_transformers_the_extra_is_named(config: Path, monkeypatch: pyte
         build(config)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("family", FAMILIES)
 def test_other_families_label_every_size_learn_and_are_rebuilt(family: str, tmp_path: Path, images: Tensor) -> None:
     segmenter = build(write_config(tmp_path / "config.json", FAMILIES[family]))
@@ -278,7 +278,6 @@ def test_other_families_label_every_size_learn_and_are_rebuilt(family: str, tmp_
         assert torch.equal(again.eval()(images), segmenter.eval()(images))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("size_hw", [(1, 1), (20, 200)])
 def test_every_family_labels_tiny_images_and_learns_from_two_of_them(

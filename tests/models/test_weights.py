@@ -96,6 +96,7 @@ def test_any_one_set_of_names_is_enough(names: str, layout: Layout, numbered: di
         assert torch.equal(loaded[name.replace("resnet50.", "backbone.")], value), name
 
 
+@pytest.mark.slow
 def test_number_of_classes_is_read_off_and_data_parallel_prefix_dropped(numbered: dict[str, Tensor]) -> None:
     numbered["classifier.weight"] = torch.zeros(1).expand(80, 2048, 1, 1)
     network = load_official({f"module.{name}": value for name, value in numbered.items()}, "resnet50_cam")
@@ -115,6 +116,7 @@ def test_files_load_like_mappings(tmp_path: Path, official: dict[str, NDArray[np
         assert torch.equal(network.classifier.weight, tensors["classifier.weight"])
 
 
+@pytest.mark.slow
 def test_checkpoints_older_than_norm_counters_load(numbered: dict[str, Tensor]) -> None:
     load_official({name: value for name, value in numbered.items() if "num_batches" not in name}, "resnet50_cam")
 
@@ -125,6 +127,7 @@ def test_aliases_that_disagree_are_refused(numbered: dict[str, Tensor]) -> None:
         load_official(numbered, "resnet50_cam")
 
 
+@pytest.mark.slow
 def test_missing_names_are_listed(numbered: dict[str, Tensor]) -> None:
     del numbered["resnet50.layer4.2.conv3.weight"]
     with pytest.raises(ArtifactError, match=r"lacks 1 of 319 parameters: backbone\.layer4\.2\.conv3\.weight"):
@@ -143,6 +146,7 @@ def test_unexpected_names_are_listed(numbered: dict[str, Tensor]) -> None:
         load_official(numbered, "resnet50_cam")
 
 
+@pytest.mark.slow
 def test_shape_of_another_network_is_named(numbered: dict[str, Tensor]) -> None:
     numbered["resnet50.conv1.weight"] = torch.zeros(64, 3, 3, 3)
     with pytest.raises(ArtifactError, match=r"'backbone\.conv1\.weight' should have shape \(64, 3, 7, 7\)"):
@@ -238,6 +242,7 @@ def test_irn_aliases_that_disagree_are_refused(irn_numbered: dict[str, Tensor]) 
         load_official(irn_numbered, "resnet50_irn")
 
 
+@pytest.mark.slow
 def test_missing_irn_names_are_listed(irn_numbered: dict[str, Tensor]) -> None:
     del irn_numbered["fc_edge3.1.bias"], irn_numbered["mean_shift.running_mean"]
     with pytest.raises(ArtifactError, match=r"lacks 2 of 358 .*: mean_displacement, edge\.levels\.2\.norm\.bias"):
@@ -322,6 +327,7 @@ def test_download_with_another_hash_is_refused_and_not_kept(
     assert list((tmp_path / "cache").iterdir()) == []
 
 
+@pytest.mark.slow
 def test_damaged_download_in_the_cache_is_named(
     tmp_path: Path, torchvision_file: Path, serve: Callable[[Path], None]
 ) -> None:
@@ -371,6 +377,7 @@ def test_own_classifier_starts_a_segmenter(tmp_path: Path) -> None:
     assert len(report.loaded) == len(segmenter.backbone.state_dict())
 
 
+@pytest.mark.slow
 def test_weights_of_another_backbone_are_refused(torchvision_file: Path) -> None:
     with pytest.raises(ArtifactError, match=r"as critter: lacks \d+ of \d+ parameters"):
         load_backbone(build_backbone("critter"), str(torchvision_file), "critter")
@@ -491,6 +498,7 @@ def test_resnet38_kinds_name_what_is_amiss() -> None:
         load_official({"fc8.weight": torch.zeros(20, 4096, 1, 1)}, "resnet38_aff")
 
 
+@pytest.mark.slow
 def test_a_released_network_is_no_start_for_a_backbone_and_the_message_says_what_takes_it(
     tmp_path: Path, numbered: dict[str, Tensor]
 ) -> None:

@@ -23,6 +23,8 @@ from weakseg.pipeline.starting import start_classifier, start_refiner
 from weakseg.refine.irn import IRN, IRNConfig
 from weakseg.types import ClassSet
 
+pytestmark = pytest.mark.slow  # transformers takes seconds to import
+
 CLASSES = ClassSet(("cat", "dog", "fox"))
 CPU = torch.device("cpu")
 IMAGES = torch.randn(2, 3, 37, 50, generator=torch.Generator().manual_seed(1))
@@ -79,7 +81,6 @@ def test_a_trained_classifier_comes_back_from_its_file_alone(name: str, folder: 
         torch.testing.assert_close(loaded(IMAGES), classifier.eval()(IMAGES))  # its layout in memory is another
 
 
-@pytest.mark.slow
 def test_irnet_and_segmenter_start_from_the_classifiers_backbone_without_its_source(
     name: str, folder: NetworkFolder, tmp_path: Path
 ) -> None:
@@ -143,7 +144,6 @@ def test_weights_of_a_classifier_on_the_same_backbone_are_taken(
     assert not torch.equal(second.classifier.weight, first.classifier.weight)
 
 
-@pytest.mark.slow
 def test_pretrained_weights_are_taken_and_auto_does_without(
     name: str, folder: NetworkFolder, tmp_path: Path, told: list[str]
 ) -> None:

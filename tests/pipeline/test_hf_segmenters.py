@@ -17,6 +17,8 @@ from weakseg.pipeline.networks import WEIGHTS_FROM, save_network
 from weakseg.pipeline.segmenters import describe_segmenter, load_segmenter, require_segmenter, start_segmenter
 from weakseg.types import ClassSet
 
+pytestmark = pytest.mark.slow  # transformers takes seconds to import
+
 CLASSES = ClassSet(("cat", "dog", "fox"))
 OTHER_CLASSES = ClassSet(("car", "bus"))
 CPU = torch.device("cpu")
@@ -86,7 +88,6 @@ def test_a_trained_network_comes_back_from_its_file_alone(
         torch.testing.assert_close(loaded(images), segmenter.eval()(images))
 
 
-@pytest.mark.slow
 def test_pretrained_weights_are_taken_and_what_is_fresh_is_told(
     pretrained: SegmenterConfig, folder: NetworkFolder, told: list[str]
 ) -> None:
@@ -116,7 +117,6 @@ def test_auto_falls_back_to_random_weights_with_a_warning(
     )
 
 
-@pytest.mark.slow
 def test_auto_takes_the_weights_that_are_there(pretrained: SegmenterConfig, folder: NetworkFolder) -> None:
     segmenter, origin = start(replace(pretrained, weights="auto"), folder)
     asked, _ = start(pretrained, folder)

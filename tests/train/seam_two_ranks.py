@@ -1,4 +1,4 @@
-"""Two processes must learn from SEAM's loss what one would; `test_seam` starts it under `torchrun`."""
+"""Two processes must learn from SEAM's loss what one would; `test_seam` starts it in two."""
 
 from __future__ import annotations
 
@@ -37,7 +37,3 @@ def main() -> None:
         for (name, parameter), other in zip(shared.named_parameters(), alone.parameters(), strict=True):
             torch.testing.assert_close(parameter.grad, other.grad, rtol=1e-3, atol=1e-5, msg=lambda m, n=name: n + m)
         print(f"rank {rank()} agrees", flush=True)
-
-
-if __name__ == "__main__":
-    main()

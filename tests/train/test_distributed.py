@@ -213,6 +213,7 @@ def test_two_processes_end_with_the_files_of_one(backbone: str, tmp_path: Path) 
     words = (str(recipe), f"--data.root={tmp_path / 'data'}")
     if backbone != "critter":
         words = (*words, f"--classifier.name={backbone}", f"--segmenter.name={backbone}", "--classifier.weights=auto")
+        words = (*words, "--classifier.epochs=1", "--segmenter.epochs=1")
     assert main(["run", *words, "--out", str(tmp_path / "one")]) == 0
     command = ("run", *words, "--out", str(tmp_path / "two"))
     together = launch("weakseg", *command) if backbone == "critter" else fork_ranks(partial(main, command))

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from tests.tiny import AUGMENTATION, make_dataset, make_plan
-from tests.train.test_distributed import launch
+from tests.train import seam_two_ranks
+from tests.train.test_distributed import fork_ranks
 from weakseg.data.base import Dataset
 from weakseg.data.loaders import Batch
 from weakseg.errors import ConfigError
@@ -248,7 +249,7 @@ def test_a_tiny_training_learns_its_images_and_refines_their_maps(tmp_path: Path
 
 @pytest.mark.slow
 def test_two_processes_learn_what_one_would() -> None:
-    finished = launch("tests.train.seam_two_ranks")
+    finished = fork_ranks(seam_two_ranks.main)
     assert finished.returncode == 0, finished.stderr
     # The two write to one pipe, so their lines may run into each other.
     assert all(f"rank {number} agrees" in finished.stdout for number in range(2))
