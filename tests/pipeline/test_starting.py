@@ -8,7 +8,7 @@ from tests.pipeline.saved_networks import CLASSES, CLASSIFIER, HISTORY, IRNET, a
 from weakseg.errors import ArtifactError, ConfigError
 from weakseg.pipeline.artifacts import NetworkFolder, load_state
 from weakseg.pipeline.networks import make_hooks
-from weakseg.pipeline.starting import start_classifier, start_refiner
+from weakseg.pipeline.starting import start_classifier, start_refiner, tell_of_no_stride
 from weakseg.refine.irn import IRN
 from weakseg.train.loop import TrainState
 
@@ -133,3 +133,23 @@ def test_a_classifier_is_trained_at_its_training_stride_and_scores_at_its_own(fo
     usual, _ = start_classifier(replace(lite, training_stride_px=None), CLASSES, folder, seed=0)
     assert (coarse.stride, usual.stride) == (32, 16)
     assert_equal(coarse, usual)
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ({"name": "efficientnet_lite0", "training_stride_px": 32}, []),
+        ({"name": "critter"}, []),
+        ({"name": "critter", "training_stride_px": 32}, ["32 has no effect, since critter has one stride alone"]),
+        ({"name": "efficientnet_lite0", "method": "seam", "training_stride_px": 32}, ["since 'seam' compares maps"]),
+    ],
+)
+def test_it_is_said_where_the_stride_of_the_training_is_not_heeded(
+    words: dict[str, str | int], expected: list[str], told: list[str]
+) -> None:
+    config = CLASSIFIER
+    for name, value in words.items():
+        config = replace(config, **{name: value})
+    tell_of_no_stride(config)
+    assert len(told) == len(expected)
+    assert all(part in line for part, line in zip(expected, told, strict=True))

@@ -182,12 +182,12 @@ def test_no_image_is_loaded_twice(
     ],
 )
 def test_it_is_said_where_there_is_nothing_to_choose(
-    method: str, threshold: str | float, expected: list[str], caplog: pytest.LogCaptureFixture
+    method: str, threshold: str | float, expected: list[str], told: list[str]
 ) -> None:
     config = with_settings(CONFIG.refine, ("method", method), ("background_threshold", threshold))
     tell_of_no_threshold(config)
-    assert len(caplog.messages) == len(expected)
-    assert all(part in message for part, message in zip(expected, caplog.messages, strict=True))
+    assert len(told) == len(expected)
+    assert all(part in message for part, message in zip(expected, told, strict=True))
 
 
 def test_large_images_are_cut_as_small_copies(tmp_path: Path, splits: tuple[Dataset, Dataset]) -> None:

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from weakseg.errors import ShapeError
+from weakseg.review.patches import find_patches
 from weakseg.review.scribbles import NO_STROKE, StrokeSpreader
-from weakseg.review.superpixels import find_superpixels
 
 HEIGHT, WIDTH = 60, 90
 
@@ -57,14 +57,14 @@ def test_without_strokes_nothing_changes() -> None:
 )
 def test_patches_are_numbered_without_gaps(size_hw: tuple[int, int], patches: tuple[int, int]) -> None:
     image = np.random.default_rng(0).integers(0, 255, (*size_hw, 3), np.uint8)
-    found = find_superpixels(image)
+    found = find_patches(image)
     assert (found.shape, found.dtype) == (size_hw, np.uint16)
     assert np.unique(found).tolist() == list(range(found.max() + 1))
     assert patches[0] <= found.max() + 1 <= patches[1]
 
 
 def test_a_patch_does_not_cross_an_edge() -> None:
-    found = find_superpixels(two_halves())
+    found = find_patches(two_halves())
     assert not set(found[:, :49].ravel()) & set(found[:, 51:].ravel())  # it looks at a blurred copy
     with pytest.raises(ShapeError):
-        find_superpixels(np.zeros((4, 4), np.uint8))
+        find_patches(np.zeros((4, 4), np.uint8))

@@ -30,16 +30,18 @@ MAX_NAMED = 3
 def remember_masks(folder: RunFolder, sample_ids: Iterable[str]) -> None:
     """Write down what the masks of a run are: the stage that made them calls this when it ends.
 
-    What is known of a mask stays as it is: the stage has made the same again, or somebody has edited it since.
+    What is known of a mask stays as it is: the stage has made the same again, or somebody has edited it since. A mask
+    that is not there yet is not told of.
     """
     known = _read(folder)
     entries: dict[str, JsonValue] = {}
     for sample_id in sample_ids:
-        if sample_id not in known and not folder.mask(sample_id).is_file():
-            continue  # another process is still at it, and calls this in its turn
-        content = None if sample_id in known else folder.mask(sample_id).read_bytes()
-        size_bytes, digest = known[sample_id] if content is None else (len(content), digest_bytes(content))
-        entries[sample_id] = [size_bytes, digest]
+        path = folder.mask(sample_id)
+        if sample_id in known:
+            entries[sample_id] = [*known[sample_id]]
+        elif path.is_file():
+            content = path.read_bytes()
+            entries[sample_id] = [len(content), digest_bytes(content)]
     since_ns = folder.mask_index.stat().st_mtime_ns if known else None
     write_json(folder.mask_index, entries)
     if since_ns is not None:  # what was edited between then and now is still later than what is known of it

@@ -25,6 +25,7 @@ from weakseg.pipeline.runner import Context
 from weakseg.pipeline.saliency import require_saliency
 from weakseg.pipeline.seeds import REFINER, require_training_seeds
 from weakseg.pipeline.segmenters import require_segmenter
+from weakseg.pipeline.starting import tell_of_no_stride
 from weakseg.pipeline.threshold import tell_of_no_threshold
 
 NOT_FROM_ELSEWHERE = ("none", "auto", "classifier")
@@ -43,6 +44,7 @@ def require_for_classify(context: Context, /, *, afresh: bool) -> None:
     if released is not None:
         require_released(released, context.train)
         return
+    tell_of_no_stride(config)
     goes_on = _goes_on(context.folder.network("classifier"), afresh=afresh)
     require_weights("classifier", config.weights, config.name, goes_on=goes_on)
     find_donor_source(context)

@@ -6,6 +6,7 @@ What is special to segmenters is in `weakseg.pipeline.segmenters`.
 from __future__ import annotations
 
 import logging
+from functools import partial
 from typing import Any
 
 import torch
@@ -52,29 +53,36 @@ def start_classifier(
     generator = make_generator(seed)
     if hf_name(config.name) is not None:
         backbone, origin = start_hf("classifier", config, folder, fixed_norm=config.fixed_norm, generator=generator)
-        classifier: Classifier = Classifier(
+        classifier = Classifier(
             backbone, num_classes=len(classes), freeze_trunk=config.freeze_trunk, generator=generator
         )
         return classifier, origin
-    if config.method == "seam":
-        classifier = build_seam(
-            config.name,
-            num_classes=len(classes),
-            freeze_trunk=config.freeze_trunk,
-            fixed_norm=config.fixed_norm,
-            generator=generator,
-        )
-    else:
-        stride_px = config.training_stride_px
-        classifier = build_classifier(
-            config.name,
-            num_classes=len(classes),
-            freeze_trunk=config.freeze_trunk,
-            fixed_norm=config.fixed_norm,
-            stride_px=stride_px if training_strides(config) else None,
-            generator=generator,
-        )
+    stride_px = config.training_stride_px
+    coarse = partial(build_classifier, stride_px=stride_px if training_strides(config) else None)
+    build = build_seam if config.method == "seam" else coarse
+    classifier = build(
+        config.name,
+        num_classes=len(classes),
+        freeze_trunk=config.freeze_trunk,
+        fixed_norm=config.fixed_norm,
+        generator=generator,
+    )
     return classifier, _load_start(classifier, config.name, config.weights, folder)
+
+
+def tell_of_no_stride(config: ClassifierConfig) -> None:
+    """Say that the stride of the training is not heeded, where the classifier has the one alone that it scores at."""
+    if config.training_stride_px is not None and not training_strides(config):
+        what = (
+            "'seam' compares maps at the stride that scores"
+            if config.method == "seam"
+            else f"{config.name} has one stride alone"
+        )
+        logger.warning(
+            "classifier.training_stride_px: %d has no effect, since %s; null says the same",
+            config.training_stride_px,
+            what,
+        )
 
 
 def start_hf(

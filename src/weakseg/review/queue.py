@@ -14,6 +14,7 @@ from typing import Literal
 
 import numpy as np
 
+from weakseg.refine.health import EMPTY_SHARE
 from weakseg.review.evidence import Evidence
 
 TagFault = Literal["missing", "superfluous"]
@@ -26,9 +27,6 @@ LISTED_DOUBT = 0.25
 
 TELLING = 1.5
 """A measure of so many times the usual is named as a reason."""
-
-EMPTY_SHARE = 0.001
-"""A tagged class with less of the pixels is not in the mask, as `weakseg.refine.health` has it."""
 
 OUTLYING = 3.0
 """A class's area counts as odd if it is so many times larger or smaller than is usual for it."""

@@ -17,7 +17,7 @@ from weakseg.errors import ShapeError
 from weakseg.ops.crf import DenseCRF
 from weakseg.ops.images import limit_side
 from weakseg.review.desk import Kept
-from weakseg.review.superpixels import find_superpixels
+from weakseg.review.patches import find_patches
 from weakseg.types import IGNORE_LABEL
 
 Float32Array = NDArray[np.float32]
@@ -84,7 +84,7 @@ class StrokeSpreader:
 
         def make() -> PreparedImage:
             seen = limit_side(image, SEEN_SIDE_PX)
-            return PreparedImage(seen, DenseCRF(seen, gaussian=GAUSSIAN, bilateral=BILATERAL), find_superpixels(seen))
+            return PreparedImage(seen, DenseCRF(seen, gaussian=GAUSSIAN, bilateral=BILATERAL), find_patches(seen))
 
         return self._kept.get(key, make)
 

@@ -31,9 +31,9 @@ from weakseg.files import JsonValue
 from weakseg.review.corrections import Correction, EditConflict
 from weakseg.review.desk import SEED_STRIDE_PX, Desk, Kept, Listed
 from weakseg.review.images import THUMBNAIL_SIDE_PX, class_colours, encode_jpeg, encode_thumbnail
+from weakseg.review.patches import find_patches
 from weakseg.review.scribbles import NO_STROKE, StrokeSpreader
 from weakseg.review.security import Guard, make_token
-from weakseg.review.superpixels import find_superpixels
 from weakseg.review.wire import (
     Said,
     TooLarge,
@@ -195,7 +195,7 @@ class ReviewServer:
     def superpixels(self, listed: Listed, _: Message) -> Response:
         """Return the number of each pixel's patch, two bytes a pixel."""
         sample_id = listed.sample.id
-        patches = self._patches.get(sample_id, lambda: pack_array(find_superpixels(self.desk.image(sample_id))))
+        patches = self._patches.get(sample_id, lambda: pack_array(find_patches(self.desk.image(sample_id))))
         return JSONResponse({"patches": patches})
 
     def prepare(self, listed: Listed, _: Message) -> Response:

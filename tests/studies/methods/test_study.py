@@ -108,6 +108,19 @@ def test_an_interrupted_study_ends_as_one_that_was_not(tmp_path: Path, monkeypat
 
 
 @pytest.mark.slow
+def test_superpixels_stand_in_for_masks_to_merge_and_each_seed_has_those_of_its_own_images(tmp_path: Path) -> None:
+    study = make_study(tmp_path, masks=("merge",), seeds=(0, 1))
+    assert all(0 <= value <= 1 for value in study.table.column("merge"))
+    one, other = (
+        sorted((study.folder.results / f"seed-{seed}" / "superpixels").iterdir(), key=lambda path: path.name)
+        for seed in (0, 1)
+    )
+    assert one
+    common = {path.name for path in one} & {path.name for path in other}
+    assert any((one[0].parent / name).read_bytes() != (other[0].parent / name).read_bytes() for name in common)
+
+
+@pytest.mark.slow
 def test_seeds_of_the_validation_split_are_scored_when_asked_for(tmp_path: Path) -> None:
     study = make_study(tmp_path, masks=("irn",), split="val")
     assert study.table.title.endswith("critters val, 5 images, tags given")

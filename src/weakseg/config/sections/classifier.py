@@ -80,8 +80,8 @@ class ClassifierConfig:
         fixed_norm: Keep batch norm on its running statistics while training, as IRN does.
         training_stride_px: Train at this stride instead of the one that scores images: 32, at which ImageNet's weights
             were learnt, takes half the time of an EfficientNet-Lite's 16 and learns weights that are as good at 16
-            (docs/photographs.md). Only an EfficientNet-Lite without SEAM has the choice, 8, 16 or 32; others heed it
-            not. Null for the one that scores.
+            (docs/photographs.md). Only an EfficientNet-Lite without SEAM has the choice, 8, 16 or 32; for others
+            it has no effect, and a line says so. Null for the one that scores.
         epochs: Passes over the training split.
         batch_size: Images per step over all processes together.
         augment: Random changes of the training images.

@@ -19,6 +19,7 @@ from weakseg.files import JsonValue
 from weakseg.ops.superpixels import ADVICE, can_find_superpixels
 from weakseg.pipeline.refiner_files import lacks_folder
 from weakseg.pipeline.runtime import choose_device, joined_processes, make_deterministic
+from weakseg.predict.outlines import OutlineOptions, make_outlines
 from weakseg.studies.choices import choose_names, choose_seeds, choose_thresholds, require_distinct, require_split
 from weakseg.studies.folder import (
     Study,
@@ -39,9 +40,9 @@ from weakseg.studies.methods.rows import METHODS, configure_method, usual_method
 from weakseg.studies.methods.runs import REFINEMENTS, SeedRuns, restrict_config, with_seed
 from weakseg.studies.methods.scores import require_truth, scored_split
 from weakseg.studies.methods.sources import require_backbone, require_sources
-from weakseg.studies.methods.superpixels import write_superpixels
 from weakseg.studies.methods.table import Extent, make_differences, make_table
 from weakseg.studies.spread import Measured
+from weakseg.train.distributed import rank, wait_for_all
 
 logger = logging.getLogger("weakseg")
 
@@ -126,20 +127,19 @@ def study_methods(
     make_deterministic()
     with joined_processes(choose_device(config.runtime.device)):
         begin_study(folder, plan, redo=request.redo)
-        if stands_in:
-            config = _with_superpixels(config, folder)
-
-        opened = [
-            SeedRuns(with_seed(config, seed), folder.results / f"seed-{seed}", images=saving.images, offers=offers)
-            for seed in seeds
-        ]
+        opened = []
+        for seed in seeds:
+            root, own = folder.results / f"seed-{seed}", with_seed(config, seed)
+            # Generated images of another seed are others under the same names.
+            own = _with_superpixels(own, root / "superpixels") if stands_in else own
+            opened.append(SeedRuns(own, root, images=saving.images, offers=offers))
         for runs in opened:
             require_truth(runs.context, split=split)
         if saving.estimate:
             tell_hours(opened, chosen, task)
         if stands_in:
             for runs in opened:
-                write_superpixels(scored_split(runs.context, split), _superpixels(folder))
+                _make_superpixels(runs, split)
         extent = Extent(saving.images, stands_in)
         *first, whole = list_passes(config, chosen, task)
         for names, part in first:
@@ -220,12 +220,17 @@ def _choose_learners(saving: Saving, chosen: Sequence[str]) -> tuple[str, ...] |
     return tuple(saving.learn_from) or None
 
 
-def _superpixels(folder: StudyFolder) -> Path:
-    return folder.results / "superpixels"
+def _make_superpixels(runs: SeedRuns, split: str) -> None:
+    """Write superpixels, which stand in for a large model's masks: what `merge` gains by them is a lower bound."""
+    folder = runs.context.config.refine.merge.folder
+    assert folder is not None, "see `_with_superpixels`"
+    if rank() == 0:
+        make_outlines([scored_split(runs.context, split)], Path(folder), OutlineOptions(method="superpixels"))
+    wait_for_all()
 
 
-def _with_superpixels(config: RunConfig, folder: StudyFolder) -> RunConfig:
-    path = _superpixels(folder).absolute()
+def _with_superpixels(config: RunConfig, folder: Path) -> RunConfig:
+    path = folder.absolute()
     path.mkdir(parents=True, exist_ok=True)
     merge = replace(config.refine.merge, folder=str(path))
     return replace(config, refine=replace(config.refine, merge=merge))

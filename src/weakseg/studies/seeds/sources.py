@@ -13,8 +13,7 @@ from weakseg.errors import ArtifactError, ConfigError, UsageError
 from weakseg.pipeline.artifacts import RunFolder, load_seed
 from weakseg.pipeline.comparison import choose_compared, compared_iterations
 from weakseg.pipeline.images import seeded_datasets
-from weakseg.pipeline.inputs import prepare
-from weakseg.pipeline.recipe import read_run_config
+from weakseg.pipeline.opening import open_run
 from weakseg.pipeline.records import digest_parts, read_records
 from weakseg.pipeline.runner import Context
 from weakseg.studies.seeds.truth import TruthReader, open_part_maps, survey_truth
@@ -109,7 +108,7 @@ def open_comparison(runs: Sequence[Path], *, subject: str, role: str | None, lab
     if subject == "predictions" and role == "train":
         raise UsageError("--split train: predictions are made of the validation split only; use --split val")
     names = _name_runs(runs, labels)
-    contexts = tuple(_open_run(run) for run in runs)
+    contexts = tuple(map(open_run, runs))
     if subject == "adaptations":
         dataset, role = _choose_adapted(contexts[0], role)
     else:
@@ -137,12 +136,6 @@ def _name_runs(runs: Sequence[Path], labels: Sequence[str]) -> tuple[str, ...]:
     if repeated := [name for name, count in Counter(names).items() if count > 1]:
         raise UsageError(f"two runs are called '{repeated[0]}'; give each a name of its own with --labels")
     return names
-
-
-def _open_run(run: Path) -> Context:
-    config = read_run_config(run)
-    # Nothing is computed by a network, and the GPU of the run may be on another machine.
-    return prepare(replace(config, runtime=replace(config.runtime, device="cpu")), RunFolder(run))
 
 
 def _choose_images(contexts: Sequence[Context], subject: str, role: str) -> Dataset:

@@ -20,7 +20,7 @@ COMPACTNESS = 12.0
 _UPDATES = 6  # scikit-image's 10 move less than 1 % of the pixels further
 
 
-def find_superpixels(image: NDArray[np.uint8]) -> NDArray[np.uint16]:
+def find_patches(image: NDArray[np.uint8]) -> NDArray[np.uint16]:
     """Part an image into patches of like colour by SLIC (Achanta et al., 2012).
 
     Args:
