@@ -111,7 +111,6 @@ def localize(context: Context) -> str:
             full_size = replace(found.maps, size_hw=image.size_hw)
             save_seed(context.folder.seed(sample.id), full_size, stopped_by=found.stopped_by)
 
-        # An adaptation changes the network while it works, so that there can be only one at a time.
         side_by_side = find_localizer(context.config.localize.method).side_by_side and context.device.type == "cpu"
         process_pending(
             context,
@@ -244,7 +243,11 @@ STAGES = (
         run=localize,
         files=_localize_files,
         inputs=_name_localize_inputs,
-        added={"localize.rib.mirror": True, "localize.similarity_temperature": None},
+        added={
+            "localize.rib.mirror": True,
+            "localize.rib.coarse_loss": False,
+            "localize.similarity_temperature": None,
+        },
         require=require_for_localize,
     ),
     Stage(
