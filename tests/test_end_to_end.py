@@ -37,7 +37,8 @@ def normalised(run: Path) -> dict[str, bytes]:
     """Files of a run with what names the run's own place blanked: paths and modification times."""
     files = read_files(run)
     files.pop("images.json")
-    files["report.html"] = files["report.html"].replace(run.name.encode(), b"RUN")
+    for own in (str(run), run.name):  # its commands go on from the run's own folder
+        files["report.html"] = files["report.html"].replace(own.encode(), b"RUN")
     return files
 
 

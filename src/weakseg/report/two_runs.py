@@ -204,7 +204,7 @@ def _score_row(score: ScorePair) -> NumberRow:
 def _classifier_rows(pair: NumberPair) -> tuple[NumberRow, ...]:
     if pair.first is None and pair.second is None:
         return ()
-    return (_number_row(pair, ("val", "", "", ""), name="classifier, mAP"),)
+    return (_number_row(pair, ("", "", "", ""), name="classifier, mAP"),)
 
 
 def _number_row(pair: NumberPair, details: tuple[str, ...], *, name: str | None = None) -> NumberRow:

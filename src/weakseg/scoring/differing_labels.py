@@ -113,7 +113,7 @@ def find_differences(
                     shares[kind][name] = differing_share(maps[0], maps[1])
             tick(done + 1, len(chosen))
     if unreadable:
-        notes.append(f"{unreadable} files cannot be read and were left out")
+        notes.append(f"files that cannot be read and were left out: {unreadable}")
     kinds = tuple(
         KindDifference(kind, len(own), float(np.mean(list(own.values())))) for kind, own in shares.items() if own
     )
