@@ -1,4 +1,4 @@
-"""The report in a real browser: it fits a phone, pictures enlarge by mouse and keys, words are explained on the spot."""
+"""The report in a browser: it fits a phone, pictures enlarge by mouse and keys, words are explained on the spot."""
 
 import re
 from collections.abc import Iterator
