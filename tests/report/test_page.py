@@ -20,7 +20,7 @@ from weakseg.report.words import WORDS
 
 pytestmark = pytest.mark.slow
 
-VOID_ELEMENTS = {"meta", "link", "img", "br", "hr", "input"}
+VOID_ELEMENTS = {"meta", "link", "img", "br", "hr", "input", "wbr"}
 HOSTILE = """<script>alert('x')</script> & "cat\""""
 
 

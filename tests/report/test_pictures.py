@@ -55,11 +55,13 @@ def test_pictures_of_many_images_are_smaller() -> None:
 def test_labels_are_painted_over_the_grey_image_within_a_line_of_the_colour_of_the_legend() -> None:
     labels = np.zeros((32, 64), np.uint8)
     labels[:, 32:] = 1
-    pixels = decode(Painter("a", np.full((32, 64, 3), (30, 60, 120), np.uint8)).show_labels("Truth", labels))
+    pixels = decode(Painter("a", np.full((32, 64, 3), (30, 60, 120), np.uint8)).show_labels("Truth", labels)).astype(
+        int
+    )
     # The grey of (30, 60, 120) is 70; class 0 is (255, 94, 91) and weighs 0.5 within its line.
     assert pixels[16, 6] == pytest.approx([70, 70, 70], abs=4)
     assert pixels[16, 50] == pytest.approx([162, 82, 80], abs=6)
-    line, halo = pixels[16, 32].astype(int), pixels[16, 31].astype(int)
+    line, halo = pixels[16, 32], pixels[16, 31]
     assert line[0] > 200
     assert halo[1] < 60  # darkened, so that the line also stands out on a bright wall
 

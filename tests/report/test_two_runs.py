@@ -58,7 +58,7 @@ def test_the_page_is_one_file_and_says_what_was_compared(pair: tuple[Context, Co
     assert {link[1:] for link in page.attributes("href") if link.startswith("#")} <= set(page.attributes("id"))
     assert set(page.attributes("popovertarget")) <= set(page.attributes("id"))
     assert str(first) in page.text
-    assert "refine.background_threshold 0.25 0.5" in page.text
+    assert "refine. background_threshold 0.25 0.5" in page.text
     assert "avo unsuspicious 0 of 2" in page.text
 
 

@@ -19,7 +19,7 @@ from weakseg.scoring.two_runs import compare_runs
 from weakseg.scoring.two_runs_text import describe_two_runs
 
 
-def finish(context: Context, *, time_s: float = 60.0, digest: str = "d0") -> Context:
+def finish(context: Context, *, time_s: float = 60.0, digest: str = "0" * 24) -> Context:
     """Add what `weakseg run` leaves besides: recipe, records, verdicts."""
     context.folder.recipe.write_text(to_yaml(context.config))
     parts = {"classifier.epochs": 5, "images and tags of train": digest, "result of other": digest}
@@ -34,7 +34,7 @@ def pair(tmp_path: Path) -> tuple[Context, Context]:
     first, second = make_run(tmp_path / "a"), make_run(tmp_path / "b")
     save_mask(second.folder.mask("train_1"), np.full((HEIGHT, WIDTH), 2, np.uint8))
     config = replace(second.config, classifier=replace(second.config.classifier, epochs=7))
-    return finish(first), finish(replace(second, config=config), time_s=90.0, digest="d1")
+    return finish(first), finish(replace(second, config=config), time_s=90.0, digest="1" * 24)
 
 
 def test_settings_stages_scores_and_images(pair: tuple[Context, Context]) -> None:
@@ -42,7 +42,7 @@ def test_settings_stages_scores_and_images(pair: tuple[Context, Context]) -> Non
     found = compare_runs(first, second)
     assert [(item.name, item.first, item.second) for item in found.settings] == [
         ("classifier.epochs", 5, 7),
-        ("images and tags of train", "d0", "d1"),
+        ("images and tags of train", "0" * 24, "1" * 24),
     ]
     assert [(item.name, item.first_s, item.second_s, item.is_same) for item in found.stages] == [
         ("classify", 60.0, 90.0, False)

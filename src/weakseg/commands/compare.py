@@ -27,12 +27,11 @@ def run(words: Sequence[str]) -> int:
         "Hold one run against another: what differs in settings, images and code, and what came of it. "
         "'weakseg report A B' makes a page of it, with pictures; docs/report.md.",
     )
+    parser.usage = "weakseg compare A B [--top N] [--json]"
     parser.add_argument("first", help="run folder A")
     parser.add_argument("second", help="run folder B, which is held against A")
     parser.add_argument("--json", action="store_true", help="print JSON, for programs")
-    parser.add_argument(
-        "--top", type=int, default=DEFAULT_TOP, help=f"images that are listed; {DEFAULT_TOP} if not given"
-    )
+    parser.add_argument("--top", type=int, default=DEFAULT_TOP, help="images that are listed")
     given = parse_words(parser, words)
     if given is None:
         return 0
@@ -59,9 +58,7 @@ def write_page(words: Sequence[str]) -> int:
     parser.add_argument("first", help="run folder A")
     parser.add_argument("second", help="run folder B, which is held against A")
     parser.add_argument("--out", default=None, help="the page; B/compared_with_A.html when not given")
-    parser.add_argument(
-        "--images", type=int, default=DEFAULT_IMAGES, help=f"images that are shown; {DEFAULT_IMAGES} if not given"
-    )
+    parser.add_argument("--images", type=int, default=DEFAULT_IMAGES, help="images that are shown")
     given = parse_words(parser, words)
     if given is None:
         return 0

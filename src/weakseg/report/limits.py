@@ -146,9 +146,7 @@ def _limit_of_size(score: Score) -> list[Limit]:
     if not pairs:
         return []
     precision, recall = (sum(column) / len(pairs) for column in zip(*pairs, strict=True))
-    text = (
-        f"precision {percent(precision)} %, recall {percent(recall)} % on {score.split}, in the mean over the classes"
-    )
+    text = f"precision {percent(precision)} %, recall {percent(recall)} % on {score.split}, mean over the classes"
     if precision - recall >= TOLD_BIAS:
         return [Limit("Masks too small", text, "lower refine.background_threshold")]
     if recall - precision >= TOLD_BIAS:

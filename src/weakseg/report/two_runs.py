@@ -24,7 +24,7 @@ from weakseg.scoring.pairs import HealthPair, NumberPair, ScorePair
 from weakseg.scoring.scores import percent
 from weakseg.scoring.truth import read_truth
 from weakseg.scoring.two_runs import TwoRuns, compare_runs
-from weakseg.scoring.two_runs_text import show_gain, show_setting, show_threshold
+from weakseg.scoring.two_runs_text import show_gain, show_setting, show_threshold, show_verdict
 from weakseg.types import Sample
 
 TEMPLATE = "two_runs.html.j2"
@@ -197,14 +197,14 @@ def _describe_outcome(found: TwoRuns) -> str:
 
 def _score_row(score: ScorePair) -> NumberRow:
     images = " / ".join(f"{count:,}" for count in dict.fromkeys(score.images))
-    details = (score.split, images, show_threshold(score), "" if score.same_truth else "not the same truth")
+    details = (score.split, images, show_threshold(score), "the same" if score.same_truth else "not the same")
     return _number_row(score.mean, details, name=score.subject)
 
 
 def _classifier_rows(pair: NumberPair) -> tuple[NumberRow, ...]:
     if pair.first is None and pair.second is None:
         return ()
-    return (_number_row(pair, ("", "", "", ""), name="classifier, mAP"),)
+    return (_number_row(pair, ("", "", "", "tags"), name="classifier, mAP"),)
 
 
 def _number_row(pair: NumberPair, details: tuple[str, ...], *, name: str | None = None) -> NumberRow:
@@ -214,8 +214,8 @@ def _number_row(pair: NumberPair, details: tuple[str, ...], *, name: str | None 
 
 
 def _health_row(pair: HealthPair) -> tuple[str, str, str, str, str]:
-    counts = [f"{pair.troubled[side]:,} of {pair.tagged[side]:,}" for side in (0, 1)]
-    return (pair.name, pair.first or "–", counts[0], pair.second or "–", counts[1])
+    first = show_verdict(pair.first, pair.troubled[0], pair.tagged[0])
+    return (pair.name, *first, *show_verdict(pair.second, pair.troubled[1], pair.tagged[1]))
 
 
 def _time(value_s: float | None) -> str:

@@ -133,12 +133,14 @@ def _list_signs(
         text = f"It tells the classes apart with {percent(value)} % mAP on {classifier.split}."
         signs.append(Sign("map", "Classifier", text, _grade(value, GOOD_MAP, FAIR_MAP)))
     if agreement.seed is not None:
-        text = f"They agree on {agreement.seed:.0%} of the pixels: the refinement keeps what the seeds show."
-        if agreement.seed < GOOD_AGREEMENT:
-            text = f"They agree on {agreement.seed:.0%} of the pixels only: the refinement changes what the seeds show."
-        signs.append(Sign("seed", "Seed and mask", text, _grade(agreement.seed, GOOD_AGREEMENT, FAIR_AGREEMENT)))
+        grade = _grade(agreement.seed, GOOD_AGREEMENT, FAIR_AGREEMENT)
+        what = (
+            "the refinement keeps what the seeds show" if grade == "good" else "the refinement changes the seeds"
+        )
+        text = f"They agree on {_whole(agreement.seed)} of the pixels: {what}."
+        signs.append(Sign("seed", "Seed and mask", text, grade))
     if agreement.segmenter is not None:
-        text = f"The segmenter, without the tags, agrees with the masks on {agreement.segmenter:.0%} of the pixels."
+        text = f"The segmenter, without the tags, agrees with the masks on {_whole(agreement.segmenter)} of the pixels."
         grade = _grade(agreement.segmenter, GOOD_AGREEMENT, FAIR_AGREEMENT)
         signs.append(Sign("segmenter", "Segmenter and mask", text, grade))
     if is_clear is not None:
@@ -147,7 +149,11 @@ def _list_signs(
             text = "The colours of the images say nothing, so that it was taken by what is usual."
         signs.append(Sign("threshold", "Background threshold", text, "good" if is_clear else "fair"))
     if agreement.stable is not None:
-        text = f"Slightly different thresholds would leave {agreement.stable:.0%} of the pixels as they are."
+        text = f"Slightly different thresholds would leave {_whole(agreement.stable)} of the pixels as they are."
         grade = _grade(agreement.stable, GOOD_AGREEMENT, FAIR_AGREEMENT)
         signs.append(Sign("threshold", "Other thresholds", text, grade))
     return tuple(signs)
+
+
+def _whole(share: float) -> str:
+    return f"{100 * share:.0f} %"

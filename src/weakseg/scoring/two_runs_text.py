@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 
 from weakseg.file_names import printable
@@ -10,7 +11,9 @@ from weakseg.files import JsonValue
 from weakseg.pipeline.runtime import format_duration
 from weakseg.scoring.pairs import NumberPair, ScorePair, SettingPair
 from weakseg.scoring.scores import percent
-from weakseg.scoring.two_runs import NOT_THERE, TwoRuns
+from weakseg.scoring.two_runs import TwoRuns
+
+_DIGEST = re.compile("[0-9a-f]{24,}")
 
 MAX_VALUE = 40
 """Characters of a setting's value that are shown."""
@@ -38,9 +41,15 @@ def show_value(value: JsonValue) -> str:
 
 def show_setting(pair: SettingPair) -> tuple[str, str]:
     """Return both values of what differs; of digests, which say nothing, only that they differ."""
-    if " of " in pair.name and NOT_THERE not in (pair.first, pair.second) and not pair.name.startswith("version of"):
+    values = (pair.first, pair.second)
+    if all(isinstance(value, str) and _DIGEST.fullmatch(value) for value in values):
         return ("", "other")
     return (show_value(pair.first), show_value(pair.second))
+
+
+def show_verdict(verdict: str | None, troubled: int, tagged: int) -> tuple[str, str]:
+    """Return the verdict on a class and how many of its images are in trouble; dashes where it was not judged."""
+    return ("–", "–") if verdict is None else (verdict, f"{troubled:,} of {tagged:,}")
 
 
 def show_gain(pair: NumberPair) -> str:
@@ -111,10 +120,8 @@ def _list_health(found: TwoRuns) -> list[str]:
     rows = [
         (
             pair.name,
-            pair.first or "–",
-            f"{pair.troubled[0]} of {pair.tagged[0]}",
-            pair.second or "–",
-            f"{pair.troubled[1]} of {pair.tagged[1]}",
+            *show_verdict(pair.first, pair.troubled[0], pair.tagged[0]),
+            *show_verdict(pair.second, pair.troubled[1], pair.tagged[1]),
         )
         for pair in found.health
     ]
