@@ -66,6 +66,7 @@ def test_with_truth_the_number_decides(mean: float, grade: str, headline: str) -
     [
         (0.93, Agreement(0.95, 0.92, 0.96), True, "good"),
         (0.93, Agreement(0.95, 0.85, None), True, "fair"),
+        (0.93, Agreement(0.95, 0.9, 0.8), True, "fair"),
         (0.93, Agreement(0.79, 0.95, None), None, "poor"),
         (0.7, UNKNOWN, None, "fair"),
         (0.5, UNKNOWN, None, "poor"),

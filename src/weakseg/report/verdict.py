@@ -24,8 +24,14 @@ GOOD_IOU, FAIR_IOU = 0.7, 0.5
 GOOD_MAP, FAIR_MAP = 0.85, 0.6
 """The same of the classifier's mean average precision."""
 
-GOOD_AGREEMENT, FAIR_AGREEMENT = 0.9, 0.8
-"""The same of the share of the pixels on which seed and mask, or segmenter and mask, agree."""
+GOOD_SEED, FAIR_SEED = 0.9, 0.8
+"""The same of the share of the pixels on which seed and mask agree."""
+
+GOOD_SEGMENTER, FAIR_SEGMENTER = 0.88, 0.75
+"""The same of segmenter and mask: the segmenter has not been told the tags."""
+
+GOOD_STABLE, FAIR_STABLE = 0.85, 0.7
+"""The same of the share of the pixels that slightly different thresholds would leave as they are."""
 
 MAX_NAMED = 3
 """Classes that a sign names."""
@@ -133,15 +139,13 @@ def _list_signs(
         text = f"It tells the classes apart with {percent(value)} % mAP on {classifier.split}."
         signs.append(Sign("map", "Classifier", text, _grade(value, GOOD_MAP, FAIR_MAP)))
     if agreement.seed is not None:
-        grade = _grade(agreement.seed, GOOD_AGREEMENT, FAIR_AGREEMENT)
-        what = (
-            "the refinement keeps what the seeds show" if grade == "good" else "the refinement changes the seeds"
-        )
+        grade = _grade(agreement.seed, GOOD_SEED, FAIR_SEED)
+        what = "the refinement keeps what the seeds show" if grade == "good" else "the refinement changes the seeds"
         text = f"They agree on {_whole(agreement.seed)} of the pixels: {what}."
         signs.append(Sign("seed", "Seed and mask", text, grade))
     if agreement.segmenter is not None:
         text = f"The segmenter, without the tags, agrees with the masks on {_whole(agreement.segmenter)} of the pixels."
-        grade = _grade(agreement.segmenter, GOOD_AGREEMENT, FAIR_AGREEMENT)
+        grade = _grade(agreement.segmenter, GOOD_SEGMENTER, FAIR_SEGMENTER)
         signs.append(Sign("segmenter", "Segmenter and mask", text, grade))
     if is_clear is not None:
         text = "The colours of the images tell good thresholds from bad ones."
@@ -150,7 +154,7 @@ def _list_signs(
         signs.append(Sign("threshold", "Background threshold", text, "good" if is_clear else "fair"))
     if agreement.stable is not None:
         text = f"Slightly different thresholds would leave {_whole(agreement.stable)} of the pixels as they are."
-        grade = _grade(agreement.stable, GOOD_AGREEMENT, FAIR_AGREEMENT)
+        grade = _grade(agreement.stable, GOOD_STABLE, FAIR_STABLE)
         signs.append(Sign("threshold", "Other thresholds", text, grade))
     return tuple(signs)
 
