@@ -119,14 +119,14 @@ def test_few_images_and_a_weak_classifier_are_named() -> None:
 
 
 def test_truth_tells_of_a_class_behind_of_size_and_of_the_threshold() -> None:
-    curve = Curve("train", 4, (0.1, 0.3, 0.5), (0.5, 0.6, 0.62), (None,) * 3, (None,) * 3)
+    curve = Curve("train", 4, (0.1, 0.3, 0.5), (0.5, 0.6, 0.625), (None,) * 3, (None,) * 3)
     score = make_score(0.6, iou=(0.9, 0.3, None), precision=(0.9, 0.8, None), recall=(0.1, 0.6, 0.2))
     limits = list_limits(make_metrics(scores=(score,), curves=(curve,)), HEALTHY, good_map=0.85)
     assert [limit.name for limit in limits] == ["One class", "Masks too small", "Background threshold"]
     assert limits[0].text == "avo is far behind: 30.0 % IoU on train, in the mean 60.0 %"
     assert limits[1].text == "precision 80.0 %, recall 60.0 % on train, mean over the classes"
-    assert limits[2].text == "0.3 costs the seeds 2.0 points of mean IoU on train"
-    assert limits[2].remedy.startswith("the best on this truth is 0.5")
+    assert limits[2].text == "0.3 costs the seeds 2.5 points of mean IoU on train"
+    assert limits[2].remedy.startswith("try refine.background_threshold towards 0.5,")
     larger = replace(score, iou=(0.6, 0.6, 0.6), precision=(0.9, 0.5, None), recall=(0.1, 0.7, 0.2))
     assert [limit.name for limit in list_limits(make_metrics(scores=(larger,)), HEALTHY, good_map=0.85)] == [
         "Masks too large"

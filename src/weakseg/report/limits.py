@@ -9,8 +9,8 @@ from weakseg.refine.health import Cause
 from weakseg.refine.health_words import MaskHealth
 from weakseg.scoring.scores import Curve, Metrics, Score, percent
 
-TOLD_LOSS = 0.01
-"""A threshold that costs the seeds so much mean IoU is named; less is noise."""
+TOLD_LOSS = 0.02
+"""A threshold that costs the seeds so much mean IoU is named; less is noise, or what the refinement wants."""
 
 TOLD_BIAS = 0.1
 """So is a precision that is so far above the recall, or below."""
@@ -132,7 +132,8 @@ def _limit_of_threshold(curve: Curve, masks: Score | None) -> list[Limit]:
     if here is None or best is None or best - here < TOLD_LOSS:
         return []
     text = f"{threshold:g} costs the seeds {100 * (best - here):.1f} points of mean IoU on {curve.split}"
-    remedy = f"the best on this truth is {curve.thresholds[curve.best_index]:g} (refine.background_threshold)"
+    best_threshold = curve.thresholds[curve.best_index]
+    remedy = f"try refine.background_threshold towards {best_threshold:g}, the best for the seeds before refinement"
     return [Limit("Background threshold", text, remedy)]
 
 
