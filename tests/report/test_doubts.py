@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from tests.made_run import HEIGHT, WIDTH, make_run
+from weakseg.files import write_json
 from weakseg.pipeline.artifacts import save_mask
 from weakseg.report import doubts as module
 from weakseg.report.doubts import look_for_doubts
@@ -24,6 +25,14 @@ def test_a_mask_that_is_not_what_its_seed_says_comes_first(tmp_path: Path) -> No
     assert 0.8 < agreement.seed < 0.95  # one of six masks is wrong nearly everywhere
     assert agreement.segmenter is not None
     assert agreement.stable is None  # no map of confidence
+
+
+def test_corrected_images_come_last(tmp_path: Path) -> None:
+    context = make_run(tmp_path, train_tags=(0, 1, None))
+    save_mask(context.folder.mask("train_1"), np.full((HEIGHT, WIDTH), 2, np.uint8))
+    write_json(context.folder.corrections / "train_1.json", {"id": "train_1"})
+    found = look_for_doubts(context)
+    assert (found.images[-1].id, found.images[-1].corrected) == ("train_1", True)
 
 
 def test_masks_just_cut_from_their_seeds_agree_with_them(tmp_path: Path) -> None:

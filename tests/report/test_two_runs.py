@@ -7,6 +7,7 @@ import pytest
 from tests.made_run import HEIGHT, WIDTH, make_run
 from tests.report.test_page import parse
 from tests.scoring.test_two_runs import finish
+from weakseg.errors import DataError
 from weakseg.pipeline.artifacts import save_mask
 from weakseg.pipeline.runner import Context
 from weakseg.report import two_runs as module
@@ -60,6 +61,18 @@ def test_the_page_is_one_file_and_says_what_was_compared(pair: tuple[Context, Co
     assert str(first) in page.text
     assert "refine. background_threshold 0.25 0.5" in page.text
     assert "avo unsuspicious 0 of 2" in page.text
+
+
+def test_images_of_the_first_run_stand_in(pair: tuple[Context, Context], monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = pair
+
+    def open_first(run: Path) -> Context:
+        if run == second.folder.root:
+            raise DataError("its images have gone")
+        return first
+
+    monkeypatch.setattr(module, "open_run", open_first)
+    assert len(build_pair(compare_runs(first.folder.root, second.folder.root), max_images=3).images) == 1
 
 
 def test_without_pictures_no_image_is_opened(pair: tuple[Context, Context], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,8 @@ from weakseg.data.base import Dataset
 from weakseg.data.grey import read_grey
 from weakseg.data.masks import read_mask
 from weakseg.errors import ArtifactError, DataError
-from weakseg.pipeline.artifacts import load_seed
+from weakseg.file_names import safe_path
+from weakseg.pipeline.artifacts import RunFolder, load_seed
 from weakseg.pipeline.images import seeded_datasets
 from weakseg.pipeline.pseudo_masks import doubted_ids
 from weakseg.pipeline.runner import Context
@@ -52,7 +53,7 @@ class Doubts:
     """What the files of a run say against its masks.
 
     Args:
-        images: The images, the most likely wrong mask first.
+        images: The images, the most likely wrong mask first; those that a person has corrected come last.
         agreement: In the mean.
         from_review: Whether `weakseg review` has measured it, with the help of classifier and segmenter.
         total: So many images have masks; the same as `images` unless these were too many.
@@ -95,12 +96,18 @@ def look_for_doubts(context: Context) -> Doubts:
     else:
         wanted = min(len(found), MAX_LOOKED_AT)
         evidence = _measure_all(context, [found[place * len(found) // wanted] for place in range(wanted)])
+    corrected = frozenset(sample.id for _, sample in found if is_corrected(context.folder, sample.id))
     return Doubts(
-        images=order_images(evidence, context.train.classes.names).images,
+        images=order_images(evidence, context.train.classes.names, corrected=corrected).images,
         agreement=_agree(evidence, None if context.val is None else context.val.split),
         from_review=from_review,
         total=len(found),
     )
+
+
+def is_corrected(folder: RunFolder, sample_id: str) -> bool:
+    """Say whether a person has said something of an image."""
+    return (folder.corrections / f"{safe_path(sample_id)}.json").is_file()
 
 
 def _measure_all(context: Context, chosen: Sequence[tuple[Dataset, Sample]]) -> list[Evidence]:

@@ -114,6 +114,7 @@ def _choose(doubts: Doubts, health: MaskHealth | None) -> tuple[list[tuple[str, 
         chosen = [
             (image.id, image.why or f"{image.score:.1f} times the usual disagreement")
             for image in doubts.images[:MAX_FIRST]
+            if not image.corrected
         ]
         if doubts.from_review:
             return chosen, "The first of the queue of weakseg review, which has asked classifier and segmenter again."

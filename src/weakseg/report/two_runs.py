@@ -148,7 +148,7 @@ def build_pair(found: TwoRuns, *, max_images: int) -> PairReport:
     """
     differing = [image for image in found.labels.images if image.share > 0]
     wanted = differing[: min(max_images, MAX_SHOWN)]
-    context = open_run(Path(found.second.path)) if wanted else None
+    context = _open_either(found) if wanted else None
     images = () if context is None else tuple(_show_images(context, found, wanted))
     return PairReport(
         first=found.first.path,
@@ -175,6 +175,14 @@ def build_pair(found: TwoRuns, *, max_images: int) -> PairReport:
         ),
         notes=found.notes,
     )
+
+
+def _open_either(found: TwoRuns) -> Context:
+    """Open the second run for its images, or the first where those of the second have gone."""
+    try:
+        return open_run(Path(found.second.path))
+    except DataError:
+        return open_run(Path(found.first.path))
 
 
 def _describe_outcome(found: TwoRuns) -> str:
