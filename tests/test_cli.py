@@ -102,6 +102,12 @@ def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
             "unknown argument '--splt'; did you mean '--split'?",
         ),
         (["export", "nowhere", "--to", "voc"], 1, "nowhere is no run folder: expected a recipe.yaml in it"),
+        (["compare", "nowhere"], 2, "the following arguments are required: second; see 'weakseg compare --help'"),
+        (["compare", "nowhere", "nothing"], 1, "nowhere is no run folder: expected a recipe.yaml in it"),
+        (["compare", "a", "b", "--top", "-1"], 2, "--top: expected 0 or more images, got -1"),
+        (["report", "nowhere", "nothing"], 1, "nowhere is no run folder: expected a recipe.yaml in it"),
+        (["report", "a", "b", "--images", "x"], 2, "--images: expected a whole number, got x"),
+        (["report", "a", "b", "--images", "-2"], 2, "--images: expected 0 or more, got -2"),
         (["study", "rbi", "demo"], 2, "unknown study 'rbi'; did you mean 'rib'?"),
         (["study", "rib", "demo"], 2, "the following arguments are required: --over; see"),
         (

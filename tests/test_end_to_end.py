@@ -13,6 +13,8 @@ from PIL import Image
 
 from tests.photos import TINY, TINY_CRITTERS, TINY_IRN, TINY_RIB, make_photos
 from weakseg.cli import main
+from weakseg.data.masks import read_mask
+from weakseg.pipeline.artifacts import save_mask
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("undrawn")]
 
@@ -37,7 +39,8 @@ def normalised(run: Path) -> dict[str, bytes]:
     """Files of a run with what names the run's own place blanked: paths and modification times."""
     files = read_files(run)
     files.pop("images.json")
-    files["report.html"] = files["report.html"].replace(run.name.encode(), b"RUN")
+    for own in (str(run), run.name):  # its commands go on from the run's own folder
+        files["report.html"] = files["report.html"].replace(own.encode(), b"RUN")
     return files
 
 
@@ -110,6 +113,18 @@ def test_a_changed_setting_stops_the_run_until_redo(
     assert "localize: finished before" in told
     assert "refine: started" in told
     assert "segment: started" in told
+    assert main(["compare", str(finished), str(run), "--top", "3"]) == 0
+    text = capsys.readouterr().out
+    assert f"A: {finished}\nB: {run}\n" in text
+    assert "  refine.background_threshold  0.06  0.5\n" in text
+    assert main(["compare", str(finished), str(run), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["second"] == {"is_evaluated": True, "path": str(run)}
+    edited = min((run / "masks").glob("*.png"))
+    save_mask(edited, np.full_like(read_mask(edited), 1))
+    assert main(["report", str(finished), str(run), "--images", "1"]) == 0
+    page = (run / "compared_with_run_a.html").read_text()
+    assert page.count("B: pseudo mask</figcaption>") == 1
+    assert f"B: pseudo mask of {edited.stem}" in page
 
 
 KILL_WHEN = [

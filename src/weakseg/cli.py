@@ -191,6 +191,15 @@ def _run_command(module: str) -> Callable[[Sequence[str]], int]:
     return run
 
 
+def _report(words: Sequence[str]) -> int:
+    """Make the page of a run or, where two folders are named, that of one run against another."""
+    if len(words) > 1 and not any(word.startswith("-") for word in words[:2]):
+        from weakseg.commands.compare import write_page
+
+        return write_page(words)
+    return _run_recipe(words, verb="report", only="report")
+
+
 def _study(words: Sequence[str]) -> int:
     if not words or words[0] in ("-h", "--help"):
         usage = "usage: weakseg study NAME [arguments]\n\nstudies:"
@@ -255,7 +264,8 @@ VERBS: dict[str, Verb] = {
     "refine": Verb("stage 3: turn seeds into pseudo masks", _run_single("refine")),
     "segment": Verb("stage 4: train the segmentation network on the masks", _run_single("segment")),
     "evaluate": Verb("stage 5: score seeds, masks and network against truth masks", _run_single("evaluate")),
-    "report": Verb("stage 6: write report.html", _run_single("report")),
+    "report": Verb("stage 6: write report.html; of two runs A B: one against the other, as a page", _report),
+    "compare": Verb("hold one run against another: settings, scores, classes, images", _run_command("compare")),
     "study": Verb("measure what a setting does; a table, a CSV and a figure", _study),
     "predict": Verb("write masks of new images with a trained network", _run_command("predict")),
     "outlines": Verb("write masks of anything in a data set's images, for merging", _run_command("outlines")),

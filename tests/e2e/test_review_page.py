@@ -1,6 +1,5 @@
 """The page in a real browser: what a person does there is on disk, pixel by pixel."""
 
-import shutil
 import socket
 import threading
 from collections.abc import Iterator
@@ -11,7 +10,7 @@ import pytest
 import uvicorn
 from numpy.typing import NDArray
 from PIL import Image
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from tests.made_run import make_run
 from tests.review.desks import make_desk
@@ -22,21 +21,8 @@ pytestmark = pytest.mark.slow
 
 ID = "train_0"
 TOKEN = "a-token"
-HOW = "tests/e2e need a browser: 'make browser' as root, or 'apt-get install chromium'"
 STAGE_PX = (1280, 800)
 PHONE_PX = (390, 844)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    place = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if place is None:
-        pytest.fail(HOW)
-    with sync_playwright() as playwright:
-        # Root, as in containers, may start no sandbox.
-        browser = playwright.chromium.launch(executable_path=place, args=["--no-sandbox", "--disable-gpu"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

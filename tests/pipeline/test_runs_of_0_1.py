@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,7 @@ def test_unchanged_settings_have_the_fingerprints_of_0_1(words: str) -> None:
 
 def test_every_stage_of_an_old_run_is_up_to_date(old_run: RunFolder, told: list[str]) -> None:
     context = prepare(with_settings(read_run_config(old_run.root), ("runtime.device", "cpu")), old_run)
-    run_stages(context, CHAIN)
+    # The page has changed on purpose since, so that it is made again; no other stage depends on it.
+    run_stages(context, [replace(stage, version=2) if stage.name == "report" else stage for stage in CHAIN])
     done = [line.split(":")[0] for line in told if "finished before" in line]
     assert done == [stage.name for stage in CHAIN]

@@ -67,7 +67,7 @@ def test_instances_are_a_fact_a_card_and_a_section(tmp_path: Path) -> None:
     context = add_instances(make_run(tmp_path))
     view = build_report(context, load_metrics(context.folder.metrics))
     assert view.facts[5] == Fact("Instances", "one mask per object by IRN, background threshold 0.25 (fixed)")
-    (_, card) = [card for card in view.cards if card.kind == "instances"]
+    (_, card) = [card for group in view.card_groups for card in group.cards if card.kind == "instances"]
     assert (card.title, card.value) == ("Instances, AP50", "50.0")
     assert card.detail == ("val, 3 images, 1,235 objects, tags given, threshold 0.25 (fixed); AP75 25.0, mAP 30.0")
     assert view.instances is not None
@@ -95,7 +95,11 @@ def test_report_keeps_numbers_beside_their_conditions(tmp_path: Path) -> None:
     context = make_run(tmp_path)
     metrics = load_metrics(context.folder.metrics)
     view = build_report(context, metrics)
-    oracle, segmenter = view.cards[0], view.cards[4]
+    assert [(group.role, group.heading, len(group.cards)) for group in view.card_groups] == [
+        ("train", "On train", 2),
+        ("val", "On val", 4),
+    ]
+    oracle, segmenter = view.card_groups[0].cards[0], view.card_groups[1].cards[2]
     assert metrics.scores[0].mean_iou is not None
     assert float(oracle.value) == pytest.approx(100 * metrics.scores[0].mean_iou, abs=0.05)
     assert oracle.detail == "train, 3 images, tags given, threshold 0.3 (oracle)"

@@ -8,8 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.made_run import add_instances, make_run
+from weakseg.config.schema import ReportConfig
 from weakseg.errors import ArtifactError
 from weakseg.pipeline.runner import Context
+from weakseg.report import gallery
 from weakseg.report.gallery import build_gallery, share_out
 
 
@@ -36,6 +38,25 @@ def test_image_of_both_splits_is_shown_once(tmp_path: Path) -> None:
     assert context.val is not None
     context = replace(context, train=context.val)
     assert rank_by_gallery(context) == [["val_2", "val_1", "val_0"]]
+
+
+def test_the_gallery_is_bounded_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gallery, "MAX_SHOWN", 2)
+    groups = build_gallery(make_run(tmp_path, report=ReportConfig(gallery_images=1000)))
+    assert [(group.role, group.heading) for group in groups] == [
+        ("val", "val: 1 of 3 images"),
+        ("train", "train: 1 of 3 images"),
+    ]
+    assert groups[0].explanation.endswith("2 others are not shown (report.gallery_images, at most 2).")
+
+
+def test_without_truth_the_most_doubtful_come_first(tmp_path: Path) -> None:
+    context = make_run(tmp_path, val_tags=None, truth=lambda id: False)
+    (group,) = build_gallery(context, {"train_2": 0, "train_0": 1})
+    assert [image.id for image in group.images] == ["train_2", "train_0", "train_1"]
+    assert group.explanation == "No image of this split has a truth mask: the most doubtful masks come first."
+    (group,) = build_gallery(context)
+    assert [image.id for image in group.images] == ["train_0", "train_1", "train_2"]
 
 
 def test_panels_follow_the_pipeline(tmp_path: Path) -> None:

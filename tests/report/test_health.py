@@ -61,11 +61,11 @@ def test_nothing_judged_no_section(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_report_begins_with_the_masks(tmp_path: Path) -> None:
+def test_the_classes_follow_the_verdict(tmp_path: Path) -> None:
     page = parse(read_report(spoil(make_run(tmp_path))))
     ids = page.attributes("id")
-    assert ids.index("masks") < ids.index("results")
-    assert "Masks: bad 1 bad of 2 classes on 6 images of train and val, 1 of them without tags." in page.text
+    assert ids.index("verdict") < ids.index("masks") < ids.index("gallery") < ids.index("results")
+    assert "Class by class: bad 1 bad of 2 classes on 6 images of train and val, 1 of them without tags." in page.text
     assert "2 of 2 tagged images have no avo pixel." in page.text
     assert "See train_0, val_1." in page.text
     assert "The other classes" in page.text
@@ -75,7 +75,9 @@ def test_the_report_begins_with_the_masks(tmp_path: Path) -> None:
 def test_runs_evaluated_before_are_judged_by_the_report(tmp_path: Path) -> None:
     context = make_run(tmp_path)
     page = parse(read_report(context))
-    assert "Masks: nothing suspicious Nothing suspicious in 2 classes on 6 images of train and val" in page.text
+    assert (
+        "Class by class: nothing suspicious Nothing suspicious in 2 classes on 6 images of train and val" in page.text
+    )
     assert load_metrics(context.folder.metrics).health is None  # another stage's file
 
 
@@ -83,4 +85,4 @@ def test_runs_evaluated_before_are_judged_by_the_report(tmp_path: Path) -> None:
 def test_a_run_of_80_classes_without_any_tag(tmp_path: Path) -> None:
     names = [f"class {n}" for n in range(80)]
     page = parse(read_report(make_run(tmp_path, classes=names, train_tags=(None,), val_tags=None)))
-    assert "Masks: nothing to look for" in page.text
+    assert "Class by class: nothing to look for" in page.text

@@ -32,8 +32,11 @@ from weakseg.scoring.evaluate import SplitTally, predict_split
 from weakseg.train.classify import predict_logits
 from weakseg.train.plan import TrainingHooks
 
-REPORT_S, PICTURE_S = 2.0, 0.15
-"""Seconds of a report, and of an image that it shows, on a laptop; it is hardly worth more trouble."""
+REPORT_S, PICTURE_S, LOOK_S = 2.0, 0.15, 0.01
+"""Seconds of a report, of an image that it shows, and of one that it compares; on a laptop. Not worth more trouble."""
+
+LOOKED_AT = 1000
+"""It compares no more images."""
 
 
 def plan_parts(trial: Trial) -> tuple[Part, ...]:
@@ -160,10 +163,12 @@ def _score(trial: Trial) -> ImageWork:
 
 
 def _report_part(trial: Trial) -> Part:
-    pictures = min(trial.recipe.report.gallery_images, count_tagged(trial.context))
+    images = count_tagged(trial.context)
+    pictures = min(trial.recipe.report.gallery_images, images)
+    time_s = REPORT_S + PICTURE_S * pictures + LOOK_S * min(images, LOOKED_AT)
     what = f"report of {pictures} images"
 
     def run(trial: Trial, deadline_s: float) -> PartCost:
-        return PartCost("report", what, REPORT_S + PICTURE_S * pictures, note="not tried: a usual one")
+        return PartCost("report", what, time_s, note="not tried: a usual one")
 
     return Part("report", what, 0.0, run)

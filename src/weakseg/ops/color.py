@@ -1,7 +1,8 @@
-"""Colours for looking at results: the VOC label palette, overlays of label maps and heat maps of scores."""
+"""Colours for looking at results: the VOC label palette, bright ones for screens, overlays of label maps, heat maps."""
 
 from __future__ import annotations
 
+import colorsys
 from functools import lru_cache
 
 import numpy as np
@@ -20,6 +21,14 @@ _HEAT_ANCHORS = (
 )
 """Every 15th colour of matplotlib's `magma` (CC0, by N. Smith and S. van der Walt), which is perceptually uniform."""
 # fmt: on
+
+_FIRST_COLOURS = (
+    (255, 94, 91), (0, 200, 214), (255, 196, 0), (170, 110, 255), (80, 220, 100), (255, 120, 200),
+    (255, 140, 40), (70, 140, 255), (200, 230, 60), (0, 210, 160), (230, 80, 240), (190, 150, 110),
+)  # fmt: skip
+"""Bright and far apart, so that they stand out on photographs, whose colours are mostly dark and dull."""
+
+_GOLDEN_TURN = 0.61803398875
 
 
 @lru_cache(maxsize=1)
@@ -40,6 +49,19 @@ def label_palette() -> NDArray[np.uint8]:
             palette[:, channel] |= bit << (7 - group)
     palette.setflags(write=False)
     return palette
+
+
+def class_colours(count: int) -> list[tuple[int, int, int]]:
+    """Return a colour for each of `count` classes, for looking at; files of masks have those of `label_palette`.
+
+    The colours of fewer classes are the first of those of more.
+    """
+    colours = list(_FIRST_COLOURS[:count])
+    for index in range(len(colours), count):
+        value = (0.98, 0.8, 0.9)[index % 3]
+        red, green, blue = colorsys.hsv_to_rgb(index * _GOLDEN_TURN % 1.0, (0.75, 0.9, 0.55)[index % 3], value)
+        colours.append((round(255 * red), round(255 * green), round(255 * blue)))
+    return colours
 
 
 def colourise(labels: NDArray[np.uint8]) -> NDArray[np.uint8]:

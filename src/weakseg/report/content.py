@@ -23,13 +23,16 @@ from weakseg.report.ablation import build_ablation
 from weakseg.report.charts import build_threshold_charts, build_training_charts
 from weakseg.report.comparison import build_comparison
 from weakseg.report.donors import build_donor_section
-from weakseg.report.gallery import build_gallery
+from weakseg.report.doubts import look_for_doubts
+from weakseg.report.gallery import NO_PLACES, GalleryGroup, build_gallery
 from weakseg.report.health import build_health_section
 from weakseg.report.instances import build_instance_section, describe_precision
+from weakseg.report.opening import build_opening
 from weakseg.report.pictures import Swatch, hex_colour, label_swatches, unsure_swatch
 from weakseg.report.view import (
     Bar,
     Card,
+    CardGroup,
     ClassColumn,
     ClassGroup,
     ClassRow,
@@ -68,11 +71,14 @@ def build_report(context: Context, metrics: Metrics) -> Report:
     class_groups = group_scores(metrics.scores)
     used = {score.threshold_choice for score in metrics.scores}
     legend = label_swatches(metrics.label_names)
+    doubts = look_for_doubts(context)
+    gallery = build_gallery(context, doubts.places if doubts.is_telling else NO_PLACES)
     return Report(
         title=context.config.report.title or context.folder.root.resolve().name,
         lead=_describe_run(context),
+        opening=build_opening(context, metrics, doubts),
         health=build_health_section(context, metrics),
-        cards=_build_cards(metrics),
+        card_groups=_group_cards(context, metrics),
         facts=_build_facts(context, metrics),
         scores=tuple(_score_row(score) for score in metrics.scores),
         choices=tuple(Fact(choice, text) for choice, text in THRESHOLD_CHOICES.items() if choice in used),
@@ -85,12 +91,13 @@ def build_report(context: Context, metrics: Metrics) -> Report:
         comparison=build_comparison(context, metrics),
         donors=None if metrics.classifier is None else build_donor_section(context.folder),
         training_charts=build_training_charts(context.folder, metrics),
-        gallery=build_gallery(context),
+        gallery=gallery,
         legend=(*legend[1:], unsure_swatch()),
         heat_stops=_heat_stops(),
         has_instances=makes_instances(context.config),
         problems=group_problems(problem for dataset in splits for problem in dataset.problems),
         recipe=to_yaml(context.config),
+        pictures=_describe_pictures(context, gallery),
     )
 
 
@@ -129,21 +136,47 @@ def _describe_run(context: Context) -> str:
     )
 
 
-def _build_cards(metrics: Metrics) -> tuple[Card, ...]:
+def _group_cards(context: Context, metrics: Metrics) -> tuple[CardGroup, ...]:
+    """Put the headline numbers of each split together: what was learned from says less than what was not."""
+    cards = _build_cards(metrics)
+    groups = []
+    for split in dict.fromkeys(split for split, _ in cards):
+        is_val = context.val is not None and split == context.val.split
+        note = (
+            "Held out: the networks have not learned from these images, so that this is what to expect of new ones."
+            if is_val
+            else "Learned from: the networks have seen these images and their tags."
+        )
+        own = tuple(card for other, card in cards if other == split)
+        groups.append(CardGroup("val" if is_val else "train", f"On {split}", note, own))
+    return tuple(groups)
+
+
+def _build_cards(metrics: Metrics) -> list[tuple[str, Card]]:
+    """Return the headline numbers, each with its split."""
     cards = []
     for score in metrics.scores:
         title, detail = f"{_SUBJECTS[score.subject]}, mean IoU", f"{score.split}, {_describe_conditions(score)}"
         detail += "" if score.undefined is None else f"; {score.undefined}"
-        cards.append(Card(title, percent(score.mean_iou, undefined=NAN), detail, score.subject))
+        card = Card(title, percent(score.mean_iou, undefined=NAN), detail, score.subject)
+        cards.append((score.split, card))
     for found in metrics.instances:
-        cards.append(Card("Instances, AP50", percent(found.mean_ap50), describe_precision(found), "instances"))
+        card = Card("Instances, AP50", percent(found.mean_ap50), describe_precision(found), "instances")
+        cards.append((found.split, card))
     classifier = metrics.classifier
     if classifier is not None and classifier.split is not None:
         value = percent(classifier.mean_average_precision)
         detail = f"{classifier.split}, {_count(classifier.images, 'image')}, tags as truth"
         detail += "" if classifier.released_sha256 is None else ", released, not trained here"
-        cards.append(Card("Classifier, mAP", value, detail, "classifier"))
-    return tuple(cards)
+        cards.append((classifier.split, Card("Classifier, mAP", value, detail, "classifier")))
+    return cards
+
+
+def _describe_pictures(context: Context, gallery: Sequence[GalleryGroup]) -> str:
+    """Say how many images are shown, of how many."""
+    shown = sum(len(group.images) for group in gallery)
+    total = len({sample.id for dataset in (context.train, context.val) for sample in dataset or ()})
+    return f"{shown:,} of {_count(total, 'image')} shown, the worst of each split first."
 
 
 def _build_facts(context: Context, metrics: Metrics) -> tuple[Fact, ...]:

@@ -2,37 +2,32 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from types import MappingProxyType
+from typing import Literal
 
-from weakseg.csv_cells import restore_cell
 from weakseg.data.base import Dataset
 from weakseg.data.masks import read_mask
-from weakseg.errors import ArtifactError
 from weakseg.pipeline.artifacts import RunFolder, load_seed
 from weakseg.pipeline.images import seeded_datasets
 from weakseg.pipeline.runner import Context
 from weakseg.pipeline.runtime import show_progress
 from weakseg.refine.instance_files import load_instances
-from weakseg.report.pictures import Painter, Panel, Swatch, label_swatches
+from weakseg.report.pictures import Painter, Panel, Swatch, label_swatches, picture_side
+from weakseg.scoring.image_scores import UNSCORED, ImageScore, read_image_scores
 from weakseg.scoring.scores import Subject, percent
 from weakseg.scoring.truth import read_truth
 from weakseg.types import Sample
 
+MAX_SHOWN = 200
+"""A gallery shows no more images, however many are asked for: the page stays below 30 MB and opens in a second."""
 
-@dataclass(frozen=True)
-class ImageScore:
-    """IoU of one image, mean over the labels that occur in it; 0..1, or None where nothing was scored.
+NO_PLACES: Mapping[str, int] = MappingProxyType({})
+"""Nothing is known of the order in which images should be looked at."""
 
-    Args:
-        mask: Of the pseudo mask.
-        segmenter: Of the segmenter's mask.
-    """
-
-    mask: float | None
-    segmenter: float | None
+Role = Literal["train", "val"]
+"""Whether the segmenter has learned from an image or not."""
 
 
 @dataclass(frozen=True)
@@ -57,11 +52,15 @@ class GalleryGroup:
     """Images of one split, ranked by one number.
 
     Args:
+        role: Style class, too.
+        split: Name of the split.
         heading: Split and number of images shown.
         explanation: How they were chosen.
         images: The images in order.
     """
 
+    role: Role
+    split: str
     heading: str
     explanation: str
     images: tuple[GalleryImage, ...]
@@ -75,17 +74,19 @@ class _Ranking:
     subject: Subject
     samples: tuple[Sample, ...]
     has_scores: bool
+    has_places: bool
 
 
-def build_gallery(context: Context) -> tuple[GalleryGroup, ...]:
+def build_gallery(context: Context, places: Mapping[str, int] = NO_PLACES) -> tuple[GalleryGroup, ...]:
     """Choose images, worst first, and draw what became of them.
 
     The validation split is ranked by the segmenter, the training split by its masks. The two are kept apart: masks were
     given the images' tags, so that their IoU is no measure of the other's. Both get half of the places; one that has
-    too few images leaves its places to the other.
+    too few images leaves its places to the other. Where there is no truth, the most doubtful come first.
 
     Args:
         context: A run whose evaluation is finished.
+        places: The place of images in the order in which they should be looked at, by id.
 
     Returns:
         One group per split that has something to show; none if `report.gallery_images` is 0.
@@ -95,38 +96,22 @@ def build_gallery(context: Context) -> tuple[GalleryGroup, ...]:
         DataError: If an image or a mask cannot be read.
     """
     scores = read_image_scores(context.folder.image_scores)
-    rankings = _rank_splits(context, scores)
-    shares = share_out(context.config.report.gallery_images, [len(ranking.samples) for ranking in rankings])
+    rankings = _rank_splits(context, scores, places)
+    wanted = min(context.config.report.gallery_images, MAX_SHOWN)
+    shares = share_out(wanted, [len(ranking.samples) for ranking in rankings])
     groups = []
     done = 0
     with show_progress("drawing the gallery") as tick:
         for ranking, share in zip(rankings, shares, strict=True):
             images = []
             for sample in ranking.samples[:share]:
-                images.append(_show_image(context, ranking, sample, scores.get(sample.id, ImageScore(None, None))))
+                score = scores.get(sample.id, UNSCORED)
+                images.append(_show_image(context, ranking, sample, score, side_px=picture_side(sum(shares))))
                 done += 1
                 tick(done, sum(shares))
             if images:
                 groups.append(_describe_group(ranking, tuple(images)))
     return tuple(groups)
-
-
-def read_image_scores(path: Path) -> dict[str, ImageScore]:
-    """Read the IoU of every evaluated image, by id.
-
-    Raises:
-        ArtifactError: If the file is missing or damaged.
-    """
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(file))
-        return {
-            restore_cell(row["id"]): ImageScore(_number(row["mask_iou"]), _number(row["segmenter_iou"])) for row in rows
-        }
-    except FileNotFoundError:
-        raise ArtifactError(f"there is no {path}; run the stage 'evaluate' first") from None
-    except (ValueError, KeyError, TypeError) as error:
-        raise ArtifactError(f"{path} is damaged ({error!r}); run the stage 'evaluate' again") from None
 
 
 def share_out(places: int, sizes: Sequence[int]) -> list[int]:
@@ -137,28 +122,29 @@ def share_out(places: int, sizes: Sequence[int]) -> list[int]:
     return shares
 
 
-def _number(text: str) -> float | None:
-    return float(text) if text else None
-
-
-def _rank_splits(context: Context, scores: Mapping[str, ImageScore]) -> list[_Ranking]:
-    rankings = [] if context.val is None else [_rank(context.val, "segmenter", scores)]
+def _rank_splits(context: Context, scores: Mapping[str, ImageScore], places: Mapping[str, int]) -> list[_Ranking]:
+    rankings = [] if context.val is None else [_rank(context.val, "segmenter", scores, places)]
     shown = {sample.id for ranking in rankings for sample in ranking.samples}
     for dataset in seeded_datasets(context):
         rest = dataset.keep(sample.id for sample in dataset if sample.id not in shown)
-        rankings.append(_rank(rest, "masks", scores))
+        rankings.append(_rank(rest, "masks", scores, places))
     return rankings
 
 
-def _rank(dataset: Dataset, subject: Subject, scores: Mapping[str, ImageScore]) -> _Ranking:
+def _rank(dataset: Dataset, subject: Subject, scores: Mapping[str, ImageScore], places: Mapping[str, int]) -> _Ranking:
     values = {id: score.segmenter if subject == "segmenter" else score.mask for id, score in scores.items()}
 
-    def order(sample: Sample) -> tuple[bool, float, str]:
+    def order(sample: Sample) -> tuple[bool, float, int, str]:
         value = values.get(sample.id)
-        return (value is None, value or 0.0, sample.id)
+        return (value is None, value or 0.0, places.get(sample.id, len(places)), sample.id)
 
-    has_scores = any(values.get(sample.id) is not None for sample in dataset)
-    return _Ranking(dataset, subject, tuple(sorted(dataset, key=order)), has_scores)
+    return _Ranking(
+        dataset,
+        subject,
+        tuple(sorted(dataset, key=order)),
+        has_scores=any(values.get(sample.id) is not None for sample in dataset),
+        has_places=any(sample.id in places for sample in dataset),
+    )
 
 
 def _describe_group(ranking: _Ranking, images: tuple[GalleryImage, ...]) -> GalleryGroup:
@@ -168,15 +154,23 @@ def _describe_group(ranking: _Ranking, images: tuple[GalleryImage, ...]) -> Gall
             f"Lowest IoU of the {what} first; images without a truth mask come last. "
             "An image's IoU is the mean over the labels that occur in its truth or in the mask."
         )
+    elif ranking.has_places:
+        explanation = "No image of this split has a truth mask: the most doubtful masks come first."
     else:
         explanation = "No image of this split has a truth mask to find the worst by: the first by id are shown."
-    return GalleryGroup(f"{ranking.dataset.split}: {len(images)} of {len(ranking.samples)} images", explanation, images)
+    split, total = ranking.dataset.split, len(ranking.samples)
+    if len(images) < total:
+        explanation += f" {total - len(images):,} others are not shown (report.gallery_images, at most {MAX_SHOWN})."
+    role: Role = "val" if ranking.subject == "segmenter" else "train"
+    return GalleryGroup(role, split, f"{split}: {len(images)} of {total} images", explanation, images)
 
 
-def _show_image(context: Context, ranking: _Ranking, sample: Sample, score: ImageScore) -> GalleryImage:
+def _show_image(
+    context: Context, ranking: _Ranking, sample: Sample, score: ImageScore, *, side_px: int
+) -> GalleryImage:
     dataset = ranking.dataset
     image = dataset.load_image(sample)
-    painter = Painter(sample.id, image)
+    painter = Painter(sample.id, image, side_px=side_px)
     panels = [painter.show_image()]
     panels += _show_seed(context.folder, painter, sample, dataset.classes.names)
     panels += _show_refinement(context.folder, painter, sample)

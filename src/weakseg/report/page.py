@@ -1,19 +1,19 @@
 """Stage `report`: everything a run found out, in one HTML file that needs nothing else.
 
 `build_report` gathers words, numbers and pictures into plain values; the template `report.html.j2` only lays them out.
-The same run gives the same bytes: no dates, no durations, no random ids.
+The same run gives the same bytes: no dates, no durations, no random ids. Its folder is named as it was given, in the
+commands that go on from it.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from weakseg.files import write_text
 from weakseg.pipeline.health import check_masks
 from weakseg.pipeline.runner import Context, Stage
 from weakseg.report.content import build_report
+from weakseg.report.rendering import lay_out
 from weakseg.report.view import Report
 from weakseg.scoring.scores import load_metrics
 from weakseg.train.distributed import rank
@@ -41,21 +41,13 @@ def report(context: Context) -> str:
 
 
 def render(view: Report) -> str:
-    """Lay out a report as HTML; every text is escaped but for the charts."""
-    environment = Environment(
-        loader=PackageLoader("weakseg.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    return environment.get_template(TEMPLATE).render(report=view)
+    """Lay out a report as HTML."""
+    return lay_out(TEMPLATE, {"report": view})
 
 
 REPORT = Stage(
     name="report",
-    version=2,
+    version=3,
     settings=("report",),
     needs=("evaluate",),
     outputs=("report.html",),

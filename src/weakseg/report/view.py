@@ -12,9 +12,11 @@ from weakseg.report.ablation import AblationSection
 from weakseg.report.charts import Chart
 from weakseg.report.comparison import Comparison
 from weakseg.report.donors import DonorSection
-from weakseg.report.gallery import GalleryGroup
+from weakseg.report.gallery import GalleryGroup, Role
 from weakseg.report.health import HealthSection
+from weakseg.report.opening import Opening
 from weakseg.report.pictures import Swatch
+from weakseg.report.words import WORDS, Word
 from weakseg.scoring.scores import Subject, percent
 
 Kind = Subject | Literal["instances"]
@@ -44,6 +46,23 @@ class Card:
     value: str
     detail: str
     kind: str
+
+
+@dataclass(frozen=True)
+class CardGroup:
+    """The headline numbers of one split.
+
+    Args:
+        role: Style class, too: what the networks have learned from, or not.
+        heading: The split.
+        note: What its images are to the networks.
+        cards: The numbers.
+    """
+
+    role: Role
+    heading: str
+    note: str
+    cards: tuple[Card, ...]
 
 
 @dataclass(frozen=True)
@@ -166,8 +185,9 @@ class Report:
 
     title: str
     lead: str
+    opening: Opening
     health: HealthSection | None
-    cards: tuple[Card, ...]
+    card_groups: tuple[CardGroup, ...]
     facts: tuple[Fact, ...]
     scores: tuple[ScoreRow, ...]
     choices: tuple[Fact, ...]
@@ -186,3 +206,5 @@ class Report:
     has_instances: bool
     problems: tuple[ProblemGroup, ...]
     recipe: str
+    pictures: str
+    words: tuple[Word, ...] = WORDS

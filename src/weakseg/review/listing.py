@@ -13,7 +13,7 @@ from weakseg.pipeline.artifacts import RunFolder
 from weakseg.pipeline.runner import Context
 from weakseg.review.corrections import CorrectionStore
 from weakseg.review.evidence import gather_evidence
-from weakseg.review.queue import Queue, order_images
+from weakseg.scoring.queue import Queue, order_images
 
 Part = Literal["train", "val", "all"]
 PARTS: tuple[Part, ...] = ("train", "val", "all")

@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from weakseg.review.evidence import measure_image
+from weakseg.scoring.evidence import measure_image
 from weakseg.types import Sample
 
 MASK = np.array([[0, 0, 1, 1], [0, 2, 2, 255]], np.uint8)

@@ -2,8 +2,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from weakseg.review.evidence import Evidence
-from weakseg.review.queue import TagDoubt, find_doubts, order_images
+from weakseg.scoring.evidence import Evidence
+from weakseg.scoring.queue import TagDoubt, find_doubts, order_images
 
 NAMES = ("cat", "dog", "cow")
 

@@ -15,7 +15,7 @@ from typing import Literal
 import numpy as np
 
 from weakseg.refine.health import EMPTY_SHARE
-from weakseg.review.evidence import Evidence
+from weakseg.scoring.evidence import Evidence
 
 TagFault = Literal["missing", "superfluous"]
 
