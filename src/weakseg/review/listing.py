@@ -10,8 +10,8 @@ from weakseg.errors import ArtifactError
 from weakseg.file_names import printable
 from weakseg.files import write_text
 from weakseg.pipeline.artifacts import RunFolder
+from weakseg.pipeline.corrections.store import CorrectionStore
 from weakseg.pipeline.runner import Context
-from weakseg.review.corrections import CorrectionStore
 from weakseg.review.evidence import gather_evidence
 from weakseg.review.queue import Queue, order_images
 

@@ -28,7 +28,7 @@ from starlette.routing import Route
 from weakseg.errors import ArtifactError, DataError, WeaksegError
 from weakseg.file_names import digest_text
 from weakseg.files import JsonValue
-from weakseg.review.corrections import Correction, EditConflict
+from weakseg.pipeline.corrections.store import Correction, EditConflict
 from weakseg.review.desk import SEED_STRIDE_PX, Desk, Kept, Listed
 from weakseg.review.images import THUMBNAIL_SIDE_PX, class_colours, encode_jpeg, encode_thumbnail
 from weakseg.review.patches import find_patches
