@@ -142,7 +142,7 @@ def _run_recipe(words: Sequence[str], *, verb: str, only: str | None, recipe: st
     from weakseg.scoring.summary import print_summary
 
     start_logging()
-    folder = run_recipe(request.config, request.out, only=only, redo=request.redo)
+    folder = run_recipe(request.config, request.out, only=only, redo=request.redo, learn_from=request.learn_from)
     if only in (None, "evaluate", "report"):
         print_summary(folder)
     return EXIT_DONE

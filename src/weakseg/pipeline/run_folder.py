@@ -113,6 +113,16 @@ class RunFolder:
         return self.root / "corrections"
 
     @property
+    def taught(self) -> Path:
+        """Folder of the corrected masks that the run learns from, `<id>.png`; copied before its first stage."""
+        return self.root / "taught"
+
+    @property
+    def taught_index(self) -> Path:
+        """What the run learns from, JSON; written after the masks, and never changed."""
+        return self.root / "taught.json"
+
+    @property
     def evidence(self) -> Path:
         """What speaks against each mask and tag, JSON; a cache of `weakseg review`."""
         return self.root / "review" / "evidence.json"
@@ -226,3 +236,15 @@ class NetworkFolder:
     def history(self) -> Path:
         """One record per epoch, JSON."""
         return self.root / "history.json"
+
+
+def name_next(root: Path) -> Path:
+    """Return a folder for the run that learns from a run: `cats-2` after `cats`, `cats-3` after `cats-2`."""
+    root = root if root.name else root.resolve()
+    stem, dash, number = root.name.rpartition("-")
+    if not (dash and number.isdecimal()):
+        stem, number = root.name, "1"
+    place = int(number) + 1
+    while (root.parent / f"{stem}-{place}").exists():
+        place += 1
+    return root.parent / f"{stem}-{place}"

@@ -26,6 +26,7 @@ from weakseg.errors import ArtifactError, ConfigError
 from weakseg.files import JsonValue, write_text
 from weakseg.pipeline.artifacts import RunFolder
 from weakseg.pipeline.claims import Claim
+from weakseg.pipeline.corrections.taught import Taught
 from weakseg.pipeline.file_index import ChangeWatch, FileFacts
 from weakseg.pipeline.lock import hold_folder
 from weakseg.pipeline.records import (
@@ -58,6 +59,7 @@ class Context:
         images: What the image files of both splits were when the run began.
         only: Ids of the images that get seeds and masks, where it is not all of the splits. Classifiers, and localisers
             that look at other images, learn from all of them nevertheless; refiners that train learn from these.
+        taught: What the run learns from the corrections of another; its tags are already those of the splits.
     """
 
     config: RunConfig
@@ -68,6 +70,7 @@ class Context:
     digests: Mapping[str, str]
     images: Mapping[Path, FileFacts] = field(default_factory=dict)
     only: frozenset[str] | None = None
+    taught: Taught | None = None
 
 
 class Requirement(Protocol):

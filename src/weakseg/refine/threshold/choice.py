@@ -54,6 +54,8 @@ class ThresholdChoice:
         images: Number of images.
         areas: Mean share of the foreground in the masks at each, 0..1; None where it is not known.
         is_clear: Whether any two candidates differ, and the best average is above 0; if not, areas alone decide.
+        corrected: By how many masks that a person has corrected it was chosen; the curve is then mean IoU. 0 where
+            colours and areas have chosen.
     """
 
     threshold: float
@@ -63,6 +65,7 @@ class ThresholdChoice:
     images: int
     areas: tuple[float | None, ...]
     is_clear: bool
+    corrected: int = 0
 
 
 def choose_threshold(
