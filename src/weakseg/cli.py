@@ -243,6 +243,7 @@ STUDIES: dict[str, Verb] = {
     "seeds": Verb("how the seeds of runs differ: errors, outlines, sizes, parts", _run_command("study_seeds")),
     "methods": Verb("every method and refinement with the same budget", _run_command("study_methods")),
     "photographs": Verb("that on your photographs with masks", _run_command("study_photographs")),
+    "corrections": Verb("what correcting some masks is worth", _run_command("study_corrections")),
     "context": Verb("CAM against CDA where backgrounds tell more or less", _run_command("study_context")),
 }
 """The studies by name; docs/studies.md shows what they found."""

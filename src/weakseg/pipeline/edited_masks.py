@@ -19,7 +19,7 @@ from weakseg.errors import ArtifactError, DataError
 from weakseg.file_names import safe_path
 from weakseg.files import JsonValue, write_json
 from weakseg.pipeline.file_index import digest_bytes
-from weakseg.pipeline.run_folder import RunFolder, name_next
+from weakseg.pipeline.run_folder import RunFolder, learning_command
 
 logger = logging.getLogger("weakseg")
 
@@ -112,9 +112,9 @@ def require_own(folder: RunFolder, *, what: str) -> None:
         count = f"{len(edited)} mask{'s' if len(edited) > 1 else ''} in {folder.masks}"
         raise ArtifactError(
             f"{what} stops here: {count} w{'ere' if len(edited) > 1 else 'as'} edited since 'refine' wrote "
-            f"{_them(edited)}, and {'are' if len(edited) > 1 else 'is'} among the corrections; 'weakseg run "
-            f"{folder.root} --out {name_next(folder.root)}' learns from {_them(edited)}, and '--redo refine' makes the "
-            "run's own again"
+            f"{_them(edited)}, and {'are' if len(edited) > 1 else 'is'} among the corrections; "
+            f"'{learning_command(folder.root)}' learns from {_them(edited)}, and '--redo refine' makes the run's "
+            "own again"
         )
 
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -248,3 +249,8 @@ def name_next(root: Path) -> Path:
     while (root.parent / f"{stem}-{place}").exists():
         place += 1
     return root.parent / f"{stem}-{place}"
+
+
+def learning_command(root: Path) -> str:
+    """Return the command that makes a new run, which learns from the corrections of a run."""
+    return f"weakseg run {shlex.quote(str(root))} --out {shlex.quote(str(name_next(root)))}"

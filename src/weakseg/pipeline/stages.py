@@ -245,7 +245,10 @@ def _name_corrected_tags(context: Context) -> dict[str, JsonValue]:
 def _name_segment_inputs(context: Context) -> dict[str, JsonValue]:
     if context.taught is None or context.config.segmenter.masks == "truth":
         return {}
-    return context.taught.name_lessons(context.train)
+    parts = context.taught.name_lessons(context.train)
+    if corrected_images(context):
+        parts |= {"segmenter.corrected_weight": context.config.segmenter.corrected_weight}
+    return parts
 
 
 STAGES = (
@@ -299,7 +302,6 @@ STAGES = (
             "segmenter.aspp_std": 0.01,
             "segmenter.freeze_trunk": False,
             "segmenter.masks": "refined",
-            "segmenter.corrected_weight": 3,
         },
         require=require_for_segment,
     ),

@@ -18,7 +18,7 @@ from weakseg.file_names import printable
 from weakseg.pipeline.artifacts import load_info
 from weakseg.pipeline.corrections.store import Correction, CorrectionStore
 from weakseg.pipeline.corrections.taught import Taught, TaughtImage, digest_mask, read_taught
-from weakseg.pipeline.run_folder import RunFolder, name_next
+from weakseg.pipeline.run_folder import RunFolder, learning_command
 from weakseg.types import ClassSet, Sample
 
 logger = logging.getLogger("weakseg")
@@ -202,8 +202,7 @@ def tell_unlearnt(folder: RunFolder, train: Dataset, val: Dataset | None, taught
         return
     if lessons is not None and lessons.images:
         logger.info(
-            "the run has not learnt from its corrections (%s): 'weakseg run %s --out %s' does",
+            "the run has not learnt from its corrections (%s): '%s' does",
             describe_lessons(lessons, train, val),
-            folder.root,
-            name_next(folder.root),
+            learning_command(folder.root),
         )
