@@ -109,7 +109,7 @@ def require_for_segment(context: Context, /, *, afresh: bool) -> None:
         MissingExtra: If the network is one of `transformers` and that is not installed.
     """
     require_training_masks(context)
-    if context.config.segmenter.masks != "truth":
+    if context.config.segmenter.masks != "truth" and "refine" not in context.redone:  # else they are made again
         require_own(context.folder, what="training on the masks")
     goes_on = _goes_on(context.folder.network("segmenter"), afresh=afresh)
     require_segmenter(context.config.segmenter, goes_on=goes_on)
