@@ -167,7 +167,8 @@ def parse_recipe_words(
     target = "" if recipe is not None else "RECIPE "
     parser.usage = f"weakseg {verb} {target}[--out RUN] [--redo STAGE] [--print_config] [--section.setting VALUE ...]"
     if recipe is None:
-        what = "a built-in recipe, a folder of photographs, a .yaml file, or a run folder to go on with, or with --out to learn from its corrections"
+        what = "a built-in recipe, a folder of photographs, a .yaml file, or a run folder to go on with"
+        what += " (with --out: to learn from its corrections)" if verb == "run" else ""
         parser.add_argument("recipe", help=f"{what}; 'weakseg list' shows the recipes")
     parser.add_argument("--out", default=None, help="run folder; runs/<recipe> when not given")
     parser.add_argument("--redo", default=None, metavar="STAGE", help="replace this stage and all later ones")

@@ -43,7 +43,8 @@ def run(words: Sequence[str]) -> int:
     given = resolved.arguments
     if resolved.named is None:
         raise UsageError(f"{given.recipe} is no run folder; the study starts from a run, which 'weakseg run' makes")
-    from weakseg.studies.corrections.study import ORDERS, USUAL_COUNTS, study_corrections
+    from weakseg.studies.corrections.person import ORDERS
+    from weakseg.studies.corrections.study import USUAL_COUNTS, study_corrections
 
     study = study_corrections(
         resolved.config,

@@ -138,8 +138,8 @@ def name_choice_rule(context: Context) -> dict[str, JsonValue]:
     is_chosen = has_threshold(config) and config.background_threshold == "auto"
     if not is_chosen:
         return {}
-    on_masks = len(list_judges(context)) >= ENOUGH_MASKS
-    return {CHOICE_RULE: RULE_VERSION} | ({MASKS_RULE: MASKS_RULE_VERSION} if on_masks else {})
+    rules: dict[str, JsonValue] = {CHOICE_RULE: RULE_VERSION}
+    return rules | ({MASKS_RULE: MASKS_RULE_VERSION} if len(list_judges(context)) >= ENOUGH_MASKS else {})
 
 
 def settle_threshold(context: Context) -> float:
