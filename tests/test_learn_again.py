@@ -61,6 +61,11 @@ def test_what_comes_out_the_same_is_taken_over(runs: Path) -> None:
     a, b = RunFolder(runs / "a"), RunFolder(runs / "b")
     assert b.network("classifier").model.samefile(a.network("classifier").model)
     assert all(b.seed(sample_id).samefile(a.seed(sample_id)) for sample_id in ids(runs))
+    kept = [key for key in ids(runs) if not (b.taught / f"{key}.png").is_file()]
+    assert len(kept) == 9
+    for sample_id in kept:  # copied with their times, since the threshold is the same
+        for one, other in ((a.mask, b.mask), (a.confidence_map, b.confidence_map)):
+            assert one(sample_id).stat().st_mtime_ns == other(sample_id).stat().st_mtime_ns
     before, after = read_records(a), read_records(b)
     same = {name for name in before if before[name].fingerprint == after[name].fingerprint}
     assert same == {"classify", "localize"}
