@@ -3,7 +3,7 @@
 `auto` refines some tagged training images at every candidate, measures what colours tell about the masks
 (`weakseg.refine.threshold.colour`), and weighs that against how much of an image tagged objects usually take
 (`weakseg.refine.threshold.choice`). `docs/threshold.md` compares it with other ways and with the truth. In a run that
-learns from enough corrected masks these decide (`weakseg.pipeline.corrections.judges`).
+learns from enough corrected masks these join in (`weakseg.pipeline.corrections.judges`).
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ from weakseg.refine.threshold.choice import (
     ThresholdChoice,
     choose_in_rounds,
     still_open,
+    tell_support,
     worth_refining,
 )
 from weakseg.refine.threshold.colour import score_colours
@@ -162,12 +163,13 @@ def settle_threshold(context: Context) -> float:
 
 
 def _choose(context: Context, cutter: Cutter) -> ThresholdChoice:
-    """Choose on corrected masks if there are enough of them, else on tags."""
+    """Choose on tags, and on corrected masks besides if there are enough of them."""
     judges = list_judges(context)[:MAX_IMAGES]
+    judged = _judge_on_tags(context, cutter)
     choice = None
     if len(judges) >= ENOUGH_MASKS:
-        candidates, _ = _open_judges(context, draw_tagged(context))
-        choice = choose_on_masks(context, cutter, judges, candidates)
+        support = tell_support(judged.scores, judged.candidates, areas=judged.areas)
+        choice = choose_on_masks(context, cutter, judges, judged.candidates, support=support)
     elif judges:
         logger.info(
             "refine.background_threshold: chosen without the %d corrected masks, since %d are needed to judge by",
@@ -175,7 +177,7 @@ def _choose(context: Context, cutter: Cutter) -> ThresholdChoice:
             ENOUGH_MASKS,
         )
     if choice is None:
-        return choose_on_tags(context, cutter)
+        return _choose_judged(judged)
     logger.info("refine.background_threshold: %g, chosen on %d corrected masks", choice.threshold, choice.corrected)
     return choice
 
@@ -184,7 +186,7 @@ def _describe_choice(choice: ThresholdChoice) -> dict[str, JsonValue]:
     """Return what `threshold.json` says."""
     if choice.corrected:
         statistic = "mean IoU with the corrected masks"
-        how = f"chosen on {choice.corrected} corrected masks"
+        how = f"chosen on {choice.corrected} corrected masks, colours and areas"
     else:
         statistic, how = "colour information, bits per pixel", "chosen without masks"
     return {"statistic": statistic, "how": how, **asdict(choice)}
@@ -202,6 +204,19 @@ def choose_on_tags(context: Context, cutter: Cutter) -> ThresholdChoice:
     Raises:
         ConfigError, ArtifactError: See `settle_threshold`.
     """
+    return _choose_judged(_judge_on_tags(context, cutter))
+
+
+@dataclass(frozen=True, eq=False)
+class _Judged:
+    """What colours (N, T) and areas (N, T) tell of T candidates; NaN where a lost one was not tried any more."""
+
+    scores: NDArray[np.float64]
+    areas: NDArray[np.float64]
+    candidates: tuple[float, ...]
+
+
+def _judge_on_tags(context: Context, cutter: Cutter) -> _Judged:
     require_training_seeds(context, "refine.background_threshold 'auto'")
     order = draw_tagged(context)
     candidates, judges = _open_judges(context, order)
@@ -216,7 +231,11 @@ def choose_on_tags(context: Context, cutter: Cutter) -> ThresholdChoice:
             if len(scores) == FIRST_JUDGES:
                 places = list(still_open(scores, candidates, areas=areas))
             tick(len(scores), max(len(scores), _expect_images(item, len(order))))
-    choice = choose_in_rounds(scores, candidates, areas=areas)
+    return _Judged(scores, areas, candidates)
+
+
+def _choose_judged(judged: _Judged) -> ThresholdChoice:
+    choice = choose_in_rounds(judged.scores, judged.candidates, areas=judged.areas)
     if not choice.is_clear:
         logger.warning(
             "refine.background_threshold: no candidate is better than another on %d tagged images, so 'auto' takes "

@@ -69,11 +69,23 @@ def test_the_masks_most_like_the_corrected_ones_win(
     tmp_path: Path, masks: dict[str, NDArray[np.uint8]], threshold: float | None
 ) -> None:
     context = make_run(tmp_path, masks)
-    choice = choose_on_masks(context, cut, list_judges(context), CANDIDATES)
+    choice = choose_on_masks(context, cut, list_judges(context), CANDIDATES, support=np.zeros(3))
     assert (None if choice is None else choice.threshold) == threshold
     if choice is not None:
         assert choice.corrected == choice.images == len(masks)
         assert choice.curve[CANDIDATES.index(choice.threshold)] == max(value or 0 for value in choice.curve)
+
+
+@pytest.mark.parametrize(("lead", "threshold"), [(0.04, 0.4), (0.2, 0.6)])
+def test_what_else_speaks_for_a_candidate_weighs_as_much_as_20_masks(
+    tmp_path: Path, lead: float, threshold: float
+) -> None:
+    """One mask gives 0.4 an IoU of 1 and 0.6 one of 0.73: ln(0.73) / 20 = -0.016 in the second candidate's favour."""
+    context = make_run(tmp_path, {"train_0": correct(16, 1)})
+    support = np.array([-1.0, 0.0, 0.0]) + np.array([0.0, 0.0, lead - 0.04])
+    choice = choose_on_masks(context, cut, list_judges(context), CANDIDATES, support=support)
+    assert choice is not None
+    assert (choice.threshold, choice.best) == (threshold, 0.4)
 
 
 def test_only_tagged_training_images_judge(tmp_path: Path) -> None:
@@ -93,11 +105,12 @@ def test_enough_corrected_masks_decide_and_are_told(
     assert list(name_choice_rule(context)) == ["rule of background_threshold auto"]
 
     monkeypatch.setattr(module, "ENOUGH_MASKS", 2)
+    monkeypatch.setattr("weakseg.pipeline.corrections.judges.PRIOR_MASKS", 1e-3)
     chosen = settle_threshold(context)
     assert 0.3 <= chosen < 0.5  # where columns of 0.5 are in and those of 0.3 are out
     assert chosen != free or 0.3 <= free < 0.5
     assert str(mask_threshold(context)) == f"{chosen:g} (chosen on 2 corrected masks)"
     said = decode_json(context.folder.threshold.read_text())
-    assert (said["how"], said["corrected"]) == ("chosen on 2 corrected masks", 2)
+    assert (said["how"], said["corrected"]) == ("chosen on 2 corrected masks, colours and areas", 2)
     assert "on corrected masks" in list(name_choice_rule(context))[1]
     assert any("chosen on 2 corrected masks" in line for line in told)

@@ -1,4 +1,9 @@
-"""The background threshold at which a run's own masks are most like those that a person has corrected."""
+"""The background threshold, chosen also by how like a run's own masks are to those that a person has corrected.
+
+Corrected masks alone would mislead: people correct the worst first, and those are worst *at the threshold of the run
+before*, so that any other one fits them better. What colours and areas say of all images therefore keeps its weight
+(docs/corrections.md has measurements).
+"""
 
 from __future__ import annotations
 
@@ -17,7 +22,13 @@ from weakseg.refine.threshold.choice import ThresholdChoice
 from weakseg.types import Sample
 
 ENOUGH_MASKS = 10
-"""With fewer corrected masks of tagged training images colours and areas decide, as without any."""
+"""With fewer corrected masks of tagged training images colours and areas decide alone, as without any."""
+
+PRIOR_MASKS = 20.0
+"""Colours and areas of all images weigh as much as so many corrected masks."""
+
+TINY = 1e-6
+"""Stands for a mean IoU of 0, whose logarithm is none."""
 
 
 def list_judges(context: Context) -> list[Sample]:
@@ -27,15 +38,23 @@ def list_judges(context: Context) -> list[Sample]:
 
 
 def choose_on_masks(
-    context: Context, cutter: Cutter, judges: Sequence[Sample], candidates: Sequence[float]
+    context: Context,
+    cutter: Cutter,
+    judges: Sequence[Sample],
+    candidates: Sequence[float],
+    *,
+    support: NDArray[np.float64],
 ) -> ThresholdChoice | None:
-    """Choose the candidate whose masks have the highest mean IoU with the corrected ones, where somebody has looked.
+    """Choose the candidate with the largest `support + n / 20 * ln(mean IoU / largest)` for n corrected masks.
+
+    The mean IoU is that of the run's own masks with the corrected ones, where somebody has looked.
 
     Args:
         context: The run; its seeds are there.
         cutter: Makes the masks.
         judges: Training images with a corrected mask.
         candidates: (T,) thresholds, ascending.
+        support: (T,) what else speaks for each, see `tell_support`. Not modified.
 
     Returns:
         The choice, the lower of two; None if the corrected masks show no class.
@@ -60,12 +79,13 @@ def choose_on_masks(
     curve = np.array([_mean_of_shown(count) for count in counts])
     if np.isnan(curve).all():
         return None
-    best = float(candidates[int(np.nanargmax(curve))])
+    agreement = np.log(np.maximum(curve, TINY) / max(curve.max(), TINY))
+    place = int((support + len(judges) / PRIOR_MASKS * agreement).argmax())
     return ThresholdChoice(
-        threshold=best,
-        best=best,
+        threshold=float(candidates[place]),
+        best=float(candidates[int(curve.argmax())]),
         candidates=tuple(candidates),
-        curve=tuple(None if np.isnan(value) else round(float(value), 6) for value in curve),
+        curve=tuple(round(float(value), 6) for value in curve),
         images=len(judges),
         areas=tuple(round(float(share), 6) for share in np.mean(areas, axis=0)),
         is_clear=True,
