@@ -174,7 +174,7 @@ def refine(context: Context) -> str:
     judged = f"; {health.describe()}" if health.troubled else ""
     number = 0 if context.taught is None else sum(context.taught.has_mask(s.id) for s in chain(*datasets))
     corrected = f", {number} of them corrected by a person" if number else ""
-    return f"masks of {sum(map(len, datasets))} images{corrected}{how}{chosen}{judged}"
+    return f"masks of {sum(map(len, datasets))} images{how}{corrected}{chosen}{judged}"
 
 
 def segment(context: Context) -> str:

@@ -172,7 +172,7 @@ def _choose(context: Context, cutter: Cutter) -> ThresholdChoice:
         choice = choose_on_masks(context, cutter, judges, judged.candidates, support=support)
     elif judges:
         logger.info(
-            "refine.background_threshold: chosen without the %d corrected masks, since %d are needed to judge by",
+            "refine.background_threshold: chosen without corrected masks: there are %d, and %d are needed to judge by",
             len(judges),
             ENOUGH_MASKS,
         )

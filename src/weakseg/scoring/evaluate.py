@@ -167,6 +167,7 @@ class SplitTally:
             if not counts.images:
                 continue
             found = counts.result()
+            cut_at = None if is_corrected else threshold
             notes += filter(None, [note_unscored(found, subject="masks", split=split, label_names=names)])
             scores.append(
                 score_confusion(
@@ -174,8 +175,8 @@ class SplitTally:
                     subject="masks",
                     split=split,
                     given_tags=True,
-                    threshold_choice="none" if threshold is None else threshold.choice,
-                    threshold=None if threshold is None else threshold.value,
+                    threshold_choice="none" if cut_at is None else cut_at.choice,
+                    threshold=None if cut_at is None else cut_at.value,
                     corrected=is_corrected,
                 )
             )

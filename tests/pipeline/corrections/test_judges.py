@@ -100,7 +100,7 @@ def test_enough_corrected_masks_decide_and_are_told(
     masks = {"train_0": correct(16, 1), "train_1": correct(16, 2)}
     context = make_run(tmp_path, masks)
     free = settle_threshold(make_run(tmp_path / "few", masks))
-    assert any("chosen without the 2 corrected masks, since 10 are needed" in line for line in told)
+    assert any("chosen without corrected masks: there are 2, and 10 are needed" in line for line in told)
     assert module.ENOUGH_MASKS == 10
     assert list(name_choice_rule(context)) == ["rule of background_threshold auto"]
 

@@ -29,7 +29,7 @@ def make_table(config: RunConfig, learnt: Sequence[Learnt], *, name: str, val: s
             Column("segmenter", "segmenter", percent=True),
             Column("gain", "gain", percent=True),
             Column("masks_val", f"masks of {val}", percent=True),
-            Column("masks_rest", "masks of train, not corrected", percent=True),
+            Column("masks_rest", "other masks of train", percent=True),
             Column("threshold", "threshold", digits=3),
             Column("choice", "chosen"),
         ),
