@@ -56,6 +56,7 @@ class RecipeRequest:
         print_config: Only show the configuration.
         estimate: For `check`: also tell how long a run takes.
         fix_list: For `check`: the table of what to do that is to be written, or None.
+        learn_from: The run folder that was named as the recipe, where `--out` is given too; else None.
     """
 
     config: RunConfig
@@ -64,6 +65,7 @@ class RecipeRequest:
     print_config: bool
     estimate: bool = True
     fix_list: Path | None = None
+    learn_from: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -75,12 +77,14 @@ class ResolvedRecipe:
         config: The resolved configuration.
         out: The run folder.
         names_run: Whether that folder was itself named as the recipe.
+        named: The run folder that was named as the recipe; None if it was no run.
     """
 
     arguments: Namespace
     config: RunConfig
     out: Path
     names_run: bool
+    named: Path | None = None
 
 
 def new_parser(verb: str, description: str) -> ArgumentParser:
@@ -164,6 +168,7 @@ def parse_recipe_words(
     parser.usage = f"weakseg {verb} {target}[--out RUN] [--redo STAGE] [--print_config] [--section.setting VALUE ...]"
     if recipe is None:
         what = "a built-in recipe, a folder of photographs, a .yaml file, or a run folder to go on with"
+        what += " (with --out: to learn from its corrections)" if verb == "run" else ""
         parser.add_argument("recipe", help=f"{what}; 'weakseg list' shows the recipes")
     parser.add_argument("--out", default=None, help="run folder; runs/<recipe> when not given")
     parser.add_argument("--redo", default=None, metavar="STAGE", help="replace this stage and all later ones")
@@ -186,6 +191,7 @@ def parse_recipe_words(
         print_config=print_config,
         estimate=bool(resolved.arguments.get("estimate", True)),
         fix_list=None if fix_list is None else Path(str(fix_list)),
+        learn_from=None if resolved.arguments.out is None else resolved.named,
     )
 
 
@@ -297,4 +303,4 @@ def _place(arguments: Namespace, config: RunConfig, name: str, *, in_run: bool) 
     default_out = path if in_run else RUNS / (path.stem if path.suffix in RECIPE_SUFFIXES else path.resolve().name)
     out = default_out if arguments.out is None else Path(arguments.out)
     names_run = in_run and out.resolve() == Path(name).resolve()
-    return ResolvedRecipe(arguments, config, out, names_run)
+    return ResolvedRecipe(arguments, config, out, names_run, path if in_run else None)

@@ -142,7 +142,7 @@ def _run_recipe(words: Sequence[str], *, verb: str, only: str | None, recipe: st
     from weakseg.scoring.summary import print_summary
 
     start_logging()
-    folder = run_recipe(request.config, request.out, only=only, redo=request.redo)
+    folder = run_recipe(request.config, request.out, only=only, redo=request.redo, learn_from=request.learn_from)
     if only in (None, "evaluate", "report"):
         print_summary(folder)
     return EXIT_DONE
@@ -252,6 +252,7 @@ STUDIES: dict[str, Verb] = {
     "seeds": Verb("how the seeds of runs differ: errors, outlines, sizes, parts", _run_command("study_seeds")),
     "methods": Verb("every method and refinement with the same budget", _run_command("study_methods")),
     "photographs": Verb("that on your photographs with masks", _run_command("study_photographs")),
+    "corrections": Verb("what correcting some masks is worth", _run_command("study_corrections")),
     "context": Verb("CAM against CDA where backgrounds tell more or less", _run_command("study_context")),
 }
 """The studies by name; docs/studies.md shows what they found."""

@@ -58,6 +58,33 @@ def test_fewer_images_than_a_batch_make_one_batch() -> None:
     assert order_batches(1, batch_size=16, seed=0, epoch=0) == [[0]]
 
 
+def test_an_image_with_more_tickets_is_drawn_more_often_in_as_many_steps(dataset: Dataset) -> None:
+    crops = CropSet(dataset, AUGMENTATION, seed=0, masks=dataset.mask_reader, often=(1, 4), times=3)
+    assert crops.tickets == (0, 1, 2, 3, 4, 5, 1, 4, 1, 4)
+    drawn = [
+        crops.tickets[ticket]
+        for epoch in range(200)
+        for batch in load_crops(crops, epoch=epoch, batch_size=2, workers=0).keys
+        for _, ticket in batch
+    ]
+    assert len(drawn) == 200 * 6
+    counts = [drawn.count(position) / 200 for position in range(6)]
+    assert counts == pytest.approx([0.6, 1.8, 0.6, 0.6, 1.8, 0.6], abs=0.12)  # of 6 draws 3 tickets of 10, or 1
+    first, second = crops[0, 1], crops[0, 6]
+    assert not torch.equal(first[0], second[0])  # the same image, changed otherwise
+
+
+def test_without_more_tickets_nothing_changes(dataset: Dataset) -> None:
+    plain = CropSet(dataset, AUGMENTATION, seed=3)
+    keys = load_crops(plain, epoch=1, batch_size=2, workers=0).keys
+    for often, times in (((), 9), ((2,), 1)):
+        crops = CropSet(dataset, AUGMENTATION, seed=3, often=often, times=times)
+        assert crops.tickets == tuple(range(6))
+        assert load_crops(crops, epoch=1, batch_size=2, workers=0).keys == keys
+    with pytest.raises(ConfigError, match="at least once as often as others, got 0"):
+        CropSet(dataset, AUGMENTATION, seed=3, times=0)
+
+
 def test_too_few_images_for_the_processes_make_one_batch_they_can_share() -> None:
     shares = [order_batches(5, batch_size=16, seed=0, epoch=0, rank=rank, world_size=2) for rank in (0, 1)]
     assert [len(batch) for share in shares for batch in share] == [2, 2]

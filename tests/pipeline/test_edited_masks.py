@@ -3,6 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from weakseg.errors import ArtifactError
 from weakseg.pipeline.artifacts import RunFolder, save_mask
@@ -10,8 +11,10 @@ from weakseg.pipeline.edited_masks import (
     find_edited,
     find_unkept,
     is_remembered,
+    is_untouched,
     remember_masks,
     require_kept,
+    require_own,
     tell_of_edited,
 )
 
@@ -65,6 +68,9 @@ def test_edited_masks_stop_what_would_use_or_remove_them_until_they_are_kept(
     assert find_edited(folder) == ["a", "b/c"]
     assert find_unkept(folder) == []
     require_kept(folder, what="training on the masks")
+    with pytest.raises(ArtifactError, match=r"2 masks .* are among the corrections; 'weakseg run .* --out ") as caught:
+        require_own(folder, what="training on the masks")
+    assert "'--redo refine' makes the run's own again" in str(caught.value)
     save_mask(folder.corrections / "a.png", np.zeros((3, 4), np.uint8))
     assert find_unkept(folder) == ["a"]
 
@@ -75,3 +81,13 @@ def test_a_run_that_remembers_nothing_has_no_edited_masks(folder: RunFolder, dam
     edit(folder, "a")
     assert find_edited(folder) == []
     assert not is_remembered(folder)
+
+
+def test_masks_are_untouched_as_long_as_they_are_what_was_written(folder: RunFolder) -> None:
+    assert is_untouched(folder)
+    edit(folder, "a")
+    assert not is_untouched(folder)
+    folder.mask_index.unlink()  # an older version: a mask that is packed as this package packs it is its own
+    assert is_untouched(folder)
+    Image.fromarray(np.zeros((3, 4), np.uint8)).save(folder.mask("a"))
+    assert not is_untouched(folder)

@@ -126,10 +126,11 @@ def test_the_address_is_printed_with_a_token(
     tokens = set()
     for _ in range(2):
         assert main(["review", str(run), "--unsorted", "--port", "0", "--no-browser"]) == 0
-        first, second = capsys.readouterr().out.splitlines()
+        first, second, third = capsys.readouterr().out.splitlines()
         assert first == f"looking at 1 images of {run}; stop with Ctrl-C"
         found = re.fullmatch(r"  http://127\.0\.0\.1:\d+/#([\w-]{32})", second)
         assert found is not None
+        assert third == f"  weakseg run {run} --out {run}-2  then learns from what you say there"
         tokens.add(found[1])
     assert len(tokens) == 2
     assert opened == []

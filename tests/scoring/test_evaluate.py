@@ -17,6 +17,7 @@ from weakseg.files import write_json
 from weakseg.models.inference import predict_labels
 from weakseg.ops.instances import Instances, InstanceTruth
 from weakseg.pipeline.artifacts import RunFolder, save_mask, save_seed, save_tensors
+from weakseg.pipeline.corrections.taught import Taught, TaughtCounts, TaughtImage
 from weakseg.pipeline.networks import save_network
 from weakseg.pipeline.runner import Context
 from weakseg.pipeline.segmenters import describe_segmenter
@@ -328,3 +329,39 @@ def test_a_split_of_negatives_has_no_score_and_says_why(context: Context) -> Non
         "val: masks cannot be scored: the truth shows no class, only background",
         "val: segmenter cannot be scored: the truth shows no class, only background",
     )
+
+
+def test_images_whose_true_masks_taught_the_segmenter_do_not_test_it(context: Context) -> None:
+    val = context.val
+    assert val is not None
+    masks = {"t": TRAIN_TRUTH, "v": VAL_TRUTH}
+    both = replace(val, samples=(*val.samples, *context.train.samples), mask_reader=DictMasks(masks))
+    save_mask(context.folder.prediction("t"), TRAIN_MASK)
+    context = replace(context, val=both)
+    tested = metrics_of(context).find("segmenter", "val")
+    assert tested is not None
+    assert tested.images == 2
+    taught = replace(context, config=with_settings(context.config, ("segmenter.masks", "truth")))
+    metrics = metrics_of(taught)
+    score = metrics.find("segmenter", "val")
+    assert score is not None
+    assert score.images == 1
+    assert "the segmenter has learnt from the true masks of 1 images of train" in metrics.notes
+    assert any(note.startswith("val: 1 of its 2 images taught the segmenter") for note in metrics.notes)
+    assert EVALUATE.inputs is not None
+    assert EVALUATE.inputs(context) == {}
+    assert list(EVALUATE.inputs(taught).values()) == [1]
+    alone = replace(taught, val=both.keep(["t"]))
+    metrics = metrics_of(alone)
+    assert metrics.find("segmenter", "val") is None
+    assert "val: no image is left to score, so the segmenter is not scored" in metrics.notes
+
+
+def test_masks_that_a_person_has_corrected_are_counted_apart(context: Context) -> None:
+    images = {"t": TaughtImage("t", "digest")}
+    taught = Taught(context.folder.taught, "", CLASSES, images)
+    metrics = metrics_of(replace(context, taught=taught))
+    told = [(score.what, score.split, score.images) for score in metrics.scores if score.subject == "masks"]
+    assert told == [("masks, corrected", "train", 1), ("masks", "val", 1)]
+    assert metrics.taught == TaughtCounts(masks=1, right=0, wrong=0, tags=0, others=0)
+    assert "a person has helped: 1 corrected mask" in metrics.notes

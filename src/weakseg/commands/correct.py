@@ -43,6 +43,7 @@ def run(words: Sequence[str]) -> int:
     if given is None:
         return 0
     from weakseg.handover.corrections.bring import bring_corrections
+    from weakseg.pipeline.run_folder import learning_command
     from weakseg.pipeline.runtime import start_logging
 
     start_logging()
@@ -56,4 +57,6 @@ def run(words: Sequence[str]) -> int:
         skip_bad=given.skip_bad,
     )
     print(brought.describe())
+    if brought.written or brought.accepted or brought.known:
+        print(f"  {learning_command(Path(given.run))}  learns from them")
     return 0

@@ -38,7 +38,12 @@ def has_threshold(section: RefineConfig) -> bool:
 
 
 def uncounted(config: RunConfig, stage: str) -> tuple[str, ...]:
-    """Name the sections of a stage that its fingerprint leaves out: those of methods it does not use."""
+    """Name what a stage's fingerprint leaves out of its section: methods it does not use, and what has no effect alone.
+
+    `segmenter.corrected_weight` is of no effect without corrected masks; a run that learns from some counts it itself.
+    """
+    if stage == "segmenter":
+        return ("corrected_weight",)
     registries: dict[str, Registry[Any]] = {"localize": LOCALIZERS, "refine": REFINERS}
     registry = registries.get(stage)
     if registry is None:

@@ -45,6 +45,7 @@ _RANGES: dict[str, Bounds] = {
     "segmenter.aspp_std": Range(0, 1),
     "segmenter.multi_scale": Range(0.05, 0.99),
     "segmenter.accumulate": COUNT,
+    "segmenter.corrected_weight": COUNT,
     "segmenter.ignore_below": SHARE,
     "evaluate.scales": Range(0.05, 8),
     "evaluate.crf.gaussian": GAUSSIAN,

@@ -53,7 +53,7 @@ Crop = tuple[Tensor, Tensor, Tensor, Tensor | None]
 
 
 class CropSet:
-    """Random crops of a dataset, indexed by (epoch, position) so that augmentation needs no state.
+    """Random crops of a dataset, indexed by (epoch, ticket) so that augmentation needs no state.
 
     Images larger than augmentation makes them are shrunk to its largest size before, masks by the nearest pixel.
 
@@ -63,18 +63,35 @@ class CropSet:
         seed: Seed of the run.
         masks: Where training masks come from; None for classification. An image without a mask is an error, and so is
             a mask of another size or with a label that is none of the dataset's.
+        often: Positions of images that are drawn `times` as often as others, each time with other random changes.
+        times: How many times as often, at least 1.
 
     Attributes:
+        tickets: Position of the image of each ticket: an epoch draws as many tickets as there are images. Those of the
+            positions themselves come first, so that without `often` both are one.
         cache: What it reads through; empty until `keep_images`.
+
+    Raises:
+        ConfigError: If `times` is below 1.
     """
 
     def __init__(
-        self, dataset: Dataset, augmentation: Augmentation, *, seed: int, masks: MaskReader | None = None
+        self,
+        dataset: Dataset,
+        augmentation: Augmentation,
+        *,
+        seed: int,
+        masks: MaskReader | None = None,
+        often: Sequence[int] = (),
+        times: int = 1,
     ) -> None:
+        if times < 1:
+            raise ConfigError(f"expected images to be drawn at least once as often as others, got {times}")
         self.dataset = dataset
         self.augmentation = augmentation
         self.seed = seed
         self.masks = masks
+        self.tickets = (*range(len(dataset)), *(position for _ in range(times - 1) for position in often))
         self.cache = ImageCache(self._load)
 
     def keep_images(self, *, max_bytes: int, threads: int) -> None:
@@ -82,10 +99,11 @@ class CropSet:
         self.cache.fill(range(len(self.dataset)), max_bytes=max_bytes, threads=threads)
 
     def __getitem__(self, key: tuple[int, int]) -> Crop:
-        """Return image, tags, known and mask of the image at a position, as it looks in an epoch."""
-        epoch, position = key
+        """Return image, tags, known and mask of the image that a ticket stands for, as it looks in an epoch."""
+        epoch, ticket = key
+        position = self.tickets[ticket]
         sample, picture = self.dataset.samples[position], self.cache[position]
-        rng = make_rng(self.seed, epoch, position)
+        rng = make_rng(self.seed, epoch, ticket)
         crop, labels = augment_image(picture.pixels, picture.labels, self.augmentation, rng)
         return crop, torch.tensor(sample.tags, dtype=torch.float32), torch.tensor(sample.known), labels
 
@@ -119,11 +137,27 @@ def _require_known_labels(mask: NDArray[np.uint8], num_classes: int, sample_id: 
 
 
 def order_batches(
-    num_images: int, *, batch_size: int, seed: int, epoch: int, rank: int = 0, world_size: int = 1
+    num_images: int,
+    *,
+    batch_size: int,
+    seed: int,
+    epoch: int,
+    rank: int = 0,
+    world_size: int = 1,
+    num_tickets: int | None = None,
 ) -> list[list[int]]:
     """Shuffle positions into batches and return this rank's share of each.
 
     As in the released codes an incomplete last batch is dropped; a dataset smaller than one batch makes one batch.
+
+    Args:
+        num_images: Number of images of an epoch.
+        batch_size: Images of a batch, over all processes together.
+        seed: Seed of the order.
+        epoch: Which epoch.
+        rank: Which process.
+        world_size: Number of processes.
+        num_tickets: Draw these images out of so many tickets, at least as many; None draws every position once.
 
     Raises:
         ConfigError: If the batch is empty or does not divide evenly over the processes, or there are fewer images than
@@ -136,7 +170,7 @@ def order_batches(
     size = min(batch_size, num_images // world_size * world_size)
     if size == 0:
         raise ConfigError(f"{num_images} images cannot be shared by {world_size} processes; start fewer")
-    order = make_rng(seed, epoch, SHUFFLE_STREAM).permutation(num_images)
+    order = make_rng(seed, epoch, SHUFFLE_STREAM).permutation(num_images if num_tickets is None else num_tickets)
     starts = range(0, num_images - size + 1, size)
     return [[int(position) for position in order[start : start + size][rank::world_size]] for start in starts]
 
@@ -146,7 +180,7 @@ class EpochOfCrops:
 
     Args:
         crops: Where the images come from.
-        keys: Per batch the (epoch, position) of its images.
+        keys: Per batch the (epoch, ticket) of its images.
         workers: Processes that decode and augment; 0 does it in this one. Changes no batch.
     """
 
@@ -167,7 +201,13 @@ def load_crops(
 ) -> EpochOfCrops:
     """Return one epoch of training batches of this rank; see `order_batches` for what may be wrong with the numbers."""
     batches = order_batches(
-        len(crops.dataset), batch_size=batch_size, seed=crops.seed, epoch=epoch, rank=rank, world_size=world_size
+        len(crops.dataset),
+        batch_size=batch_size,
+        seed=crops.seed,
+        epoch=epoch,
+        rank=rank,
+        world_size=world_size,
+        num_tickets=len(crops.tickets),
     )
     return EpochOfCrops(crops, [[(epoch, position) for position in batch] for batch in batches], workers=workers)
 
@@ -194,7 +234,7 @@ class _Batches:
 
     def describe(self, index: int) -> str:
         """Name the first image of a batch."""
-        first = self.crops.dataset.samples[self.keys[index][0][1]].id
+        first = self.crops.dataset.samples[self.crops.tickets[self.keys[index][0][1]]].id
         return f"'{first}' and the others of its batch" if len(self.keys[index]) > 1 else f"'{first}'"
 
     def _load(self, key: tuple[int, int]) -> Crop:

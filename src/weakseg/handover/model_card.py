@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from weakseg.config.schema import RunConfig
 from weakseg.files import JsonValue
 from weakseg.models.licences import describe_terms
+from weakseg.pipeline.corrections.taught import CORRECTED_MASKS
 from weakseg.pipeline.records import StageRecord
 from weakseg.scoring.from_counts import NAN
 from weakseg.scoring.scores import Metrics, percent
@@ -49,7 +50,7 @@ def write_card(facts: CardFacts) -> str:
         _list_classes(facts.classes),
         _describe_training(facts),
         _describe_measures(facts.metrics),
-        _LIMITS,
+        _describe_limits(facts),
         _describe_licence(facts),
     ]
     return "\n\n".join(parts) + "\n"
@@ -73,7 +74,7 @@ palette PNGs of the labels below. `weakseg export THIS_FOLDER --to onnx` writes 
 
 _LIMITS = """## Limits
 
-- No pixel was labelled by hand. What always occurs together with a class in the training images (rails with trains,
+- {labelled} What always occurs together with a class in the training images (rails with trains,
   water with boats) may be labelled as that class.
 - It knows the classes above and calls everything else background. Nothing is known of how it does on images unlike the
   training images.
@@ -93,10 +94,31 @@ _OWN = "classifier"
 
 def _describe(facts: CardFacts) -> str:
     number = len(facts.classes)
+    if facts.config.segmenter.masks == "truth":
+        learnt = "the data set's own masks"
+    elif _count_corrected(facts):
+        learnt = f"masks that it made from image-level tags, {_count_corrected(facts)} of which a person has corrected"
+    else:
+        learnt = "masks that it made from image-level tags alone"
     return (
         f"# Segmentation network of {number} {'class' if number == 1 else 'classes'}\n\n"
-        "Labels every pixel of a photograph. Trained by weakseg on masks that it made from image-level tags alone."
+        f"Labels every pixel of a photograph. Trained by weakseg on {learnt}."
     )
+
+
+def _count_corrected(facts: CardFacts) -> int:
+    """Return the number of corrected masks that the network has learnt from, as the run's record has it."""
+    number = facts.records["segment"].parts.get(CORRECTED_MASKS, 0) if "segment" in facts.records else 0
+    return number if isinstance(number, int) else 0
+
+
+def _describe_limits(facts: CardFacts) -> str:
+    labelled = "No pixel was labelled by hand."
+    if facts.config.segmenter.masks == "truth":
+        labelled = "Its training masks are the data set's own."
+    elif _count_corrected(facts):
+        labelled = f"Only {_count_corrected(facts)} of its training masks were corrected by hand."
+    return _LIMITS.format(labelled=labelled)
 
 
 def _list_classes(classes: ClassSet) -> str:
@@ -136,7 +158,7 @@ def _describe_measures(metrics: Metrics | None) -> str:
             threshold = "–" if score.threshold is None else f"{score.threshold:g} ({score.threshold_choice})"
             tags = "given" if score.given_tags else "not given"
             lines.append(
-                f"| {score.subject} | {score.split} | {score.images} | {tags} | {threshold} | "
+                f"| {score.what} | {score.split} | {score.images} | {tags} | {threshold} | "
                 f"{percent(score.mean_iou, undefined=NAN)} |"
             )
         reasons = dict.fromkeys(f"- {s.split}: {s.undefined}." for s in metrics.scores if s.undefined is not None)

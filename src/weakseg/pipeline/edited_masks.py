@@ -13,13 +13,13 @@ from pathlib import Path
 
 import numpy as np
 
-from weakseg.data.masks import read_mask
+from weakseg.data.masks import encode_mask, read_mask
 from weakseg.documents import decode_json
 from weakseg.errors import ArtifactError, DataError
 from weakseg.file_names import safe_path
 from weakseg.files import JsonValue, write_json
 from weakseg.pipeline.file_index import digest_bytes
-from weakseg.pipeline.run_folder import RunFolder
+from weakseg.pipeline.run_folder import RunFolder, learning_command
 
 logger = logging.getLogger("weakseg")
 
@@ -96,6 +96,39 @@ def require_kept(folder: RunFolder, *, what: str) -> None:
         raise ArtifactError(f"{what} stops here: {describe_edited(folder, unkept)}; then repeat this command")
 
 
+def require_own(folder: RunFolder, *, what: str) -> None:
+    """Refuse to use masks that somebody has edited, also those that are kept: they are not what the run calls its own.
+
+    Args:
+        folder: The run.
+        what: What is about to happen with them, for the message: `training on them`.
+
+    Raises:
+        ArtifactError: If there are such masks.
+    """
+    require_kept(folder, what=what)
+    edited = find_edited(folder)
+    if edited:
+        count = f"{len(edited)} mask{'s' if len(edited) > 1 else ''} in {folder.masks}"
+        raise ArtifactError(
+            f"{what} stops here: {count} w{'ere' if len(edited) > 1 else 'as'} edited since 'refine' wrote "
+            f"{_them(edited)}, and {'are' if len(edited) > 1 else 'is'} among the corrections; "
+            f"'{learning_command(folder.root)}' learns from {_them(edited)}, and '--redo refine' makes the run's "
+            "own again"
+        )
+
+
+def is_untouched(folder: RunFolder) -> bool:
+    """Say whether all masks of a run are what `refine` wrote.
+
+    A run of an older version does not remember what it wrote. There, a mask counts as edited if its file is packed in
+    another way than this package packs it.
+    """
+    if is_remembered(folder):
+        return not find_edited(folder)
+    return not any(_is_repacked(path) for path in folder.masks.rglob("*.png"))
+
+
 def tell_of_edited(folder: RunFolder) -> None:
     """Warn of masks that somebody has edited and nothing keeps: no stage has made anything of them."""
     unkept = find_unkept(folder)
@@ -114,6 +147,13 @@ def _is_kept(folder: RunFolder, sample_id: str) -> bool:
         return kept.is_file() and np.array_equal(read_mask(kept), read_mask(folder.mask(sample_id)))
     except DataError:
         return False
+
+
+def _is_repacked(path: Path) -> bool:
+    try:
+        return encode_mask(read_mask(path)) != path.read_bytes()
+    except (DataError, OSError):
+        return True
 
 
 def _is_edited(path: Path, known: tuple[int, str], *, since_ns: int) -> bool:

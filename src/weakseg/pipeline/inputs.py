@@ -25,6 +25,7 @@ from weakseg.data.synthetic import CritterSettings, write_critters
 from weakseg.data.voc import open_voc
 from weakseg.errors import ConfigError, DataError
 from weakseg.pipeline.artifacts import RunFolder
+from weakseg.pipeline.corrections.taught import read_taught, require_classes
 from weakseg.pipeline.file_index import FileFacts, Looked, index_files
 from weakseg.pipeline.records import DIGEST_BYTES
 from weakseg.pipeline.runner import Context
@@ -41,6 +42,8 @@ MAX_NAMED = 5
 def prepare(config: RunConfig, folder: RunFolder) -> Context:
     """Open the splits of a recipe, leave out what cannot be used, and digest the rest.
 
+    Tags that a person has corrected take the place of the data's own, see `weakseg.pipeline.corrections`.
+
     Args:
         config: The resolved configuration.
         folder: The run's files; generated data and the image index are written below it.
@@ -48,6 +51,7 @@ def prepare(config: RunConfig, folder: RunFolder) -> Context:
     Raises:
         ConfigError: If the recipe lacks a root or a split.
         DataError: If no image is left to train on, or the splits differ in their classes.
+        ArtifactError: If what the run is taught is damaged, or of other classes.
     """
     device = choose_device(config.runtime.device)
     datasets = open_splits(config.data, folder)
@@ -57,6 +61,10 @@ def prepare(config: RunConfig, folder: RunFolder) -> Context:
         raise DataError(
             f"the classes of {train.split} and {val.split} must be the same, but these differ: {', '.join(differing)}"
         )
+    taught = read_taught(folder)
+    if taught is not None:
+        require_classes(taught, train.classes, folder)
+        train, val = taught.correct(train), None if val is None else taught.correct(val)
     facts = index_images([sample for dataset in datasets for sample in dataset], folder.image_index)
     train = _leave_out(train, facts, need_tags=True)
     val = None if val is None else _leave_out(val, facts, need_tags=False, told=train.problems)
@@ -70,7 +78,7 @@ def prepare(config: RunConfig, folder: RunFolder) -> Context:
     digests = {"train": _digest(train, facts)}
     if val is not None:
         digests["val"] = _digest(val, facts)
-    return Context(config, folder, device, train, val, digests, _of_samples(facts, train, val))
+    return Context(config, folder, device, train, val, digests, _of_samples(facts, train, val), taught=taught)
 
 
 def _settle_range(

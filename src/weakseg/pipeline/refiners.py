@@ -13,6 +13,7 @@ from weakseg.data.base import Dataset
 from weakseg.data.masks import read_mask
 from weakseg.errors import DataError
 from weakseg.pipeline.artifacts import load_seed
+from weakseg.pipeline.corrections.reuse import reuse_masks, reuse_network
 from weakseg.pipeline.images import first_missing, learning_images
 from weakseg.pipeline.pseudo_masks import doubted_ids, pseudo_mask_files, write_pseudo_mask
 from weakseg.pipeline.refiner_files import announce_refiner_files
@@ -44,6 +45,7 @@ def refine_seeds(context: Context, datasets: Sequence[Dataset]) -> None:
     announce_refiner_files(context, datasets)
     network = chosen_refiner(context).trains
     if network is not None:
+        reuse_network(context)
         obtain_refiner(context, network.asked_by, write_labels=write_labels, train=train_refiner)
     make_masks(context, datasets)
     wait_for_all()
@@ -97,10 +99,16 @@ def make_masks(context: Context, datasets: Sequence[Dataset]) -> None:
     taught, within = doubted_ids(context), context.config.refine.stable_within
     refine = open_refiner(context, wants_instances=wants_instances)
 
-    def last_file(sample_id: str) -> Path:
+    def list_files(sample_id: str) -> list[Path]:
         # Instances are written before the mask; where they are gone, the mask is made again as well.
         instances = [context.folder.instance(sample_id)] if wants_instances else []
-        return first_missing([*instances, *pseudo_mask_files(context, sample_id)])
+        return [*instances, *pseudo_mask_files(context, sample_id)]
+
+    def last_file(sample_id: str) -> Path:
+        return first_missing(list_files(sample_id))
+
+    files = {sample.id: list_files(sample.id) for dataset in datasets for sample in dataset}
+    reuse_masks(context, datasets, files, threshold=thresholds[0] if thresholds else None)
 
     def work(item: SeededImage) -> None:
         is_taught = bool(thresholds) and item.sample.id in taught

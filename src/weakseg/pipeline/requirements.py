@@ -14,7 +14,7 @@ from weakseg.models.hf_source import import_transformers
 from weakseg.models.weights import find_weights
 from weakseg.pipeline.artifacts import NetworkFolder
 from weakseg.pipeline.classifiers import find_donor_source
-from weakseg.pipeline.edited_masks import require_kept
+from weakseg.pipeline.edited_masks import require_kept, require_own
 from weakseg.pipeline.hf_backbones import require_hf_backbone
 from weakseg.pipeline.images import seeded_datasets
 from weakseg.pipeline.pseudo_masks import require_training_masks
@@ -105,12 +105,12 @@ def require_for_segment(context: Context, /, *, afresh: bool) -> None:
 
     Raises:
         ConfigError: If there are no ImageNet weights for the backbone, or the recipe makes no masks to learn from.
-        ArtifactError: If the network or its weights are not there, or somebody has edited masks that nothing keeps.
+        ArtifactError: If the network or its weights are not there, or somebody has edited masks.
         MissingExtra: If the network is one of `transformers` and that is not installed.
     """
     require_training_masks(context)
-    if context.config.segmenter.masks != "truth":
-        require_kept(context.folder, what="training on the masks")
+    if context.config.segmenter.masks != "truth" and "refine" not in context.redone:  # else they are made again
+        require_own(context.folder, what="training on the masks")
     goes_on = _goes_on(context.folder.network("segmenter"), afresh=afresh)
     require_segmenter(context.config.segmenter, goes_on=goes_on)
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -111,6 +112,16 @@ class RunFolder:
     def corrections(self) -> Path:
         """Folder of what a person has said about images, `<id>.json` and `<id>.png`; no stage writes there."""
         return self.root / "corrections"
+
+    @property
+    def taught(self) -> Path:
+        """Folder of the corrected masks that the run learns from, `<id>.png`; copied before its first stage."""
+        return self.root / "taught"
+
+    @property
+    def taught_index(self) -> Path:
+        """What the run learns from, JSON; written after the masks, and never changed."""
+        return self.root / "taught.json"
 
     @property
     def evidence(self) -> Path:
@@ -226,3 +237,20 @@ class NetworkFolder:
     def history(self) -> Path:
         """One record per epoch, JSON."""
         return self.root / "history.json"
+
+
+def name_next(root: Path) -> Path:
+    """Return a folder for the run that learns from a run: `cats-2` after `cats`, `cats-3` after `cats-2`."""
+    root = root if root.name else root.resolve()
+    stem, dash, number = root.name.rpartition("-")
+    if not (dash and number.isdecimal()):
+        stem, number = root.name, "1"
+    place = int(number) + 1
+    while (root.parent / f"{stem}-{place}").exists():
+        place += 1
+    return root.parent / f"{stem}-{place}"
+
+
+def learning_command(root: Path) -> str:
+    """Return the command that makes a new run, which learns from the corrections of a run."""
+    return f"weakseg run {shlex.quote(str(root))} --out {shlex.quote(str(name_next(root)))}"

@@ -26,6 +26,7 @@ from weakseg.errors import ArtifactError, ConfigError
 from weakseg.files import JsonValue, write_text
 from weakseg.pipeline.artifacts import RunFolder
 from weakseg.pipeline.claims import Claim
+from weakseg.pipeline.corrections.taught import Taught
 from weakseg.pipeline.file_index import ChangeWatch, FileFacts
 from weakseg.pipeline.lock import hold_folder
 from weakseg.pipeline.records import (
@@ -58,6 +59,8 @@ class Context:
         images: What the image files of both splits were when the run began.
         only: Ids of the images that get seeds and masks, where it is not all of the splits. Classifiers, and localisers
             that look at other images, learn from all of them nevertheless; refiners that train learn from these.
+        taught: What the run learns from the corrections of another; its tags are already those of the splits.
+        redone: Names of the stages whose files are removed before the first stage runs; the runner sets it.
     """
 
     config: RunConfig
@@ -68,6 +71,8 @@ class Context:
     digests: Mapping[str, str]
     images: Mapping[Path, FileFacts] = field(default_factory=dict)
     only: frozenset[str] | None = None
+    taught: Taught | None = None
+    redone: frozenset[str] = frozenset()
 
 
 class Requirement(Protocol):
@@ -164,6 +169,7 @@ def _run_chosen(context: Context, stages: Sequence[Stage], *, only: str | None, 
     planned = plan_records(context, stages)
     records = read_records(context.folder)
     removed = [] if redo is None else names[names.index(redo) :]
+    context = replace(context, redone=frozenset(removed))
     kept = {name: record for name, record in records.items() if name not in removed}
     chosen = [stage for stage in stages if only is None or stage.name == only]
     for stage in stages:

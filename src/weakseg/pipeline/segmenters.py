@@ -26,6 +26,7 @@ from weakseg.models.weights import find_weights
 from weakseg.pipeline.artifacts import NetworkFolder, load_info, load_tensors
 from weakseg.pipeline.hf_backbones import OWN, require_hf_backbone
 from weakseg.pipeline.networks import WEIGHTS_FROM, load_network, plan_training
+from weakseg.pipeline.pseudo_masks import corrected_images
 from weakseg.pipeline.runner import Context
 from weakseg.pipeline.runtime import make_generator
 from weakseg.pipeline.starting import start_backbone, start_hf
@@ -163,6 +164,8 @@ def fit_segmenter(
 ) -> tuple[EpochRecord, ...]:
     """Train a segmenter by the recipe's settings; see `weakseg.pipeline.refiner_networks.fit_refiner`."""
     config, runtime = context.config.segmenter, context.config.runtime
+    corrected = corrected_images(context)
+    often = [place for place, sample in enumerate(images) if sample.id in corrected]
     return train_segmenter(
         segmenter,
         images,
@@ -171,6 +174,8 @@ def fit_segmenter(
         plan=plan_training(config, runtime, accumulate=config.accumulate),
         seed=runtime.seed,
         balance=config.balance,
+        often=often,
+        times=config.corrected_weight,
         hooks=hooks,
     )
 

@@ -15,7 +15,7 @@ from weakseg.pipeline.runner import Stage
 from weakseg.train.distributed import rank, wait_for_all
 
 
-def share_stages(source: RunFolder, target: RunFolder, stages: Sequence[Stage]) -> None:
+def share_stages(source: RunFolder, target: RunFolder, stages: Sequence[Stage], *, link: bool = True) -> None:
     """Give a run the files and records of stages that another has finished; what it has already is left alone.
 
     Files are linked where the file system can, else copied. A link is safe because no stage writes into a file: each is
@@ -26,6 +26,7 @@ def share_stages(source: RunFolder, target: RunFolder, stages: Sequence[Stage]) 
         source: The run that has finished the stages.
         target: The run that gets them; an interrupted sharing is done again.
         stages: Which stages, in order.
+        link: Whether to link; False copies what people edit where it stands.
 
     Raises:
         ArtifactError: If the source lacks one of them, or another process works in the target.
@@ -42,27 +43,28 @@ def share_stages(source: RunFolder, target: RunFolder, stages: Sequence[Stage]) 
                 if stage.name in own:
                     continue
                 for output in stage.outputs:
-                    share_files(source.root / output, target.root / output)
+                    share_files(source.root / output, target.root / output, link=link)
                 own = {**own, stage.name: found[stage.name]}
                 write_records(target, own)
         wait_for_all()
 
 
-def share_files(source: Path, target: Path) -> None:
+def share_files(source: Path, target: Path, *, link: bool = True) -> None:
     """Link a file, or all of a folder, where the file system can, else copy it; what is there is replaced.
 
     Args:
         source: The file or folder; nothing happens without it.
         target: Where it is to be.
+        link: Whether to link; False copies.
     """
     if target.is_dir():
         shutil.rmtree(target)  # left by an interrupted sharing: no record tells of it
     if source.is_dir():
-        shutil.copytree(source, target, copy_function=_link_or_copy)
+        shutil.copytree(source, target, copy_function=_link_or_copy if link else shutil.copy2)
     elif source.exists():
         target.parent.mkdir(parents=True, exist_ok=True)
         target.unlink(missing_ok=True)
-        _link_or_copy(str(source), str(target))
+        (_link_or_copy if link else shutil.copy2)(str(source), str(target))
 
 
 def _link_or_copy(source: str, target: str) -> None:

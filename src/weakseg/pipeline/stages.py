@@ -21,6 +21,7 @@ from weakseg.ops.images import limit_side
 from weakseg.pipeline.artifacts import save_seed
 from weakseg.pipeline.classifiers import fit_classifier, name_donor_source, open_pasting, warn_of_guessing
 from weakseg.pipeline.comparison import choose_compared, comparison_files, save_trace, trace_files
+from weakseg.pipeline.corrections.taught import CORRECTED_TAGS
 from weakseg.pipeline.edited_masks import remember_masks
 from weakseg.pipeline.health import check_masks, tell_health
 from weakseg.pipeline.images import first_missing, iterate_pending, process_pending, seeded_datasets, whole_datasets
@@ -39,7 +40,12 @@ from weakseg.pipeline.networks import (
     make_hooks,
     save_network,
 )
-from weakseg.pipeline.pseudo_masks import choose_training_images, require_training_masks, training_masks
+from weakseg.pipeline.pseudo_masks import (
+    choose_training_images,
+    corrected_images,
+    require_training_masks,
+    training_masks,
+)
 from weakseg.pipeline.refiner_files import name_refiner_files
 from weakseg.pipeline.refiner_networks import name_learning_images
 from weakseg.pipeline.refiners import refine_seeds, refined_files
@@ -84,6 +90,8 @@ def classify(context: Context) -> str:
     if config.method != "seam":  # whose loss has further terms
         warn_of_guessing(context.train, history[-1].loss)
     summary = f"{len(context.train)} images, loss {history[-1].loss:.4f}"
+    corrected = _name_corrected_tags(context).get(CORRECTED_TAGS)
+    summary += f", {corrected} {CORRECTED_TAGS}" if corrected else ""
     if pasting is not None:
         summary += f", {len(pasting.donors)} donors"
     reached = history[-1].metrics.get("map", math.nan)
@@ -163,7 +171,9 @@ def refine(context: Context) -> str:
     health = check_masks(context).health
     tell_health(health)
     judged = f"; {health.describe()}" if health.troubled else ""
-    return f"masks of {sum(map(len, datasets))} images{how}{chosen}{judged}"
+    number = 0 if context.taught is None else sum(context.taught.has_mask(s.id) for s in chain(*datasets))
+    corrected = f", {number} of them corrected by a person" if number else ""
+    return f"masks of {sum(map(len, datasets))} images{how}{corrected}{chosen}{judged}"
 
 
 def segment(context: Context) -> str:
@@ -181,6 +191,11 @@ def segment(context: Context) -> str:
     info = describe_segmenter(segmenter, config.name, classes, weights_from=weights_from)
     save_network(folder, segmenter, info, history)
     taught = ", taught by the true masks" if config.masks == "truth" else ""
+    corrected = corrected_images(context)
+    if corrected:
+        taught = f", {len(corrected)} of them with corrected masks, drawn {config.corrected_weight} times as often"
+    if len(train) < len(context.train) and not taught.endswith("true masks"):
+        taught += f", {len(context.train) - len(train)} wrong masks left out"
     return f"{len(train)} images, loss {history[-1].loss:.4f}{taught}"
 
 
@@ -209,6 +224,7 @@ def _name_refine_inputs(context: Context) -> dict[str, JsonValue]:
         | name_released_refiner(context)
         | name_method_version(context, "refine")
         | name_learning_images(context)
+        | ({} if context.taught is None else context.taught.name_masks(seeded_datasets(context)))
     )
 
 
@@ -217,7 +233,21 @@ def _name_localize_inputs(context: Context) -> dict[str, JsonValue]:
 
 
 def _name_classify_inputs(context: Context) -> dict[str, JsonValue]:
-    return name_donor_source(context) | name_released_classifier(context)
+    return name_donor_source(context) | name_released_classifier(context) | _name_corrected_tags(context)
+
+
+def _name_corrected_tags(context: Context) -> dict[str, JsonValue]:
+    splits = [dataset for dataset in (context.train, context.val) if dataset is not None]
+    return {} if context.taught is None else context.taught.name_tags(splits)
+
+
+def _name_segment_inputs(context: Context) -> dict[str, JsonValue]:
+    if context.taught is None or context.config.segmenter.masks == "truth":
+        return {}
+    parts = context.taught.name_lessons(context.train)
+    if corrected_images(context):
+        parts |= {"segmenter.corrected_weight": context.config.segmenter.corrected_weight}
+    return parts
 
 
 STAGES = (
@@ -270,7 +300,12 @@ STAGES = (
         outputs=("segmenter",),
         run=segment,
         files=_network_files("segmenter"),
-        added={"segmenter.aspp_std": 0.01, "segmenter.freeze_trunk": False, "segmenter.masks": "refined"},
+        inputs=_name_segment_inputs,
+        added={
+            "segmenter.aspp_std": 0.01,
+            "segmenter.freeze_trunk": False,
+            "segmenter.masks": "refined",
+        },
         require=require_for_segment,
     ),
 )

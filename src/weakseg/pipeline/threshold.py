@@ -2,7 +2,8 @@
 
 `auto` refines some tagged training images at every candidate, measures what colours tell about the masks
 (`weakseg.refine.threshold.colour`), and weighs that against how much of an image tagged objects usually take
-(`weakseg.refine.threshold.choice`). `docs/threshold.md` compares it with other ways and with the truth.
+(`weakseg.refine.threshold.choice`). `docs/threshold.md` compares it with other ways and with the truth. In a run that
+learns from enough corrected masks these join in (`weakseg.pipeline.corrections.judges`).
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from weakseg.config.schema import RefineConfig
 from weakseg.documents import decode_json
 from weakseg.errors import ArtifactError, ConfigError
 from weakseg.files import JsonValue, write_json
+from weakseg.pipeline.corrections.judges import ENOUGH_MASKS, choose_on_masks, list_judges
 from weakseg.pipeline.cutters import Cutter, cut_image, open_cutter
 from weakseg.pipeline.runner import Context
 from weakseg.pipeline.runtime import show_progress
@@ -35,6 +37,7 @@ from weakseg.refine.threshold.choice import (
     ThresholdChoice,
     choose_in_rounds,
     still_open,
+    tell_support,
     worth_refining,
 )
 from weakseg.refine.threshold.colour import score_colours
@@ -63,20 +66,29 @@ CHOICE_RULE = "rule of background_threshold auto"
 """Its part of a fingerprint."""
 
 
+MASKS_RULE_VERSION = 1
+"""Raised when `auto` chooses otherwise on the same seeds and corrected masks."""
+
+MASKS_RULE = f"{CHOICE_RULE}, on corrected masks"
+
+
 @dataclass(frozen=True)
 class MaskThreshold:
     """The background threshold that a run's masks were made with.
 
     Args:
         value: The threshold, 0..1.
-        choice: `fixed`: the recipe says it; `label-free`: chosen by `choose_on_tags`.
+        choice: `fixed`: the recipe says it; `label-free`: chosen by `choose_on_tags`; `corrected`: by corrected masks.
+        images: By how many of these.
     """
 
     value: float
-    choice: Literal["fixed", "label-free"]
+    choice: Literal["fixed", "label-free", "corrected"]
+    images: int = 0
 
     def __str__(self) -> str:
-        return f"{self.value:g} ({self.choice})"
+        how = f"chosen on {self.images} corrected masks" if self.choice == "corrected" else self.choice
+        return f"{self.value:g} ({how})"
 
 
 def mask_threshold(context: Context) -> MaskThreshold | None:
@@ -91,7 +103,10 @@ def mask_threshold(context: Context) -> MaskThreshold | None:
         return None
     if not isinstance(config.background_threshold, str):
         return MaskThreshold(config.background_threshold, "fixed")
-    return MaskThreshold(load_choice(context.folder.threshold).threshold, "label-free")
+    choice = load_choice(context.folder.threshold)
+    if choice.corrected:
+        return MaskThreshold(choice.threshold, "corrected", choice.corrected)
+    return MaskThreshold(choice.threshold, "label-free")
 
 
 def tell_of_no_threshold(config: RefineConfig) -> None:
@@ -122,7 +137,10 @@ def name_choice_rule(context: Context) -> dict[str, JsonValue]:
     """Name the version of the rule for the fingerprint of masks that depend on it."""
     config = context.config.refine
     is_chosen = has_threshold(config) and config.background_threshold == "auto"
-    return {CHOICE_RULE: RULE_VERSION} if is_chosen else {}
+    if not is_chosen:
+        return {}
+    rules: dict[str, JsonValue] = {CHOICE_RULE: RULE_VERSION}
+    return rules | ({MASKS_RULE: MASKS_RULE_VERSION} if len(list_judges(context)) >= ENOUGH_MASKS else {})
 
 
 def settle_threshold(context: Context) -> float:
@@ -139,10 +157,39 @@ def settle_threshold(context: Context) -> float:
         return given
     path = context.folder.threshold
     if rank() == 0 and not path.exists():
-        choice = choose_on_tags(context, open_cutter(context))
-        write_json(path, {"statistic": "colour information, bits per pixel", **asdict(choice)})
+        write_json(path, _describe_choice(_choose(context, open_cutter(context))))
     wait_for_all()
     return load_choice(path).threshold
+
+
+def _choose(context: Context, cutter: Cutter) -> ThresholdChoice:
+    """Choose on tags, and on corrected masks besides if there are enough of them."""
+    judges = list_judges(context)[:MAX_IMAGES]
+    judged = _judge_on_tags(context, cutter)
+    choice = None
+    if len(judges) >= ENOUGH_MASKS:
+        support = tell_support(judged.scores, judged.candidates, areas=judged.areas)
+        choice = choose_on_masks(context, cutter, judges, judged.candidates, support=support)
+    elif judges:
+        logger.info(
+            "refine.background_threshold: chosen without corrected masks: there are %d, and %d are needed to judge by",
+            len(judges),
+            ENOUGH_MASKS,
+        )
+    if choice is None:
+        return _choose_judged(judged)
+    logger.info("refine.background_threshold: %g, chosen on %d corrected masks", choice.threshold, choice.corrected)
+    return choice
+
+
+def _describe_choice(choice: ThresholdChoice) -> dict[str, JsonValue]:
+    """Return what `threshold.json` says."""
+    if choice.corrected:
+        statistic = "mean IoU with the corrected masks"
+        how = f"chosen on {choice.corrected} corrected masks, colours and areas"
+    else:
+        statistic, how = "colour information, bits per pixel", "chosen without masks"
+    return {"statistic": statistic, "how": how, **asdict(choice)}
 
 
 def choose_on_tags(context: Context, cutter: Cutter) -> ThresholdChoice:
@@ -157,6 +204,19 @@ def choose_on_tags(context: Context, cutter: Cutter) -> ThresholdChoice:
     Raises:
         ConfigError, ArtifactError: See `settle_threshold`.
     """
+    return _choose_judged(_judge_on_tags(context, cutter))
+
+
+@dataclass(frozen=True, eq=False)
+class _Judged:
+    """What colours (N, T) and areas (N, T) tell of T candidates; NaN where a lost one was not tried any more."""
+
+    scores: NDArray[np.float64]
+    areas: NDArray[np.float64]
+    candidates: tuple[float, ...]
+
+
+def _judge_on_tags(context: Context, cutter: Cutter) -> _Judged:
     require_training_seeds(context, "refine.background_threshold 'auto'")
     order = draw_tagged(context)
     candidates, judges = _open_judges(context, order)
@@ -171,7 +231,11 @@ def choose_on_tags(context: Context, cutter: Cutter) -> ThresholdChoice:
             if len(scores) == FIRST_JUDGES:
                 places = list(still_open(scores, candidates, areas=areas))
             tick(len(scores), max(len(scores), _expect_images(item, len(order))))
-    choice = choose_in_rounds(scores, candidates, areas=areas)
+    return _Judged(scores, areas, candidates)
+
+
+def _choose_judged(judged: _Judged) -> ThresholdChoice:
+    choice = choose_in_rounds(judged.scores, judged.candidates, areas=judged.areas)
     if not choice.is_clear:
         logger.warning(
             "refine.background_threshold: no candidate is better than another on %d tagged images, so 'auto' takes "
@@ -241,6 +305,7 @@ def load_choice(path: Path) -> ThresholdChoice:
             # Files of earlier versions have none.
             areas=tuple(entry.get("areas", (None,) * len(entry["candidates"]))),
             is_clear=entry["is_clear"],
+            corrected=entry.get("corrected", 0),
         )
     except FileNotFoundError:
         raise ArtifactError(f"there is no {path}; run the stage 'refine' first") from None

@@ -156,6 +156,8 @@ def _build_cards(metrics: Metrics) -> list[tuple[str, Card]]:
     """Return the headline numbers, each with its split."""
     cards = []
     for score in metrics.scores:
+        if score.corrected:  # a person's work, not the run's
+            continue
         title, detail = f"{_SUBJECTS[score.subject]}, mean IoU", f"{score.split}, {_describe_conditions(score)}"
         detail += "" if score.undefined is None else f"; {score.undefined}"
         card = Card(title, percent(score.mean_iou, undefined=NAN), detail, score.subject)
@@ -198,8 +200,10 @@ def _build_facts(context: Context, metrics: Metrics) -> tuple[Fact, ...]:
         *([_instance_fact(config)] if makes_instances(config) else []),
         Fact(
             "Segmenter",
-            _describe_training(config.segmenter, _name_network(config.segmenter), _segmenter_origin(context.folder)),
+            _describe_training(config.segmenter, _name_network(config.segmenter), _segmenter_origin(context.folder))
+            + (", taught by the data's true masks" if config.segmenter.masks == "truth" else ""),
         ),
+        *([] if metrics.taught is None else [Fact("Corrections", metrics.taught.describe())]),
         Fact("Random seed", f"{config.runtime.seed}, for initialisation, order and augmentation"),
     )
 
@@ -257,14 +261,15 @@ def _describe_threshold(score: Score) -> str:
 def _describe_conditions(score: Score) -> str:
     tags = "tags given" if score.given_tags else "no tags given"
     threshold = "no threshold" if score.threshold is None else f"threshold {_describe_threshold(score)}"
-    return f"{_count(score.images, 'image')}, {tags}, {threshold}"
+    whose = score.what.removeprefix(score.subject)
+    return f"{_count(score.images, 'image')}{whose}, {tags}, {threshold}"
 
 
 def _score_row(score: Score) -> ScoreRow:
     defined = sum(value is not None for value in score.iou)
     return ScoreRow(
         kind=score.subject,
-        subject=_SUBJECTS[score.subject],
+        subject=_SUBJECTS[score.subject] + score.what.removeprefix(score.subject),
         split=score.split,
         images=f"{score.images:,}",
         tags="given" if score.given_tags else "not given",

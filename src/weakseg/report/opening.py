@@ -12,6 +12,7 @@ from weakseg.data.masks import read_mask
 from weakseg.errors import DataError
 from weakseg.file_names import printable
 from weakseg.pipeline.images import seeded_datasets
+from weakseg.pipeline.run_folder import name_next
 from weakseg.pipeline.runner import Context
 from weakseg.pipeline.threshold import load_choice, mask_threshold
 from weakseg.refine.health_words import MaskHealth
@@ -98,7 +99,7 @@ def build_opening(context: Context, metrics: Metrics, doubts: Doubts) -> Opening
 def list_commands(run: Path) -> tuple[Command, ...]:
     """Return what to type after a run, with the path of its folder as it was given."""
     place = shlex.quote(printable(str(run)))
-    again = shlex.quote(printable(f"{run}-2"))
+    again = shlex.quote(printable(str(name_next(run))))
     return (
         Command("Look at the doubtful masks in the browser, and correct them", f"weakseg review {place}"),
         Command("Learn again from what you have corrected", f"weakseg run {place} --out {again}"),

@@ -1,1 +1,1 @@
-"""Looking at masks and correcting them: what a person has said, and which images to look at first."""
+"""Looking at masks and correcting them: which images to look at first, and the page."""

@@ -10,8 +10,9 @@ from weakseg.errors import ArtifactError
 from weakseg.file_names import printable
 from weakseg.files import write_text
 from weakseg.pipeline.artifacts import RunFolder
+from weakseg.pipeline.corrections.store import CorrectionStore
+from weakseg.pipeline.run_folder import learning_command
 from weakseg.pipeline.runner import Context
-from weakseg.review.corrections import CorrectionStore
 from weakseg.review.evidence import gather_evidence
 from weakseg.scoring.queue import Queue, order_images
 
@@ -91,7 +92,8 @@ def describe_queue(folder: RunFolder, queue: Queue, *, top: int) -> str:
         lines += [*_align([("doubt", "image", "split", "tag"), *found]), ""]
     lines.append(f"all of them: {folder.queue}, {folder.doubtful_tags}")
     if looked_at:
-        lines.append(f"{looked_at} images with corrections stand at the end")
+        lines.append(f"{looked_at} images with corrections stand at the end; this learns from them:")
+        lines.append(f"  {learning_command(folder.root)}")
     return "\n".join(lines) + "\n"
 
 

@@ -29,7 +29,8 @@ from weakseg.errors import ArtifactError, DataError, WeaksegError
 from weakseg.file_names import digest_text
 from weakseg.files import JsonValue
 from weakseg.ops.color import class_colours
-from weakseg.review.corrections import Correction, EditConflict
+from weakseg.pipeline.corrections.store import Correction, EditConflict
+from weakseg.pipeline.run_folder import learning_command
 from weakseg.review.desk import SEED_STRIDE_PX, Desk, Kept, Listed
 from weakseg.review.images import THUMBNAIL_SIDE_PX, encode_jpeg, encode_thumbnail
 from weakseg.review.patches import find_patches
@@ -369,6 +370,7 @@ def serve(desk: Desk, *, port: int | None = None, open_browser: bool = True) -> 
         hosts = frozenset({f"{LOOPBACK}:{number}", f"localhost:{number}"})
         address = f"http://{LOOPBACK}:{number}/#{token}"
         print(f"looking at {len(desk.listed)} images of {desk.folder.root}; stop with Ctrl-C\n  {address}", flush=True)
+        print(f"  {learning_command(desk.folder.root)}  then learns from what you say there", flush=True)
         threading.Thread(target=warm_up, daemon=True).start()
         if open_browser:
             threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()

@@ -17,6 +17,7 @@ from weakseg.models.segmenter import SegmentationNetwork
 from weakseg.ops.crf_settings import CRFSettings
 from weakseg.ops.images import limit_side
 from weakseg.ops.metrics import ConfusionMatrix
+from weakseg.pipeline.pseudo_masks import truly_taught
 from weakseg.pipeline.runner import Context
 from weakseg.scoring.from_counts import mean_of_shown, measured, why_undefined
 from weakseg.scoring.scores import AblationScore, number
@@ -130,7 +131,10 @@ def score_ablation(context: Context, notes: list[str], faults: set[str]) -> tupl
         notes.append("evaluate.ablate: neither scales, flip nor CRF are on, so there is nothing to leave out")
         return ()
     tallies = [ConfusionMatrix(val.classes.num_labels) for _ in steps]
+    known = truly_taught(context)
     for sample in val:
+        if sample.id in known:
+            continue
         masks = [read_mask(path) for path in mask_files(context, sample.id)]
         truth = read_truth(val, sample, masks[-1].shape, faults)
         if truth is not None:

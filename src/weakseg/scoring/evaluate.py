@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from weakseg.csv_cells import to_csv
 from weakseg.data.base import Dataset
 from weakseg.data.masks import read_mask
-from weakseg.files import write_text
+from weakseg.files import JsonValue, write_text
 from weakseg.ops.metrics import ConfusionMatrix, ThresholdSweep
 from weakseg.pipeline.artifacts import RunFolder, load_info, load_seed, save_mask
 from weakseg.pipeline.health import check_masks
@@ -18,6 +18,7 @@ from weakseg.pipeline.images import first_missing, iterate_pending, seeded_datas
 from weakseg.pipeline.localizers import why_no_classifier
 from weakseg.pipeline.networks import WEIGHTS_FROM
 from weakseg.pipeline.origin import read_map, read_origin
+from weakseg.pipeline.pseudo_masks import choose_training_images, truly_taught
 from weakseg.pipeline.requirements import require_for_evaluate
 from weakseg.pipeline.runner import Context, Stage
 from weakseg.pipeline.runtime import show_progress
@@ -74,6 +75,7 @@ def evaluate(context: Context) -> str:
         else:
             scores += _score_predictions(context, context.val, rows, notes, faults)
             tick(total, total)
+    notes += _tell_teachers(context)
     compared = score_comparison(context, notes, faults)
     instances = score_instances(context, notes, faults)
     ablation = score_ablation(context, notes, faults)
@@ -91,6 +93,7 @@ def evaluate(context: Context) -> str:
         instances=instances,
         ablation=ablation,
         health=checked.health,
+        taught=None if context.taught is None else context.taught.count(context.train, context.val),
     )
     write_tag_rows(context.folder.mask_health, checked.tags, context.train.classes.names)
     _write_rows(context.folder, rows)
@@ -131,7 +134,8 @@ class SplitTally:
         # The first threshold is 0, the last just below 1: at 1 nothing is foreground.
         steps = context.config.evaluate.threshold_steps
         self.sweep = ThresholdSweep(dataset.classes.num_labels, np.arange(steps) / steps)
-        self.masks = ConfusionMatrix(dataset.classes.num_labels)
+        # A person's masks say nothing of how good the run's own are.
+        self.masks, self.corrected = (ConfusionMatrix(dataset.classes.num_labels) for _ in range(2))
 
     def count(self, sample: Sample) -> dict[str, str]:
         """Count one image and return its row of `image_scores.csv`."""
@@ -141,14 +145,15 @@ class SplitTally:
         if truth is not None:
             maps = load_seed(self.context.folder.seed(sample.id))
             self.sweep.update(maps.full().numpy(), maps.keys, truth)
-            self.masks.update(mask, truth)
+            is_corrected = self.context.taught is not None and self.context.taught.has_mask(sample.id)
+            (self.corrected if is_corrected else self.masks).update(mask, truth)
             row["mask_iou"] = _image_iou(mask, truth, self.dataset.classes.num_labels)
         return row
 
     def collect(self, scores: list[Score], curves: list[Curve], notes: list[str]) -> None:
         """Append what was counted."""
         split = self.dataset.split
-        if self.masks.images == 0:
+        if self.masks.images + self.corrected.images == 0:
             notes.append(f"{split}: no truth masks, so seeds and masks are not scored")
             return
         threshold = mask_threshold(self.context)
@@ -156,19 +161,25 @@ class SplitTally:
         scores.append(score_sweep(sweep, split=split))
         if scores[-1].undefined is None:
             curves.append(make_curve(sweep, split=split))
-        found = self.masks.result()
         names = self.dataset.classes.label_names
-        notes += filter(None, [note_unscored(found, subject="masks", split=split, label_names=names)])
-        scores.append(
-            score_confusion(
-                found,
-                subject="masks",
-                split=split,
-                given_tags=True,
-                threshold_choice="none" if threshold is None else threshold.choice,
-                threshold=None if threshold is None else threshold.value,
+        parts = ((None, self.masks),) if not self.corrected.images else ((False, self.masks), (True, self.corrected))
+        for is_corrected, counts in parts:
+            if not counts.images:
+                continue
+            found = counts.result()
+            cut_at = None if is_corrected else threshold
+            notes += filter(None, [note_unscored(found, subject="masks", split=split, label_names=names)])
+            scores.append(
+                score_confusion(
+                    found,
+                    subject="masks",
+                    split=split,
+                    given_tags=True,
+                    threshold_choice="none" if cut_at is None else cut_at.choice,
+                    threshold=None if cut_at is None else cut_at.value,
+                    corrected=is_corrected,
+                )
             )
-        )
 
 
 def _score_predictions(
@@ -176,11 +187,17 @@ def _score_predictions(
 ) -> list[Score]:
     confusion = ConfusionMatrix(val.classes.num_labels)
     found_any = False
+    known = _taught_and_tested(context)
+    if known:
+        notes.append(
+            f"{val.split}: {len(known)} of its {len(val)} images taught the segmenter by their true or corrected "
+            "masks, so that its score leaves them out"
+        )
     for sample in val:
         row = rows.setdefault(sample.id, _row(val, sample))
         prediction = read_mask(context.folder.prediction(sample.id))
         found_any = found_any or shows_class(prediction)
-        truth = read_truth(val, sample, prediction.shape, faults)
+        truth = None if sample.id in known else read_truth(val, sample, prediction.shape, faults)
         if truth is None:
             continue
         confusion.update(prediction, truth)
@@ -190,7 +207,8 @@ def _score_predictions(
             f"{val.split}: the segmenter takes all {len(val)} images for background; look at the masks of train"
         )
     if confusion.images == 0:
-        notes.append(f"{val.split}: no truth masks, so the segmenter is not scored")
+        why = "no image is left to score" if known else "no truth masks"
+        notes.append(f"{val.split}: {why}, so the segmenter is not scored")
         return []
     result = confusion.result()
     names = val.classes.label_names
@@ -205,6 +223,27 @@ def _score_predictions(
             threshold=None,
         )
     ]
+
+
+def _taught_and_tested(context: Context) -> frozenset[str]:
+    """Name the images of the validation split by whose true or corrected masks the segmenter has learnt."""
+    return truly_taught(context) & {sample.id for sample in context.val or ()}
+
+
+def _name_taught_and_tested(context: Context) -> dict[str, JsonValue]:
+    number = len(_taught_and_tested(context))
+    return {"images that are left out, since the segmenter has learnt from their masks": number} if number else {}
+
+
+def _tell_teachers(context: Context) -> list[str]:
+    """Mark what has learnt from more than tags."""
+    told = []
+    if context.config.segmenter.masks == "truth":
+        number = len(choose_training_images(context))
+        told.append(f"the segmenter has learnt from the true masks of {number} images of {context.train.split}")
+    if context.taught is not None:
+        told.append(f"a person has helped: {context.taught.count(context.train, context.val).describe()}")
+    return told
 
 
 def _classifier_score(context: Context) -> ClassifierScore | None:
@@ -240,7 +279,7 @@ def _write_rows(folder: RunFolder, rows: dict[str, dict[str, str]]) -> None:
 
 def _summarise(metrics: Metrics) -> str:
     found = [
-        f"{score.subject} {percent(score.mean_iou, undefined=NAN)} on {score.split}"
+        f"{score.what} {percent(score.mean_iou, undefined=NAN)} on {score.split}"
         + ("" if score.undefined is None else f" ({score.undefined})")
         for score in metrics.scores
     ]
@@ -261,6 +300,7 @@ EVALUATE = Stage(
     outputs=("predictions", "ablation", "metrics.json", "image_scores.csv", "mask_health.csv", "detections"),
     run=evaluate,
     files=_written_files,
+    inputs=_name_taught_and_tested,
     require=require_for_evaluate,
     derived=True,
 )

@@ -56,6 +56,7 @@ def score_confusion(
     given_tags: bool,
     threshold_choice: ThresholdChoice,
     threshold: float | None,
+    corrected: bool | None = None,
 ) -> Score:
     """Turn a confusion matrix's result into a score."""
     undefined = why_undefined(result.support)
@@ -73,6 +74,7 @@ def score_confusion(
         support=tuple(int(count) for count in result.support),
         pixel_accuracy=None if undefined else number(result.pixel_accuracy),
         undefined=undefined,
+        corrected=corrected,
     )
 
 

@@ -17,12 +17,14 @@ from numpy.typing import NDArray
 from weakseg.documents import decode_json
 from weakseg.errors import ArtifactError
 from weakseg.files import JsonValue, write_json
+from weakseg.pipeline.corrections.taught import TaughtCounts
 from weakseg.pipeline.origin import describe_released
 from weakseg.refine.health_words import MaskHealth
 from weakseg.scoring.health import plain_health, read_health
 
-ThresholdChoice = Literal["fixed", "oracle", "label-free", "none"]
-"""`oracle`: swept against the truth of that very split. `none`: there is no threshold, as for a segmenter's argmax."""
+ThresholdChoice = Literal["fixed", "oracle", "label-free", "corrected", "none"]
+"""`oracle`: swept against the truth of that very split. `none`: there is no threshold, as for a segmenter's argmax.
+`corrected`: chosen on masks that a person has corrected."""
 
 Subject = Literal["seeds", "masks", "segmenter"]
 
@@ -47,6 +49,8 @@ class Score:
         support: Truth pixels per label.
         pixel_accuracy: Share of the pixels that are right; None for seeds, where the sweep does not count it.
         undefined: Why nothing could be measured; None where something was.
+        corrected: True: of the masks that a person has corrected alone. False: of the others of a split that has some.
+            None: of all.
     """
 
     subject: Subject
@@ -62,6 +66,12 @@ class Score:
     support: tuple[int, ...]
     pixel_accuracy: float | None
     undefined: str | None = None
+    corrected: bool | None = None
+
+    @property
+    def what(self) -> str:
+        """What was scored, in words: `masks`, `masks, not corrected`, `masks, corrected`."""
+        return self.subject + {None: "", False: ", not corrected", True: ", corrected"}[self.corrected]
 
     def describe(self) -> str:
         """Say in words what the number is."""
@@ -69,10 +79,11 @@ class Score:
             "fixed": f"threshold {self.threshold} (fixed)",
             "oracle": f"threshold {self.threshold} (oracle)",
             "label-free": f"threshold {self.threshold} (label-free)",
+            "corrected": f"threshold {self.threshold} (corrected)",
             "none": "no threshold",
         }[self.threshold_choice]
         tags = "tags given" if self.given_tags else "no tags"
-        return f"{self.subject} on {self.split}, {self.images} images, {tags}, {threshold}"
+        return f"{self.what} on {self.split}, {self.images} images, {tags}, {threshold}"
 
 
 @dataclass(frozen=True)
@@ -230,6 +241,7 @@ class Metrics:
         instances: One per split with instances and true ones.
         ablation: The segmenter without and with scales, flip and CRF, each added to the one before.
         health: The masks judged without truth; None in files of before there was that.
+        taught: What the run has learnt from corrections; None where there are none.
     """
 
     dataset: str
@@ -242,9 +254,10 @@ class Metrics:
     instances: tuple[InstanceScore, ...] = ()
     ablation: tuple[AblationScore, ...] = ()
     health: MaskHealth | None = None
+    taught: TaughtCounts | None = None
 
     def find(self, subject: Subject, split: str) -> Score | None:
-        """Return the score of a subject on a split, or None."""
+        """Return the score of a subject on a split, that without corrected masks where they are apart, or None."""
         return next((score for score in self.scores if (score.subject, score.split) == (subject, split)), None)
 
 
@@ -254,7 +267,7 @@ def save_metrics(path: Path, metrics: Metrics) -> None:
 
 
 def load_metrics(path: Path) -> Metrics:
-    """Read what `save_metrics` wrote, now or before there were `compared`, `instances`, `ablation` and `health`.
+    """Read what `save_metrics` wrote, now or by an older version: what came later is then empty.
 
     Raises:
         ArtifactError: If the file is missing or damaged.
@@ -275,6 +288,7 @@ def load_metrics(path: Path) -> Metrics:
             ablation=tuple(_read(AblationScore, entry) for entry in document.get("ablation", ())),
             notes=tuple(document["notes"]),
             health=read_health(document.get("health")),
+            taught=None if document.get("taught") is None else TaughtCounts(**document["taught"]),
         )
     except FileNotFoundError:
         raise ArtifactError(f"there is no {path}; run the stage 'evaluate' first") from None

@@ -49,7 +49,7 @@ def print_summary(folder: RunFolder) -> None:
             threshold = "–" if score.threshold is None else f"{score.threshold:g} ({score.threshold_choice})"
             tags = "given" if score.given_tags else "not given"
             row = (
-                score.subject,
+                score.what,
                 score.split,
                 str(score.images),
                 tags,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Literal
 
@@ -33,6 +34,8 @@ def train_segmenter(
     plan: TrainingPlan,
     seed: int,
     balance: Balance = "none",
+    often: Sequence[int] = (),
+    times: int = 1,
     hooks: TrainingHooks = NO_HOOKS,
 ) -> tuple[EpochRecord, ...]:
     """Train a segmenter in place with cross-entropy, 255 left out.
@@ -47,6 +50,8 @@ def train_segmenter(
         plan: How to train; may pass batches in parts.
         seed: Seed of order and augmentation.
         balance: How pixels weigh in the loss.
+        often: Places in `train` of images that are drawn more often than others.
+        times: How many times as often. Epochs have as many steps as without: others are drawn less often.
         hooks: Where to report to and go on from. With several scales the states are those of an `EveryScale`.
 
     Returns:
@@ -58,7 +63,7 @@ def train_segmenter(
         TrainingDiverged: If the loss is not finite.
     """
     require_option(balance, ("none", "foreground_background"), what="segmenter.balance")
-    crops = CropSet(train, augmentation, seed=seed, masks=masks)
+    crops = CropSet(train, augmentation, seed=seed, masks=masks, often=often, times=times)
     model = EveryScale(segmenter) if isinstance(segmenter, Segmenter) and segmenter.multi_scale else segmenter
     return train_on_crops(model, crops, plan, loss=partial(segmentation_loss, balance=balance), hooks=hooks)
 

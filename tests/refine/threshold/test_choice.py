@@ -15,6 +15,7 @@ from weakseg.refine.threshold.choice import (
     choose_in_rounds,
     choose_threshold,
     still_open,
+    tell_support,
     worth_refining,
 )
 from weakseg.refine.threshold.colour import colour_information
@@ -176,3 +177,31 @@ def test_all_candidates_are_tried_where_none_is_near_the_usual_area(areas: np.nd
 def test_areas_of_other_candidates_are_refused() -> None:
     with pytest.raises(ShapeError, match=r"expected areas \(images, 2\), got \(1, 3\)"):
         worth_refining((0.1, 0.2), np.zeros((1, 3)))
+
+
+@pytest.mark.parametrize(
+    ("scores", "shares", "support"),
+    [
+        ([[0.2, 0.4]], [0.235, 0.235 * math.e], [math.log(0.5), -1.0]),
+        ([[0.2, 0.4], [0.2, NAN]], [0.235, 0.235], [math.log(0.5), 0.0]),  # a lost candidate, not tried any more
+        ([[0.0, 0.0]], [0.235, 0.235 * math.e], [0.0, -1.0]),  # colours tell nothing
+        ([[0.0, 0.0]], [0.0, 0.0], [0.0, 0.0]),  # nor do areas
+        ([[-0.1, 0.4]], [0.235, 0.235], [-math.inf, 0.0]),
+    ],
+)
+def test_support_is_what_colours_and_areas_say(
+    scores: list[list[float]], shares: list[float], support: list[float]
+) -> None:
+    table = np.array(scores)
+    areas = np.where(np.isnan(table), NAN, np.array(shares))
+    assert tell_support(table, (0.1, 0.2), areas=areas) == pytest.approx(support)
+    with pytest.raises(ShapeError, match=r"expected scores and areas \(images, 3\)"):
+        tell_support(table, (0.1, 0.2, 0.3), areas=areas)
+
+
+def test_support_is_largest_where_the_choice_is() -> None:
+    rng = np.random.default_rng(0)
+    scores, areas = rng.uniform(0.1, 1, (9, 5)), rng.uniform(0.1, 0.9, (9, 5))
+    candidates = CANDIDATES[:5]
+    chosen = choose_threshold(scores, candidates, areas=areas).threshold
+    assert candidates[int(tell_support(scores, candidates, areas=areas).argmax())] == chosen

@@ -15,11 +15,11 @@ from weakseg.handover.corrections.edited import read_edited
 from weakseg.handover.corrections.formats import opened
 from weakseg.handover.corrections.known_images import Brought, KnownImages
 from weakseg.handover.corrections.plan import ACCEPTED, EDITED, Change, Plan, Receiver, accept_mask
+from weakseg.pipeline.corrections.store import CorrectionStore
 from weakseg.pipeline.opening import open_run
 from weakseg.pipeline.run_folder import RunFolder
 from weakseg.pipeline.runner import Context
 from weakseg.pipeline.runtime import show_progress
-from weakseg.review.corrections import CorrectionStore
 
 logger = logging.getLogger("weakseg")
 

@@ -12,8 +12,8 @@ from weakseg.data.masks import encode_mask, read_mask
 from weakseg.errors import DataError
 from weakseg.file_names import printable
 from weakseg.handover.corrections.known_images import Brought, KnownImages
+from weakseg.pipeline.corrections.store import Correction, CorrectionStore, Verdict, unknown_labels
 from weakseg.pipeline.run_folder import RunFolder
-from weakseg.review.corrections import Correction, CorrectionStore, Verdict, unknown_labels
 from weakseg.types import IGNORE_LABEL
 
 ACCEPTED = "accepted"

@@ -54,6 +54,8 @@ class ThresholdChoice:
         images: Number of images.
         areas: Mean share of the foreground in the masks at each, 0..1; None where it is not known.
         is_clear: Whether any two candidates differ, and the best average is above 0; if not, areas alone decide.
+        corrected: By how many masks that a person has corrected it was chosen, besides colours and areas; the curve is
+            then the mean IoU with these. 0 where colours and areas alone have chosen.
     """
 
     threshold: float
@@ -63,6 +65,7 @@ class ThresholdChoice:
     images: int
     areas: tuple[float | None, ...]
     is_clear: bool
+    corrected: int = 0
 
 
 def choose_threshold(
@@ -148,6 +151,32 @@ def still_open(
     return tuple(np.flatnonzero(support >= support.max() - FAR_BEHIND).tolist())
 
 
+def tell_support(
+    scores: NDArray[np.float64], candidates: Sequence[float], *, areas: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return what colours and areas say for every candidate, as logarithms, for further evidence to be added to.
+
+    Args:
+        scores: (N, T) as for `choose_in_rounds`; NaN where a candidate was not tried any more. Not modified.
+        candidates: (T,) thresholds above 0, ascending.
+        areas: (N, T) likewise. Not modified.
+
+    Returns:
+        (T,) `ln(average / largest average) - ln(area / 0.235)^2`; the second term alone where colours tell nothing, and
+        0 where areas do not either. Minus infinity for a candidate that cannot be.
+
+    Raises:
+        ShapeError: If scores, areas and candidates do not fit.
+    """
+    if scores.shape != areas.shape or scores.ndim != 2 or scores.shape[1] != len(candidates):
+        raise ShapeError(f"expected scores and areas (images, {len(candidates)}), got {scores.shape} and {areas.shape}")
+    means, distances = _average(scores), _tell_distances(areas)
+    found = means[~np.isnan(means)]
+    is_clear = bool(found.size) and bool(found.max() > max(found.min(), 0))
+    support: NDArray[np.float64] = _support(means, distances) if is_clear else -distances
+    return support if np.isfinite(support).any() else np.zeros(len(candidates))
+
+
 def worth_refining(candidates: Sequence[float], seed_areas: NDArray[np.float64]) -> tuple[float, ...]:
     """Return the candidates whose seeds take about the usual area.
 
@@ -182,9 +211,9 @@ def _average(scores: NDArray[np.float64]) -> NDArray[np.float64]:
 def _tell_distances(areas: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return how far the mean of every column (N, T) is from the usual area; infinity where nothing is covered."""
     distances = np.full(areas.shape[1], np.inf)
-    if len(areas):
-        shares = areas.mean(axis=0)
-        distances[shares > 0] = np.log(shares[shares > 0] / USUAL_AREA) ** 2
+    shares = _average(areas)
+    covers = shares > 0  # NaN does not
+    distances[covers] = np.log(shares[covers] / USUAL_AREA) ** 2
     return distances
 
 

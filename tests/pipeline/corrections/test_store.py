@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from weakseg.errors import ArtifactError, DataError, ShapeError, WeaksegError
-from weakseg.review import corrections as module
-from weakseg.review.corrections import Correction, CorrectionStore, EditConflict, change_tags
+from weakseg.pipeline.corrections import store as module
+from weakseg.pipeline.corrections.store import Correction, CorrectionStore, EditConflict, change_tags
 from weakseg.types import ClassSet
 
 CLASSES = ClassSet(("cat", "dog", "cow"))
