@@ -10,7 +10,7 @@ import copy
 import logging
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
@@ -84,8 +84,14 @@ class RIBConfig:
 
 
 @contextmanager
-def open_rib(context: LocalizeContext) -> Iterator[ImageLocalizer]:
-    """Lend an adaptation to each image; its partners are loaded side by side."""
+def open_rib(context: LocalizeContext, *, look: Callable[[Classifier], None] | None = None) -> Iterator[ImageLocalizer]:
+    """Lend an adaptation to each image; its partners are loaded side by side.
+
+    Args:
+        context: What it works with.
+        look: Receives the classifier after every iteration whose maps are in the sum, adapted as far as those maps
+            show it: not yet after the first. It must leave it as it is.
+    """
     from weakseg.data.partners import PartnerSource
     from weakseg.train.plan import make_augmentation
 
@@ -100,16 +106,23 @@ def open_rib(context: LocalizeContext) -> Iterator[ImageLocalizer]:
         threads=max(1, runtime.workers),
     )
     with partners:
-        yield _Adaptation(context, rib, partners)
+        yield _Adaptation(context, rib, partners, look)
 
 
 class _Adaptation:
     """Adapts the classifier to each image; see `weakseg.localize.rib_loop.adapt`."""
 
-    def __init__(self, context: LocalizeContext, settings: RIBConfig, partners: PartnerSource) -> None:
+    def __init__(
+        self,
+        context: LocalizeContext,
+        settings: RIBConfig,
+        partners: PartnerSource,
+        look: Callable[[Classifier], None] | None,
+    ) -> None:
         self.context = context
         self.settings = settings
         self.partners = partners
+        self.look = look
         self.own = threading.local()
         self.loss_stride_px = _choose_loss_stride(context.classifier) if settings.coarse_loss else None
 
@@ -122,14 +135,17 @@ class _Adaptation:
             logger.warning("%s: no image is free of all its classes; adapting on it alone", sample.id)
         trace: list[ScoreMaps] = []
         times_s: list[float] = []
+        classifier = self._lend_classifier()
         started_s = time.perf_counter()
 
         def keep(maps: ScoreMaps) -> None:
             trace.append(maps)
             times_s.append(time.perf_counter() - started_s)
+            if self.look is not None:
+                self.look(classifier)
 
         result = adapt(
-            self._lend_classifier(),
+            classifier,
             image,
             sample.tags,
             self.partners.draw(position, sample.keys),

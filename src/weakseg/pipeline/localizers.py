@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -17,6 +19,7 @@ from weakseg.data.loaders import iterate_shrunk
 from weakseg.localize.method import ImageLocalizer, LocalizeContext, Localizer, find_localizer
 from weakseg.localize.method import Localized as Localized
 from weakseg.localize.rib import RIB
+from weakseg.localize.rib import open_rib as watched_rib
 from weakseg.localize.score_maps import smooth_score_maps
 from weakseg.methods import Settings
 from weakseg.models.classifier import Classifier
@@ -71,9 +74,12 @@ def open_localizer(context: Context, classifier: Classifier | None) -> Iterator[
 
 
 @contextmanager
-def open_rib(context: Context, classifier: Classifier) -> Iterator[ImageLocalizer]:
-    """Open RIB for a block of calls, whichever method the recipe has."""
-    with _open(RIB, context, classifier) as localizer:
+def open_rib(
+    context: Context, classifier: Classifier, *, look: Callable[[Classifier], None] | None = None
+) -> Iterator[ImageLocalizer]:
+    """Open RIB for a block of calls, whichever method the recipe has; `look` as in `weakseg.localize.rib.open_rib`."""
+    method = RIB if look is None else replace(RIB, open=partial(watched_rib, look=look))
+    with _open(method, context, classifier) as localizer:
         yield localizer
 
 
