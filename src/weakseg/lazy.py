@@ -10,11 +10,12 @@ from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
 from types import MappingProxyType
+from typing import Any
 
 _NO_NAMES: Mapping[str, str] = MappingProxyType({})
 
 
-def open_modules(package: str, *, names: Mapping[str, str] = _NO_NAMES) -> Callable[[str], object]:
+def open_modules(package: str, *, names: Mapping[str, str] = _NO_NAMES) -> Callable[[str], Any]:
     """Make a package's `__getattr__` (PEP 562): the module of that name below it.
 
     Args:
@@ -26,7 +27,7 @@ def open_modules(package: str, *, names: Mapping[str, str] = _NO_NAMES) -> Calla
         it is neither.
     """
 
-    def find(name: str) -> object:
+    def find(name: str) -> Any:  # what a checker cannot know of a module found so
         if name in names:
             return getattr(import_module(names[name]), name)
         full = f"{package}.{name}"
