@@ -4,6 +4,7 @@ import base64
 import importlib.util
 import io
 import json
+import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -29,6 +30,7 @@ def load_tool() -> ModuleType:
     assert spec is not None
     assert spec.loader is not None
     tool = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = tool  # dataclasses look there
     spec.loader.exec_module(tool)
     return tool
 

@@ -4,10 +4,10 @@
 """
 
 from types import MappingProxyType
-from typing import TYPE_CHECKING
 
 from weakseg.lazy import open_modules
 
+TYPE_CHECKING = False  # importing `typing` would take longer than all the rest
 if TYPE_CHECKING:
     from weakseg.api import Model, Photos, Run
 

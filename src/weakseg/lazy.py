@@ -10,7 +10,10 @@ from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
 from types import MappingProxyType
-from typing import Any
+
+TYPE_CHECKING = False  # as in `weakseg`
+if TYPE_CHECKING:
+    from typing import Any
 
 _NO_NAMES: Mapping[str, str] = MappingProxyType({})
 
