@@ -1,5 +1,5 @@
 # Every target sets up .venv by itself; the second time that takes no time.
-.PHONY: demo test unit lint explore bench gpu browser clean help setup
+.PHONY: demo test unit lint explore bench gpu browser clean dist help setup
 
 RUN := .venv/bin
 
@@ -12,6 +12,7 @@ help:
 	@echo "make explore the property tests on ten times new examples; for developers, not for CI"
 	@echo "make bench   speed and memory against literal baselines"
 	@echo "make gpu     the same tensor code on a CUDA device, compared with the CPU"
+	@echo "make dist    sdist and wheel, in dist/"
 	@echo "make clean   remove .venv, caches and runs/demo"
 
 setup:
@@ -47,6 +48,11 @@ bench: setup
 
 gpu: setup
 	$(RUN)/python -m tests.device.on_gpu
+
+# Without isolation: the build's one need, hatchling, is in .venv, so that nothing is fetched.
+dist: setup
+	rm -rf dist
+	$(RUN)/python -m hatchling build --directory dist
 
 clean:
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis dist runs/demo

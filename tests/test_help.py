@@ -162,7 +162,7 @@ def test_run_alone_names_three_commands(capsys: pytest.CaptureFixture[str]) -> N
     assert main(["run"]) == 2
     told = capsys.readouterr()
     commands = [line.split("  ")[1] for line in told.out.splitlines() if line]
-    assert commands == ["weakseg demo", "weakseg check PHOTOS", "weakseg run PHOTOS"]
+    assert commands == ["weakseg demo --quick", "weakseg check PHOTOS", "weakseg run PHOTOS"]
     assert "required: recipe" in told.err
 
 

@@ -32,7 +32,7 @@ LAYERS = (
     {"scoring"},
     {"report", "review", "predict", "checks", "estimate"},
     {"handover", "chain"},
-    {"studies"},
+    {"studies", "api"},
     {"help"},
     {"arguments", "endings"},
     {"commands"},
@@ -45,8 +45,12 @@ FORBIDDEN = {("ops", "config"), ("models", "config"), ("data", "config")}
 """Pairs that the order of the layers alone would allow."""
 
 
-FOR_TYPE_CHECKERS = ("config/sections/localize.py", "config/sections/refine.py")
-"""These name the sections of our own methods for type checkers alone; when they run, the registry names them."""
+FOR_TYPE_CHECKERS = {
+    "config/sections/localize.py": ("localize",),
+    "config/sections/refine.py": ("refine",),
+    "__init__.py": ("api",),
+}
+"""What these name for type checkers alone; when they run, the registry finds our own methods, and `lazy` the way in."""
 
 
 def layer_of(name: str) -> int:
@@ -75,7 +79,7 @@ def modules() -> list[Path]:
 def is_allowed(name: str, part: str) -> bool:
     """Say whether a module, by its path within `weakseg`, may import from a part."""
     own = name.split("/")[0].removesuffix(".py")
-    if name in FOR_TYPE_CHECKERS and part in ("localize", "refine"):
+    if part in FOR_TYPE_CHECKERS.get(name, ()):
         return True
     if (own, part) in FORBIDDEN:
         return False

@@ -45,6 +45,14 @@ def test_public_names_are_found_below_the_package() -> None:
     run_python(f"import weakseg\n{lines}")
 
 
+def test_the_way_in_is_found_below_the_package_and_named() -> None:
+    import weakseg.api
+
+    for name in ("Model", "Photos", "Run"):
+        assert getattr(weakseg, name) is getattr(weakseg.api, name)
+        assert name in dir(weakseg)
+
+
 @pytest.mark.parametrize("name", ["utils", "_private", "__wrapped__"])
 def test_a_module_that_is_not_there_is_named(name: str) -> None:
     with pytest.raises(AttributeError, match=f"module 'weakseg' has no attribute '{name}'"):

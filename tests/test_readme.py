@@ -114,18 +114,6 @@ def test_make_starts_the_demo_that_the_readme_runs() -> None:
     assert recipe.splitlines()[-1] == ".venv/bin/weakseg demo"
 
 
-@pytest.mark.slow
-def test_the_python_of_the_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    write_released(Path("res50_cam.pth"))
-    names: dict[str, object] = {"image": np.zeros((20, 30, 3), np.uint8), "tags": np.eye(20, dtype=np.uint8)[3]}
-    (code,) = blocks("python")
-    exec(compile(code, "README.md", "exec"), names)
-    seed = names["seed"]
-    assert isinstance(seed, torch.Tensor)
-    assert seed.shape == (1, 20, 30)
-
-
 def test_links_and_pictures_of_the_documents_exist() -> None:
     for document in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")):
         for target in re.findall(r"\]\(([^)#]+)\)", document.read_text(encoding="utf-8")):

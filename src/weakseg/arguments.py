@@ -41,6 +41,9 @@ FOLDER_RECIPE = "folder"
 
 PRINT_CONFIG = "--print_config"
 
+QUICK = "--quick"
+"""Of `demo`: its other recipe."""
+
 STAGES_WITH_METHOD = ("localize", "refine")
 """Verbs for which `--method` stands for their stage's setting of that name."""
 
@@ -173,6 +176,8 @@ def parse_recipe_words(
     parser.add_argument("--out", default=None, help="run folder; runs/<recipe> when not given")
     parser.add_argument("--redo", default=None, metavar="STAGE", help="replace this stage and all later ones")
     parser.add_argument(PRINT_CONFIG, action="store_true", help="show the resolved recipe and stop")
+    if verb == "demo":
+        parser.add_argument(QUICK, action="store_true", help="in a minute: fewer and smaller images")
     if verb == "check":
         parser.add_argument("--estimate", type=bool, default=True, help="whether to tell how long a run takes here")
         parser.add_argument("--fix-list", default=None, metavar="FILE", help="CSV of what to do, a line per image")

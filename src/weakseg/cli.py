@@ -111,7 +111,7 @@ def _render_help(head: str, verbs: Mapping[str, Verb], options: Mapping[str, str
 def _first_steps() -> str:
     """Return the three commands that a newcomer needs."""
     return (
-        "  weakseg demo           draws tagged images and runs the whole chain on them, in 5 minutes\n"
+        "  weakseg demo --quick   draws tagged images and runs the whole chain on them, in a minute\n"
         "  weakseg check PHOTOS   looks at a folder of your own tagged photographs (docs/photographs.md)\n"
         "  weakseg run PHOTOS     runs the whole chain on them; runs/PHOTOS/report.html shows what it found\n"
     )
@@ -149,7 +149,10 @@ def _run_recipe(words: Sequence[str], *, verb: str, only: str | None, recipe: st
 
 
 def _demo(words: Sequence[str]) -> int:
-    return _run_recipe(words, verb="demo", only=None, recipe="demo")
+    """Run the recipe `demo`, or `demo_quick`: as `weakseg run` does, in `runs/` under their names."""
+    from weakseg.arguments import QUICK
+
+    return _run_recipe(words, verb="demo", only=None, recipe="demo_quick" if QUICK in words else "demo")
 
 
 def _check(words: Sequence[str]) -> int:
@@ -258,7 +261,7 @@ STUDIES: dict[str, Verb] = {
 """The studies by name; docs/studies.md shows what they found."""
 
 VERBS: dict[str, Verb] = {
-    "demo": Verb("make tagged images and run the whole chain on them (5 minutes)", _demo),
+    "demo": Verb("make tagged images and run the whole chain on them (5 minutes; --quick: one)", _demo),
     "run": Verb("run a recipe: all stages, skipping what is finished", _run_chain),
     "classify": Verb("stage 1: train the classifier from image-level tags", _run_single("classify")),
     "localize": Verb("stage 2: localise each image's tags (seeds)", _run_single("localize")),

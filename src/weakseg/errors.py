@@ -16,6 +16,13 @@ class DataError(WeaksegError):
     """A file or folder the user gave cannot be used as it is."""
 
 
+class UnknownImage(DataError, KeyError):
+    """There is no image of that id; also a `KeyError`, as mappings by id are expected to raise."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])  # KeyError would put it in quotes
+
+
 class ShapeError(WeaksegError):
     """An array or tensor has the wrong shape, dtype or range."""
 

@@ -5,24 +5,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
-from types import ModuleType
+from types import MappingProxyType
+
+TYPE_CHECKING = False  # as in `weakseg`
+if TYPE_CHECKING:
+    from typing import Any
+
+_NO_NAMES: Mapping[str, str] = MappingProxyType({})
 
 
-def open_modules(package: str) -> Callable[[str], ModuleType]:
+def open_modules(package: str, *, names: Mapping[str, str] = _NO_NAMES) -> Callable[[str], Any]:
     """Make a package's `__getattr__` (PEP 562): the module of that name below it.
 
     Args:
         package: The package's `__name__`.
+        names: What else it has: names and the modules that they come from.
 
     Returns:
-        A function that imports and returns a module of the package, and raises `AttributeError` if there is none.
+        A function that imports and returns a module of the package or one of the names, and raises `AttributeError` if
+        it is neither.
     """
 
-    def find(name: str) -> ModuleType:
+    def find(name: str) -> Any:  # what a checker cannot know of a module found so
+        if name in names:
+            return getattr(import_module(names[name]), name)
         full = f"{package}.{name}"
         if name.startswith("_") or not _is_module(full):
             raise AttributeError(f"module '{package}' has no attribute '{name}'")

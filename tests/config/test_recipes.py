@@ -24,7 +24,7 @@ def read(name: str) -> RunConfig:
 def test_every_built_in_recipe_is_there() -> None:
     methods = {f"{method}_{data}" for method in ("psa", "seam", "cda_irn", "cda_psa", "cda_seam") for data in DATA}
     methods |= {"methods_critters", "methods_photographs"}
-    others = {"demo", "voc", "coco", "irn_voc", "rib_voc", "rib_coco", "deeplab_critters"}
+    others = {"demo", "demo_quick", "voc", "coco", "irn_voc", "rib_voc", "rib_coco", "deeplab_critters"}
     others |= {"folder", "folder_quick", "folder_best", "clip_es"}
     assert set(list_recipes()) == others | methods
 
