@@ -19,6 +19,7 @@ from weakseg.ops.color import heat, overlay
 from weakseg.pipeline.artifacts import RunFolder, load_seed
 from weakseg.pipeline.recipe import read_run_config
 from weakseg.scoring.scores import Metrics, load_metrics
+from weakseg.scoring.two_runs import TwoRuns, compare_runs
 from weakseg.types import ScoreMaps
 
 
@@ -109,6 +110,14 @@ class Run:
     def predict(self, image: str | Path | NDArray[np.uint8], *, tags: Iterable[str] | None = None) -> LabelledPixels:
         """Label an image with the trained network; see `Model.predict`."""
         return self.model.predict(image, tags=tags)
+
+    def compare(self, other: Run) -> TwoRuns:
+        """Hold this run against another, as `weakseg compare` does: settings, scores, and where their masks differ.
+
+        Raises:
+            ArtifactError: If both are the same run, or a file is damaged.
+        """
+        return compare_runs(self.path, other.path)
 
     def show(self, id: str) -> Image.Image:
         """Paint what the run has found in a tagged image, side by side, as notebooks show it.
