@@ -222,7 +222,7 @@ def _measure(chosen: Dataset, files: ObjectFiles, settings: ObjectSettings, cont
             pictures.append(Picture(image, objects[0].masks.numpy(), normalise_gradients(maps).numpy()))
     if not any(results.values()):
         raise DataError(
-            f"{chosen.name} {chosen.split}: of no object do seed, rest and background each take "
+            f"{chosen.name} {chosen.split}: of no object do seed, rest and background each take at least "
             f"{100 * MIN_PART_SHARE:g} % of the image; choose more --images"
         )
     return Findings(

@@ -213,8 +213,8 @@ def _make_notes(found: Findings) -> tuple[str, ...]:
         "that a position of the score maps stands for",
         "'other rises': share of the objects in which the other part's HGR is higher than before; behind it, those in "
         "which it rises by more than the background's",
-        f"of {len(found.results)} images those objects are measured whose parts each take {100 * MIN_PART_SHARE:g} % "
-        "of the image",
+        f"of {len(found.results)} images those objects are measured whose parts each take at least "
+        f"{100 * MIN_PART_SHARE:g} % of the image",
         f"RIB: {rib.iterations} iterations, learning_rate {rib.learning_rate:g}, pooling {rib.pooling}, "
         f"{rib.partners} partners, coarse_loss {'on' if rib.coarse_loss else 'off'}",
     ]
