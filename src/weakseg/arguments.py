@@ -44,6 +44,9 @@ PRINT_CONFIG = "--print_config"
 STAGES_WITH_METHOD = ("localize", "refine")
 """Verbs for which `--method` stands for their stage's setting of that name."""
 
+VERBS_WITH_IMAGES = ("run", "demo", "localize", "refine", "evaluate")
+"""Verbs with stages that work on single images."""
+
 
 @dataclass(frozen=True)
 class RecipeRequest:
@@ -56,6 +59,9 @@ class RecipeRequest:
         print_config: Only show the configuration.
         estimate: For `check`: also tell how long a run takes.
         fix_list: For `check`: the table of what to do that is to be written, or None.
+        processes: How many of this machine work on images.
+        part: The part of the images to work on, as it was written, or None.
+        finish: Whether to leave images to parts.
     """
 
     config: RunConfig
@@ -64,6 +70,9 @@ class RecipeRequest:
     print_config: bool
     estimate: bool = True
     fix_list: Path | None = None
+    processes: int = 1
+    part: str | None = None
+    finish: bool = False
 
 
 @dataclass(frozen=True)
@@ -171,6 +180,12 @@ def parse_recipe_words(
     if verb == "check":
         parser.add_argument("--estimate", type=bool, default=True, help="whether to tell how long a run takes here")
         parser.add_argument("--fix-list", default=None, metavar="FILE", help="CSV of what to do, a line per image")
+    elif verb in VERBS_WITH_IMAGES:
+        parser.add_argument("--processes", type=int, default=1, help="so many of this machine work on images")
+        parser.add_argument(
+            "--part", default=None, metavar="I/N", help="work on this part of the images alone; or auto"
+        )
+        parser.add_argument("--finish", action="store_true", help="do what lies between images that parts work on")
     words = [_spell_out(word, stage=verb) for word in words]
     # jsonargparse gives an option of this name a meaning of its own, so it is taken out before parsing.
     print_config = PRINT_CONFIG in words
@@ -186,6 +201,9 @@ def parse_recipe_words(
         print_config=print_config,
         estimate=bool(resolved.arguments.get("estimate", True)),
         fix_list=None if fix_list is None else Path(str(fix_list)),
+        processes=int(resolved.arguments.get("processes", 1)),
+        part=resolved.arguments.get("part"),
+        finish=bool(resolved.arguments.get("finish", False)),
     )
 
 

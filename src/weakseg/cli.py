@@ -138,13 +138,16 @@ def _run_recipe(words: Sequence[str], *, verb: str, only: str | None, recipe: st
         print(to_yaml(request.config), end="")
         return EXIT_DONE
     from weakseg.chain import run_recipe
+    from weakseg.pipeline.artifacts import RunFolder
+    from weakseg.pipeline.engines import choose_engine
     from weakseg.pipeline.runtime import start_logging
     from weakseg.scoring.summary import print_summary
 
     start_logging()
-    folder = run_recipe(request.config, request.out, only=only, redo=request.redo)
-    if only in (None, "evaluate", "report"):
-        print_summary(folder)
+    engine = choose_engine(processes=request.processes, part=request.part, finish=request.finish)
+    finished = run_recipe(request.config, request.out, only=only, redo=request.redo, engine=engine)
+    if finished and only in (None, "evaluate", "report"):
+        print_summary(RunFolder(request.out))
     return EXIT_DONE
 
 

@@ -118,6 +118,11 @@ class RunFolder:
         return self.root / "review" / "evidence.json"
 
     @property
+    def parts(self) -> Path:
+        """Folder of what is known of the parts that images are handed out in; there while they are, see `parts.py`."""
+        return self.root / "parts"
+
+    @property
     def queue(self) -> Path:
         """The images in the order in which they should be looked at, CSV."""
         return self.root / "review" / "queue.csv"

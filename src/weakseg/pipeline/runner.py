@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 
@@ -37,9 +37,12 @@ from weakseg.pipeline.records import (
     read_records,
     write_records,
 )
-from weakseg.pipeline.removal import remove_half_written, remove_results
+from weakseg.pipeline.removal import remove_files, remove_half_written, remove_results
 from weakseg.pipeline.runtime import format_duration
 from weakseg.train.distributed import rank, wait_for_all
+
+if TYPE_CHECKING:
+    from weakseg.pipeline.image_jobs import Engine
 
 logger = logging.getLogger("weakseg")
 
@@ -58,6 +61,7 @@ class Context:
         images: What the image files of both splits were when the run began.
         only: Ids of the images that get seeds and masks, where it is not all of the splits. Classifiers, and localisers
             that look at other images, learn from all of them nevertheless; refiners that train learn from these.
+        engine: Who works on single images; None for this process, or those of `torchrun`.
     """
 
     config: RunConfig
@@ -68,6 +72,7 @@ class Context:
     digests: Mapping[str, str]
     images: Mapping[Path, FileFacts] = field(default_factory=dict)
     only: frozenset[str] | None = None
+    engine: Engine | None = None
 
 
 class Requirement(Protocol):
@@ -186,6 +191,32 @@ def _run_chosen(context: Context, stages: Sequence[Stage], *, only: str | None, 
         records = {**records, stage.name: _run_stage(context, stage, records, planned[stage.name], watch)}
 
 
+def run_in_stage(context: Context, stages: Sequence[Stage], name: str) -> None:
+    """Have a begun stage's engine work on its part of the images, and write nothing else.
+
+    Other processes may do the same meanwhile. The engine ends this by an exception of its own.
+
+    Args:
+        context: Configuration, files, data, and the engine.
+        stages: The whole chain, in order.
+        name: The stage.
+
+    Raises:
+        ConfigError: If the stage was begun with other settings.
+        ArtifactError: If it has not begun, an earlier one is missing or out of date, or a process holds the folder for
+            itself.
+    """
+    with hold_folder(context.folder.root, shared=True):
+        stages = [stage for stage in stages if not stage.why_skipped(context)]
+        planned, records = plan_records(context, stages), read_records(context.folder)
+        stage = next(stage for stage in stages if stage.name == name)
+        _require_same_settings(context, stage, records, planned)
+        _require_finished_needs(context, stages, name, records, planned)
+        if name not in records or records[name].fingerprint != planned[name].fingerprint:
+            raise ArtifactError(f"stage '{name}' has not begun with these settings in {context.folder.root}")
+        stage.run(context)
+
+
 def _without_skipped(context: Context, stages: Sequence[Stage], *, only: str | None) -> list[Stage]:
     """Return the stages of a run, and tell of those that would have their turn now."""
     kept = []
@@ -264,6 +295,7 @@ def _run_stage(
     record = replace(planned, finished=True, time_s=spent_s + time.monotonic() - started_s, summary=summary)
     if rank() == 0:
         _write_record(context.folder, stage, record)
+        remove_files([context.folder.parts])
     wait_for_all()
     logger.info("%s: done in %s (%s)", stage.name, format_duration(record.time_s), summary)
     return record
