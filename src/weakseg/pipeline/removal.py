@@ -31,7 +31,7 @@ def remove_results(folder: RunFolder, outputs: Sequence[tuple[str, Sequence[str]
     wait_for_all()
     if rank() == 0:
         # Images that are handed out in parts may be among these results, or follow from them.
-        remove_files([folder.parts, *(folder.root / output for _, own in outputs for output in own)])
+        remove_files([*(folder.root / output for _, own in outputs for output in own), folder.parts])
         write_records(folder, left)
     wait_for_all()
     return left
