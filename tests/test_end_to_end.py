@@ -3,6 +3,7 @@
 import json
 import multiprocessing
 import os
+import re
 import shutil
 import signal
 import threading
@@ -21,8 +22,8 @@ from weakseg.pipeline import processes
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("undrawn")]
 
-VARYING = {"run.json"}
-"""Holds timings; every other file of a run is a function of recipe and data."""
+VARYING = {"run.json", "weakseg.log"}
+"""Hold times; every other file of a run is a function of recipe and data."""
 
 FORKS = multiprocessing.get_context("fork")
 
@@ -247,6 +248,23 @@ def test_a_folder_of_photographs_runs_around_its_damaged_file(
     with Image.open(photos / "holiday" / "photo 05.jpg") as stored:
         width, height = stored.size
     assert np.asarray(Image.open(run / "masks" / "holiday" / "photo 05.png")).shape == (width, height)
+
+
+def test_a_run_keeps_a_log_and_tells_programs(
+    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert re.search(r"^\S+ info    segment: done in .*$", (finished / "weakseg.log").read_text(), re.MULTILINE)
+    assert json.loads((finished / "run.json").read_text())["format"] == 1
+    run = tmp_path / "run"
+    shutil.copytree(finished, run)
+    assert main(["run", str(run), "--redo", "evaluate", "--log", "json"]) == 0
+    events = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    states = [(event["stage"], event["state"]) for event in events if event["event"] == "stage"]
+    redone = [("evaluate", "started"), ("evaluate", "finished"), ("report", "started"), ("report", "finished")]
+    assert states == [*((name, "skipped") for name in ("classify", "localize", "refine", "segment")), *redone]
+    done = [event for event in events if event["event"] == "progress" and event["label"] == "predicting"]
+    assert [(event["stage"], event["done"], event["total"]) for event in done] == [("evaluate", 5, 5)]
+    assert (events[-1]["event"], events[-1]["exit_code"]) == ("end", 0)
 
 
 @pytest.mark.parametrize("draws", ["fresh", "pooled"])

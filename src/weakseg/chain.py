@@ -17,7 +17,7 @@ from weakseg.pipeline.inputs import prepare
 from weakseg.pipeline.parts import PartDone, PartOf, StoppedAtImages, read_handed_out
 from weakseg.pipeline.records import read_records
 from weakseg.pipeline.runner import Context, run_in_stage, run_stages
-from weakseg.pipeline.runtime import choose_device, joined_processes, make_deterministic
+from weakseg.pipeline.runtime import choose_device, joined_processes, keep_log, make_deterministic
 from weakseg.pipeline.stages import STAGES
 from weakseg.report.page import REPORT
 from weakseg.scoring.evaluate import EVALUATE
@@ -53,7 +53,9 @@ def run_recipe(
             require_option(name, [stage.name for stage in CHAIN], what=what)  # before the data are looked at
     folder = RunFolder(out)
     make_deterministic()
-    with closing(engine or OneProcess()) as engine, joined_processes(choose_device(config.runtime.device)):
+    engine = engine or OneProcess()
+    log = engine.note(folder).with_suffix(".log") if isinstance(engine, PartOf) else folder.log
+    with closing(engine), keep_log(log), joined_processes(choose_device(config.runtime.device)):
         context = replace(prepare(absolute_paths(config), folder), engine=engine)
         try:
             if isinstance(engine, PartOf):

@@ -52,8 +52,8 @@ def render_event(kind: str, fields: Mapping[str, JsonValue]) -> str:
     return json.dumps({"time": format_time(time.time()), "event": kind, **fields}, ensure_ascii=True)
 
 
-def render_progress(label: str, *, done: int, total: int, begun_at: int, seconds: float) -> str:
-    """Return the progress of a loop as a line of JSON.
+def progress_event(label: str, *, done: int, total: int, begun_at: int, seconds: float) -> dict[str, object]:
+    """Return what a message tells programs of a loop, as `extra` of a call of `logging`.
 
     Args:
         label: What is being done.
@@ -65,7 +65,7 @@ def render_progress(label: str, *, done: int, total: int, begun_at: int, seconds
     rate = (done - begun_at) / seconds if seconds > 0 else 0.0
     left = round((total - done) / rate, 1) if rate > 0 else None
     numbers = {"done": done, "total": total, "seconds": round(seconds, 1), "rate": round(rate, 4), "left_seconds": left}
-    return render_event("progress", {"stage": _stage, "label": label.strip(), **numbers})
+    return {"event": ("progress", {"stage": _stage, "label": label.strip(), **numbers})}
 
 
 def format_time(time_s: float) -> str:
@@ -76,17 +76,17 @@ def format_time(time_s: float) -> str:
 def stage_event(name: str, state: str, *, seconds: float | None = None, summary: str = "") -> dict[str, object]:
     """Return what a message tells programs of a stage, as `extra` of a call of `logging`."""
     known: dict[str, JsonValue] = {} if seconds is None else {"seconds": round(seconds, 1)}
-    return {"event": {"stage": name, "state": state, **known, **({"summary": summary} if summary else {})}}
+    return {"event": ("stage", {"stage": name, "state": state, **known, **({"summary": summary} if summary else {})})}
 
 
 class JsonFormatter(logging.Formatter):
-    """Writes messages as events; those with `stage_event` as events of that kind."""
+    """Writes messages as events; those with `stage_event` or `progress_event` as events of that kind."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return a line."""
         event = getattr(record, "event", None)
-        if isinstance(event, Mapping):
-            return render_event("stage", event)
+        if isinstance(event, tuple):
+            return render_event(*event)
         return render_event("message", {"level": record.levelname.lower(), "message": record.getMessage().strip()})
 
 

@@ -5,7 +5,7 @@ import torch.distributed as dist
 
 from weakseg.errors import WeaksegError
 from weakseg.pipeline import turns
-from weakseg.pipeline.turns import CommonTurns, OwnTurns, cut_blocks, open_turns
+from weakseg.pipeline.turns import CommonTurns, Counters, OwnTurns, cut_blocks, open_turns
 
 
 @pytest.fixture
@@ -13,7 +13,7 @@ def three(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(turns, "world_size", lambda: 3)
 
 
-def common(store: dist.Store, *, images: int, done: set[int]) -> CommonTurns:
+def common(store: Counters, *, images: int, done: set[int]) -> CommonTurns:
     return CommonTurns(
         store, key="work", images=images, is_pending=lambda place: place not in done, total=images - len(done)
     )
@@ -70,4 +70,4 @@ def test_a_store_that_has_gone_is_one_line() -> None:
             raise RuntimeError("Connection reset by peer")
 
     with pytest.raises(WeaksegError, match=r"^the process that hands out images has gone without a word; start the"):
-        next(iter(common(Gone(), images=4, done=set())))  # type: ignore[arg-type]
+        next(iter(common(Gone(), images=4, done=set())))

@@ -28,7 +28,7 @@ from weakseg.pipeline.image_jobs import Engine, ImageJob
 from weakseg.pipeline.records import read_record
 from weakseg.pipeline.removal import remove_files
 from weakseg.pipeline.run_folder import RunFolder
-from weakseg.pipeline.runner import Context
+from weakseg.pipeline.runner import Context, StageStopped
 from weakseg.pipeline.runtime import format_duration
 from weakseg.train.distributed import rank, wait_for_all
 
@@ -72,11 +72,11 @@ class HandedOut:
     images: int
 
 
-class StoppedAtImages(Exception):
+class StoppedAtImages(StageStopped):
     """The command has done all that is its own; others are to work on images now."""
 
 
-class PartDone(Exception):
+class PartDone(StageStopped):
     """The part's images are done, and with them all that the command is for."""
 
 
@@ -211,8 +211,12 @@ class PartOf:
         own = [sample.id for dataset in datasets for sample in dataset][self.part.number - 1 :: self.part.count]
         self._inner.work_off(context, job, [dataset.keep(own) for dataset in datasets])
         note = {"images": len(own), "time_s": round(time.monotonic() - started_s, 1), "host": socket.gethostname()}
-        write_json(_note_path(context.folder, self.part), {**note, "process": os.getpid()})
+        write_json(self.note(context.folder), {**note, "process": os.getpid()})
         raise PartDone(f"{job.stage}: part {self.part} is done, {len(own)} images ({job.label})")
+
+    def note(self, folder: RunFolder) -> Path:
+        """Return where it is noted that the part has ended."""
+        return folder.parts / f"{self.part.number}-of-{self.part.count}.json"
 
     def close(self) -> None:
         """See `Engine`."""
@@ -280,7 +284,3 @@ def _name(names: Sequence[str]) -> str:
 
 def _handed_out_path(folder: RunFolder) -> Path:
     return folder.parts / "handed_out.json"
-
-
-def _note_path(folder: RunFolder, part: Part) -> Path:
-    return folder.parts / f"{part.number}-of-{part.count}.json"

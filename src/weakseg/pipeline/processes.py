@@ -129,10 +129,13 @@ class Processes:
         return describe_exit(lost.process.exitcode or 0)
 
     def _spawn(self) -> _Worker:
-        spawning = multiprocessing.get_context(START_METHOD)
+        spawning = (
+            multiprocessing.get_context("spawn") if START_METHOD == "spawn" else multiprocessing.get_context("fork")
+        )
         own, theirs = spawning.Pipe()
         number = min(set(range(self._count)) - {worker.number for worker in self._workers})
-        process = spawning.Process(target=serve, args=(theirs, number, self._threads), name=f"weakseg-{number}")
+        start = multiprocessing.get_context("fork") if START_METHOD == "fork" else multiprocessing.get_context("spawn")
+        process = start.Process(target=serve, args=(theirs, number, self._threads), name=f"weakseg-{number}")
         with _thread_settings(self._threads):
             process.start()
         theirs.close()  # so that the end of the process is the end of the connection
@@ -203,8 +206,9 @@ class _HandOut:
         """Hand out again what a lost process had in hand."""
         how = self._processes.forget(worker)
         held = list(worker.held)
-        self._losses.update(held or [None])
-        hopeless = [place for place in held or [None] if self._losses[place] == MAX_LOSSES]
+        places: list[int | None] = [*held] or [None]
+        self._losses.update(places)
+        hopeless = [place for place in places if self._losses[place] == MAX_LOSSES]
         if hopeless:
             where = "before any image" if hopeless[0] is None else f"at the image '{name_image(hopeless[0])}'"
             raise WorkerLost(

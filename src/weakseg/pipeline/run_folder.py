@@ -33,6 +33,11 @@ class RunFolder:
         return self.root / "run.json"
 
     @property
+    def log(self) -> Path:
+        """What the commands that worked on the run have told, with times; text."""
+        return self.root / "weakseg.log"
+
+    @property
     def image_index(self) -> Path:
         """What is known about each image file, JSON; a cache."""
         return self.root / "images.json"

@@ -24,6 +24,7 @@ from weakseg.config.schema import RunConfig
 from weakseg.data.base import Dataset
 from weakseg.errors import ArtifactError, ConfigError
 from weakseg.files import JsonValue, write_text
+from weakseg.log_form import format_time, stage_event, within_stage
 from weakseg.pipeline.artifacts import RunFolder
 from weakseg.pipeline.claims import Claim
 from weakseg.pipeline.file_index import ChangeWatch, FileFacts
@@ -73,6 +74,10 @@ class Context:
     images: Mapping[Path, FileFacts] = field(default_factory=dict)
     only: frozenset[str] | None = None
     engine: Engine | None = None
+
+
+class StageStopped(Exception):
+    """A stage has done all that it can for now, and stops in good order without being finished."""
 
 
 class Requirement(Protocol):
@@ -214,7 +219,8 @@ def run_in_stage(context: Context, stages: Sequence[Stage], name: str) -> None:
         _require_finished_needs(context, stages, name, records, planned)
         if name not in records or records[name].fingerprint != planned[name].fingerprint:
             raise ArtifactError(f"stage '{name}' has not begun with these settings in {context.folder.root}")
-        stage.run(context)
+        with within_stage(name):
+            stage.run(context)
 
 
 def _without_skipped(context: Context, stages: Sequence[Stage], *, only: str | None) -> list[Stage]:
@@ -275,7 +281,8 @@ def _run_stage(
         records = remove_results(context.folder, [(stage.name, stage.outputs)])
         old = None
     if old is not None and _is_done(context, stage, old, planned):
-        logger.info("%s: finished before (%s)", stage.name, old.summary or "no summary")
+        event = stage_event(stage.name, "skipped", seconds=old.time_s, summary=old.summary)
+        logger.info("%s: finished before (%s)", stage.name, old.summary or "no summary", extra=event)
         return old
     wait_for_all()  # every process has read the state before rank 0 changes it
     spent_s = 0.0 if old is None else old.time_s
@@ -285,19 +292,27 @@ def _run_stage(
         how = "started"
     else:
         how = "some of its files are gone, making them again" if old.finished else "going on where it was interrupted"
-    logger.info("%s: %s", stage.name, how)
+    logger.info("%s: %s", stage.name, how, extra=stage_event(stage.name, "resumed" if old else "started"))
     remove_half_written(context.folder.root, stage.outputs)
     wait_for_all()
     started_s = time.monotonic()
-    with watch.during(stage.name):
-        summary = stage.run(context)
+    with watch.during(stage.name), within_stage(stage.name):
+        try:
+            summary = stage.run(context)
+        except StageStopped:
+            if rank() == 0:
+                _write_record(context.folder, stage, replace(planned, time_s=spent_s + time.monotonic() - started_s))
+            raise
         wait_for_all()
-    record = replace(planned, finished=True, time_s=spent_s + time.monotonic() - started_s, summary=summary)
+    spent_s += time.monotonic() - started_s
+    finished_at = format_time(time.time())
+    record = replace(planned, finished=True, time_s=spent_s, summary=summary, finished_at=finished_at)
     if rank() == 0:
         _write_record(context.folder, stage, record)
         remove_files([context.folder.parts])
     wait_for_all()
-    logger.info("%s: done in %s (%s)", stage.name, format_duration(record.time_s), summary)
+    event = stage_event(stage.name, "finished", seconds=record.time_s, summary=summary)
+    logger.info("%s: done in %s (%s)", stage.name, format_duration(record.time_s), summary, extra=event)
     return record
 
 

@@ -9,7 +9,7 @@ import re
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from weakseg.errors import ConfigError, PeerFailed, WeaksegError
 from weakseg.file_names import printable
+from weakseg.log_form import JsonFormatter, TimedFormatter, is_json, progress_event
 from weakseg.models.layout import Network, lay_out
 from weakseg.train.distributed import rank, wait_for_all
 from weakseg.train.loop import Tick
@@ -147,16 +148,19 @@ def _escape_names(record: logging.LogRecord) -> bool:
 
 
 def start_logging(*, verbose: bool = False) -> None:
-    """Send the package's messages to stderr: colours on a terminal, plain lines elsewhere, only rank 0 below errors."""
+    """Send the package's messages to stderr: colours on a terminal, plain lines elsewhere, only rank 0 below errors.
+
+    With `--log json` they are JSON, see `weakseg.log_form`.
+    """
     logger = logging.getLogger("weakseg")
     logger.handlers.clear()
     logger.propagate = False
     logger.filters[:] = [_escape_names]
-    if console.is_terminal:
+    if console.is_terminal and not is_json():
         logger.addHandler(RichHandler(console=console, show_time=False, show_path=False, show_level=False))
     else:
         handler = logging.StreamHandler(sys.stderr)
-        handler.setFormatter(logging.Formatter("%(message)s"))
+        handler.setFormatter(JsonFormatter() if is_json() else logging.Formatter("%(message)s"))
         logger.addHandler(handler)
     level = logging.DEBUG if verbose else logging.INFO
     logger.setLevel(level if launched_rank() == 0 else logging.ERROR)
@@ -175,6 +179,8 @@ def show_progress(label: str, *, note: Callable[[], str] = str) -> Iterator[Tick
     """
     if rank() != 0:
         yield lambda done, total: None
+    elif is_json():
+        yield json_ticker(label, note=note)
     elif console.is_terminal:
         columns = (
             TextColumn("{task.description}"),
@@ -210,6 +216,68 @@ def plain_ticker(
         write(f"  {label}{note()}: {done}/{total}, about {format_duration(left_s)} left")
 
     return tick
+
+
+def json_ticker(label: str, *, interval_s: float = LINE_INTERVAL_S, note: Callable[[], str] = str) -> Tick:
+    """Return a callback that tells of progress every `interval_s` seconds, and of the end, as programs read it."""
+    started_s = time.monotonic()
+    last_s = started_s
+    begun_at: int | None = None
+
+    def tick(done: int, total: int) -> None:
+        nonlocal last_s, begun_at
+        begun_at = done - 1 if begun_at is None else begun_at
+        now_s = time.monotonic()
+        if now_s - last_s < interval_s and done < total:
+            return
+        last_s = now_s
+        event = progress_event(label, done=done, total=total, begun_at=begun_at, seconds=now_s - started_s)
+        logging.getLogger("weakseg").info("  %s%s: %d/%d", label, note(), done, total, extra=event)
+
+    return tick
+
+
+class _RunLog(logging.Handler):
+    """Appends messages to a run's log once its folder is there; what cannot be written is lost."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self._path = path
+        self._lines: list[str] = []
+        self.setFormatter(TimedFormatter())
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a message, and those that came before the folder."""
+        self._lines.append(self.format(record))
+        if not self._path.parent.is_dir():
+            return
+        with suppress(OSError), self._path.open("a", encoding="utf-8", errors="backslashreplace") as file:
+            file.writelines(f"{line}\n" for line in self._lines)
+        self._lines = []
+
+
+@contextmanager
+def keep_log(path: Path) -> Iterator[None]:
+    """Append what the block tells to a file, with times and levels, and what ends it early; rank 0 does it.
+
+    Args:
+        path: The file. It is not made before its folder is there.
+    """
+    logger = logging.getLogger("weakseg")
+    if launched_rank() != 0:
+        yield
+        return
+    handler = _RunLog(path)
+    logger.addHandler(handler)
+    try:
+        yield
+    except BaseException as error:
+        text = " ".join(f"{type(error).__name__}: {error}".split())
+        if path.is_file():  # a command that is refused leaves nothing
+            handler.handle(logger.makeRecord(logger.name, logging.ERROR, "", 0, "%s", (text,), None))
+        raise
+    finally:
+        logger.removeHandler(handler)
 
 
 def format_duration(time_s: float) -> str:

@@ -34,6 +34,14 @@ class Turns(Protocol):
         ...
 
 
+class Counters(Protocol):
+    """Counts for several processes, as torch's stores do."""
+
+    def add(self, key: str, amount: int, /) -> int:
+        """Add to a count, which begins at 0, and return it."""
+        ...
+
+
 class OwnTurns:
     """All images are this process's own.
 
@@ -70,7 +78,7 @@ class CommonTurns:
     """
 
     def __init__(
-        self, store: dist.Store, *, key: str, images: int, is_pending: Callable[[int], bool], total: int
+        self, store: Counters, *, key: str, images: int, is_pending: Callable[[int], bool], total: int
     ) -> None:
         self._store = store
         self._key = key
