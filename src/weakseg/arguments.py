@@ -59,7 +59,8 @@ class RecipeRequest:
         print_config: Only show the configuration.
         estimate: For `check`: also tell how long a run takes.
         fix_list: For `check`: the table of what to do that is to be written, or None.
-        processes: How many of this machine work on images.
+        processes: How many of this machine work on images, or None.
+        engine: Who works on images if it is not this machine, as it was written, or None.
         part: The part of the images to work on, as it was written, or None.
         finish: Whether to leave images to parts.
     """
@@ -70,7 +71,8 @@ class RecipeRequest:
     print_config: bool
     estimate: bool = True
     fix_list: Path | None = None
-    processes: int = 1
+    processes: int | None = None
+    engine: str | None = None
     part: str | None = None
     finish: bool = False
 
@@ -181,7 +183,8 @@ def parse_recipe_words(
         parser.add_argument("--estimate", type=bool, default=True, help="whether to tell how long a run takes here")
         parser.add_argument("--fix-list", default=None, metavar="FILE", help="CSV of what to do, a line per image")
     elif verb in VERBS_WITH_IMAGES:
-        parser.add_argument("--processes", type=int, default=1, help="so many of this machine work on images")
+        parser.add_argument("--processes", type=int, default=None, help="so many of this machine work on images")
+        parser.add_argument("--engine", default=None, metavar="ray", help="who works on images: a Ray cluster")
         parser.add_argument(
             "--part", default=None, metavar="I/N", help="work on this part of the images alone; or auto"
         )
@@ -201,7 +204,8 @@ def parse_recipe_words(
         print_config=print_config,
         estimate=bool(resolved.arguments.get("estimate", True)),
         fix_list=None if fix_list is None else Path(str(fix_list)),
-        processes=int(resolved.arguments.get("processes", 1)),
+        processes=resolved.arguments.get("processes"),
+        engine=resolved.arguments.get("engine"),
         part=resolved.arguments.get("part"),
         finish=bool(resolved.arguments.get("finish", False)),
     )

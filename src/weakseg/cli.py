@@ -164,7 +164,7 @@ def _run_recipe(words: Sequence[str], *, verb: str, only: str | None, recipe: st
     from weakseg.scoring.summary import print_summary
 
     start_logging()
-    engine = choose_engine(processes=request.processes, part=request.part, finish=request.finish)
+    engine = choose_engine(processes=request.processes, engine=request.engine, part=request.part, finish=request.finish)
     finished = run_recipe(request.config, request.out, only=only, redo=request.redo, engine=engine)
     if finished and only in (None, "evaluate", "report"):
         print_summary(RunFolder(request.out))

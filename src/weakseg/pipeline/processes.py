@@ -14,7 +14,7 @@ import pickle
 import signal
 import threading
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection, wait
@@ -24,18 +24,15 @@ from typing import Literal
 import torch
 
 from weakseg.config.schema import RunConfig
-from weakseg.data.ahead import WorkerLost
 from weakseg.data.base import Dataset
 from weakseg.pipeline.image_jobs import ImageJob, work_in_turn
 from weakseg.pipeline.images import list_images
+from weakseg.pipeline.losses import Losses
 from weakseg.pipeline.runner import Context
 from weakseg.pipeline.runtime import make_deterministic, show_progress
 from weakseg.train.loop import Tick
 
 logger = logging.getLogger("weakseg")
-
-MAX_LOSSES = 3
-"""An image that so many lost processes had in hand ends the run, and so do as many losses without any image."""
 
 START_METHOD: Literal["spawn", "fork"] = "spawn"
 """A fork of a process whose libraries have started threads, or that uses a GPU, may hang."""
@@ -93,9 +90,10 @@ class Processes:
         sent = replace(context, engine=None, images={}, config=_share_decoding(context, self._count))
         outcomes: Counter[str] = Counter()
         with show_progress(job.label, note=lambda: job.note(outcomes)) as tick:
-            hand_out = _HandOut(self, (sent, job, datasets), pending, outcomes, tick)
+            losses = Losses(lambda place: images[place][1].id)
+            hand_out = _HandOut(self, (sent, job, datasets), pending, outcomes, tick, losses)
             try:
-                hand_out.run(lambda place: images[place][1].id)
+                hand_out.run()
             except BaseException:
                 self.close(at_once=True)  # what they are doing is of no use any more
                 raise
@@ -152,6 +150,7 @@ class _HandOut:
         pending: Sequence[int],
         outcomes: Counter[str],
         tick: Tick,
+        losses: Losses,
     ) -> None:
         self._processes = processes
         self._task = pickle.dumps(task)  # once, however many processes get it
@@ -160,9 +159,9 @@ class _HandOut:
         self._done = 0
         self._outcomes = outcomes
         self._tick = tick
-        self._losses: Counter[int | None] = Counter()
+        self._losses = losses
 
-    def run(self, name_image: Callable[[int], str]) -> None:
+    def run(self) -> None:
         """Hand out all images; returns when all are done and all processes have ended the job."""
         for worker in self._processes.crew(self._total):
             self._begin(worker)
@@ -173,9 +172,9 @@ class _HandOut:
                     try:
                         self._heed(worker, worker.connection.recv())
                     except (EOFError, OSError):
-                        self._lose(worker, name_image)
+                        self._lose(worker)
                 elif not (ready or worker.process.is_alive()):  # processes it has started keep its connection open
-                    self._lose(worker, name_image)
+                    self._lose(worker)
 
     def _begin(self, worker: _Worker) -> None:
         worker.busy = True
@@ -202,22 +201,10 @@ class _HandOut:
             assert isinstance(content, Exception)
             raise content
 
-    def _lose(self, worker: _Worker, name_image: Callable[[int], str]) -> None:
+    def _lose(self, worker: _Worker) -> None:
         """Hand out again what a lost process had in hand."""
-        how = self._processes.forget(worker)
         held = list(worker.held)
-        places: list[int | None] = [*held] or [None]
-        self._losses.update(places)
-        hopeless = [place for place in places if self._losses[place] == MAX_LOSSES]
-        if hopeless:
-            where = "before any image" if hopeless[0] is None else f"at the image '{name_image(hopeless[0])}'"
-            raise WorkerLost(
-                f"processes that work on images were lost {MAX_LOSSES} times {where}, the last by {how}, which often "
-                "means that the memory does not suffice; lower --processes, and start the same command again to go on"
-            )
-        logger.warning(
-            "a process that works on images was lost (%s); its %d images are handed out again", how, len(held)
-        )
+        self._losses.count(held, self._processes.forget(worker))
         self._waiting.extendleft(reversed(held))
         if self._waiting:
             self._begin(self._processes.crew(len(self._processes.crew(0)) + 1)[-1])
@@ -272,7 +259,7 @@ def serve(connection: Connection, number: int, threads: int) -> None:
             except (EOFError, OSError):
                 raise
             except Exception as error:
-                connection.send(("failed", _packable(error)))
+                connection.send(("failed", packable(error)))
     os._exit(0)  # taking torch down takes seconds on a busy machine, and there is nothing left to write
 
 
@@ -297,7 +284,7 @@ def _draw(connection: Connection) -> Iterator[int]:
         yield place
 
 
-def _packable(error: Exception) -> Exception:
+def packable(error: Exception) -> Exception:
     """Return an error that arrives as it is, or one that tells of it."""
     try:
         copy = pickle.loads(pickle.dumps(error))
