@@ -12,12 +12,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+import torch
+
 from weakseg.data.base import Dataset
 from weakseg.data.images import ShrunkImage
+from weakseg.errors import WeaksegError
 from weakseg.pipeline.images import Images, Reading, list_images, work_on
 from weakseg.pipeline.runner import Context
 from weakseg.pipeline.runtime import show_progress
 from weakseg.pipeline.turns import open_turns
+from weakseg.train.distributed import rank, sum_over_ranks, wait_for_all, world_size
 from weakseg.types import Sample
 
 ImageWork = Callable[[Sample, ShrunkImage], str | None]
@@ -87,6 +91,16 @@ class OneProcess:
     def work_off(self, context: Context, job: ImageJob, datasets: Sequence[Dataset], /) -> None:
         """See `Engine`."""
         images = list_images(datasets)
+        self._work_once(context, job, images)
+        # Should the processes' counts ever be wrong, as when others join, nobody would have had some images.
+        before = len(images) + 1
+        while world_size() > 1 and (left := _count_left(context, job, images)):
+            if left == before:
+                raise WeaksegError(f"{left} images have no file though they were worked on ({job.label})")
+            self._work_once(context, job, images)
+            before = left
+
+    def _work_once(self, context: Context, job: ImageJob, images: Images) -> None:
         outcomes: Counter[str] = Counter()
         turns = open_turns(len(images), is_pending=lambda place: job.is_pending(context, images[place][1]))
         with show_progress(job.label, note=lambda: job.note(outcomes)) as tick:
@@ -96,6 +110,13 @@ class OneProcess:
 
     def close(self) -> None:
         """Nothing was started."""
+
+
+def _count_left(context: Context, job: ImageJob, images: Images) -> int:
+    """Return how many images rank 0 sees that are not done, once all processes have done theirs."""
+    wait_for_all()
+    left = sum(job.is_pending(context, sample) for _, sample in images) if rank() == 0 else 0
+    return int(sum_over_ranks(torch.tensor([left], device=context.device)))
 
 
 def work_in_turn(

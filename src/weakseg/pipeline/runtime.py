@@ -33,6 +33,13 @@ MAX_WAIT = timedelta(days=7)
 """Processes wait this long for one that works alone, as rank 0 does when it scores. The defaults of torch are 10 and 30
 minutes; a process that has died is noticed by `torchrun`, not by this."""
 
+MEETING_WAIT = timedelta(minutes=10)
+"""Processes wait so long for each other at the beginning. One that is lost then is noticed by `torchrun`, too, but now
+and then the others' connection hangs after it has started all again (torch 2.13.0, gloo)."""
+
+RESTARTS = "TORCHELASTIC_RESTART_COUNT"
+"""Where `torchrun` says how often it has started the processes again."""
+
 FAILED_KEY = "weakseg/failed"
 """Where processes count those of them that have failed, in the store through which they met."""
 
@@ -99,7 +106,7 @@ def joined_processes(device: torch.device) -> Iterator[None]:
     if launched_processes() == 1 or dist.is_initialized():
         yield
         return
-    dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=MAX_WAIT)
+    _meet("nccl" if device.type == "cuda" else "gloo")
     try:
         yield
         wait_for_all()  # none takes its connections down while another still uses them
@@ -116,6 +123,22 @@ def joined_processes(device: torch.device) -> Iterator[None]:
         # A wrapper that a reference cycle keeps alive would outlive the group it belongs to.
         gc.collect()
         dist.destroy_process_group()
+
+
+def _meet(backend: str) -> None:
+    """Meet the other processes, in a store of their own for each start.
+
+    When `torchrun` starts all again after a loss, its store still has what the processes before have left there: their
+    addresses, and our counts. The number of the start keeps them apart.
+    """
+    store, rank, world_size = next(dist.rendezvous("env://", timeout=MEETING_WAIT))
+    store = dist.PrefixStore(f"weakseg/start_{os.environ.get(RESTARTS, '0')}", store)
+    try:
+        dist.init_process_group(backend, store=store, rank=rank, world_size=world_size, timeout=MEETING_WAIT)
+    except RuntimeError as error:
+        raise WeaksegError(f"{world_size} processes were started, but they did not meet: {error}") from error
+    store.set_timeout(MAX_WAIT)
+    dist.distributed_c10d._set_pg_timeout(MAX_WAIT)
 
 
 def _is_first_to_fail() -> bool:
