@@ -107,7 +107,7 @@ def names(folder: Path) -> list[str]:
 
 
 def contents(root: Path) -> dict[str, bytes]:
-    skipped = ("run.json",)
+    skipped = ("run.json", "weakseg.log")
     return {
         path.relative_to(root).as_posix(): path.read_bytes()
         for path in root.rglob("*")
