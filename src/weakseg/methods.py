@@ -82,7 +82,7 @@ class LocalizerFacts(MethodFacts[Settings]):
             what else asks for the classifier is refused or does without.
         classifiers: Values of `classifier.method` it works with; all when empty.
         adapts: Whether it changes the classifier for an image and says why that ended, `Localized.stopped_by`.
-        side_by_side: Whether it may work on several images at once, since it leaves the classifier as it is.
+        side_by_side: Whether several threads may call it at once: none sees a classifier that another is changing.
         smooths: Whether it heeds `localize.similarity_temperature` itself, as it has the trunk's features at hand; for
             others they are computed again.
         files: Names of the files it keeps in the run's folder `localizer`, besides the seeds.

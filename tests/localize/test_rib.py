@@ -9,10 +9,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tests.golden_weights import GOLDEN, fill_state_dict, load_layout
+from tests.tiny import NARROW_GROUPS
 from weakseg.errors import ConfigError, ShapeError
 from weakseg.localize.cam import CAM_SCALES, flip_pair, score_maps
 from weakseg.localize.rib import RIBResult, adapt
 from weakseg.models.classifier import Classifier, build_classifier
+from weakseg.models.efficientnet_lite import EfficientNetLite
 from weakseg.models.weights import load_official
 from weakseg.ops.images import normalise
 from weakseg.types import ScoreMaps
@@ -311,6 +313,36 @@ def test_forms_and_poolings_differ(classifier: Classifier, image: NDArray[np.uin
     assert first_loss(first_classes=0) == pytest.approx(gap, rel=1e-5)
     assert first_loss(first_classes=NUM_CLASSES) == released
     assert first_loss(first_classes=1) not in (released, gap)
+
+
+def test_loss_of_another_stride_leads_where_that_stride_leads_and_the_maps_keep_theirs(
+    image: NDArray[np.uint8],
+) -> None:
+    backbone = EfficientNetLite(NARROW_GROUPS, fixed_norm=True, generator=torch.Generator().manual_seed(0))
+    usual = Classifier(backbone, num_classes=NUM_CLASSES, freeze_trunk=True).eval()
+    torch.nn.init.normal_(usual.classifier.weight, std=0.3, generator=torch.Generator().manual_seed(1))
+    coarse, before = usual.at_stride(32), {name: value.clone() for name, value in usual.state_dict().items()}
+
+    def run(network: Classifier, loss_stride_px: int | None) -> RIBResult:
+        return adapt(
+            network,
+            image,
+            TAGS,
+            draw_partners(3),
+            iterations=3,
+            lr=LR,
+            scales=(1.0, 1.5),
+            area_ratio=1.0,
+            loss_stride_px=loss_stride_px,
+        )
+
+    mixed, fine, alone = run(usual, 32), run(usual, None), run(coarse, None)
+    assert mixed.losses == alone.losses != fine.losses
+    assert [part.shape for part in mixed.maps.scales] == [part.shape for part in fine.maps.scales]
+    assert mixed.maps.scales[0].shape != alone.maps.scales[0].shape
+    assert all(torch.equal(value, before[name]) for name, value in usual.state_dict().items())
+    with pytest.raises(ConfigError, match="EfficientNetLite has beside 16, 32, got 64"):
+        run(usual, 64)
 
 
 def test_portions_of_partners_change_nothing(classifier: Classifier, image: NDArray[np.uint8]) -> None:

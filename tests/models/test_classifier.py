@@ -88,5 +88,15 @@ def test_the_weights_of_an_efficientnet_lite_fit_all_of_its_strides() -> None:
         scores = [network.head(network.trunk(images)) for network in (usual, coarse)]
     assert [tuple(maps.shape) for maps in scores] == [(1, 3, 5, 6), (1, 3, 3, 3)]
     assert (usual.stride, coarse.stride) == (16, 32)
+    before = torch.get_rng_state()
+    shared = usual.at_stride(32)
+    assert torch.equal(torch.get_rng_state(), before), "another stride draws no weights"
+    with torch.no_grad():
+        torch.testing.assert_close(shared.head(usual.trunk(images)), scores[1], rtol=0, atol=0)
+        usual.classifier.weight.zero_()
+        assert not shared.head(usual.trunk(images)).any(), "what one learns both know"
+    assert [*map(id, shared.parameters())] == [*map(id, usual.parameters())]
+    with pytest.raises(ConfigError, match="EfficientNetLite has beside 16, 32, got 8"):
+        usual.at_stride(8)
     with pytest.raises(ConfigError, match=r"choice of strides.*efficientnet_lite0.*got.*critter"):
         build_classifier("critter", num_classes=3, freeze_trunk=True, fixed_norm=True, stride_px=32)

@@ -11,6 +11,7 @@ iterations x batch.
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -71,7 +72,7 @@ class _Crop:
 
 
 class PartnerSource:
-    """Draws adaptation batches; use it as a context manager, since it owns threads.
+    """Draws adaptation batches, from several threads if need be; use it as a context manager, since it owns threads.
 
     Args:
         dataset: The images partners are drawn from.
@@ -114,6 +115,7 @@ class PartnerSource:
         self._threads = ThreadPoolExecutor(threads)
         self._window: deque[Future[_Crop]] = deque()
         self._window_start = 0
+        self._sliding = threading.Lock()
 
     def __enter__(self) -> PartnerSource:
         return self
@@ -170,6 +172,10 @@ class PartnerSource:
 
         The crops that the next position will bring in are already being decoded, but do not take part yet.
         """
+        with self._sliding:
+            return self._slide(position, disjoint)
+
+    def _slide(self, position: int, disjoint: NDArray[np.int64]) -> list[Future[_Crop]]:
         size = POOL_BATCHES * self.batch_size
         fresh = max(1, round(REFRESH_SHARE * size))
         start = position * fresh

@@ -82,6 +82,7 @@ class Adapter:
         max_partners_at_once: Largest number of partners in one pass, at least 1; None for no limit.
         autocast: Compute convolutions in bfloat16.
         channels_last: Lay images out channels-last.
+        loss_stride_px: Learn from maps of this stride, see `Classifier.at_stride`; None learns from the classifier's.
 
     Attributes:
         device: The classifier's device.
@@ -99,10 +100,13 @@ class Adapter:
         max_partners_at_once: int | None = None,
         autocast: bool = False,
         channels_last: bool = False,
+        loss_stride_px: int | None = None,
     ) -> None:
         self.device = classifier.classifier.weight.device
         self.num_classes = classifier.num_classes
         self._classifier = classifier
+        # Of the maps alone: what both share is adapted, and lent, as a part of `classifier`.
+        self._coarse = None if loss_stride_px is None else classifier.at_stride(loss_stride_px)
         self._goal = goal
         self._max_partners_at_once = max_partners_at_once
         self._autocast = autocast
@@ -125,12 +129,22 @@ class Adapter:
             return self._classifier.trunk(images)
 
     def scores(self, features: Tensor, *, learning: bool) -> Tensor:
-        """Return score maps (N, C, h, w) float32 of a trunk's features, with history if they are to be learnt from."""
+        """Return score maps (N, C, h, w) float32 of a trunk's features.
+
+        They have a history, if they are to be learnt from, unless those of another stride are.
+        """
+        return self._score(self._classifier, features, learning=learning and self._coarse is None)
+
+    def loss_scores(self, features: Tensor, scores: Tensor, *, learning: bool) -> Tensor:
+        """Return the score maps that are learnt from: those that `scores` gave, or those of another stride."""
+        return scores if self._coarse is None else self._score(self._coarse, features, learning=learning)
+
+    def _score(self, classifier: Classifier, features: Tensor, *, learning: bool) -> Tensor:
         with (
             torch.set_grad_enabled(learning),
             torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self._autocast),
         ):
-            return self._classifier.head(features).float()
+            return classifier.head(features).float()
 
     def push(self, scores: Tensor, tags: Tensor) -> Tensor:
         """Add the goal's gradient to what the next update follows, if the scores have a history, and use that up.
@@ -158,7 +172,8 @@ class Adapter:
         portion = self._max_partners_at_once or max(1, len(images))
         for start in range(0, len(images), portion):
             part = slice(start, start + portion)
-            total += self.push(self.scores(self.features(images[part]), learning=learning), tags[part])
+            features = self.features(images[part])
+            total += self.push(self._score(self._coarse or self._classifier, features, learning=learning), tags[part])
         return total
 
     def update(self) -> None:

@@ -6,7 +6,9 @@ From Lee et al., "Reducing Information Bottleneck for Weakly Supervised Semantic
 
 from __future__ import annotations
 
+import copy
 import logging
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from weakseg.localize.rib_loop import RIBResult as RIBResult
     from weakseg.localize.rib_loop import StopReason as StopReason
     from weakseg.localize.rib_loop import adapt as adapt
+    from weakseg.models.classifier import Classifier
     from weakseg.types import Sample, ScoreMaps
 
 __getattr__ = open_names(__name__, "weakseg.localize.rib_loop", ("RIBResult", "StopReason", "adapt"))
@@ -57,6 +60,8 @@ class RIBConfig:
         partner_augment: Random changes of a partner.
         autocast: Compute convolutions in bfloat16.
         channels_last: Lay images out channels-last.
+        coarse_loss: Learn from maps of twice the stride, where the backbone has that (EfficientNet-Lite), which is
+            cheaper. The maps that are summed keep theirs. False, as released, learns from those.
     """
 
     iterations: int = setting(10, COUNT)
@@ -75,6 +80,7 @@ class RIBConfig:
     partner_augment: AugmentConfig = field(default_factory=AugmentConfig)
     autocast: bool = False
     channels_last: bool = False
+    coarse_loss: bool = False
 
 
 @contextmanager
@@ -104,6 +110,8 @@ class _Adaptation:
         self.context = context
         self.settings = settings
         self.partners = partners
+        self.own = threading.local()
+        self.loss_stride_px = _choose_loss_stride(context.classifier) if settings.coarse_loss else None
 
     def __call__(self, sample: Sample, image: NDArray[np.uint8], position: int, /) -> Localized:
         from weakseg.localize.rib_loop import adapt
@@ -121,7 +129,7 @@ class _Adaptation:
             times_s.append(time.perf_counter() - started_s)
 
         result = adapt(
-            self.context.classifier,
+            self._lend_classifier(),
             image,
             sample.tags,
             self.partners.draw(position, sample.keys),
@@ -140,6 +148,7 @@ class _Adaptation:
             max_partners_at_once=self.context.runtime.max_partners_at_once,
             autocast=rib.autocast,
             channels_last=rib.channels_last,
+            loss_stride_px=self.loss_stride_px,
             after_iteration=keep,
         )
         if result.stopped_by == "diverged":
@@ -154,6 +163,27 @@ class _Adaptation:
         stopped_by = result.stopped_by if sample.keys else None
         return Localized(result.maps, stopped_by, tuple(trace), tuple(times_s))
 
+    def _lend_classifier(self) -> Classifier:
+        """Return this thread's own copy of what learns; the trunk, which does not, is common to all copies."""
+        if not hasattr(self.own, "classifier"):
+            classifier = self.context.classifier
+            common = {id(module): module for module in classifier.backbone.trunk_modules()}
+            self.own.classifier = copy.deepcopy(classifier, common)
+        copied: Classifier = self.own.classifier
+        return copied
+
+
+def _choose_loss_stride(classifier: Classifier) -> int | None:
+    """Return twice the classifier's stride if its backbone has that; otherwise say that it has not."""
+    stride_px = 2 * classifier.stride
+    if stride_px in classifier.backbone.other_strides_px:
+        return stride_px
+    logger.warning(
+        "localize.rib.coarse_loss has no effect, since the classifier's backbone has no stride %d; false says the same",
+        stride_px,
+    )
+    return None
+
 
 RIB = Localizer(
     name="rib",
@@ -162,6 +192,7 @@ RIB = Localizer(
     source="Lee et al., NeurIPS 2021",
     licence="MIT",
     adapts=True,
+    side_by_side=True,
     always_counted=True,
     open=open_rib,
 )

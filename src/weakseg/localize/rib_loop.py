@@ -81,6 +81,7 @@ def adapt(
     max_partners_at_once: int | None = None,
     autocast: bool = False,
     channels_last: bool = False,
+    loss_stride_px: int | None = None,
     after_iteration: Callable[[ScoreMaps], None] | None = None,
 ) -> RIBResult:
     """Adapt a classifier to one image, sum its maps on the way, and undo the adaptation.
@@ -116,6 +117,9 @@ def adapt(
             memory, and changes gradients by no more than rounding. None for the whole batch.
         autocast: Compute convolutions in bfloat16, by `torch.autocast`.
         channels_last: Lay images out channels-last, which many devices convolve faster.
+        loss_stride_px: Learn from maps of this stride, which is cheaper where it is coarser than the classifier's; the
+            maps that are summed keep theirs. None, as released, learns from those. `logit_stop` counts the loss's
+            logits.
         after_iteration: Receives the sum so far after every iteration whose maps are in it. It is there anyway, so
             that one adaptation shows every smaller number of iterations, though at the learning rates of this one.
             The classifier is still adapted then.
@@ -127,7 +131,8 @@ def adapt(
     Raises:
         ShapeError: If the image is not (H, W, 3) uint8, the tags are not (C,) of 0 and 1, a scale is not above 0, or
             the partners are not such batches or too few.
-        ConfigError: If an option is unknown, scale 1 is missing, or a number is below 1 that cannot be.
+        ConfigError: If an option is unknown, scale 1 is missing, a number is below 1 that cannot be, or the classifier
+            has no such stride.
     """
     require_image(image)
     require_option(variant, ("released", "paper"), what="variant")
@@ -170,6 +175,7 @@ def adapt(
             max_partners_at_once=max_partners_at_once,
             autocast=autocast,
             channels_last=channels_last,
+            loss_stride_px=loss_stride_px,
         )
         views = [(scale, adapter.features(_view(image, scale, mirror=mirror))) for scale in scales]
         stopped_by = _iterate(adapter, views, iter(partners), rules, record)
@@ -262,7 +268,7 @@ def _iterate(
                 record.add_maps(maps)
                 return "area"
             if in_loss:
-                target += adapter.push(scores, own_tags)
+                target += adapter.push(adapter.loss_scores(features, scores, learning=learning), own_tags)
         if not all(bool(part.isfinite().all()) for part in maps.values()):
             return "diverged"
         record.add_maps(maps)

@@ -9,7 +9,7 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
-from weakseg.errors import ShapeError
+from weakseg.errors import ConfigError, ShapeError
 from weakseg.files import JsonValue
 
 IMAGE_CHANNELS = 3
@@ -31,11 +31,13 @@ class Backbone(nn.Module, ABC):
         stride: Ratio of the input's size to the output's; an input (H, W) gives (ceil(H / stride), ceil(W / stride)).
         out_channels: Channels of the output.
         spare_parts: Prefixes of weights that another form of the network has and this one leaves out.
+        other_strides_px: Strides that `at_stride` can give the network, with the same trunk.
     """
 
     stride: int
     out_channels: int
     spare_parts: tuple[str, ...] = ()
+    other_strides_px: tuple[int, ...] = ()
 
     @abstractmethod
     def trunk_modules(self) -> tuple[nn.Module, ...]:
@@ -56,6 +58,17 @@ class Backbone(nn.Module, ABC):
     def architecture(self) -> dict[str, JsonValue]:
         """Return what, beside its name, a weights file must say to rebuild the backbone: nothing, by default."""
         return {}
+
+    def at_stride(self, stride_px: int) -> Backbone:
+        """Return the same network with another stride: it shares this one's tensors, so that what one learns both know.
+
+        Raises:
+            ConfigError: If it is none of `other_strides_px`.
+        """
+        strides = ", ".join(map(str, self.other_strides_px)) or "no other stride"
+        raise ConfigError(
+            f"expected a stride that {type(self).__name__} has beside {self.stride}, {strides}, got {stride_px}"
+        )
 
 
 @dataclass(frozen=True)

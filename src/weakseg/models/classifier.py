@@ -60,6 +60,18 @@ class Classifier(NetworkOnBackbone):
         scores: Tensor = self.classifier(self.backbone.tail(features))
         return scores
 
+    def at_stride(self, stride_px: int) -> Classifier:
+        """Return the same classifier with another stride: both share all tensors, modes are those of this one now.
+
+        Raises:
+            ConfigError: If its backbone has no such stride.
+        """
+        backbone = self.backbone.at_stride(stride_px)
+        with torch.device("meta"):  # neither weights of its own nor a draw
+            other = Classifier(backbone, num_classes=self.num_classes, freeze_trunk=self.freeze_trunk)
+        other.classifier = self.classifier
+        return other.train(self.training)
+
     def forward(self, x: Tensor) -> Tensor:
         """Return the logits (N, C) of normalised images (N, 3, H, W)."""
         return self.head(self.trunk(x)).mean(dim=(2, 3))

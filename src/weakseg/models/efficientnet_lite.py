@@ -12,6 +12,7 @@ same convolutions are merely read at other places, so that the published weights
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import cast
 
 import torch
@@ -34,6 +35,9 @@ IMAGENET_CLASSES = 1000
 
 TRUNK_GROUPS = 3
 """Groups of blocks below the split into trunk and tail; the stem is below it, too."""
+
+SAME_TRUNK_STRIDES = (16, 32)
+"""At 8 the trunk's last strided convolution reads other pixels, so that cells are centred."""
 
 SCORING_STRIDE, FINE_STRIDE, IMAGENET_STRIDE = 16, 8, 32
 """Of the form that scores and segments images, of a finer one for AffinityNet, and as released."""
@@ -81,6 +85,9 @@ class EfficientNetLite(Backbone):
         super().__init__()
         norm = FixedBatchNorm2d if fixed_norm else nn.BatchNorm2d
         self.stride = stride
+        shares_trunk = stride in SAME_TRUNK_STRIDES
+        self.other_strides_px = tuple(other for other in SAME_TRUNK_STRIDES if shares_trunk and other != stride)
+        self._form = partial(EfficientNetLite, tuple(groups), centred=centred, has_head=has_head, fixed_norm=fixed_norm)
         self._register_input_scaling()
         places = _choose_places(stride, centred=centred)
         stem = StridedConv2d(IMAGE_CHANNELS, STEM_CHANNELS, 3, stride=2, place=next(places))
@@ -124,6 +131,22 @@ class EfficientNetLite(Backbone):
         mean, std = (torch.tensor(values).view(1, IMAGE_CHANNELS, 1, 1) for values in (IMAGENET_MEAN, IMAGENET_STD))
         self.register_buffer("input_scale", std * 255 / _INPUT_SCALE, persistent=False)
         self.register_buffer("input_shift", (mean * 255 - _INPUT_CENTRE) / _INPUT_SCALE, persistent=False)
+
+    def at_stride(self, stride_px: int) -> Backbone:
+        """Return the same network with another stride, in the modes of this one, sharing its tensors.
+
+        Raises:
+            ConfigError: If it is none of `other_strides_px`.
+        """
+        if stride_px not in self.other_strides_px:
+            return super().at_stride(stride_px)
+        with torch.device("meta"):  # no weights of its own, hence no draw either
+            other = self._form(stride=stride_px)
+        for own, shared in zip(self.modules(), other.modules(), strict=True):
+            shared._parameters.update(own._parameters)
+            shared._buffers.update(own._buffers)
+            shared.training = own.training
+        return other
 
     @property
     def repeats(self) -> tuple[int, ...]:

@@ -29,7 +29,6 @@ from weakseg.types import Sample
 
 def seeds_job(context: Context) -> ImageJob:
     """Return what makes seeds by the recipe's method -> `seeds/`."""
-    # An adaptation changes the network while it works, so that there can be only one at a time.
     side_by_side = find_localizer(context.config.localize.method).side_by_side and context.device.type == "cpu"
     return ImageJob(
         name="seeds",

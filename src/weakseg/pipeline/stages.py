@@ -197,7 +197,11 @@ STAGES = (
         run=localize,
         files=_localize_files,
         inputs=_name_localize_inputs,
-        added={"localize.rib.mirror": True, "localize.similarity_temperature": None},
+        added={
+            "localize.rib.mirror": True,
+            "localize.rib.coarse_loss": False,
+            "localize.similarity_temperature": None,
+        },
         require=require_for_localize,
     ),
     Stage(
