@@ -38,7 +38,8 @@ def main(words: Sequence[str]) -> int:
         context = prepare(request.config, RunFolder(Path(folder) if request.config.data.root else request.out))
         estimate = estimate_run(request.config, [part for part in (context.train, context.val) if part is not None])
     print(render_estimate(estimate))
-    records = read_records(run_recipe(request.config, request.out))
+    run_recipe(request.config, request.out)
+    records = read_records(RunFolder(request.out))
     print(f"{'stage':<10}{'estimated':>11}{'took':>9}{'ratio':>7}")
     for stage, record in records.items():
         told_s = total_time(estimate.of(stage))

@@ -2,9 +2,13 @@
 
 import json
 import multiprocessing
+import os
+import re
 import shutil
 import signal
+import threading
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,19 +16,21 @@ import pytest
 from PIL import Image
 
 from tests.photos import TINY, TINY_CRITTERS, TINY_IRN, TINY_RIB, make_photos
+from tests.train.test_distributed import fork_ranks
 from weakseg.cli import main
 from weakseg.data.masks import read_mask
+from weakseg.pipeline import processes
 from weakseg.pipeline.artifacts import save_mask
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("undrawn")]
 
-VARYING = {"run.json"}
-"""Holds timings; every other file of a run is a function of recipe and data."""
+VARYING = {"run.json", "weakseg.log"}
+"""Hold times; every other file of a run is a function of recipe and data."""
 
 FORKS = multiprocessing.get_context("fork")
 
 COMPARING = (*(word for word in TINY_RIB if "method" not in word), "--localize.compared_images=2")
-CRITTERS = ("run", "demo", *TINY_CRITTERS, *TINY, *COMPARING, *TINY_IRN)
+CRITTERS = ("run", "demo", *TINY_CRITTERS, *TINY, *COMPARING, *TINY_IRN, "--runtime.save_every_s=0")
 
 
 def read_files(run: Path) -> dict[str, bytes]:
@@ -141,9 +147,13 @@ KILL_WHEN = [
 """Moments within each stage, in order; a run too fast to be caught at one is killed a little later."""
 
 
-def test_a_run_killed_at_any_moment_goes_on_and_ends_with_the_same_files(finished: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("engine", [(), ("--processes", "2")], ids=["one process", "processes"])
+def test_a_run_killed_at_any_moment_goes_on_and_ends_with_the_same_files(
+    engine: tuple[str, ...], finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(processes, "START_METHOD", "fork")
     run = tmp_path / "run_a"
-    words = [*CRITTERS, "--out", str(run)]
+    words = [*CRITTERS, *engine, "--out", str(run)]
     killed = 0
     for moment in KILL_WHEN:
         process = FORKS.Process(target=main, args=(words,))  # has imported torch already
@@ -155,10 +165,85 @@ def test_a_run_killed_at_any_moment_goes_on_and_ends_with_the_same_files(finishe
         killed += process.exitcode == -signal.SIGKILL
     assert killed >= 4  # the last moments may fall after the end
     assert main(words) == 0
-    interrupted, whole = normalised(run), normalised(finished)
-    assert interrupted.keys() == whole.keys()
-    for name, content in whole.items():
-        assert interrupted[name] == content, name
+    assert_equal_runs(run, finished)
+
+
+def assert_equal_runs(run: Path, whole: Path) -> None:
+    ours, theirs = normalised(run), normalised(whole)
+    assert ours.keys() == theirs.keys()
+    for name, content in theirs.items():
+        assert ours[name] == content, name
+
+
+def test_parts_of_images_end_with_the_same_files(
+    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run_a"
+    assert main([*CRITTERS, "--out", str(run), "--finish"]) == 0
+    for job in ("localizing", "finding labels to learn from", "refining", "predicting"):
+        assert f"images are to be worked on ({job})" in capsys.readouterr().err
+        assert main(["run", str(run), "--part", "2/3"]) == 0
+        twice = [FORKS.Process(target=main, args=(["run", str(run), "--part", "1/3"],)) for _ in range(2)]
+        for process in twice:
+            process.start()
+        for process in twice:
+            process.join()
+        assert [process.exitcode for process in twice] == [0, 0]
+        assert main(["run", str(run), "--finish"]) == 1, "a part has never run"
+        assert "of 3 parts, those that have not ended: 3" in capsys.readouterr().err
+        lost = FORKS.Process(target=main, args=(["run", str(run), "--part", "3/3"],))
+        lost.start()
+        lost.kill()
+        lost.join()
+        assert main(["run", str(run), "--part", "3/3"]) == 0
+        assert main(["run", str(run), "--finish"]) == 0
+    assert_equal_runs(run, finished)
+    assert main(["run", str(run), "--part", "3/3"]) == main(["run", str(run), "--finish"]) == 0
+    assert "nothing is handed out, since all is finished" in capsys.readouterr().err
+
+
+def test_parts_are_only_of_what_is_handed_out(
+    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run_a"
+    shutil.copytree(finished, run)
+    (run / "masks" / "val_00001.png").unlink()
+    assert main(["refine", str(run), "--redo", "refine", "--finish"]) == 0
+    assert main(["localize", str(run), "--part", "1/2"]) == 0
+    assert main(["evaluate", str(run), "--part", "1/2"]) == 1
+    assert f"no images are handed out in {run}; run 'weakseg evaluate {run} --finish' first" in " ".join(
+        capsys.readouterr().err.split()
+    )
+
+
+@pytest.mark.parametrize("stage", ["localize", "evaluate"])
+def test_a_lost_rank_costs_the_images_in_hand(stage: str, finished: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run_a"
+    shutil.copytree(finished, run)
+    folder = run / ("seeds" if stage == "localize" else "predictions")
+    words = [stage, str(run), "--redo", stage]
+    assert fork_ranks(partial(lose_rank, words, folder)).returncode != 0
+    kept = {path: path.stat().st_mtime_ns for path in folder.glob("[!.]*")}
+    assert len(kept) >= 2
+    finished_again = fork_ranks(partial(main, words[:2]))
+    assert finished_again.returncode == 0, finished_again.stderr
+    assert kept == {path: path.stat().st_mtime_ns for path in kept}, "what was done is not done again"
+    for path in (finished / folder.name).iterdir():
+        assert (folder / path.name).read_bytes() == path.read_bytes(), path.name
+
+
+def lose_rank(words: list[str], folder: Path) -> int:
+    """Do a rank's share; the second of two is lost when the old files have gone and there are two new ones."""
+
+    def watch() -> None:
+        for is_reached in (lambda files: files == 0, lambda files: files >= 2):
+            while not is_reached(len(list(folder.glob("[!.]*")))):
+                time.sleep(0.001)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    if os.environ["RANK"] == "1":
+        threading.Thread(target=watch, daemon=True).start()
+    return main(words)
 
 
 def test_a_folder_of_photographs_runs_around_its_damaged_file(
@@ -178,6 +263,23 @@ def test_a_folder_of_photographs_runs_around_its_damaged_file(
     with Image.open(photos / "holiday" / "photo 05.jpg") as stored:
         width, height = stored.size
     assert np.asarray(Image.open(run / "masks" / "holiday" / "photo 05.png")).shape == (width, height)
+
+
+def test_a_run_keeps_a_log_and_tells_programs(
+    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert re.search(r"^\S+ info    segment: done in .*$", (finished / "weakseg.log").read_text(), re.MULTILINE)
+    assert json.loads((finished / "run.json").read_text())["format"] == 1
+    run = tmp_path / "run"
+    shutil.copytree(finished, run)
+    assert main(["run", str(run), "--redo", "evaluate", "--log", "json"]) == 0
+    events = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    states = [(event["stage"], event["state"]) for event in events if event["event"] == "stage"]
+    redone = [("evaluate", "started"), ("evaluate", "finished"), ("report", "started"), ("report", "finished")]
+    assert states == [*((name, "skipped") for name in ("classify", "localize", "refine", "segment")), *redone]
+    done = [event for event in events if event["event"] == "progress" and event["label"] == "predicting"]
+    assert [(event["stage"], event["done"], event["total"]) for event in done] == [("evaluate", 5, 5)]
+    assert (events[-1]["event"], events[-1]["exit_code"]) == ("end", 0)
 
 
 @pytest.mark.parametrize("draws", ["fresh", "pooled"])

@@ -47,6 +47,9 @@ QUICK = "--quick"
 STAGES_WITH_METHOD = ("localize", "refine")
 """Verbs for which `--method` stands for their stage's setting of that name."""
 
+VERBS_WITH_IMAGES = ("run", "demo", "localize", "refine", "evaluate")
+"""Verbs with stages that work on single images."""
+
 
 @dataclass(frozen=True)
 class RecipeRequest:
@@ -60,6 +63,10 @@ class RecipeRequest:
         estimate: For `check`: also tell how long a run takes.
         fix_list: For `check`: the table of what to do that is to be written, or None.
         learn_from: The run folder that was named as the recipe, where `--out` is given too; else None.
+        processes: How many of this machine work on images, or None.
+        engine: Who works on images if it is not this machine, as it was written, or None.
+        part: The part of the images to work on, as it was written, or None.
+        finish: Whether to leave images to parts.
     """
 
     config: RunConfig
@@ -69,6 +76,10 @@ class RecipeRequest:
     estimate: bool = True
     fix_list: Path | None = None
     learn_from: Path | None = None
+    processes: int | None = None
+    engine: str | None = None
+    part: str | None = None
+    finish: bool = False
 
 
 @dataclass(frozen=True)
@@ -181,6 +192,13 @@ def parse_recipe_words(
     if verb == "check":
         parser.add_argument("--estimate", type=bool, default=True, help="whether to tell how long a run takes here")
         parser.add_argument("--fix-list", default=None, metavar="FILE", help="CSV of what to do, a line per image")
+    elif verb in VERBS_WITH_IMAGES:
+        parser.add_argument("--processes", type=int, default=None, help="so many of this machine work on images")
+        parser.add_argument("--engine", default=None, metavar="ray", help="who works on images: a Ray cluster")
+        parser.add_argument(
+            "--part", default=None, metavar="I/N", help="work on this part of the images alone; or auto"
+        )
+        parser.add_argument("--finish", action="store_true", help="do what lies between images that parts work on")
     words = [_spell_out(word, stage=verb) for word in words]
     # jsonargparse gives an option of this name a meaning of its own, so it is taken out before parsing.
     print_config = PRINT_CONFIG in words
@@ -197,6 +215,10 @@ def parse_recipe_words(
         estimate=bool(resolved.arguments.get("estimate", True)),
         fix_list=None if fix_list is None else Path(str(fix_list)),
         learn_from=None if resolved.arguments.out is None else resolved.named,
+        processes=resolved.arguments.get("processes"),
+        engine=resolved.arguments.get("engine"),
+        part=resolved.arguments.get("part"),
+        finish=bool(resolved.arguments.get("finish", False)),
     )
 
 

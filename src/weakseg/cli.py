@@ -19,8 +19,11 @@ from pathlib import Path
 from weakseg import __version__
 from weakseg.endings import EXIT_DONE, EXIT_USAGE, EXIT_USER_ERROR, end_well
 from weakseg.errors import UsageError
+from weakseg.log_form import FORMS, choose_form
 
-USAGE = "usage: weakseg VERB [arguments] [--debug]"
+USAGE = "usage: weakseg VERB [arguments] [--debug] [--log json]"
+
+LOG = "--log"
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in words
     words = [word for word in words if word != "--debug"]
-    return end_well(lambda: _dispatch(words), debug=debug)
+    choose_form(FORMS[0])
+    return end_well(lambda: _dispatch(_choose_log(words)), debug=debug)
+
+
+def _choose_log(words: list[str]) -> list[str]:
+    """Take `--log FORM` out of the words and heed it."""
+    for place, word in enumerate(words):
+        name, equals, form = word.partition("=")
+        if name != LOG:
+            continue
+        rest = words[place + 1 :] if equals else words[place + 2 :]
+        form = form if equals else "".join(words[place + 1 : place + 2])
+        if form not in FORMS:
+            raise UsageError(f"{LOG}: expected one of {', '.join(FORMS)}, got '{form}'")
+        choose_form(form)
+        return [*words[:place], *rest]
+    return words
 
 
 def _fill_closed_streams() -> None:
@@ -93,6 +112,7 @@ def _help_text() -> str:
         "weakseg VERB --help": "shows its arguments; weakseg run RECIPE --help the recipe's settings",
         "--version": "shows the version",
         "--debug": "shows the traceback of an error",
+        "--log json": "writes messages and progress as JSON, one event a line (docs/runs.md)",
     }
     purpose = "From images that carry only tags to pixel masks and a trained segmentation network."
     return _render_help(f"{USAGE}\n\n{purpose}\n\nverbs:", VERBS, options)
@@ -138,13 +158,18 @@ def _run_recipe(words: Sequence[str], *, verb: str, only: str | None, recipe: st
         print(to_yaml(request.config), end="")
         return EXIT_DONE
     from weakseg.chain import run_recipe
+    from weakseg.pipeline.artifacts import RunFolder
+    from weakseg.pipeline.engines import choose_engine
     from weakseg.pipeline.runtime import start_logging
     from weakseg.scoring.summary import print_summary
 
     start_logging()
-    folder = run_recipe(request.config, request.out, only=only, redo=request.redo, learn_from=request.learn_from)
-    if only in (None, "evaluate", "report"):
-        print_summary(folder)
+    engine = choose_engine(processes=request.processes, engine=request.engine, part=request.part, finish=request.finish)
+    finished = run_recipe(
+        request.config, request.out, only=only, redo=request.redo, learn_from=request.learn_from, engine=engine
+    )
+    if finished and only in (None, "evaluate", "report"):
+        print_summary(RunFolder(request.out))
     return EXIT_DONE
 
 

@@ -22,6 +22,8 @@ from types import FrameType
 from weakseg import __version__
 from weakseg.errors import PeerFailed, UsageError, WeaksegError
 from weakseg.file_names import printable
+from weakseg.files import JsonValue
+from weakseg.log_form import is_json, render_event
 
 EXIT_DONE, EXIT_USER_ERROR, EXIT_USAGE, EXIT_UNFORESEEN = 0, 1, 2, 3
 EXIT_SIGNAL = 128
@@ -84,7 +86,7 @@ def end_well(work: Callable[[], int], *, debug: bool) -> int:
     try:
         with _heed_signals(watch):
             try:
-                return work()
+                return _end_by_itself(work())
             except Exception as error:
                 if watch.received:  # a library has made an error of its own of it
                     raise Stopped from error
@@ -94,23 +96,31 @@ def end_well(work: Callable[[], int], *, debug: bool) -> int:
                     _end_children()
     except KeyboardInterrupt:
         number = watch.received or signal.SIGINT
+        name = signal.Signals(number).name
         message = "" if _is_silent(number) else _LINES[signal.Signals(number)]
-        return _say(message, EXIT_SIGNAL + number, debug=debug)
+        return _say(message, EXIT_SIGNAL + number, error=name, debug=debug)
+
+
+def _end_by_itself(code: int) -> int:
+    if is_json() and os.environ.get("RANK", "0") == "0":
+        print(render_event("end", {"exit_code": code}), file=sys.stderr, flush=True)
+    return code
 
 
 def _end_by_error(error: Exception, *, debug: bool) -> int:
+    kind = type(error).__name__
     if isinstance(error, PeerFailed):
-        return _say("", EXIT_USER_ERROR, debug=debug)
+        return _say("", EXIT_USER_ERROR, error=kind, debug=debug)
     if isinstance(error, UsageError):
-        return _say(str(error), EXIT_USAGE, debug=debug)
+        return _say(str(error), EXIT_USAGE, error=kind, debug=debug)
     if isinstance(error, WeaksegError):
-        return _say(str(error), EXIT_USER_ERROR, debug=debug)
+        return _say(str(error), EXIT_USER_ERROR, error=kind, debug=debug)
     if isinstance(error, BrokenPipeError):
         # The reader of our output (head, less) has gone; Python would complain once more when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_DONE
     message, code = explain_unforeseen(error)
-    return _say(f"{message}; {_keep_traceback(error)}", code, debug=debug)
+    return _say(f"{message}; {_keep_traceback(error)}", code, error=kind, debug=debug)
 
 
 def explain_unforeseen(error: Exception) -> tuple[str, int]:
@@ -151,13 +161,15 @@ def _keep_traceback(error: Exception) -> str:
     return f"{name} tells where, please send it along when you report this"
 
 
-def _say(message: str, code: int, *, debug: bool) -> int:
+def _say(message: str, code: int, *, error: str, debug: bool) -> int:
     if debug:
         traceback.print_exc()
     if message:
-        line = f"weakseg: {_shorten(printable(' '.join(message.split())))}"
+        told = _shorten(printable(" ".join(message.split())))
+        line = f"weakseg: {told}"
+        event: dict[str, JsonValue] = {"exit_code": code, "error": error, "message": told}
         with suppress(OSError):  # a terminal that has gone
-            print(line, file=sys.stderr, flush=True)
+            print(render_event("end", event) if is_json() else line, file=sys.stderr, flush=True)
         _tell_launcher(line)
     return code
 
@@ -247,7 +259,9 @@ def _end_at_once(number: int) -> None:
         with suppress(OSError):
             if sys.stderr is not None and sys.stderr.isatty():
                 os.write(2, b"\r\n" + _SHOW_CURSOR)  # a progress bar hides it
-            os.write(2, f"weakseg: {_LINES[signal.Signals(number)]}\n".encode())
+            name, text = signal.Signals(number).name, _LINES[signal.Signals(number)]
+            event: dict[str, JsonValue] = {"exit_code": EXIT_SIGNAL + number, "error": name, "message": text}
+            os.write(2, f"{render_event('end', event) if is_json() else f'weakseg: {text}'}\n".encode())
     os._exit(EXIT_SIGNAL + number)
 
 

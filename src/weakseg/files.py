@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import os
+import socket
 import stat
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import BinaryIO
 
@@ -79,7 +82,13 @@ def advise_on(error: OSError) -> str:
 
 def partial_path(path: Path) -> Path:
     """Return where this process writes what shall become `path`: beside it, hidden, and named after the process."""
-    return path.with_name(f".{partial_stem(path.name)}.{os.getpid()}.partial")
+    return path.with_name(f".{partial_stem(path.name)}.{os.getpid()}-{_digest_host()}.partial")
+
+
+@cache
+def _digest_host() -> str:
+    """Return what tells machines and containers apart, in each of which processes may have the same numbers."""
+    return hashlib.blake2b(os.fsencode(socket.gethostname()), digest_size=2).hexdigest()
 
 
 def partial_stem(name: str) -> str:

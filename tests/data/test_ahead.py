@@ -3,6 +3,7 @@ import multiprocessing
 import os
 import signal
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import torch
 from torch import Tensor
 
 from weakseg.data import ahead
-from weakseg.data.ahead import WorkerLost, free_shared_bytes, load_ahead, tell_progress
+from weakseg.data.ahead import WorkerLost, free_shared_bytes, load_ahead, load_in_turn, tell_progress
 from weakseg.errors import DataError
 
 pytestmark = [
@@ -65,6 +66,22 @@ def test_items_come_in_order_whatever_room_shared_memory_has(
 ) -> None:
     monkeypatch.setattr(ahead, "free_shared_bytes", lambda: free)
     assert load(Numbered(), workers) == [([index], (index, 7)) for index in range(5)]
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_an_order_is_asked_for_as_items_are_wanted(workers: int) -> None:
+    asked: list[int] = []
+
+    def draw() -> Iterator[int]:
+        for index in (4, 1, 3, 0, 2, 1, 4, 4, 4):
+            asked.append(index)
+            yield index
+
+    loaded = load_in_turn(Numbered(), draw(), workers=workers)
+    found = [next(loaded) for _ in range(2)]
+    assert len(asked) == (2 if workers == 0 else 4 + 2)
+    found += loaded
+    assert [(index, item[0].unique().tolist()) for index, item in found] == [(index, [index]) for index in asked]
 
 
 def test_what_has_no_room_does_not_pass_through_shared_memory(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -135,7 +152,7 @@ def test_a_worker_is_waited_for_as_long_as_its_images_come(beats: list[int], loo
     late = replace(crew, loaded=Late())
     crew = late
     with pytest.raises(WorkerLost, match="has done nothing for 45 s, at 'image 1'"):
-        ahead._take(late, Numbered(), 1)
+        ahead._take(late, Numbered(), 1, 1)
     assert looked == looks
 
 

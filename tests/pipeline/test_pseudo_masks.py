@@ -24,6 +24,7 @@ from weakseg.pipeline.pseudo_masks import training_masks, unfinished_file, write
 from weakseg.pipeline.refiners import refine_seeds, refined_files
 from weakseg.pipeline.runner import Context, run_stages
 from weakseg.pipeline.stages import STAGES, classify, refine, segment
+from weakseg.pipeline.turns import OwnTurns
 from weakseg.refine.crf import crf_marginals
 from weakseg.refine.irn import walked_maps
 from weakseg.refine.psa import AffinityWalk, psa_scores
@@ -146,8 +147,10 @@ def test_two_processes_share_the_confidence_out(
         write_seeds(context)
     refine(whole)
     for rank in (0, 1):
-        monkeypatch.setattr("weakseg.pipeline.refiners.rank", lambda rank=rank: rank)
-        monkeypatch.setattr("weakseg.pipeline.refiners.world_size", lambda: 2)
+        shares = {6: range(rank, 6, 2)}
+        monkeypatch.setattr(
+            "weakseg.pipeline.image_jobs.open_turns", lambda images, shares=shares, **_: OwnTurns(shares[images])
+        )
         refine(shared)
         assert len(list(shared.folder.confidence_maps.iterdir())) == (3 if rank == 0 else 6)
     assert contents(shared.folder.root) == contents(whole.folder.root)

@@ -1,4 +1,5 @@
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from weakseg.data.masks import read_mask
 from weakseg.errors import ConfigError
 from weakseg.localize.cam import score_maps
 from weakseg.ops.images import resize_image
+from weakseg.pipeline import image_jobs
 from weakseg.pipeline.artifacts import (
     NetworkFolder,
     RunFolder,
@@ -29,6 +31,7 @@ from weakseg.pipeline.runtime import place_network
 from weakseg.pipeline.segmenters import load_segmenter, start_segmenter
 from weakseg.pipeline.stages import STAGES, classify, localize, refine, segment
 from weakseg.pipeline.starting import start_classifier
+from weakseg.pipeline.turns import OwnTurns
 from weakseg.refine.masks import seed_to_mask
 from weakseg.train.classify import train_classifier
 from weakseg.train.plan import make_augmentation
@@ -89,11 +92,13 @@ def done(tmp_path_factory: pytest.TempPathFactory, splits: tuple[Dataset, Datase
 
 @pytest.fixture
 def ranked(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """(rank, number of processes) that the stages believe in."""
+    """(rank, number of processes): which images are this process's turn."""
     place = [0, 1]
-    for module in ("images", "refiners"):
-        monkeypatch.setattr(f"weakseg.pipeline.{module}.rank", lambda: place[0])
-        monkeypatch.setattr(f"weakseg.pipeline.{module}.world_size", lambda: place[1])
+
+    def take_share(images: int, *, is_pending: Callable[[int], bool]) -> OwnTurns:
+        return OwnTurns([number for number in range(place[0], images, place[1]) if is_pending(number)])
+
+    monkeypatch.setattr(image_jobs, "open_turns", take_share)
     return place
 
 
@@ -102,7 +107,7 @@ def names(folder: Path) -> list[str]:
 
 
 def contents(root: Path) -> dict[str, bytes]:
-    skipped = ("run.json",)
+    skipped = ("run.json", "weakseg.log")
     return {
         path.relative_to(root).as_posix(): path.read_bytes()
         for path in root.rglob("*")

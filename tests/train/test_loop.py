@@ -64,6 +64,8 @@ class Training:
     seed: int = 0
     model: TinyNet = field(default_factory=TinyNet)
     states: list[TrainState] = field(default_factory=list)
+    within: list[TrainState] = field(default_factory=list)
+    save_every_s: float | None = None
     ticks: list[tuple[int, int]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -93,6 +95,8 @@ class Training:
             resume=resume,
             validate=self.validate,
             after_epoch=lambda state, record: self.states.append(state),
+            within_epoch=self.within.append,
+            save_every_s=self.save_every_s,
             tick=lambda done, total: self.ticks.append((done, total)),
         )
 
@@ -224,6 +228,48 @@ def test_records_tell_epoch_mean_loss_rate_and_metrics() -> None:
     assert history[0].loss == pytest.approx(sum(losses) / STEPS)
     assert math.isnan(history[0].metrics["undefined"])
     assert history[1].loss < history[0].loss
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+@pytest.mark.parametrize("place", range(EPOCHS * (STEPS - 1)))
+def test_a_training_resumed_within_an_epoch_equals_an_uninterrupted_one_bit_for_bit(
+    place: int, optimizer: str, tmp_path: Path
+) -> None:
+    whole, first, resumed = (
+        Training(optimizer_name=optimizer, seed=3, model=TinyNet(dropout=0.4), save_every_s=0) for _ in range(3)
+    )
+    history = whole.run()
+    first.run()
+    assert [state.plain["steps_in_epoch"] for state in first.within] == [1, 2] * EPOCHS
+    save_state(tmp_path / "checkpoint.safetensors", first.within[place])
+    again = resumed.run(resume=load_state(tmp_path / "checkpoint.safetensors"))
+    assert [record.to_json() for record in again] == [record.to_json() for record in history]
+    assert_equal_states(resumed.model.state_dict(), whole.model.state_dict())
+    assert_equal_states(resumed.states[-1].tensors, whole.states[-1].tensors)
+    assert resumed.states[-1].plain == whole.states[-1].plain
+    assert resumed.ticks == whole.ticks[first.within[place].plain["steps"] :]
+
+
+@pytest.mark.parametrize("every_s", [None, 1e6])
+def test_a_training_is_saved_within_epochs_only_when_it_is_time(every_s: float | None) -> None:
+    training = Training(save_every_s=every_s)
+    training.run()
+    assert training.within == []
+    assert len(training.states) == EPOCHS
+
+
+@pytest.mark.parametrize(("name", "value"), [("steps_in_epoch", "3"), ("steps_in_epoch", -1), ("losses", None)])
+def test_a_state_within_an_epoch_that_is_damaged_is_named(name: str, value: object) -> None:
+    training = Training(save_every_s=0)
+    training.run(epochs=1)
+    state = training.within[0]
+    if name == "losses":
+        state = replace(state, tensors={**state.tensors, name: torch.zeros(1, 1)})
+    else:
+        state = replace(state, plain={**state.plain, name: value})
+    with pytest.raises(ArtifactError, match=r"^the checkpoint to go on from is damaged \(steps_in_epoch "):
+        Training().run(resume=state)
 
 
 def test_training_mode_returns_after_a_validation_that_switches_it_off() -> None:

@@ -13,8 +13,10 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from multiprocessing.process import BaseProcess
 from multiprocessing.reduction import ForkingPickler
 from multiprocessing.sharedctypes import RawArray
@@ -73,17 +75,35 @@ def load_ahead(items: Items[Item], *, workers: int) -> Iterator[Item]:
     Raises:
         WorkerLost: If a worker dies or is stuck.
     """
-    crew = _start(items, workers) if workers else None
+    for _, item in load_in_turn(items, range(len(items)), workers=workers):
+        yield item
+
+
+def load_in_turn(items: Items[Item], order: Iterable[int], *, workers: int) -> Iterator[tuple[int, Item]]:
+    """Yield items with their indices, in an order that may be found out on the way; see `load_ahead`.
+
+    Args:
+        items: What to load; it travels to the workers.
+        order: The indices. Asked for in this process, two items a worker ahead of those that are yielded.
+        workers: How many processes; 0 loads in this one, and asks for an index only when its item is wanted.
+
+    Raises:
+        WorkerLost: If a worker dies or is stuck.
+    """
+    ordered = _Ordered(order)
+    crew = _start(items, ordered, workers) if workers else None
     if crew is None:
-        for index in range(len(items)):
-            yield items[index]
+        for index in chain(ordered.waiting, ordered.rest):
+            yield index, items[index]
         return
+    number = 0
     try:
-        for index in range(len(items)):
-            item = _take(crew, items, index)
+        while ordered.waiting:
+            item = _take(crew, items, ordered.waiting[0], number % workers)
             if isinstance(item, WeaksegError):
                 raise item
-            yield item
+            yield ordered.waiting.popleft(), item
+            number += 1
     except WorkerLost:
         for process in crew.processes:
             process.kill()  # one that is stopped heeds nothing else, and would be waited for at the end
@@ -97,6 +117,23 @@ def tell_progress() -> None:
 
 
 _own_beat: Callable[[], None] | None = None
+
+
+class _Ordered:
+    """Passes indices on and keeps those whose items are still to come.
+
+    Args:
+        order: The indices.
+    """
+
+    def __init__(self, order: Iterable[int]) -> None:
+        self.rest = iter(order)
+        self.waiting: deque[int] = deque()
+
+    def __iter__(self) -> Iterator[int]:
+        for index in self.rest:
+            self.waiting.append(index)
+            yield index
 
 
 class _Guarded(TorchDataset[Item | WeaksegError]):
@@ -124,13 +161,14 @@ class _Crew(Generic[Item]):
     beats: ctypes.Array[ctypes.c_uint64]
 
 
-def _start(items: Items[Item], workers: int) -> _Crew[Item] | None:
+def _start(items: Items[Item], order: _Ordered, workers: int) -> _Crew[Item] | None:
     """Start workers; None, and a line, where the system cannot."""
     try:
         beats = RawArray(ctypes.c_uint64, workers)
         loader: DataLoader[Item | WeaksegError] = DataLoader(
             _Guarded(items),
             batch_size=None,
+            sampler=order,
             num_workers=workers,
             timeout=CHECK_S,
             collate_fn=_keep,
@@ -158,9 +196,8 @@ def _iterate_quietly(loader: DataLoader[Item]) -> Iterator[Item]:
     return loaded
 
 
-def _take(crew: _Crew[Item], items: Items[Item], index: int) -> Item | WeaksegError:
-    """Wait for the next item as long as its worker goes on preparing images."""
-    worker = index % len(crew.beats)  # the loader deals out indices in turn
+def _take(crew: _Crew[Item], items: Items[Item], index: int, worker: int) -> Item | WeaksegError:
+    """Wait for the next item as long as its worker goes on preparing images; the loader deals out indices in turn."""
     beat, looks = crew.beats[worker], 0
     while True:
         try:

@@ -6,7 +6,7 @@ every R-th image of each global batch.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from weakseg.data.ahead import load_ahead, tell_progress
+from weakseg.data.ahead import load_ahead, load_in_turn, tell_progress
 from weakseg.data.base import Dataset, MaskReader
 from weakseg.data.image_cache import ImageCache, Picture
 from weakseg.data.images import ShrunkImage
@@ -195,6 +195,10 @@ class EpochOfCrops:
     def __iter__(self) -> Iterator[Batch]:
         return load_ahead(_Batches(self.crops, self.keys), workers=self.workers)
 
+    def after(self, steps: int) -> EpochOfCrops:
+        """Return what is left of the epoch after so many steps."""
+        return EpochOfCrops(self.crops, self.keys[steps:], workers=self.workers)
+
 
 def load_crops(
     crops: CropSet, *, epoch: int, batch_size: int, workers: int, rank: int = 0, world_size: int = 1
@@ -244,28 +248,28 @@ class _Batches:
 
 
 class _WholeImages:
-    """Undistorted images (H, W, 3) uint8, and their sizes in full, of a list of samples.
+    """Undistorted images (H, W, 3) uint8, and their sizes in full, of a list of samples and their datasets.
 
     Tensors, since those pass between processes uncopied.
     """
 
-    def __init__(self, dataset: Dataset, samples: Sequence[Sample], max_side_px: int | None) -> None:
-        self.dataset = dataset
-        self.samples = samples
+    def __init__(self, images: Sequence[tuple[Dataset, Sample]], max_side_px: int | None) -> None:
+        self.images = images
         self.max_side_px = max_side_px
 
     def __len__(self) -> int:
-        return len(self.samples)
+        return len(self.images)
 
     def __getitem__(self, index: int) -> tuple[Tensor, tuple[int, int]]:
-        image = self.dataset.load_shrunk(self.samples[index], self.max_side_px)
+        dataset, sample = self.images[index]
+        image = dataset.load_shrunk(sample, self.max_side_px)
         pixels = image.pixels if image.pixels.flags.writeable else image.pixels.copy()  # torch warns of read-only ones
         tell_progress()
         return torch.from_numpy(pixels), image.size_hw
 
     def describe(self, index: int) -> str:
         """Name an image."""
-        return f"'{self.samples[index].id}'"
+        return f"'{self.images[index][1].id}'"
 
 
 def iterate_shrunk(
@@ -282,9 +286,28 @@ def iterate_shrunk(
     Yields:
         Sample and image.
     """
-    decoded = load_ahead(_WholeImages(dataset, samples, max_side_px), workers=workers)
-    for sample, (pixels, size_hw) in zip(samples, decoded, strict=True):
-        yield sample, ShrunkImage(pixels.numpy(), size_hw)
+    images = [(dataset, sample) for sample in samples]
+    for place, image in iterate_places(images, range(len(images)), max_side_px=max_side_px, workers=workers):
+        yield samples[place], image
+
+
+def iterate_places(
+    images: Sequence[tuple[Dataset, Sample]], order: Iterable[int], *, max_side_px: int | None, workers: int = 0
+) -> Iterator[tuple[int, ShrunkImage]]:
+    """Decode whole images, perhaps of several datasets, in an order that may be found out on the way.
+
+    Args:
+        images: All that may be asked for, each with the dataset it belongs to.
+        order: Places in that list; see `weakseg.data.ahead.load_in_turn`.
+        max_side_px: See `iterate_shrunk`.
+        workers: See there.
+
+    Yields:
+        Place and image.
+    """
+    decoded = load_in_turn(_WholeImages(images, max_side_px), order, workers=workers)
+    for place, (pixels, size_hw) in decoded:
+        yield place, ShrunkImage(pixels.numpy(), size_hw)
 
 
 def iterate_images(

@@ -1,13 +1,14 @@
-"""The images a per-image stage works on, decoded ahead, shared out over processes, and skipped where it is done.
+"""The images a per-image stage works on: decoded ahead, handed out to processes, and skipped where they are done.
 
-Image i goes to process i modulo their number, and an image whose file exists is skipped, which is all that resuming
-takes, since every file is written whole or not at all.
+An image whose file exists is skipped, which is all that resuming takes, since every file is written whole or not at
+all. `weakseg.pipeline.turns` says which process works on which image.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Literal, TypeVar
 
 import numpy as np
 import torch
@@ -15,12 +16,23 @@ from numpy.typing import NDArray
 
 from weakseg.data.base import Dataset
 from weakseg.data.images import ShrunkImage
-from weakseg.data.loaders import iterate_images, iterate_shrunk
+from weakseg.data.loaders import iterate_places
 from weakseg.pipeline.runner import Context
 from weakseg.pipeline.runtime import show_progress
 from weakseg.pipeline.side_by_side import LARGE_PX, run_side_by_side
-from weakseg.train.distributed import rank, world_size
+from weakseg.pipeline.turns import open_turns
 from weakseg.types import Sample
+
+Reading = Literal["copy", "whole", "nothing"]
+"""What is decoded of an image: a copy of at most `data.max_side_px`, all of its pixels, or nothing."""
+
+Images = Sequence[tuple[Dataset, Sample]]
+"""Images in the order of their places, each with its dataset."""
+
+NO_IMAGE = ShrunkImage(np.zeros((0, 0, 3), np.uint8), (0, 0))
+"""Stands for an image that is not read."""
+
+Outcome = TypeVar("Outcome")
 
 
 def seeded_datasets(context: Context) -> list[Dataset]:
@@ -56,6 +68,11 @@ def first_missing(files: Sequence[Path]) -> Path:
     return next((path for path in files if not path.exists()), files[-1])
 
 
+def list_images(datasets: Sequence[Dataset]) -> Images:
+    """Return the images of datasets, one dataset after another."""
+    return [(dataset, sample) for dataset in datasets for sample in dataset]
+
+
 def iterate_pending(
     context: Context,
     datasets: Sequence[Dataset],
@@ -76,15 +93,12 @@ def iterate_pending(
     Yields:
         Sample and image (H, W, 3) uint8.
     """
-    work = _find_pending(datasets, output)
-    total = sum(len(samples) for _, samples in work)
-    done = 0
+    images = list_images(datasets)
     with show_progress(label, note=note) as tick:
-        for dataset, samples in work:
-            for held, images in iterate_images(dataset, samples, workers=context.config.runtime.workers):
-                yield held[0], images[0]
-                done += 1
-                tick(done, total)
+        turns = open_turns(len(images), is_pending=lambda place: not output(images[place][1].id).exists())
+        for place, image in read_images(context, images, turns, reading="whole"):
+            yield images[place][1], image.pixels
+            tick(*turns.finish(place, None))
 
 
 def process_pending(
@@ -108,31 +122,65 @@ def process_pending(
         side_by_side: Work on several images at once, as many as torch has threads, see `run_side_by_side`.
         note: See `show_progress`.
     """
-    pending = _find_pending(datasets, output)
-    total = sum(len(samples) for _, samples in pending)
-    threads = torch.get_num_threads() if side_by_side else 1
-    done = 0
+    images = list_images(datasets)
     with show_progress(label, note=note) as tick:
-        for dataset, samples in pending:
-            images = iterate_shrunk(
-                dataset,
-                samples,
-                max_side_px=context.config.data.max_side_px,
-                workers=context.config.runtime.workers,
-            )
-            for _ in run_side_by_side(lambda item: work(*item), images, threads=threads, is_large=is_large):
-                done += 1
-                tick(done, total)
+        turns = open_turns(len(images), is_pending=lambda place: not output(images[place][1].id).exists())
+        for place, _ in work_on(context, images, turns, work, reading="copy", side_by_side=side_by_side):
+            tick(*turns.finish(place, None))
+
+
+def work_on(
+    context: Context,
+    images: Images,
+    order: Iterable[int],
+    work: Callable[[Sample, ShrunkImage], Outcome],
+    *,
+    reading: Reading,
+    side_by_side: bool,
+) -> Iterator[tuple[int, Outcome]]:
+    """Work on images in this process.
+
+    Args:
+        context: See `process_pending`.
+        images: All that may be worked on.
+        order: Places of those that are; each is asked for when it is wanted.
+        work: Called with each image, with `side_by_side` from threads.
+        reading: What it gets of the image.
+        side_by_side: See `process_pending`.
+
+    Yields:
+        Place, and what `work` returned.
+    """
+    threads = torch.get_num_threads() if side_by_side else 1
+
+    def apply(item: tuple[int, ShrunkImage]) -> tuple[int, Outcome]:
+        place, image = item
+        return place, work(images[place][1], image)
+
+    items = read_images(context, images, order, reading=reading)
+    yield from run_side_by_side(apply, items, threads=threads, is_large=lambda item: has_many_pixels(item[1]))
+
+
+def read_images(
+    context: Context, images: Images, order: Iterable[int], *, reading: Reading
+) -> Iterator[tuple[int, ShrunkImage]]:
+    """Decode images ahead, see `work_on`; nothing at all where nothing is wanted of them.
+
+    Yields:
+        Place and image.
+    """
+    if reading == "nothing":
+        yield from ((place, NO_IMAGE) for place in order)
+        return
+    max_side_px = context.config.data.max_side_px if reading == "copy" else None
+    yield from iterate_places(images, order, max_side_px=max_side_px, workers=context.config.runtime.workers)
 
 
 def is_large(item: tuple[Sample, ShrunkImage]) -> bool:
     """Say whether an image is worked on alone."""
-    return item[1].pixels[..., 0].size > LARGE_PX
+    return has_many_pixels(item[1])
 
 
-def _find_pending(datasets: Sequence[Dataset], output: Callable[[str], Path]) -> list[tuple[Dataset, list[Sample]]]:
-    """Return this process's samples of each dataset whose output file is missing."""
-    return [
-        (dataset, [sample for sample in dataset.samples[rank() :: world_size()] if not output(sample.id).exists()])
-        for dataset in datasets
-    ]
+def has_many_pixels(image: ShrunkImage) -> bool:
+    """Say the same of an image without its sample."""
+    return image.pixels[..., 0].size > LARGE_PX

@@ -39,6 +39,7 @@ _UNKNOWN = "another process"
 class _Held:
     file: IO[bytes]
     made: tuple[Path, ...]
+    shared: bool
 
 
 _held: dict[Path, _Held] = {}
@@ -46,18 +47,19 @@ _held: dict[Path, _Held] = {}
 
 
 @contextmanager
-def hold_folder(root: Path) -> Iterator[None]:
+def hold_folder(root: Path, *, shared: bool = False) -> Iterator[None]:
     """Keep other processes from writing into a folder as long as the block lasts.
 
     Of several ranks, 0 holds the lock for all. A process may hold a folder several times over.
 
     Args:
         root: A run or study; made when missing.
+        shared: Whether others that say the same may work there, too: each writes files that are its own.
 
     Raises:
         ArtifactError: If another process holds it (the message says which), or the folder cannot be written.
     """
-    taken = take_for_all(root)
+    taken = take_for_all(root, shared=shared)
     try:
         yield
     finally:
@@ -65,14 +67,14 @@ def hold_folder(root: Path) -> Iterator[None]:
             release_folder(root)
 
 
-def take_for_all(root: Path) -> bool:
+def take_for_all(root: Path, *, shared: bool = False) -> bool:
     """Take a folder's lock as rank 0, for all ranks, until `release_folder`; returns what `take_folder` does there."""
-    taken = rank() == 0 and take_folder(root)
+    taken = rank() == 0 and take_folder(root, shared=shared)
     wait_for_all()  # none goes on before it is known that it may
     return taken
 
 
-def take_folder(root: Path) -> bool:
+def take_folder(root: Path, *, shared: bool = False) -> bool:
     """Take a folder's lock until `release_folder` or the end of this process; raises as `hold_folder` does.
 
     Returns:
@@ -85,7 +87,7 @@ def take_folder(root: Path) -> bool:
     made = tuple(folder for folder in (key, *key.parents) if not folder.exists())
     try:
         root.mkdir(parents=True, exist_ok=True)
-        file = _open_locked(path)
+        file = _open_locked(path, shared=shared)
         if file is not None:
             file.truncate(0)
             file.write(_describe_self())
@@ -95,7 +97,7 @@ def take_folder(root: Path) -> bool:
     if file is None:
         logger.warning("%s: this file system has no locks; start no second process there", root)
         return False
-    _held[key] = _Held(file, made)
+    _held[key] = _Held(file, made, shared)
     return True
 
 
@@ -104,20 +106,21 @@ def release_folder(root: Path) -> None:
     held = _held.pop(root.absolute(), None)
     if held is None:
         return
-    with suppress(OSError):  # Windows removes no open file; one that nobody holds does no harm
-        (root / LOCK_NAME).unlink()
+    if not held.shared:  # others may hold what is shared; a file that nobody holds does no harm
+        with suppress(OSError):  # Windows removes no open file
+            (root / LOCK_NAME).unlink()
     held.file.close()
     with suppress(OSError):  # a block that ended before it wrote anything leaves no empty folders
         for folder in held.made:
             folder.rmdir()
 
 
-def _open_locked(path: Path) -> IO[bytes] | None:
+def _open_locked(path: Path, *, shared: bool) -> IO[bytes] | None:
     """Open and lock a file; None where the file system knows no locks, which must keep nobody from working."""
     while True:
         file = path.open("a+b")
         try:
-            _lock(file)
+            (_share if shared else _lock)(file)
         except OSError as error:
             owner = _read_owner(path)
             file.close()
@@ -141,11 +144,17 @@ if sys.platform == "win32":
         file.seek(_LOCKED_BYTE)
         msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
         file.seek(0)
+
+    def _share(file: IO[bytes]) -> None:
+        raise OSError(errno.ENOTSUP, "Windows has no locks that are shared")
 else:
     import fcntl
 
     def _lock(file: IO[bytes]) -> None:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+    def _share(file: IO[bytes]) -> None:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
 
 
 def _is_same_file(file: IO[bytes], path: Path) -> bool:

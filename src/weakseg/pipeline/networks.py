@@ -104,16 +104,35 @@ def plan_training(
     )
 
 
-def make_hooks(folder: NetworkFolder, tick: Tick, *, weights_from: str) -> TrainingHooks:
-    """Go on from the folder's checkpoint, and write one after each epoch that knows where the weights came from."""
+def make_hooks(
+    folder: NetworkFolder, tick: Tick, *, weights_from: str, save_every_s: float | None = None
+) -> TrainingHooks:
+    """Go on from the folder's checkpoint, and write others that know where the weights came from.
 
-    def after_epoch(state: TrainState, record: EpochRecord) -> None:
+    Args:
+        folder: Where the network is trained.
+        tick: Progress.
+        weights_from: Where the weights of the training came from.
+        save_every_s: How often a checkpoint is written within an epoch, see `weakseg.train.loop.fit`; after each epoch
+            one is written in any case.
+    """
+
+    def save(state: TrainState) -> None:
         if rank() == 0:
             save_state(folder.checkpoint, replace(state, plain={**state.plain, WEIGHTS_FROM: weights_from}))
+
+    def after_epoch(state: TrainState, record: EpochRecord) -> None:
+        save(state)
         numbers = "".join(f", {name} {value:.3f}" for name, value in record.metrics.items())
         logger.info("  epoch %d: loss %.4f%s", record.epoch, record.loss, numbers)
 
-    return TrainingHooks(resume=load_state(folder.checkpoint), after_epoch=after_epoch, tick=tick)
+    return TrainingHooks(
+        resume=load_state(folder.checkpoint),
+        after_epoch=after_epoch,
+        within_epoch=save,
+        save_every_s=save_every_s,
+        tick=tick,
+    )
 
 
 def save_network(

@@ -24,6 +24,9 @@ Record = TypeVar("Record")
 DIGEST_BYTES = 12
 """Length of fingerprints and digests; 24 hexadecimal digits."""
 
+FORMAT = 1
+"""Of `run.json` (docs/runs.md); raised when what older versions of weakseg read of it changes."""
+
 CONTENTS = "contents of "
 """How the parts of a fingerprint begin that are digests of files; a setting's name follows."""
 
@@ -42,6 +45,7 @@ class StageRecord:
         parts: Everything the fingerprint covers, by name.
         time_s: Wall-clock seconds spent, earlier interrupted attempts that ended in an error not counted.
         summary: The stage's one-line summary, empty until finished.
+        finished_at: When it was finished, ISO 8601; empty until then, and of older versions.
     """
 
     finished: bool
@@ -49,6 +53,7 @@ class StageRecord:
     parts: Mapping[str, JsonValue]
     time_s: float = 0.0
     summary: str = ""
+    finished_at: str = ""
 
     def to_json(self) -> dict[str, JsonValue]:
         """Return plain values."""
@@ -58,6 +63,7 @@ class StageRecord:
             "parts": dict(self.parts),
             "time_s": round(self.time_s, 1),
             "summary": self.summary,
+            "finished_at": self.finished_at,
         }
 
 
@@ -69,6 +75,11 @@ def read_records(folder: RunFolder) -> dict[str, StageRecord]:
     """
 
     def parse(document: Any) -> dict[str, StageRecord]:
+        if document.get("format", FORMAT) > FORMAT:
+            raise ArtifactError(
+                f"{folder.state} was written by weakseg {document['versions']['weakseg']}, which is newer than "
+                f"{weakseg.__version__}; update weakseg"
+            )
         return {name: StageRecord(**record) for name, record in document["stages"].items()}
 
     return read_record(folder.state, parse, whole="the run folder") or {}
@@ -96,7 +107,7 @@ def read_record(path: Path, parse: Callable[[Any], Record], *, whole: str) -> Re
 def write_records(folder: RunFolder, records: Mapping[str, StageRecord]) -> None:
     """Write the state of every stage, and the versions of what computes."""
     stages = {name: record.to_json() for name, record in records.items()}
-    write_json(folder.state, {"versions": list_versions(), "stages": stages})
+    write_json(folder.state, {"format": FORMAT, "versions": list_versions(), "stages": stages})
 
 
 def list_versions() -> dict[str, JsonValue]:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from torch import nn
@@ -13,28 +16,30 @@ from weakseg.config.chosen import refiner_facts
 from weakseg.config.schema import RunConfig
 from weakseg.config.sections.training import TrainingSettings
 from weakseg.data.base import MaskReader
+from weakseg.data.images import ShrunkImage
 from weakseg.data.masks import PngMasks
 from weakseg.files import JsonValue
 from weakseg.models.backbone import Backbone
 from weakseg.pipeline.artifacts import save_mask
+from weakseg.pipeline.image_jobs import ImageJob, ImageWork, run_job
 from weakseg.pipeline.images import learning_images
 from weakseg.pipeline.networks import describe_network, load_refiner, make_hooks, plan_training, save_network
 from weakseg.pipeline.records import DIGEST_BYTES
 from weakseg.pipeline.runner import Context
 from weakseg.pipeline.runtime import place_network, show_progress
-from weakseg.pipeline.seeds import REFINER, process_seeds, resize_labels
+from weakseg.pipeline.seeds import REFINER, pair_copy, resize_labels
 from weakseg.pipeline.starting import start_refiner
 from weakseg.refine.method import (
     ImageRefiner,
     RefineContext,
     Refiner,
     RefinerNetwork,
-    SeededImage,
     find_refiner,
 )
 from weakseg.train.lesson import Lesson
 from weakseg.train.loop import EpochRecord
 from weakseg.train.plan import TrainingHooks, make_augmentation
+from weakseg.types import Sample
 
 
 def makes_instances(config: RunConfig) -> bool:
@@ -73,15 +78,36 @@ def chosen_network(context: Context) -> tuple[RefinerNetwork, TrainingSettings]:
 
 def write_labels(context: Context) -> None:
     """Write the labels of the training images that the network learns from -> `labels/`."""
+    run_job(context, LABELS, [learning_images(context)])
+
+
+def label_file(context: Context, sample_id: str) -> Path:
+    """Name the labels of an image."""
+    return context.folder.label(sample_id)
+
+
+@contextmanager
+def open_labels(context: Context) -> Iterator[ImageWork]:
+    """Lend what writes the labels of an image."""
     network, _ = chosen_network(context)
 
-    def write(item: SeededImage) -> None:
+    def write(sample: Sample, image: ShrunkImage) -> None:
+        item = pair_copy(context, sample, image)
         labels = network.label(context.config.refine, item)
-        save_mask(context.folder.label(item.sample.id), resize_labels(labels, item.size_hw))
+        save_mask(context.folder.label(sample.id), resize_labels(labels, item.size_hw))
 
-    process_seeds(
-        context, [learning_images(context)], context.folder.label, write, label="finding labels to learn from"
-    )
+    yield write
+
+
+LABELS = ImageJob(
+    name="labels",
+    stage="refine",
+    label="finding labels to learn from",
+    output=label_file,
+    open=open_labels,
+    side_by_side=True,
+)
+"""What makes the labels that a refiner's network learns from -> `labels/`."""
 
 
 def train_refiner(context: Context) -> None:
@@ -95,7 +121,8 @@ def train_refiner(context: Context) -> None:
     )
     place_network(network, context.device)
     with show_progress("training the refiner") as tick:
-        hooks = make_hooks(folder, tick, weights_from=weights_from)
+        save_every_s = context.config.runtime.save_every_s
+        hooks = make_hooks(folder, tick, weights_from=weights_from, save_every_s=save_every_s)
         history = fit_refiner(context, network, PngMasks((context.folder.labels,)), hooks)
     backbone = network.backbone if isinstance(network.backbone, Backbone) else None
     info = describe_network(config, context.train.classes, kind=REFINER, weights_from=weights_from, backbone=backbone)

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-
-import numpy as np
+from typing import Any
 
 from weakseg.config.chosen import has_threshold
 from weakseg.data.base import Dataset
+from weakseg.data.images import ShrunkImage
 from weakseg.data.masks import read_mask
 from weakseg.errors import DataError
-from weakseg.pipeline.artifacts import load_seed
 from weakseg.pipeline.corrections.reuse import reuse_masks, reuse_network
-from weakseg.pipeline.images import first_missing, learning_images
+from weakseg.pipeline.image_jobs import ImageJob, ImageWork, run_job
+from weakseg.pipeline.images import Reading, first_missing, learning_images
 from weakseg.pipeline.pseudo_masks import doubted_ids, pseudo_mask_files, write_pseudo_mask
 from weakseg.pipeline.refiner_files import announce_refiner_files
 from weakseg.pipeline.refiner_networks import (
@@ -26,15 +27,15 @@ from weakseg.pipeline.refiner_networks import (
 )
 from weakseg.pipeline.released import obtain_refiner, released_refiner
 from weakseg.pipeline.runner import Context
-from weakseg.pipeline.runtime import show_progress
 from weakseg.pipeline.saliency import announce_saliency
-from weakseg.pipeline.seeds import REFINER, iterate_seeds, process_seeds
+from weakseg.pipeline.seeds import REFINER, pair_read
 from weakseg.pipeline.threshold import settle_threshold
 from weakseg.refine.instance_files import save_instances
 from weakseg.refine.masks import shows_class
-from weakseg.refine.method import SeededImage
+from weakseg.refine.method import Refiner
 from weakseg.refine.stability import doubt_unstable, neighbouring_thresholds
-from weakseg.train.distributed import rank, wait_for_all, world_size
+from weakseg.train.distributed import rank, wait_for_all
+from weakseg.types import Sample
 
 logger = logging.getLogger("weakseg")
 
@@ -94,47 +95,66 @@ def refined_files(context: Context, datasets: Sequence[Dataset]) -> list[Path]:
 
 def make_masks(context: Context, datasets: Sequence[Dataset]) -> None:
     """Refine every image that lacks a mask -> `masks/`, `instances/`; the refiner's network is there."""
+    files = {sample.id: _mask_files(context, sample.id) for dataset in datasets for sample in dataset}
+    threshold = settle_threshold(context) if chosen_refiner(context).has_threshold else None
+    reuse_masks(context, datasets, files, threshold=threshold)
+    run_job(context, masks_job(context), datasets)
+
+
+def masks_job(context: Context) -> ImageJob:
+    """Return what makes masks by the recipe's method."""
+    refiner = chosen_refiner(context)
+    is_network = refiner.trains is not None  # which is one for all images
+    return ImageJob(
+        name="masks",
+        stage="refine",
+        label="refining",
+        output=unmade_file,
+        open=open_masks,
+        reading=_reading(refiner),
+        side_by_side=refiner.needs_images and not is_network,
+        prepare=settle_masks,
+    )
+
+
+def _reading(refiner: Refiner[Any]) -> Reading:
+    if not refiner.needs_images:
+        return "nothing"  # refined at the size of the original
+    return "copy" if refiner.trains is None else "whole"
+
+
+def settle_masks(context: Context) -> None:
+    """Choose the background threshold if the recipe leaves it to the run."""
+    if chosen_refiner(context).has_threshold:
+        settle_threshold(context)
+
+
+def unmade_file(context: Context, sample_id: str) -> Path:
+    """Name the first file of an image's refinement that is missing."""
+    return first_missing(_mask_files(context, sample_id))
+
+
+def _mask_files(context: Context, sample_id: str) -> list[Path]:
+    # Instances are written before the mask; where they are gone, the mask is made again as well.
+    instances = [context.folder.instance(sample_id)] if makes_instances(context.config) else []
+    return [*instances, *pseudo_mask_files(context, sample_id)]
+
+
+@contextmanager
+def open_masks(context: Context) -> Iterator[ImageWork]:
+    """Lend the recipe's refiner as what writes masks and instances."""
     refiner, wants_instances = chosen_refiner(context), makes_instances(context.config)
     thresholds: tuple[float, ...] = (settle_threshold(context),) if refiner.has_threshold else ()
     taught, within = doubted_ids(context), context.config.refine.stable_within
-    refine = open_refiner(context, wants_instances=wants_instances)
+    refine, reading = open_refiner(context, wants_instances=wants_instances), _reading(refiner)
 
-    def list_files(sample_id: str) -> list[Path]:
-        # Instances are written before the mask; where they are gone, the mask is made again as well.
-        instances = [context.folder.instance(sample_id)] if wants_instances else []
-        return [*instances, *pseudo_mask_files(context, sample_id)]
-
-    def last_file(sample_id: str) -> Path:
-        return first_missing(list_files(sample_id))
-
-    files = {sample.id: list_files(sample.id) for dataset in datasets for sample in dataset}
-    reuse_masks(context, datasets, files, threshold=thresholds[0] if thresholds else None)
-
-    def work(item: SeededImage) -> None:
-        is_taught = bool(thresholds) and item.sample.id in taught
+    def write(sample: Sample, image: ShrunkImage) -> None:
+        item = pair_read(context, sample, image, reading)
+        is_taught = bool(thresholds) and sample.id in taught
         neighbours = neighbouring_thresholds(thresholds[0], within) if is_taught else ()
         refined = refine(item, (*thresholds, *neighbours))
         if refined.instances is not None:
-            save_instances(context.folder.instance(item.sample.id), refined.instances)
-        write_pseudo_mask(context, item.sample, doubt_unstable(refined.mask, refined.others), item.size_hw)
+            save_instances(context.folder.instance(sample.id), refined.instances)
+        write_pseudo_mask(context, sample, doubt_unstable(refined.mask, refined.others), item.size_hw)
 
-    if not refiner.needs_images:
-        _refine_seeds_alone(context, datasets, last_file, work)
-    elif refiner.trains is None:
-        process_seeds(context, datasets, last_file, work, label="refining")
-    else:  # a network is one for all images
-        for item in iterate_seeds(context, datasets, last_file, label="refining"):
-            work(item)
-
-
-def _refine_seeds_alone(
-    context: Context, datasets: Sequence[Dataset], last_file: Callable[[str], Path], work: Callable[[SeededImage], None]
-) -> None:
-    """Refine at the size of the original, without reading images."""
-    samples = [sample for dataset in datasets for sample in dataset]
-    pending = [sample for sample in samples[rank() :: world_size()] if not last_file(sample.id).exists()]
-    with show_progress("refining") as tick:
-        for done, sample in enumerate(pending):
-            seed = load_seed(context.folder.seed(sample.id))
-            work(SeededImage(sample, np.zeros((0, 0, 3), np.uint8), seed, seed.size_hw))
-            tick(done + 1, len(pending))
+    yield write

@@ -30,7 +30,8 @@ def remove_results(folder: RunFolder, outputs: Sequence[tuple[str, Sequence[str]
     left = {name: record for name, record in read_records(folder).items() if name not in removed}
     wait_for_all()
     if rank() == 0:
-        remove_files([folder.root / output for _, own in outputs for output in own])
+        # Images that are handed out in parts may be among these results, or follow from them.
+        remove_files([*(folder.root / output for _, own in outputs for output in own), folder.parts])
         write_records(folder, left)
     wait_for_all()
     return left

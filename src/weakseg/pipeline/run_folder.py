@@ -34,6 +34,11 @@ class RunFolder:
         return self.root / "run.json"
 
     @property
+    def log(self) -> Path:
+        """What the commands that worked on the run have told, with times; text."""
+        return self.root / "weakseg.log"
+
+    @property
     def image_index(self) -> Path:
         """What is known about each image file, JSON; a cache."""
         return self.root / "images.json"
@@ -127,6 +132,11 @@ class RunFolder:
     def evidence(self) -> Path:
         """What speaks against each mask and tag, JSON; a cache of `weakseg review`."""
         return self.root / "review" / "evidence.json"
+
+    @property
+    def parts(self) -> Path:
+        """Folder of what is known of the parts that images are handed out in; there while they are, see `parts.py`."""
+        return self.root / "parts"
 
     @property
     def queue(self) -> Path:

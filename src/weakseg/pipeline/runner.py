@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 
@@ -24,6 +24,7 @@ from weakseg.config.schema import RunConfig
 from weakseg.data.base import Dataset
 from weakseg.errors import ArtifactError, ConfigError
 from weakseg.files import JsonValue, write_text
+from weakseg.log_form import format_time, stage_event, within_stage
 from weakseg.pipeline.artifacts import RunFolder
 from weakseg.pipeline.claims import Claim
 from weakseg.pipeline.corrections.taught import Taught
@@ -38,9 +39,12 @@ from weakseg.pipeline.records import (
     read_records,
     write_records,
 )
-from weakseg.pipeline.removal import remove_half_written, remove_results
+from weakseg.pipeline.removal import remove_files, remove_half_written, remove_results
 from weakseg.pipeline.runtime import format_duration
 from weakseg.train.distributed import rank, wait_for_all
+
+if TYPE_CHECKING:
+    from weakseg.pipeline.image_jobs import Engine
 
 logger = logging.getLogger("weakseg")
 
@@ -61,6 +65,7 @@ class Context:
             that look at other images, learn from all of them nevertheless; refiners that train learn from these.
         taught: What the run learns from the corrections of another; its tags are already those of the splits.
         redone: Names of the stages whose files are removed before the first stage runs; the runner sets it.
+        engine: Who works on single images; None for this process, or those of `torchrun`.
     """
 
     config: RunConfig
@@ -73,6 +78,11 @@ class Context:
     only: frozenset[str] | None = None
     taught: Taught | None = None
     redone: frozenset[str] = frozenset()
+    engine: Engine | None = None
+
+
+class StageStopped(Exception):
+    """A stage has done all that it can for now, and stops in good order without being finished."""
 
 
 class Requirement(Protocol):
@@ -192,6 +202,33 @@ def _run_chosen(context: Context, stages: Sequence[Stage], *, only: str | None, 
         records = {**records, stage.name: _run_stage(context, stage, records, planned[stage.name], watch)}
 
 
+def run_in_stage(context: Context, stages: Sequence[Stage], name: str) -> None:
+    """Have a begun stage's engine work on its part of the images, and write nothing else.
+
+    Other processes may do the same meanwhile. The engine ends this by an exception of its own.
+
+    Args:
+        context: Configuration, files, data, and the engine.
+        stages: The whole chain, in order.
+        name: The stage.
+
+    Raises:
+        ConfigError: If the stage was begun with other settings.
+        ArtifactError: If it has not begun, an earlier one is missing or out of date, or a process holds the folder for
+            itself.
+    """
+    with hold_folder(context.folder.root, shared=True):
+        stages = [stage for stage in stages if not stage.why_skipped(context)]
+        planned, records = plan_records(context, stages), read_records(context.folder)
+        stage = next(stage for stage in stages if stage.name == name)
+        _require_same_settings(context, stage, records, planned)
+        _require_finished_needs(context, stages, name, records, planned)
+        if name not in records or records[name].fingerprint != planned[name].fingerprint:
+            raise ArtifactError(f"stage '{name}' has not begun with these settings in {context.folder.root}")
+        with within_stage(name):
+            stage.run(context)
+
+
 def _without_skipped(context: Context, stages: Sequence[Stage], *, only: str | None) -> list[Stage]:
     """Return the stages of a run, and tell of those that would have their turn now."""
     kept = []
@@ -250,7 +287,8 @@ def _run_stage(
         records = remove_results(context.folder, [(stage.name, stage.outputs)])
         old = None
     if old is not None and _is_done(context, stage, old, planned):
-        logger.info("%s: finished before (%s)", stage.name, old.summary or "no summary")
+        event = stage_event(stage.name, "skipped", seconds=old.time_s, summary=old.summary)
+        logger.info("%s: finished before (%s)", stage.name, old.summary or "no summary", extra=event)
         return old
     wait_for_all()  # every process has read the state before rank 0 changes it
     spent_s = 0.0 if old is None else old.time_s
@@ -260,18 +298,27 @@ def _run_stage(
         how = "started"
     else:
         how = "some of its files are gone, making them again" if old.finished else "going on where it was interrupted"
-    logger.info("%s: %s", stage.name, how)
+    logger.info("%s: %s", stage.name, how, extra=stage_event(stage.name, "resumed" if old else "started"))
     remove_half_written(context.folder.root, stage.outputs)
     wait_for_all()
     started_s = time.monotonic()
-    with watch.during(stage.name):
-        summary = stage.run(context)
+    with watch.during(stage.name), within_stage(stage.name):
+        try:
+            summary = stage.run(context)
+        except StageStopped:
+            if rank() == 0:
+                _write_record(context.folder, stage, replace(planned, time_s=spent_s + time.monotonic() - started_s))
+            raise
         wait_for_all()
-    record = replace(planned, finished=True, time_s=spent_s + time.monotonic() - started_s, summary=summary)
+    spent_s += time.monotonic() - started_s
+    finished_at = format_time(time.time())
+    record = replace(planned, finished=True, time_s=spent_s, summary=summary, finished_at=finished_at)
     if rank() == 0:
         _write_record(context.folder, stage, record)
+        remove_files([context.folder.parts])
     wait_for_all()
-    logger.info("%s: done in %s (%s)", stage.name, format_duration(record.time_s), summary)
+    event = stage_event(stage.name, "finished", seconds=record.time_s, summary=summary)
+    logger.info("%s: done in %s (%s)", stage.name, format_duration(record.time_s), summary, extra=event)
     return record
 
 

@@ -9,7 +9,7 @@ import re
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from weakseg.errors import ConfigError, PeerFailed, WeaksegError
 from weakseg.file_names import printable
+from weakseg.log_form import JsonFormatter, TimedFormatter, is_json, progress_event
 from weakseg.models.layout import Network, lay_out
 from weakseg.train.distributed import rank, wait_for_all
 from weakseg.train.loop import Tick
@@ -31,6 +32,13 @@ LINE_INTERVAL_S = 10.0
 MAX_WAIT = timedelta(days=7)
 """Processes wait this long for one that works alone, as rank 0 does when it scores. The defaults of torch are 10 and 30
 minutes; a process that has died is noticed by `torchrun`, not by this."""
+
+MEETING_WAIT = timedelta(minutes=10)
+"""Processes wait so long for each other at the beginning. One that is lost then is noticed by `torchrun`, too, but now
+and then the others' connection hangs after it has started all again (torch 2.13.0, gloo)."""
+
+RESTARTS = "TORCHELASTIC_RESTART_COUNT"
+"""Where `torchrun` says how often it has started the processes again."""
 
 FAILED_KEY = "weakseg/failed"
 """Where processes count those of them that have failed, in the store through which they met."""
@@ -98,7 +106,7 @@ def joined_processes(device: torch.device) -> Iterator[None]:
     if launched_processes() == 1 or dist.is_initialized():
         yield
         return
-    dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=MAX_WAIT)
+    _meet("nccl" if device.type == "cuda" else "gloo")
     try:
         yield
         wait_for_all()  # none takes its connections down while another still uses them
@@ -115,6 +123,22 @@ def joined_processes(device: torch.device) -> Iterator[None]:
         # A wrapper that a reference cycle keeps alive would outlive the group it belongs to.
         gc.collect()
         dist.destroy_process_group()
+
+
+def _meet(backend: str) -> None:
+    """Meet the other processes, in a store of their own for each start.
+
+    When `torchrun` starts all again after a loss, its store still has what the processes before have left there: their
+    addresses, and our counts. The number of the start keeps them apart.
+    """
+    store, rank, world_size = next(dist.rendezvous("env://", timeout=MEETING_WAIT))
+    store = dist.PrefixStore(f"weakseg/start_{os.environ.get(RESTARTS, '0')}", store)
+    try:
+        dist.init_process_group(backend, store=store, rank=rank, world_size=world_size, timeout=MEETING_WAIT)
+    except RuntimeError as error:
+        raise WeaksegError(f"{world_size} processes were started, but they did not meet: {error}") from error
+    store.set_timeout(MAX_WAIT)
+    dist.distributed_c10d._set_pg_timeout(MAX_WAIT)
 
 
 def _is_first_to_fail() -> bool:
@@ -147,16 +171,19 @@ def _escape_names(record: logging.LogRecord) -> bool:
 
 
 def start_logging(*, verbose: bool = False) -> None:
-    """Send the package's messages to stderr: colours on a terminal, plain lines elsewhere, only rank 0 below errors."""
+    """Send the package's messages to stderr: colours on a terminal, plain lines elsewhere, only rank 0 below errors.
+
+    With `--log json` they are JSON, see `weakseg.log_form`.
+    """
     logger = logging.getLogger("weakseg")
     logger.handlers.clear()
     logger.propagate = False
     logger.filters[:] = [_escape_names]
-    if console.is_terminal:
+    if console.is_terminal and not is_json():
         logger.addHandler(RichHandler(console=console, show_time=False, show_path=False, show_level=False))
     else:
         handler = logging.StreamHandler(sys.stderr)
-        handler.setFormatter(logging.Formatter("%(message)s"))
+        handler.setFormatter(JsonFormatter() if is_json() else logging.Formatter("%(message)s"))
         logger.addHandler(handler)
     level = logging.DEBUG if verbose else logging.INFO
     logger.setLevel(level if launched_rank() == 0 else logging.ERROR)
@@ -175,6 +202,8 @@ def show_progress(label: str, *, note: Callable[[], str] = str) -> Iterator[Tick
     """
     if rank() != 0:
         yield lambda done, total: None
+    elif is_json():
+        yield json_ticker(label, note=note)
     elif console.is_terminal:
         columns = (
             TextColumn("{task.description}"),
@@ -210,6 +239,68 @@ def plain_ticker(
         write(f"  {label}{note()}: {done}/{total}, about {format_duration(left_s)} left")
 
     return tick
+
+
+def json_ticker(label: str, *, interval_s: float = LINE_INTERVAL_S, note: Callable[[], str] = str) -> Tick:
+    """Return a callback that tells of progress every `interval_s` seconds, and of the end, as programs read it."""
+    started_s = time.monotonic()
+    last_s = started_s
+    begun_at: int | None = None
+
+    def tick(done: int, total: int) -> None:
+        nonlocal last_s, begun_at
+        begun_at = done - 1 if begun_at is None else begun_at
+        now_s = time.monotonic()
+        if now_s - last_s < interval_s and done < total:
+            return
+        last_s = now_s
+        event = progress_event(label, done=done, total=total, begun_at=begun_at, seconds=now_s - started_s)
+        logging.getLogger("weakseg").info("  %s%s: %d/%d", label, note(), done, total, extra=event)
+
+    return tick
+
+
+class _RunLog(logging.Handler):
+    """Appends messages to a run's log once its folder is there; what cannot be written is lost."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self._path = path
+        self._lines: list[str] = []
+        self.setFormatter(TimedFormatter())
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a message, and those that came before the folder."""
+        self._lines.append(self.format(record))
+        if not self._path.parent.is_dir():
+            return
+        with suppress(OSError), self._path.open("a", encoding="utf-8", errors="backslashreplace") as file:
+            file.writelines(f"{line}\n" for line in self._lines)
+        self._lines = []
+
+
+@contextmanager
+def keep_log(path: Path) -> Iterator[None]:
+    """Append what the block tells to a file, with times and levels, and what ends it early; rank 0 does it.
+
+    Args:
+        path: The file. It is not made before its folder is there.
+    """
+    logger = logging.getLogger("weakseg")
+    if launched_rank() != 0:
+        yield
+        return
+    handler = _RunLog(path)
+    logger.addHandler(handler)
+    try:
+        yield
+    except BaseException as error:
+        text = " ".join(f"{type(error).__name__}: {error}".split())
+        if path.is_file():  # a command that is refused leaves nothing
+            handler.handle(logger.makeRecord(logger.name, logging.ERROR, "", 0, "%s", (text,), None))
+        raise
+    finally:
+        logger.removeHandler(handler)
 
 
 def format_duration(time_s: float) -> str:

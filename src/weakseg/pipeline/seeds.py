@@ -5,7 +5,7 @@ Images larger than `data.max_side_px` are refined as small copies; labels and ma
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,21 +18,13 @@ from weakseg.data.images import ShrunkImage
 from weakseg.errors import ConfigError
 from weakseg.ops.images import limit_side
 from weakseg.pipeline.artifacts import load_seed
-from weakseg.pipeline.images import iterate_pending, process_pending
+from weakseg.pipeline.images import Reading, process_pending
 from weakseg.pipeline.runner import Context
 from weakseg.refine.method import SeededImage
 from weakseg.types import Sample
 
 REFINER = "refiner"
 """Folder, and kind, of the network that a refinement trains."""
-
-
-def iterate_seeds(
-    context: Context, datasets: Sequence[Dataset], output: Callable[[str], Path], *, label: str
-) -> Iterator[SeededImage]:
-    """Yield the images of this process that lack an output file, with their seeds; see `iterate_pending`."""
-    for sample, image in iterate_pending(context, datasets, output, label=label):
-        yield pair_with_seed(context, sample, image)
 
 
 def process_seeds(
@@ -50,7 +42,7 @@ def process_seeds(
     """
 
     def pair(sample: Sample, image: ShrunkImage) -> None:
-        work(_pair(context, sample, image))
+        work(pair_copy(context, sample, image))
 
     process_pending(context, datasets, output, pair, label=label, side_by_side=True)
 
@@ -62,10 +54,25 @@ def pair_with_seed(context: Context, sample: Sample, image: NDArray[np.uint8]) -
         ArtifactError: If the seed is missing or damaged.
     """
     seen = limit_side(image, context.config.data.max_side_px)
-    return _pair(context, sample, ShrunkImage(seen, (image.shape[0], image.shape[1])))
+    return pair_copy(context, sample, ShrunkImage(seen, (image.shape[0], image.shape[1])))
 
 
-def _pair(context: Context, sample: Sample, image: ShrunkImage) -> SeededImage:
+def pair_read(context: Context, sample: Sample, image: ShrunkImage, reading: Reading) -> SeededImage:
+    """Load the seed of an image as it was read: to fit the image, or at its own size where no pixels were read."""
+    if reading == "copy":
+        return pair_copy(context, sample, image)
+    if reading == "whole":
+        return pair_with_seed(context, sample, image.pixels)
+    seed = load_seed(context.folder.seed(sample.id))
+    return SeededImage(sample, image.pixels, seed, seed.size_hw)
+
+
+def pair_copy(context: Context, sample: Sample, image: ShrunkImage) -> SeededImage:
+    """Load the seed of an image, which is as networks see it, to fit.
+
+    Raises:
+        ArtifactError: If the seed is missing or damaged.
+    """
     height, width = image.pixels.shape[:2]
     seed = replace(load_seed(context.folder.seed(sample.id)), size_hw=(height, width))
     return SeededImage(sample, image.pixels, seed, image.size_hw, original_hw=image.size_hw)

@@ -1,39 +1,27 @@
 """The stages from tags to a segmentation network: each unpacks its section of the recipe and calls the layers below.
 
-Per-image work is shared out and resumed by `weakseg.pipeline.images`.
+Work on single images is told as jobs (`weakseg.pipeline.image_jobs`), which are shared out and resumed.
 """
 
 from __future__ import annotations
 
 import math
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 from itertools import chain
 from pathlib import Path
 
 from weakseg.data.base import Dataset
-from weakseg.data.images import ShrunkImage
 from weakseg.files import JsonValue
 from weakseg.localize.method import find_localizer
-from weakseg.models.classifier import Classifier
-from weakseg.ops.images import limit_side
-from weakseg.pipeline.artifacts import save_seed
 from weakseg.pipeline.classifiers import fit_classifier, name_donor_source, open_pasting, warn_of_guessing
-from weakseg.pipeline.comparison import choose_compared, comparison_files, save_trace, trace_files
+from weakseg.pipeline.comparison import choose_compared, comparison_files
 from weakseg.pipeline.corrections.taught import CORRECTED_TAGS
 from weakseg.pipeline.edited_masks import remember_masks
 from weakseg.pipeline.health import check_masks, tell_health
-from weakseg.pipeline.images import first_missing, iterate_pending, process_pending, seeded_datasets, whole_datasets
-from weakseg.pipeline.localizers import (
-    count_stops,
-    describe_stops,
-    load_own_classifier,
-    localizer_files,
-    open_localizer,
-    open_rib,
-    why_no_classifier,
-)
+from weakseg.pipeline.image_jobs import run_job
+from weakseg.pipeline.images import seeded_datasets
+from weakseg.pipeline.localizers import count_stops, describe_stops, localizer_files, why_no_classifier
+from weakseg.pipeline.localizing import COMPARISON, seeds_job
 from weakseg.pipeline.method_versions import name_method_version
 from weakseg.pipeline.networks import (
     describe_network,
@@ -69,7 +57,6 @@ from weakseg.pipeline.segmenters import describe_segmenter, fit_segmenter, start
 from weakseg.pipeline.starting import start_classifier
 from weakseg.pipeline.threshold import mask_threshold, name_choice_rule
 from weakseg.train.distributed import rank, wait_for_all
-from weakseg.types import Sample
 
 
 def classify(context: Context) -> str:
@@ -84,7 +71,8 @@ def classify(context: Context) -> str:
     place_network(classifier, context.device)
     pasting = open_pasting(context)
     with show_progress("training the classifier") as tick:
-        history = fit_classifier(context, classifier, pasting, make_hooks(folder, tick, weights_from=weights_from))
+        hooks = make_hooks(folder, tick, weights_from=weights_from, save_every_s=runtime.save_every_s)
+        history = fit_classifier(context, classifier, pasting, hooks)
     info = describe_network(config, classes, kind="classifier", weights_from=weights_from, backbone=classifier.backbone)
     save_network(folder, classifier, info, history)
     if config.method != "seam":  # whose loss has further terms
@@ -102,58 +90,25 @@ def classify(context: Context) -> str:
 
 def localize(context: Context) -> str:
     """Compute score maps: classifier, images and tags -> `seeds/`."""
-    classifier = load_own_classifier(context)
     datasets = seeded_datasets(context)
-    places = {sample.id: place for place, sample in enumerate(chain(*whole_datasets(context)))}
-    stops: Counter[str] = Counter()
-
-    def note() -> str:
-        return describe_stops(stops)
-
-    with open_localizer(context, classifier) as localizer:
-
-        def write_seed(sample: Sample, image: ShrunkImage) -> None:
-            found = localizer(sample, image.pixels, places[sample.id])
-            stops.update([] if found.stopped_by is None else [found.stopped_by])
-            # Score maps live at the network's stride: only the size they are rebuilt at is the original image's.
-            full_size = replace(found.maps, size_hw=image.size_hw)
-            save_seed(context.folder.seed(sample.id), full_size, stopped_by=found.stopped_by)
-
-        side_by_side = find_localizer(context.config.localize.method).side_by_side and context.device.type == "cpu"
-        process_pending(
-            context,
-            datasets,
-            context.folder.seed,
-            write_seed,
-            label="localizing",
-            side_by_side=side_by_side,
-            note=note,
-        )
-    compared = "" if classifier is None else compare(context, classifier, datasets, places)
+    run_job(context, seeds_job(context), datasets)
+    compared = compare(context, datasets)
     wait_for_all()  # the summary counts the seeds of all processes
     method = find_localizer(context.config.localize.method)
     ended = describe_stops(count_stops(_seed_files(context))) if method.adapts else ""
     return f"{method.name} seeds of {sum(map(len, datasets))} images{ended}{compared}"
 
 
-def compare(context: Context, classifier: Classifier, datasets: Sequence[Dataset], places: Mapping[str, int]) -> str:
+def compare(context: Context, datasets: Sequence[Dataset]) -> str:
     """Adapt the images that the report compares CAM with RIB on -> `adaptations/`; says so, or nothing without any.
 
     With the method `rib` their seeds are made a second time, the same way: an exception for a few dozen images would
     cost more than it saves.
     """
-    compared = choose_compared(context.config.localize, datasets)
+    compared = None if why_no_classifier(context) else choose_compared(context.config.localize, datasets)
     if compared is None:
         return ""
-
-    def output(sample_id: str) -> Path:
-        return first_missing(trace_files(context, sample_id))
-
-    with open_rib(context, classifier) as localizer:
-        for sample, image in iterate_pending(context, [compared], output, label="comparing CAM with RIB"):
-            seen = limit_side(image, context.config.data.max_side_px)
-            found = localizer(sample, seen, places[sample.id])
-            save_trace(context, sample.id, found, (image.shape[0], image.shape[1]))
+    run_job(context, COMPARISON, [compared])
     return f"; CAM and RIB compared on {len(compared)} images of {compared.split}"
 
 
@@ -186,7 +141,7 @@ def segment(context: Context) -> str:
     segmenter, weights_from = start_segmenter(config, classes, folder, classifier=classifier, seed=runtime.seed)
     place_network(segmenter, context.device)
     with show_progress("training the segmenter") as tick:
-        hooks = make_hooks(folder, tick, weights_from=weights_from)
+        hooks = make_hooks(folder, tick, weights_from=weights_from, save_every_s=runtime.save_every_s)
         history = fit_segmenter(context, segmenter, train, training_masks(context), hooks)
     info = describe_segmenter(segmenter, config.name, classes, weights_from=weights_from)
     save_network(folder, segmenter, info, history)

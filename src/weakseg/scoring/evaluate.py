@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -9,12 +11,14 @@ from numpy.typing import NDArray
 
 from weakseg.csv_cells import to_csv
 from weakseg.data.base import Dataset
+from weakseg.data.images import ShrunkImage
 from weakseg.data.masks import read_mask
 from weakseg.files import JsonValue, write_text
 from weakseg.ops.metrics import ConfusionMatrix, ThresholdSweep
 from weakseg.pipeline.artifacts import RunFolder, load_info, load_seed, save_mask
 from weakseg.pipeline.health import check_masks
-from weakseg.pipeline.images import first_missing, iterate_pending, seeded_datasets
+from weakseg.pipeline.image_jobs import ImageJob, ImageWork, run_job
+from weakseg.pipeline.images import first_missing, seeded_datasets
 from weakseg.pipeline.localizers import why_no_classifier
 from weakseg.pipeline.networks import WEIGHTS_FROM
 from weakseg.pipeline.origin import read_map, read_origin
@@ -106,16 +110,37 @@ def predict_split(context: Context) -> None:
     context.folder.predictions.mkdir(parents=True, exist_ok=True)  # the stage's output, even when it stays empty
     if context.val is None:
         return
+    run_job(context, PREDICTIONS, [context.val])
+
+
+def unpredicted_file(context: Context, sample_id: str) -> Path:
+    """Name the first of an image's predictions that is missing."""
+    return first_missing(mask_files(context, sample_id))
+
+
+@contextmanager
+def open_predictions(context: Context) -> Iterator[ImageWork]:
+    """Lend the run's segmenter as what writes predictions."""
     segmenter, _ = load_segmenter(context.folder.network("segmenter").model, context.device)
     steps = prediction_steps(context.config.evaluate)
 
-    def last_file(sample_id: str) -> Path:
-        return first_missing(mask_files(context, sample_id))
-
-    for sample, image in iterate_pending(context, [context.val], last_file, label="predicting"):
-        found = predict_steps(segmenter, image, steps, max_side_px=context.config.data.max_side_px)
+    def write(sample: Sample, image: ShrunkImage) -> None:
+        found = predict_steps(segmenter, image.pixels, steps, max_side_px=context.config.data.max_side_px)
         for path, labels in zip(mask_files(context, sample.id), found, strict=True):
             save_mask(path, labels)  # the prediction itself last
+
+    yield write
+
+
+PREDICTIONS = ImageJob(
+    name="predictions",
+    stage="evaluate",
+    label="predicting",
+    output=unpredicted_file,
+    open=open_predictions,
+    reading="whole",
+)
+"""What makes the segmenter's masks of validation images -> `predictions/`."""
 
 
 class SplitTally:

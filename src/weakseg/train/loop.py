@@ -1,4 +1,4 @@
-"""One training loop for every network: epochs of batches, a state after each epoch, and exact resumption.
+"""One training loop for every network: epochs of batches, states after epochs and within, and exact resumption.
 
 A state is tensors and plain JSON values, so that it can be written without pickle. Since batches are functions of
 (seed, epoch) and dropout one of (seed, step), a run that was killed and resumed from its last state ends with the same
@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
@@ -31,6 +30,7 @@ from weakseg.train.distributed import (
     world_size,
 )
 from weakseg.train.parts import add_gradients
+from weakseg.train.saving import NOT_BEGUN, BegunEpoch, SaveClock, gather_losses, own_loss, skip_batches
 
 Tick = Callable[[int, int], None]
 """Progress callback: (steps done, steps in all)."""
@@ -38,6 +38,8 @@ Tick = Callable[[int, int], None]
 MODEL_PREFIX, OPTIMIZER_PREFIX = "model.", "optimizer."
 """What the names of a state's tensors begin with."""
 
+LOSSES, BEGUN = "losses", "steps_in_epoch"
+"""A tensor and a plain entry of states within an epoch, see `BegunEpoch`."""
 
 ADAM_STEP = "step"
 """AdamW counts its steps for each parameter; all else that optimisers keep has the shape of the parameter."""
@@ -87,11 +89,12 @@ class EpochRecord:
 
 @dataclass(frozen=True, eq=False)
 class TrainState:
-    """Everything needed to go on after an epoch.
+    """Everything needed to go on after a step.
 
     Args:
-        tensors: Model entries under `model.` and the optimiser's under `optimizer.<parameter index>.`, all on the CPU.
-        plain: `steps` done, and the `history` as JSON values.
+        tensors: Model entries under `model.` and the optimiser's under `optimizer.<parameter index>.`, all on the CPU;
+            within an epoch the `losses` so far.
+        plain: `steps` done, and the `history` as JSON values; within an epoch `steps_in_epoch`.
     """
 
     tensors: Mapping[str, Tensor]
@@ -116,6 +119,8 @@ def fit(
     validate: Callable[[], Mapping[str, float]] | None = None,
     validates_last_only: bool = False,
     after_epoch: Callable[[TrainState, EpochRecord], None] | None = None,
+    within_epoch: Callable[[TrainState], None] | None = None,
+    save_every_s: float | None = None,
     tick: Tick | None = None,
 ) -> tuple[EpochRecord, ...]:
     """Train a model in place.
@@ -135,6 +140,8 @@ def fit(
         validate: Computes metrics after each epoch; switches the model's mode as it likes.
         validates_last_only: Whether it is called after the last epoch only; the others' records then have no metrics.
         after_epoch: Receives the state to store.
+        within_epoch: Receives further states to store, which do not wait for the end of an epoch.
+        save_every_s: How often, in seconds; 0 after every step, None never.
         tick: Progress.
 
     Returns:
@@ -145,17 +152,19 @@ def fit(
         ArtifactError: If `resume` does not fit.
     """
     history = [] if resume is None else restore(resume, model, optimizer, schedule)
+    begun = NOT_BEGUN if resume is None else read_begun(resume)
     wrapped = average_gradients(model)
     device = next(model.parameters()).device
+    clock = SaveClock(None if within_epoch is None else save_every_s, device)
     first = len(history)
     for epoch in range(first, epochs):
         batches = load_epoch(epoch)
         wrapped.train()
         if epoch == first:
             tell_differences(model)
-        total = torch.zeros((), device=device)
+        total = own_loss(begun, device)
         highest_rate = 0.0
-        for step, batch in enumerate(batches):
+        for step, batch in enumerate(skip_batches(batches, begun.steps), start=begun.steps):
             highest_rate = max(highest_rate, _base_rate(optimizer))
             optimizer.zero_grad(set_to_none=True)
             with seeded_draws(device, seed, schedule.last_epoch, rank()):
@@ -164,6 +173,11 @@ def fit(
             schedule.step()
             if tick is not None:
                 tick(epoch * len(batches) + step + 1, epochs * len(batches))
+            if clock.is_due() and within_epoch is not None and step + 1 < len(batches):
+                losses = gather_losses(total)
+                if losses.isfinite().all():  # else the last good state stays
+                    within_epoch(capture(model, optimizer, schedule, history, BegunEpoch(step + 1, losses)))
+        begun = NOT_BEGUN
         mean_loss = float(sum_over_ranks(total)) / world_size() / len(batches)
         if not math.isfinite(mean_loss):
             raise TrainingDiverged(
@@ -183,7 +197,13 @@ def _base_rate(optimizer: Optimizer) -> float:
     return float(optimizer.param_groups[0]["lr"])
 
 
-def capture(model: nn.Module, optimizer: Optimizer, schedule: LambdaLR, history: list[EpochRecord]) -> TrainState:
+def capture(
+    model: nn.Module,
+    optimizer: Optimizer,
+    schedule: LambdaLR,
+    history: list[EpochRecord],
+    begun: BegunEpoch = NOT_BEGUN,
+) -> TrainState:
     """Copy everything needed to go on later."""
     tensors = {f"{MODEL_PREFIX}{name}": value.detach().cpu().clone() for name, value in model.state_dict().items()}
     state = optimizer.state_dict()
@@ -195,7 +215,25 @@ def capture(model: nn.Module, optimizer: Optimizer, schedule: LambdaLR, history:
         "steps": schedule.last_epoch,
         "history": [record.to_json() for record in history],
     }
+    if begun.steps:
+        tensors[LOSSES] = begun.losses
+        plain[BEGUN] = begun.steps
     return TrainState(tensors, plain)
+
+
+def read_begun(state: TrainState) -> BegunEpoch:
+    """Return how far the epoch had come when a state was captured.
+
+    Raises:
+        ArtifactError: If the state is not one that `capture` made.
+    """
+    steps, losses = state.plain.get(BEGUN, 0), state.tensors.get(LOSSES, NOT_BEGUN.losses)
+    if not isinstance(steps, int) or steps < 0 or losses.ndim != 1:
+        raise ArtifactError(
+            f"the checkpoint to go on from is damaged ({BEGUN} {steps!r}, losses of shape {tuple(losses.shape)}); "
+            "delete it and train again, or replace the stage with --redo"
+        )
+    return BegunEpoch(steps, losses)
 
 
 def restore(state: TrainState, model: nn.Module, optimizer: Optimizer, schedule: LambdaLR) -> list[EpochRecord]:

@@ -77,11 +77,15 @@ class TrainingHooks:
     Args:
         resume: State to go on from, or None to begin.
         after_epoch: Receives the state to store and the epoch's record.
+        within_epoch: Receives further states to store.
+        save_every_s: How often, see `fit`.
         tick: Progress.
     """
 
     resume: TrainState | None = None
     after_epoch: Callable[[TrainState, EpochRecord], None] | None = None
+    within_epoch: Callable[[TrainState], None] | None = None
+    save_every_s: float | None = None
     tick: Tick | None = None
 
 
@@ -212,5 +216,7 @@ def train_on_epochs(
         resume=hooks.resume,
         validate=validate,
         after_epoch=hooks.after_epoch,
+        within_epoch=hooks.within_epoch,
+        save_every_s=hooks.save_every_s,
         tick=hooks.tick,
     )

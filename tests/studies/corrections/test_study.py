@@ -28,7 +28,9 @@ CONFIG = build_config(read_recipe("demo"), (*TINY_CRITTERS, *TINY, *QUICK))
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return run_recipe(CONFIG, tmp_path_factory.mktemp("runs") / "tiny").root
+    root = tmp_path_factory.mktemp("runs") / "tiny"
+    run_recipe(CONFIG, root)
+    return root
 
 
 @pytest.fixture(autouse=True)

@@ -21,6 +21,8 @@ class RuntimeConfig:
             does not fit is decoded in every epoch. 0 keeps none.
         validate: After which epochs the classifier's mAP on `val` is measured: `every` one, or only the `last`, which
             saves a pass over `val` in each of the others.
+        save_every_s: A training is saved every so many seconds, besides after each epoch; 0 for after every step, null
+            for after epochs only.
     """
 
     device: str = "auto"
@@ -29,3 +31,4 @@ class RuntimeConfig:
     max_partners_at_once: int | None = None
     cache_mb: int = 1024
     validate: Literal["every", "last"] = "every"
+    save_every_s: float | None = 300.0

@@ -28,7 +28,7 @@ from weakseg.types import Sample
 JOURNAL = ".weakseg-export.jsonl"
 """First line: the format. Each further line: the name of a file of the export. Hidden, so that tools pass it by."""
 
-_PARTIAL = re.compile(r"\.(.+)\.\d+\.partial")
+_PARTIAL = re.compile(r"\.(.+)\.\d+(?:-[0-9a-f]{4})?\.partial")
 """What a killed process leaves, see `weakseg.files.atomic_open`."""
 
 

@@ -137,11 +137,12 @@ def _require_room(target: RunFolder) -> None:
         return
     if not target.root.is_dir():
         raise ArtifactError(f"{target.root} is a file; choose another --out")
-    own = {target.taught.name, target.corrections.name, target.image_index.name, target.generated_data.name, LOCK_NAME}
+    kept = {target.image_index.name, target.generated_data.name, target.log.name, LOCK_NAME}
+    own = {target.taught.name, target.corrections.name, *kept}
     held = sorted(path.name for path in target.root.iterdir())
     if target.taught.is_dir() and set(held) <= own:  # an interrupted copy
         return
-    others = [name for name in held if name not in (target.image_index.name, target.generated_data.name, LOCK_NAME)]
+    others = [name for name in held if name not in kept]
     if others:
         what = "is a run that learns from no corrections" if target.state.is_file() else f"holds {others[0]}"
         raise ArtifactError(

@@ -1,0 +1,132 @@
+"""What stages do to single images, told so that any process on any machine can do it, and the engines that do.
+
+A job is the same whoever works it off: the file of an image depends on that image, the run's files and the recipe.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import torch
+
+from weakseg.data.base import Dataset
+from weakseg.data.images import ShrunkImage
+from weakseg.errors import WeaksegError
+from weakseg.pipeline.images import Images, Reading, list_images, work_on
+from weakseg.pipeline.runner import Context
+from weakseg.pipeline.runtime import show_progress
+from weakseg.pipeline.turns import open_turns
+from weakseg.train.distributed import rank, sum_over_ranks, wait_for_all, world_size
+from weakseg.types import Sample
+
+ImageWork = Callable[[Sample, ShrunkImage], str | None]
+"""Writes the files of an image; may return a word for what came of it, which is counted."""
+
+
+def say_nothing(outcomes: Counter[str]) -> str:
+    """Stand for the note of jobs that have none."""
+    return ""
+
+
+@dataclass(frozen=True)
+class ImageJob:
+    """Something that is done to each of some images. Its functions are those of modules, since it travels.
+
+    Args:
+        name: One word, the same in every process: `seeds`.
+        stage: The stage that does it: `localize`.
+        label: What is being done, for the progress: `localizing`.
+        output: Names a file of an image that is missing as long as the image is not done.
+        open: Lends what works on images; called in each process that does.
+        reading: What is decoded of an image.
+        side_by_side: Whether a process works on several images at once, see `run_side_by_side`.
+        prepare: Makes what all images need, such as prototypes, if it is not there; called once before images are
+            handed out to other processes. `open` makes it, too.
+        note: Puts the counted outcomes into words, which stand behind the label.
+        few: Whether these are so few images that they are not handed out in parts.
+    """
+
+    name: str
+    stage: str
+    label: str
+    output: Callable[[Context, str], Path]
+    open: Callable[[Context], AbstractContextManager[ImageWork]]
+    reading: Reading = "copy"
+    side_by_side: bool = False
+    prepare: Callable[[Context], None] | None = None
+    note: Callable[[Counter[str]], str] = say_nothing
+    few: bool = False
+
+    def is_pending(self, context: Context, sample: Sample) -> bool:
+        """Say whether an image is still to be worked on."""
+        return not self.output(context, sample.id).exists()
+
+
+class Engine(Protocol):
+    """Sees to it that a job's images are worked on: here, in other processes, or on other machines."""
+
+    def work_off(self, context: Context, job: ImageJob, datasets: Sequence[Dataset], /) -> None:
+        """Work on every image that is not done; returns when all are.
+
+        Args:
+            context: The run. All files that the job reads are there.
+            job: What is to be done.
+            datasets: The images.
+        """
+        ...
+
+    def close(self) -> None:
+        """End what it has started; it is not used again."""
+        ...
+
+
+class OneProcess:
+    """This process, or those of `torchrun` together: each works on the images whose turn it is."""
+
+    def work_off(self, context: Context, job: ImageJob, datasets: Sequence[Dataset], /) -> None:
+        """See `Engine`."""
+        images = list_images(datasets)
+        self._work_once(context, job, images)
+        # Should the processes' counts ever be wrong, as when others join, nobody would have had some images.
+        before = len(images) + 1
+        while world_size() > 1 and (left := _count_left(context, job, images)):
+            if left == before:
+                raise WeaksegError(f"{left} images have no file though they were worked on ({job.label})")
+            self._work_once(context, job, images)
+            before = left
+
+    def _work_once(self, context: Context, job: ImageJob, images: Images) -> None:
+        outcomes: Counter[str] = Counter()
+        turns = open_turns(len(images), is_pending=lambda place: job.is_pending(context, images[place][1]))
+        with show_progress(job.label, note=lambda: job.note(outcomes)) as tick:
+            for place, outcome in work_in_turn(context, job, images, turns):
+                outcomes.update([] if outcome is None else [outcome])
+                tick(*turns.finish(place, outcome))
+
+    def close(self) -> None:
+        """Nothing was started."""
+
+
+def _count_left(context: Context, job: ImageJob, images: Images) -> int:
+    """Return how many images rank 0 sees that are not done, once all processes have done theirs."""
+    wait_for_all()
+    left = sum(job.is_pending(context, sample) for _, sample in images) if rank() == 0 else 0
+    return int(sum_over_ranks(torch.tensor([left], device=context.device)))
+
+
+def work_in_turn(
+    context: Context, job: ImageJob, images: Images, turns: Iterable[int]
+) -> Iterator[tuple[int, str | None]]:
+    """Work on the images whose turn it is in this process; yields place and outcome of each that is done."""
+    with job.open(context) as work:
+        yield from work_on(context, images, turns, work, reading=job.reading, side_by_side=job.side_by_side)
+
+
+def run_job(context: Context, job: ImageJob, datasets: Sequence[Dataset]) -> None:
+    """Have the run's engine work on every image that is not done."""
+    (context.engine or OneProcess()).work_off(context, job, datasets)
