@@ -131,8 +131,11 @@ def _meet(backend: str) -> None:
     When `torchrun` starts all again after a loss, its store still has what the processes before have left there: their
     addresses, and our counts. The number of the start keeps them apart.
     """
-    store, rank, world_size = next(dist.rendezvous("env://", timeout=MEETING_WAIT))
-    store = dist.PrefixStore(f"weakseg/start_{os.environ.get(RESTARTS, '0')}", store)
+    from torch._C._distributed_c10d import PrefixStore  # not there in builds of torch without processes
+    from torch.distributed.rendezvous import rendezvous
+
+    common, rank, world_size = next(rendezvous("env://", timeout=MEETING_WAIT))
+    store = PrefixStore(f"weakseg/start_{os.environ.get(RESTARTS, '0')}", common)
     try:
         dist.init_process_group(backend, store=store, rank=rank, world_size=world_size, timeout=MEETING_WAIT)
     except RuntimeError as error:
