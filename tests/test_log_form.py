@@ -117,7 +117,8 @@ def test_another_form_is_refused(words: list[str], got: str, capsys: pytest.Capt
 def test_a_run_keeps_what_was_told_once_its_folder_is_there(tmp_path: Path) -> None:
     logger = logging.getLogger("weakseg")
     logger.setLevel(logging.INFO)
-    logger.propagate = False  # the processes of pytest-xdist cannot tell one another of half a character
+    # The processes of pytest-xdist cannot tell one another of half a character, wherever it was caught.
+    logger.handlers[:], logger.propagate = [], False
     log = tmp_path / "run" / "weakseg.log"
     with keep_log(log):
         logger.warning("before the folder")
