@@ -152,7 +152,9 @@ def test_only_what_a_run_has_not_been_taught_is_told_with_the_command(
     tell_unlearnt(run, train, None, None)
     assert f"weakseg run {run.root} --out {run.root}-2" in told[0]
     assert "(1 corrected mask, 1 wrong mask left out)" in told[0]
-    assert find_unlearnt(run, [train], Taught(run.taught, "", CLASSES, lessons.images)) is None
+    taught = Taught(run.taught, "", CLASSES, lessons.images)
+    assert find_unlearnt(run, [train], taught) is None
+    assert find_unlearnt(run, [train.keep(["train_1", "train_2"])], taught) is None  # the other is left out of the run
     damage_record(run)
     tell_unlearnt(run, train, None, None)  # no error: the run is finished
     assert "is damaged" in told[-1]

@@ -173,15 +173,19 @@ def _copy(said: RunFolder, source: RunFolder, target: RunFolder, lessons: Lesson
 def _carry_on(said: RunFolder, target: RunFolder, lessons: Lessons, classes: ClassSet) -> None:
     """Copy the corrections themselves; a mask that was only called right is put beside the word, as it was.
 
-    Copies, no links: other programs write into files where they stand.
+    Without that mask the word would be of one that nobody has seen, and is left out. Copies, no links: other programs
+    write into files where they stand.
     """
     store, new = (CorrectionStore(folder.corrections, classes) for folder in (said, target))
     for correction in store:
-        if correction.says_nothing:
-            continue
         file = lessons.mask_files.get(correction.id)
         if correction.has_mask:
             file = store.mask_file(correction.id)
+        elif file is None and correction.verdict == "right":  # of an image that is not among the data now
+            file = said.mask(correction.id) if said.mask(correction.id).is_file() else None
+            correction = replace(correction, verdict=None if file is None else "right")
+        if correction.says_nothing:
+            continue
         if file is not None:
             write_bytes(new.mask_file(correction.id), _read_bytes(file))
         write_json(new.record_file(correction.id), asdict(replace(correction, has_mask=file is not None)))

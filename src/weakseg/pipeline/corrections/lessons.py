@@ -87,13 +87,17 @@ def collect_lessons(folder: RunFolder, datasets: Iterable[Dataset]) -> Lessons:
 def find_unlearnt(folder: RunFolder, datasets: Iterable[Dataset], taught: Taught | None) -> Lessons | None:
     """Return what a run's corrections teach, if that is something else than what the run was taught; else None.
 
+    Images that are not among those of `datasets`, as without tags or unreadable ones, make no difference.
+
     Raises:
         ArtifactError, DataError: See `collect_lessons`.
     """
     if not has_corrections(folder):
         return None
-    lessons = collect_lessons(folder, datasets)
-    return None if lessons.images == ({} if taught is None else taught.images) else lessons
+    splits = list(datasets)
+    lessons, used = collect_lessons(folder, splits), {sample.id for dataset in splits for sample in dataset}
+    before = {} if taught is None else {key: image for key, image in taught.images.items() if key in used}
+    return None if lessons.images == before else lessons
 
 
 def _require_classes(folder: RunFolder, classes: ClassSet) -> None:
