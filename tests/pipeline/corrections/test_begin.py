@@ -10,6 +10,7 @@ from weakseg.config.schema import RunConfig
 from weakseg.data.base import Dataset
 from weakseg.data.masks import read_mask
 from weakseg.errors import ArtifactError, ConfigError
+from weakseg.files import partial_path
 from weakseg.pipeline.artifacts import RunFolder, save_mask
 from weakseg.pipeline.corrections.begin import begin_learning
 from weakseg.pipeline.corrections.store import Correction, CorrectionStore
@@ -104,7 +105,7 @@ def test_the_same_again_goes_on_and_other_corrections_are_refused(
 def test_an_interrupted_copy_is_made_again(config: RunConfig, source: RunFolder, tmp_path: Path) -> None:
     target = RunFolder(tmp_path / "b")
     begin_learning(config, source, target)
-    target.taught_index.unlink()
+    target.taught_index.rename(partial_path(target.taught_index))
     save_mask(target.taught / "half.png", OWN)
     assert begin_learning(config, source, target)
     assert not (target.taught / "half.png").exists()

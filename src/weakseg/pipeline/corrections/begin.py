@@ -139,7 +139,7 @@ def _require_room(target: RunFolder) -> None:
         raise ArtifactError(f"{target.root} is a file; choose another --out")
     kept = {target.image_index.name, target.generated_data.name, target.log.name, LOCK_NAME}
     own = {target.taught.name, target.corrections.name, *kept}
-    held = sorted(path.name for path in target.root.iterdir())
+    held = sorted(path.name for path in target.root.iterdir() if not path.match(".*.partial"))  # of a killed process
     if target.taught.is_dir() and set(held) <= own:  # an interrupted copy
         return
     others = [name for name in held if name not in kept]
