@@ -18,6 +18,7 @@ from weakseg.pipeline.corrections.lessons import (
     describe_lessons,
     find_unlearnt,
     has_corrections,
+    is_overtaken,
 )
 from weakseg.pipeline.corrections.store import CorrectionStore
 from weakseg.pipeline.corrections.taught import Taught, read_taught
@@ -80,7 +81,8 @@ def begin_learning(
             return False  # all was taken back
         elif not lessons.images:
             raise ArtifactError(
-                f"the corrections in {said.corrections} teach nothing: none is of an image that is among the data"
+                f"the corrections in {said.corrections} teach nothing: none is of an image that is among the data, "
+                "with the mask that somebody saw"
             )
         else:
             logger.info("learning from %s: %s", source.root, describe_lessons(lessons, train, val))
@@ -182,7 +184,8 @@ def _carry_on(said: RunFolder, target: RunFolder, lessons: Lessons, classes: Cla
         if correction.has_mask:
             file = store.mask_file(correction.id)
         elif file is None and correction.verdict == "right":  # of an image that is not among the data now
-            file = said.mask(correction.id) if said.mask(correction.id).is_file() else None
+            is_kept = said.mask(correction.id).is_file() and not is_overtaken(said, correction)
+            file = said.mask(correction.id) if is_kept else None
             correction = replace(correction, verdict=None if file is None else "right")
         if correction.says_nothing:
             continue
