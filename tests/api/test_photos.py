@@ -6,8 +6,13 @@ import numpy as np
 import pytest
 
 from tests.photos import make_photos
-from weakseg.api import Photos
+from weakseg.api import Photos, Run
+from weakseg.config.load import to_yaml
 from weakseg.errors import ConfigError, DataError, UnknownImage
+from weakseg.files import write_json
+from weakseg.pipeline.artifacts import RunFolder
+from weakseg.pipeline.corrections.taught import Taught, TaughtImage
+from weakseg.types import ClassSet
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +48,17 @@ def test_settings_reach_the_reader(photos: Photos, tmp_path: Path) -> None:
     (tmp_path / "tags.csv").rename(tmp_path / "labels.csv")
     opened = Photos.open(tmp_path, settings={"data.tags": "labels.csv"})
     assert opened.tags == photos.tags
+
+
+def test_a_run_knows_the_tags_that_it_was_taught(photos: Photos, tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    folder.recipe.write_text(to_yaml(photos.config))
+    id = "home/garden/photo 00"
+    assert Run.open(tmp_path).photos.tags[id] == ("cat",)
+    image = TaughtImage(id, added_tags=("sofa",), removed_tags=("cat",))
+    taught = Taught(folder.taught, "elsewhere", ClassSet(photos.classes), {id: image})
+    write_json(folder.taught_index, taught.to_json())
+    assert Run.open(tmp_path).photos.tags == {**photos.tags, id: ("sofa",)}
 
 
 def test_a_folder_that_is_not_there_and_a_setting_that_is_not_are_named(tmp_path: Path) -> None:

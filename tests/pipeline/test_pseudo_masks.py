@@ -20,8 +20,8 @@ from weakseg.ops.images import normalise
 from weakseg.pipeline.artifacts import load_seed
 from weakseg.pipeline.images import seeded_datasets
 from weakseg.pipeline.networks import load_affinitynet, load_irnet
-from weakseg.pipeline.pseudo_masks import training_masks, unfinished_file, write_pseudo_mask
-from weakseg.pipeline.refiners import refine_seeds, refined_files
+from weakseg.pipeline.pseudo_masks import training_masks, write_pseudo_mask
+from weakseg.pipeline.refiners import refine_seeds, refined_files, unmade_file
 from weakseg.pipeline.runner import Context, run_stages
 from weakseg.pipeline.stages import STAGES, classify, refine, segment
 from weakseg.pipeline.turns import OwnTurns
@@ -131,8 +131,8 @@ def test_a_missing_file_of_either_kind_is_made_again(tmp_path: Path, splits: tup
     context.folder.mask("train_1").unlink()
     context.folder.confidence_map("val_0").unlink()
     kept = context.folder.mask("train_0").stat().st_mtime_ns
-    assert unfinished_file(context, "val_0") == context.folder.confidence_map("val_0")
-    assert unfinished_file(context, "train_1") == context.folder.mask("train_1")
+    assert unmade_file(context, "val_0") == context.folder.confidence_map("val_0")
+    assert unmade_file(context, "train_1") == context.folder.mask("train_1")
     refine_seeds(context, seeded_datasets(context))
     assert contents(tmp_path) == before
     assert context.folder.mask("train_0").stat().st_mtime_ns == kept

@@ -10,7 +10,7 @@ from weakseg.pipeline import sharing
 from weakseg.pipeline.artifacts import RunFolder
 from weakseg.pipeline.records import StageRecord, read_records, write_records
 from weakseg.pipeline.runner import Context, Stage
-from weakseg.pipeline.sharing import share_stages
+from weakseg.pipeline.sharing import share_files, share_stages
 
 
 def forbidden(context: Context) -> str:
@@ -85,6 +85,19 @@ def test_files_are_copied_where_there_are_no_links(
     share_stages(source, RunFolder(tmp_path / "target"), [FIRST])
     assert (tmp_path / "target" / "one.txt").read_text() == "one"
     assert (tmp_path / "target" / "one.txt").stat().st_nlink == 1
+
+
+def test_a_copy_that_is_interrupted_leaves_nothing_that_passes_for_it(
+    source: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def break_off(source: Path | str, target: Path | str) -> None:
+        Path(target).write_text("o")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sharing.shutil, "copy2", break_off)
+    with pytest.raises(KeyboardInterrupt):
+        share_files(source.root / "one.txt", tmp_path / "two.txt", link=False)
+    assert list(tmp_path.iterdir()) == [source.root]
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import pytest
 from tests.made_run import HEIGHT, WIDTH, make_run
 from weakseg.files import write_json
 from weakseg.pipeline.artifacts import save_mask
+from weakseg.pipeline.corrections.store import Correction, CorrectionStore
 from weakseg.report import doubts as module
 from weakseg.report.doubts import look_for_doubts
 from weakseg.scoring.evidence import Evidence, name_sources, write_evidence
@@ -32,7 +33,11 @@ def test_corrected_images_come_last(tmp_path: Path) -> None:
     save_mask(context.folder.mask("train_1"), np.full((HEIGHT, WIDTH), 2, np.uint8))
     write_json(context.folder.corrections / "train_1.json", {"id": "train_1"})
     found = look_for_doubts(context)
-    assert (found.images[-1].id, found.images[-1].corrected) == ("train_1", True)
+    assert (found.images[-1].id, found.images[-1].corrected) == ("train_1", True)  # a damaged file is somebody's work
+    (context.folder.corrections / "train_1.json").unlink()
+    store = CorrectionStore(context.folder.corrections, context.train.classes)
+    store.write(Correction("train_1"), expected_revision=0)  # all was taken back
+    assert look_for_doubts(context).images[0].id == "train_1"
 
 
 def test_masks_just_cut_from_their_seeds_agree_with_them(tmp_path: Path) -> None:

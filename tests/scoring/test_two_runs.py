@@ -14,7 +14,7 @@ from weakseg.pipeline.health import check_masks
 from weakseg.pipeline.records import StageRecord, write_records
 from weakseg.pipeline.runner import Context
 from weakseg.scoring import differing_labels
-from weakseg.scoring.scores import load_metrics, save_metrics
+from weakseg.scoring.scores import Score, load_metrics, save_metrics
 from weakseg.scoring.two_runs import compare_runs
 from weakseg.scoring.two_runs_text import describe_two_runs
 
@@ -68,6 +68,25 @@ def test_settings_stages_scores_and_images(pair: tuple[Context, Context]) -> Non
     assert (health["bex"].troubled, health["bex"].tagged) == ((0, 1), (3, 3))
     assert found.notes == ()
     assert json.loads(json.dumps(found.to_json()))["version"] == 1
+
+
+def test_corrected_masks_are_held_against_corrected_ones_alone(pair: tuple[Context, Context]) -> None:
+    first, second = (context.folder for context in pair)
+    metrics = load_metrics(first.metrics)
+    masks = metrics.find("masks", "train")
+    assert masks is not None
+    apart = (replace(masks, corrected=False, mean_iou=0.25), replace(masks, corrected=True, mean_iou=0.75))
+
+    def compare(mine: tuple[Score, ...], theirs: tuple[Score, ...]) -> list[tuple[str, float | None, float | None]]:
+        for folder, scores in ((first, mine), (second, theirs)):
+            save_metrics(folder.metrics, replace(metrics, scores=scores))
+        return [(p.what, p.mean.first, p.mean.second) for p in compare_runs(first.root, second.root).scores]
+
+    whole = (replace(masks, mean_iou=0.5),)
+    assert compare(whole, apart) == [("masks", 0.5, 0.25)]
+    assert compare(apart, whole) == [("masks", 0.25, 0.5)]
+    assert compare(apart, apart) == [("masks", 0.25, 0.25), ("masks, corrected", 0.75, 0.75)]
+    assert compare(whole, apart[1:]) == []
 
 
 def test_the_text_shows_all_of_it(pair: tuple[Context, Context]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from weakseg.data.masks import read_mask
 from weakseg.models.inference import LabelledPixels
 from weakseg.ops.color import heat, overlay
 from weakseg.pipeline.artifacts import RunFolder, load_seed
+from weakseg.pipeline.corrections.taught import read_taught
 from weakseg.pipeline.recipe import read_run_config
 from weakseg.scoring.scores import Metrics, load_metrics
 from weakseg.scoring.two_runs import TwoRuns, compare_runs
@@ -53,12 +55,15 @@ class Run:
 
     @cached_property
     def photos(self) -> Photos:
-        """The photographs it was trained on.
+        """The photographs it was trained on, with the tags that a person had corrected then.
 
         Raises:
-            DataError: If they are not there any more.
+            ArtifactError: If the file that tells of these is damaged.
+            DataError: If the photographs are not there any more.
         """
-        return Photos.of_config(str(self.folder.recipe), {}, self.config, self.folder)
+        photos = Photos.of_config(str(self.folder.recipe), {}, self.config, self.folder)
+        taught = read_taught(self.folder)
+        return photos if taught is None else replace(photos, splits=tuple(map(taught.correct, photos.splits)))
 
     @property
     def classes(self) -> tuple[str, ...]:

@@ -127,12 +127,9 @@ class Processes:
         return describe_exit(lost.process.exitcode or 0)
 
     def _spawn(self) -> _Worker:
-        spawning = (
-            multiprocessing.get_context("spawn") if START_METHOD == "spawn" else multiprocessing.get_context("fork")
-        )
-        own, theirs = spawning.Pipe()
-        number = min(set(range(self._count)) - {worker.number for worker in self._workers})
         start = multiprocessing.get_context("fork") if START_METHOD == "fork" else multiprocessing.get_context("spawn")
+        own, theirs = start.Pipe()
+        number = min(set(range(self._count)) - {worker.number for worker in self._workers})
         process = start.Process(target=serve, args=(theirs, number, self._threads), name=f"weakseg-{number}")
         with _thread_settings(self._threads):
             process.start()

@@ -15,7 +15,6 @@ from weakseg.data.sure_masks import SureMasks
 from weakseg.errors import ConfigError, DataError
 from weakseg.files import write_bytes
 from weakseg.pipeline.artifacts import save_mask
-from weakseg.pipeline.images import first_missing
 from weakseg.pipeline.runner import Context
 from weakseg.pipeline.saliency import find_saliency
 from weakseg.pipeline.seeds import resize_labels
@@ -66,11 +65,6 @@ def doubted_ids(context: Context) -> frozenset[str]:
     """Name the images whose unstable pixels get no confidence: those to learn from, if the recipe wants it."""
     is_wanted = max(context.config.refine.stable_within) > 1
     return frozenset(sample.id for sample in context.train) if is_wanted else frozenset()
-
-
-def unfinished_file(context: Context, sample_id: str) -> Path:
-    """Name the first of these files that is missing; the mask if none is."""
-    return first_missing(pseudo_mask_files(context, sample_id))
 
 
 def require_training_masks(context: Context) -> None:

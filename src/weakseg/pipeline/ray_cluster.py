@@ -276,7 +276,7 @@ class _HandOut:
             self._tick(self._done, self._total)
 
     def _lose(self, actor: _Actor, how: str) -> None:
-        """Hand out again what a lost actor had in hand, but for what it had done of it, image by image."""
+        """Hand out again all that a lost actor had in hand, image by image: of a begun block it has told nothing."""
         held = [place for block in actor.blocks.values() for place in block]
         self._crew.actors.remove(actor)
         self._losses.count(held, how)

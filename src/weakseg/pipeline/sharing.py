@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from weakseg.errors import ArtifactError
+from weakseg.files import partial_path
 from weakseg.pipeline.artifacts import RunFolder
 from weakseg.pipeline.lock import hold_folder
 from weakseg.pipeline.records import read_records, write_records
@@ -60,15 +61,25 @@ def share_files(source: Path, target: Path, *, link: bool = True) -> None:
     if target.is_dir():
         shutil.rmtree(target)  # left by an interrupted sharing: no record tells of it
     if source.is_dir():
-        shutil.copytree(source, target, copy_function=_link_or_copy if link else shutil.copy2)
+        shutil.copytree(source, target, copy_function=_link_or_copy if link else _copy)
     elif source.exists():
         target.parent.mkdir(parents=True, exist_ok=True)
         target.unlink(missing_ok=True)
-        (_link_or_copy if link else shutil.copy2)(str(source), str(target))
+        (_link_or_copy if link else _copy)(str(source), str(target))
 
 
 def _link_or_copy(source: str, target: str) -> None:
     try:
         os.link(source, target)
     except OSError:  # another file system, or one without links
-        shutil.copy2(source, target)
+        _copy(source, target)
+
+
+def _copy(source: str, target: str) -> None:
+    """Copy a file, its times included, so that it is there whole or not at all: stages pass over what is there."""
+    partial = partial_path(Path(target))
+    try:
+        shutil.copy2(source, partial)
+        partial.replace(target)
+    finally:
+        partial.unlink(missing_ok=True)

@@ -15,8 +15,8 @@ from weakseg.data.base import Dataset
 from weakseg.data.grey import read_grey
 from weakseg.data.masks import read_mask
 from weakseg.errors import ArtifactError, DataError
-from weakseg.file_names import safe_path
-from weakseg.pipeline.artifacts import RunFolder, load_seed
+from weakseg.pipeline.artifacts import load_seed
+from weakseg.pipeline.corrections.store import CorrectionStore
 from weakseg.pipeline.images import seeded_datasets
 from weakseg.pipeline.pseudo_masks import doubted_ids
 from weakseg.pipeline.runner import Context
@@ -96,7 +96,8 @@ def look_for_doubts(context: Context) -> Doubts:
     else:
         wanted = min(len(found), MAX_LOOKED_AT)
         evidence = _measure_all(context, [found[place * len(found) // wanted] for place in range(wanted)])
-    corrected = frozenset(sample.id for _, sample in found if is_corrected(context.folder, sample.id))
+    store = CorrectionStore(context.folder.corrections, context.train.classes)
+    corrected = frozenset(sample.id for _, sample in found if is_corrected(store, sample.id))
     return Doubts(
         images=order_images(evidence, context.train.classes.names, corrected=corrected).images,
         agreement=_agree(evidence, None if context.val is None else context.val.split),
@@ -105,9 +106,13 @@ def look_for_doubts(context: Context) -> Doubts:
     )
 
 
-def is_corrected(folder: RunFolder, sample_id: str) -> bool:
-    """Say whether a person has said something of an image."""
-    return (folder.corrections / f"{safe_path(sample_id)}.json").is_file()
+def is_corrected(store: CorrectionStore, sample_id: str) -> bool:
+    """Say whether a person has said something of an image, and not taken it back; a damaged file was something."""
+    try:
+        correction = store.read(sample_id)
+    except ArtifactError:
+        return True
+    return correction is not None and not correction.says_nothing
 
 
 def _measure_all(context: Context, chosen: Sequence[tuple[Dataset, Sample]]) -> list[Evidence]:

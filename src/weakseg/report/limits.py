@@ -106,7 +106,8 @@ def list_limits(metrics: Metrics, health: MaskHealth | None, *, good_map: float)
 
 def _limits_by_truth(metrics: Metrics) -> list[Limit]:
     limits = []
-    masks = [score for score in metrics.scores if score.subject == "masks" and score.mean_iou is not None][:1]
+    scores = [score for score in metrics.scores if not score.corrected]  # those masks are a person's
+    masks = [score for score in scores if score.subject == "masks" and score.mean_iou is not None][:1]
     for score in masks:
         defined = [(value, label) for label, value in enumerate(score.iou) if value is not None]
         worst, label = min(defined)

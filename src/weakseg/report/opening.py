@@ -12,7 +12,7 @@ from weakseg.data.masks import read_mask
 from weakseg.errors import DataError
 from weakseg.file_names import printable
 from weakseg.pipeline.images import seeded_datasets
-from weakseg.pipeline.run_folder import name_next
+from weakseg.pipeline.run_folder import learning_command, name_next
 from weakseg.pipeline.runner import Context
 from weakseg.pipeline.threshold import load_choice, mask_threshold
 from weakseg.refine.health_words import MaskHealth
@@ -102,7 +102,7 @@ def list_commands(run: Path) -> tuple[Command, ...]:
     again = shlex.quote(printable(str(name_next(run))))
     return (
         Command("Look at the doubtful masks in the browser, and correct them", f"weakseg review {place}"),
-        Command("Learn again from what you have corrected", f"weakseg run {place} --out {again}"),
+        Command("Learn again from what you have corrected", printable(learning_command(run))),
         Command("See what that has changed", f"weakseg report {place} {again}"),
         Command("Masks of new photographs", f"weakseg predict {place} NEW_PHOTOS --out NEW_MASKS"),
         Command("Hand the masks to another tool (cvat, coco, yolo-seg, ...)", f"weakseg export {place} --to cvat"),

@@ -86,6 +86,7 @@ class ScorePair:
         mean: Mean IoU, 0..1.
         classes: IoU per label, background first.
         same_truth: Whether both were scored on the same pixels; otherwise the numbers are not comparable.
+        corrected: Whether these are the masks that a person has corrected, in both runs; else these are left out.
     """
 
     subject: Subject
@@ -95,6 +96,12 @@ class ScorePair:
     mean: NumberPair
     classes: tuple[NumberPair, ...]
     same_truth: bool
+    corrected: bool = False
+
+    @property
+    def what(self) -> str:
+        """What was scored, in words: `masks`, `masks, corrected`."""
+        return f"{self.subject}, corrected" if self.corrected else self.subject
 
 
 @dataclass(frozen=True)

@@ -256,9 +256,10 @@ class Metrics:
     health: MaskHealth | None = None
     taught: TaughtCounts | None = None
 
-    def find(self, subject: Subject, split: str) -> Score | None:
-        """Return the score of a subject on a split, that without corrected masks where they are apart, or None."""
-        return next((score for score in self.scores if (score.subject, score.split) == (subject, split)), None)
+    def find(self, subject: Subject, split: str, *, corrected: bool = False) -> Score | None:
+        """Return the score of a subject on a split, or None; masks that are corrected count alone, or not at all."""
+        wanted = (subject, split, corrected)
+        return next((s for s in self.scores if (s.subject, s.split, s.corrected is True) == wanted), None)
 
 
 def save_metrics(path: Path, metrics: Metrics) -> None:

@@ -175,7 +175,7 @@ _STAGES = ("classify", "localize", "refine", "segment", "evaluate", "report")
 def _pair_scores(first: Metrics | None, second: Metrics | None) -> tuple[ScorePair, ...]:
     if first is None or second is None:
         return ()
-    pairs = [(score, second.find(score.subject, score.split)) for score in first.scores]
+    pairs = [(s, second.find(s.subject, s.split, corrected=s.corrected is True)) for s in first.scores]
     return tuple(_pair_score(a, b, first.label_names, second.label_names) for a, b in pairs if b is not None)
 
 
@@ -192,6 +192,7 @@ def _pair_score(first: Score, second: Score, names: Sequence[str], other_names: 
             NumberPair(name, mine.get(name), theirs.get(name)) for name in dict.fromkeys((*names, *other_names))
         ),
         same_truth=first.support == second.support and tuple(names) == tuple(other_names),
+        corrected=first.corrected is True,
     )
 
 

@@ -84,7 +84,7 @@ def _list_stages(found: TwoRuns) -> list[str]:
 def _list_scores(found: TwoRuns) -> list[str]:
     rows = [
         (
-            score.subject,
+            score.what,
             score.split,
             " / ".join(str(count) for count in dict.fromkeys(score.images)),
             show_threshold(score),
@@ -111,7 +111,7 @@ def _list_classes(found: TwoRuns) -> list[str]:
         if score.subject == "seeds":
             continue  # at thresholds that nobody could have chosen
         rows = [(pair.name, percent(pair.first), percent(pair.second), show_gain(pair)) for pair in score.classes]
-        title = f"IoU per class, %: {score.subject} on {score.split}"
+        title = f"IoU per class, %: {score.what} on {score.split}"
         lines += [title, *_align([("", "A", "B", "B - A"), *rows], "<>>>"), ""]
     return lines
 

@@ -10,6 +10,7 @@ from weakseg.config.schema import RunConfig
 from weakseg.data.base import Dataset
 from weakseg.data.masks import read_mask
 from weakseg.errors import ArtifactError, ConfigError
+from weakseg.files import partial_path
 from weakseg.pipeline.artifacts import RunFolder, save_mask
 from weakseg.pipeline.corrections.begin import begin_learning
 from weakseg.pipeline.corrections.store import Correction, CorrectionStore
@@ -67,6 +68,24 @@ def test_what_teaches_is_copied_and_shown_again(config: RunConfig, source: RunFo
     assert prepare(config, target).taught is not None
 
 
+def test_a_word_of_an_image_that_has_left_the_data_stays_with_its_mask(
+    config: RunConfig, source: RunFolder, tmp_path: Path
+) -> None:
+    store = CorrectionStore(source.corrections, open_train(config).classes)
+    store.write(Correction("left", "right"), expected_revision=0)
+    store.write(Correction("lost", "right"), expected_revision=0)
+    save_mask(source.mask("left"), OWN)
+    target = RunFolder(tmp_path / "b")
+    begin_learning(config, source, target)
+    carried = CorrectionStore(target.corrections, store.classes)
+    found, mask = carried.read("left"), carried.read_mask("left")
+    assert found is not None
+    assert found.verdict == "right"
+    assert mask is not None
+    assert (mask == OWN).all()
+    assert carried.read("lost") is None  # it would be said of the mask that the new run makes
+
+
 def test_the_same_again_goes_on_and_other_corrections_are_refused(
     config: RunConfig, source: RunFolder, tmp_path: Path
 ) -> None:
@@ -86,7 +105,7 @@ def test_the_same_again_goes_on_and_other_corrections_are_refused(
 def test_an_interrupted_copy_is_made_again(config: RunConfig, source: RunFolder, tmp_path: Path) -> None:
     target = RunFolder(tmp_path / "b")
     begin_learning(config, source, target)
-    target.taught_index.unlink()
+    target.taught_index.rename(partial_path(target.taught_index))
     save_mask(target.taught / "half.png", OWN)
     assert begin_learning(config, source, target)
     assert not (target.taught / "half.png").exists()

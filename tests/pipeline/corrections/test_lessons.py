@@ -1,3 +1,5 @@
+import os
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +13,7 @@ from weakseg.pipeline.artifacts import RunFolder, save_mask, save_tensors
 from weakseg.pipeline.corrections.lessons import collect_lessons, find_unlearnt, tell_unlearnt
 from weakseg.pipeline.corrections.store import Correction, CorrectionStore
 from weakseg.pipeline.corrections.taught import Taught, TaughtImage, digest_mask
+from weakseg.pipeline.records import StageRecord, write_records
 from weakseg.pipeline.run_folder import learning_command, name_next
 from weakseg.types import ClassSet
 
@@ -140,6 +143,30 @@ def test_a_mask_that_was_called_right_and_is_gone_is_named(run: RunFolder, train
         collect_lessons(run, [train])
 
 
+@pytest.mark.parametrize(
+    ("made_at_s", "record", "teaches"),
+    [
+        (-60, None, True),
+        (60, None, True),  # a copy of the run: all its files are late
+        (60, StageRecord(True, "", {}, finished_at="2001-01-01T10:00:00+0200"), True),
+        (-60, StageRecord(True, "", {}, finished_at="2099-01-01T10:00:00+0200"), True),  # another mask was made again
+        (60, StageRecord(True, "", {}, finished_at="2099-01-01T10:00:00+0200"), False),
+        (60, StageRecord(False, "", {}), False),
+        (60, StageRecord(True, "", {}), True),  # of an older version
+    ],
+)
+def test_a_word_does_not_hold_of_a_mask_that_refine_has_made_since(
+    run: RunFolder, train: Dataset, told: list[str], made_at_s: int, record: StageRecord | None, teaches: bool
+) -> None:
+    correct(run, Correction("train_0", "right"))
+    made_at_s += int(time.time())
+    os.utime(run.mask("train_0"), (made_at_s, made_at_s))
+    if record is not None:
+        write_records(run, {"refine": record})
+    assert set(collect_lessons(run, [train]).images) == ({"train_0"} if teaches else set())
+    assert ("have other masks than those that were called right" in " ".join(told)) == (not teaches)
+
+
 def test_only_what_a_run_has_not_been_taught_is_told_with_the_command(
     run: RunFolder, train: Dataset, told: list[str]
 ) -> None:
@@ -152,7 +179,9 @@ def test_only_what_a_run_has_not_been_taught_is_told_with_the_command(
     tell_unlearnt(run, train, None, None)
     assert f"weakseg run {run.root} --out {run.root}-2" in told[0]
     assert "(1 corrected mask, 1 wrong mask left out)" in told[0]
-    assert find_unlearnt(run, [train], Taught(run.taught, "", CLASSES, lessons.images)) is None
+    taught = Taught(run.taught, "", CLASSES, lessons.images)
+    assert find_unlearnt(run, [train], taught) is None
+    assert find_unlearnt(run, [train.keep(["train_1", "train_2"])], taught) is None  # the other is left out of the run
     damage_record(run)
     tell_unlearnt(run, train, None, None)  # no error: the run is finished
     assert "is damaged" in told[-1]

@@ -18,6 +18,7 @@ from weakseg.pipeline.corrections.lessons import (
     describe_lessons,
     find_unlearnt,
     has_corrections,
+    is_overtaken,
 )
 from weakseg.pipeline.corrections.store import CorrectionStore
 from weakseg.pipeline.corrections.taught import Taught, read_taught
@@ -80,7 +81,8 @@ def begin_learning(
             return False  # all was taken back
         elif not lessons.images:
             raise ArtifactError(
-                f"the corrections in {said.corrections} teach nothing: none is of an image that is among the data"
+                f"the corrections in {said.corrections} teach nothing: none is of an image that is among the data, "
+                "with the mask that somebody saw"
             )
         else:
             logger.info("learning from %s: %s", source.root, describe_lessons(lessons, train, val))
@@ -139,7 +141,7 @@ def _require_room(target: RunFolder) -> None:
         raise ArtifactError(f"{target.root} is a file; choose another --out")
     kept = {target.image_index.name, target.generated_data.name, target.log.name, LOCK_NAME}
     own = {target.taught.name, target.corrections.name, *kept}
-    held = sorted(path.name for path in target.root.iterdir())
+    held = sorted(path.name for path in target.root.iterdir() if not path.match(".*.partial"))  # of a killed process
     if target.taught.is_dir() and set(held) <= own:  # an interrupted copy
         return
     others = [name for name in held if name not in kept]
@@ -173,15 +175,20 @@ def _copy(said: RunFolder, source: RunFolder, target: RunFolder, lessons: Lesson
 def _carry_on(said: RunFolder, target: RunFolder, lessons: Lessons, classes: ClassSet) -> None:
     """Copy the corrections themselves; a mask that was only called right is put beside the word, as it was.
 
-    Copies, no links: other programs write into files where they stand.
+    Without that mask the word would be of one that nobody has seen, and is left out. Copies, no links: other programs
+    write into files where they stand.
     """
     store, new = (CorrectionStore(folder.corrections, classes) for folder in (said, target))
     for correction in store:
-        if correction.says_nothing:
-            continue
         file = lessons.mask_files.get(correction.id)
         if correction.has_mask:
             file = store.mask_file(correction.id)
+        elif file is None and correction.verdict == "right":  # of an image that is not among the data now
+            is_kept = said.mask(correction.id).is_file() and not is_overtaken(said, correction)
+            file = said.mask(correction.id) if is_kept else None
+            correction = replace(correction, verdict=None if file is None else "right")
+        if correction.says_nothing:
+            continue
         if file is not None:
             write_bytes(new.mask_file(correction.id), _read_bytes(file))
         write_json(new.record_file(correction.id), asdict(replace(correction, has_mask=file is not None)))

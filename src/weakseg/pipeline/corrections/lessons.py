@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from weakseg.file_names import printable
 from weakseg.pipeline.artifacts import load_info
 from weakseg.pipeline.corrections.store import Correction, CorrectionStore
 from weakseg.pipeline.corrections.taught import Taught, TaughtImage, digest_mask, read_taught
+from weakseg.pipeline.records import read_records
 from weakseg.pipeline.run_folder import RunFolder, learning_command
 from weakseg.types import ClassSet, Sample
 
@@ -68,18 +70,22 @@ def collect_lessons(folder: RunFolder, datasets: Iterable[Dataset]) -> Lessons:
     images = {} if before is None else {key: _tags_alone(image) for key, image in before.images.items()}
     files: dict[str, Path] = {}
     said = [correction for correction in store if not correction.says_nothing]
-    absent = []
+    absent, overtaken = [], []
     for correction in said:
         if correction.id not in samples:
             absent.append(correction.id)
             continue
         _require_tags(store, correction)
         image = _join(images.get(correction.id, TaughtImage(correction.id)), correction)
+        if is_overtaken(folder, correction):
+            overtaken.append(correction.id)
         file, mask = _find_mask(folder, store, correction)
         if file is not None and mask is not None:
             image, files[image.id] = replace(image, mask=digest_mask(mask)), file
         images[image.id] = replace(image, is_right=correction.verdict == "right" and image.mask is not None)
-    _tell_absent(folder, absent)
+    _tell_left_out(folder, absent, "are not among the data any more and teach nothing", "put them back, or remove them")
+    told = "have other masks than those that were called right, which teach nothing"
+    _tell_left_out(folder, overtaken, told, "look at these again")
     kept = {key: image for key, image in images.items() if image.teaches and key in samples}
     return Lessons(kept, files, len(said))
 
@@ -87,13 +93,17 @@ def collect_lessons(folder: RunFolder, datasets: Iterable[Dataset]) -> Lessons:
 def find_unlearnt(folder: RunFolder, datasets: Iterable[Dataset], taught: Taught | None) -> Lessons | None:
     """Return what a run's corrections teach, if that is something else than what the run was taught; else None.
 
+    Images that are not among those of `datasets`, as without tags or unreadable ones, make no difference.
+
     Raises:
         ArtifactError, DataError: See `collect_lessons`.
     """
     if not has_corrections(folder):
         return None
-    lessons = collect_lessons(folder, datasets)
-    return None if lessons.images == ({} if taught is None else taught.images) else lessons
+    splits = list(datasets)
+    lessons, used = collect_lessons(folder, splits), {sample.id for dataset in splits for sample in dataset}
+    before = {} if taught is None else {key: image for key, image in taught.images.items() if key in used}
+    return None if lessons.images == before else lessons
 
 
 def _require_classes(folder: RunFolder, classes: ClassSet) -> None:
@@ -159,7 +169,7 @@ def _find_mask(
         return None, None
     if correction.has_mask:
         return store.mask_file(correction.id), store.read_mask(correction.id)
-    if correction.verdict != "right":
+    if correction.verdict != "right" or is_overtaken(folder, correction):
         return None, None
     path = folder.mask(correction.id)
     try:
@@ -171,16 +181,35 @@ def _find_mask(
         ) from None
 
 
-def _tell_absent(folder: RunFolder, sample_ids: Sequence[str]) -> None:
+def is_overtaken(folder: RunFolder, correction: Correction) -> bool:
+    """Say whether a mask was called right that the stage `refine` has replaced since: nobody has seen that one.
+
+    Neither time alone says so: files that are copied, or made again since they were gone, are late as well.
+    """
+    if correction.verdict != "right" or correction.has_mask:
+        return False
+    try:
+        said_at = datetime.fromisoformat(correction.changed_at)
+        if folder.mask(correction.id).stat().st_mtime <= said_at.timestamp():
+            return False
+        record = read_records(folder).get("refine")
+        if record is None or not record.finished:
+            return record is not None
+        return bool(record.finished_at) and datetime.fromisoformat(record.finished_at) > said_at
+    except (OSError, ValueError, TypeError):  # no mask, or a time that is none: nothing is known
+        return False
+
+
+def _tell_left_out(folder: RunFolder, sample_ids: Sequence[str], why: str, remedy: str) -> None:
     if sample_ids:
-        more = ", ..." if len(sample_ids) > MAX_NAMED else ""
         logger.warning(
-            "%d corrected images of %s are not among the data any more and teach nothing (%s%s); put them back, or "
-            "remove them there",
+            "%d corrected images of %s %s (%s%s); %s",
             len(sample_ids),
             folder.corrections,
+            why,
             ", ".join(map(printable, sample_ids[:MAX_NAMED])),
-            more,
+            ", ..." if len(sample_ids) > MAX_NAMED else "",
+            remedy,
         )
 
 
