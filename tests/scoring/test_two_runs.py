@@ -112,7 +112,23 @@ def test_other_classes_are_paired_by_name_and_masks_are_not_compared(tmp_path: P
     assert masks.images == (3, 1)
     assert found.labels.images == ()
     assert "the runs have other classes" in found.notes[0]
-    assert "not the same truth" in describe_two_runs(found, top=3)
+    assert "not the same images" in describe_two_runs(found, top=3)
+
+
+def test_the_masks_that_were_not_corrected_are_told_from_all_masks(pair: tuple[Context, Context]) -> None:
+    first, second = (context.folder for context in pair)
+    metrics = load_metrics(second.metrics)
+    masks = next(score for score in metrics.scores if score.subject == "masks")
+    apart = replace(masks, corrected=False, images=1, support=tuple(count - 1 for count in masks.support))
+    scores = tuple(apart if score is masks else score for score in metrics.scores)
+    save_metrics(second.metrics, replace(metrics, scores=scores))
+    found = compare_runs(first.root, second.root)
+    assert found.notes == (
+        f"{second.root}: the score of masks on {masks.split} is that of the 1 which nobody has corrected",
+    )
+    text = describe_two_runs(found, top=0)
+    assert "not the same images" in text
+    assert "not the same truth" not in text
 
 
 def test_of_many_images_some_are_compared(pair: tuple[Context, Context], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -81,6 +81,8 @@ def compare_runs(first: Path, second: Path) -> TwoRuns:
     for path, found in zip((first, second), metrics, strict=True):
         if found is None:
             notes.append(f"{path} has no scores yet; 'weakseg run {path}' goes on with it")
+    for path, found in zip((first, second), metrics, strict=True):
+        notes += [f"{path}: {line}" for line in _tell_left_out(found)]
     same_classes = _have_same_classes(metrics[0], metrics[1])
     if not same_classes:
         notes.append("the runs have other classes, so that their masks are not compared pixel by pixel")
@@ -193,6 +195,15 @@ def _pair_score(first: Score, second: Score, names: Sequence[str], other_names: 
         ),
         same_truth=first.support == second.support and tuple(names) == tuple(other_names),
     )
+
+
+def _tell_left_out(metrics: Metrics | None) -> list[str]:
+    """Say which scores of masks leave out those that a person has corrected: a row of them holds unlike images."""
+    return [
+        f"the score of masks on {score.split} is that of the {score.images:,} which nobody has corrected"
+        for score in (() if metrics is None else metrics.scores)
+        if score.corrected is False
+    ]
 
 
 def _describe_threshold(score: Score) -> str | None:

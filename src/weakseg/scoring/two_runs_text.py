@@ -91,7 +91,7 @@ def _list_scores(found: TwoRuns) -> list[str]:
             percent(score.mean.first),
             percent(score.mean.second),
             show_gain(score.mean),
-            "" if score.same_truth else "not the same truth",
+            _tell_truth(score),
         )
         for score in found.scores
     ]
@@ -103,6 +103,12 @@ def _list_scores(found: TwoRuns) -> list[str]:
         numbers = (percent(found.classifier.first), percent(found.classifier.second), show_gain(found.classifier))
         lines += ["", *_align([("", "A", "B", "B - A"), ("classifier, mAP, %", *numbers)], "<>>>")]
     return [*lines, ""] if lines else []
+
+
+def _tell_truth(score: ScorePair) -> str:
+    if score.same_truth:
+        return ""
+    return "not the same truth" if score.images[0] == score.images[1] else "not the same images"
 
 
 def _list_classes(found: TwoRuns) -> list[str]:
