@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -6,6 +7,7 @@ import pytest
 from tests.made_run import HEIGHT, WIDTH, make_run
 from weakseg.files import write_json
 from weakseg.pipeline.artifacts import save_mask
+from weakseg.pipeline.corrections.taught import Taught, TaughtImage
 from weakseg.report import doubts as module
 from weakseg.report.doubts import look_for_doubts
 from weakseg.scoring.evidence import Evidence, name_sources, write_evidence
@@ -33,6 +35,20 @@ def test_corrected_images_come_last(tmp_path: Path) -> None:
     write_json(context.folder.corrections / "train_1.json", {"id": "train_1"})
     found = look_for_doubts(context)
     assert (found.images[-1].id, found.images[-1].corrected) == ("train_1", True)
+
+
+def test_masks_that_a_person_gave_do_not_count_as_doubts_of_seed_and_refinement(tmp_path: Path) -> None:
+    context = make_run(tmp_path, train_tags=(0, 1, None))
+    before = look_for_doubts(context).agreement.seed
+    save_mask(context.folder.mask("train_1"), np.full((HEIGHT, WIDTH), 2, np.uint8))
+    taught = Taught(
+        context.folder.taught, "r", context.train.classes, {"train_1": TaughtImage("train_1", mask="0" * 24)}
+    )
+    after = look_for_doubts(replace(context, taught=taught)).agreement.seed
+    assert before is not None
+    assert after is not None
+    assert abs(before - after) < 0.02
+    assert len(look_for_doubts(replace(context, taught=taught)).images) == 6
 
 
 def test_masks_just_cut_from_their_seeds_agree_with_them(tmp_path: Path) -> None:

@@ -106,7 +106,11 @@ def list_limits(metrics: Metrics, health: MaskHealth | None, *, good_map: float)
 
 def _limits_by_truth(metrics: Metrics) -> list[Limit]:
     limits = []
-    masks = [score for score in metrics.scores if score.subject == "masks" and score.mean_iou is not None][:1]
+    masks = [
+        score
+        for score in metrics.scores
+        if score.subject == "masks" and score.mean_iou is not None and not score.corrected
+    ][:1]
     for score in masks:
         defined = [(value, label) for label, value in enumerate(score.iou) if value is not None]
         worst, label = min(defined)
