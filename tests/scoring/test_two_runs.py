@@ -131,6 +131,18 @@ def test_the_masks_that_were_not_corrected_are_told_from_all_masks(pair: tuple[C
     assert "not the same truth" not in text
 
 
+def test_corrected_masks_are_held_against_corrected_ones(pair: tuple[Context, Context]) -> None:
+    for context, means in zip(pair, ((0.3, 0.9), (0.4, 0.8)), strict=True):
+        metrics = load_metrics(context.folder.metrics)
+        masks = next(score for score in metrics.scores if score.subject == "masks")
+        parts = [replace(masks, corrected=bool(place), mean_iou=mean) for place, mean in enumerate(means)]
+        save_metrics(context.folder.metrics, replace(metrics, scores=tuple(parts)))
+    found = compare_runs(pair[0].folder.root, pair[1].folder.root)
+    told = [(item.subject, item.mean.first, item.mean.second) for item in found.scores]
+    assert told == [("masks, not corrected", 0.3, 0.4), ("masks, corrected", 0.9, 0.8)]
+    assert found.notes == ()
+
+
 def test_of_many_images_some_are_compared(pair: tuple[Context, Context], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(differing_labels, "MAX_COMPARED", 2)
     found = compare_runs(pair[0].folder.root, pair[1].folder.root)

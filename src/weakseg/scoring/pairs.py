@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from weakseg.files import JsonValue
 from weakseg.refine.health import Verdict
-from weakseg.scoring.scores import Subject
 
 
 @dataclass(frozen=True)
@@ -79,7 +78,7 @@ class ScorePair:
     """The same kind of label map of both runs against the truth of a split.
 
     Args:
-        subject: What was scored.
+        subject: What was scored; `masks, corrected` and `masks, not corrected` where both runs have them apart.
         split: Name of the split.
         images: Images with truth, in each run.
         thresholds: How the background threshold came about, in each run; None without one.
@@ -88,7 +87,7 @@ class ScorePair:
         same_truth: Whether both were scored on the same pixels; otherwise the numbers are not comparable.
     """
 
-    subject: Subject
+    subject: str
     split: str
     images: tuple[int, int]
     thresholds: tuple[str | None, str | None]
