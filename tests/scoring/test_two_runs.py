@@ -14,9 +14,10 @@ from weakseg.pipeline.health import check_masks
 from weakseg.pipeline.records import StageRecord, write_records
 from weakseg.pipeline.runner import Context
 from weakseg.scoring import differing_labels
+from weakseg.scoring.pairs import NumberPair
 from weakseg.scoring.scores import load_metrics, save_metrics
 from weakseg.scoring.two_runs import compare_runs
-from weakseg.scoring.two_runs_text import describe_two_runs
+from weakseg.scoring.two_runs_text import describe_two_runs, show_gain
 
 
 def finish(context: Context, *, time_s: float = 60.0, digest: str = "0" * 24) -> Context:
@@ -129,6 +130,10 @@ def test_the_masks_that_were_not_corrected_are_told_from_all_masks(pair: tuple[C
     text = describe_two_runs(found, top=0)
     assert "not the same images" in text
     assert "not the same truth" not in text
+
+
+def test_a_gain_that_rounds_to_nothing_is_no_loss() -> None:
+    assert show_gain(NumberPair("mean", 0.5, 0.4999)) == "+0.0"
 
 
 def test_corrected_masks_are_held_against_corrected_ones(pair: tuple[Context, Context]) -> None:

@@ -188,7 +188,7 @@ def _open_either(found: TwoRuns) -> Context:
 def _describe_outcome(found: TwoRuns) -> str:
     """Say which masks are better, as far as that can be known."""
     told = [
-        f"{score.subject} on {score.split} {100 * score.mean.gain:+.1f}"
+        f"{score.subject} on {score.split} {100 * score.mean.gain:+z.1f}"
         for score in found.scores
         if score.subject != "seeds" and score.same_truth and score.mean.gain is not None
     ]

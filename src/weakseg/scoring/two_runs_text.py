@@ -54,7 +54,7 @@ def show_verdict(verdict: str | None, troubled: int, tagged: int) -> tuple[str, 
 
 def show_gain(pair: NumberPair) -> str:
     """Return how many points B is above A; empty where that is undefined."""
-    return "" if pair.gain is None else f"{100 * pair.gain:+.1f}"
+    return "" if pair.gain is None else f"{100 * pair.gain:+z.1f}"
 
 
 def show_threshold(score: ScorePair) -> str:
