@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,7 @@ from tests.made_run import HEIGHT, WIDTH, make_run
 from weakseg.files import write_json
 from weakseg.pipeline.artifacts import save_mask
 from weakseg.pipeline.corrections.store import Correction, CorrectionStore
+from weakseg.pipeline.corrections.taught import Taught, TaughtImage
 from weakseg.report import doubts as module
 from weakseg.report.doubts import look_for_doubts
 from weakseg.scoring.evidence import Evidence, name_sources, write_evidence
@@ -38,6 +40,20 @@ def test_corrected_images_come_last(tmp_path: Path) -> None:
     store = CorrectionStore(context.folder.corrections, context.train.classes)
     store.write(Correction("train_1"), expected_revision=0)  # all was taken back
     assert look_for_doubts(context).images[0].id == "train_1"
+
+
+def test_masks_that_a_person_gave_do_not_count_as_doubts_of_seed_and_refinement(tmp_path: Path) -> None:
+    context = make_run(tmp_path, train_tags=(0, 1, None))
+    before = look_for_doubts(context).agreement.seed
+    save_mask(context.folder.mask("train_1"), np.full((HEIGHT, WIDTH), 2, np.uint8))
+    taught = Taught(
+        context.folder.taught, "r", context.train.classes, {"train_1": TaughtImage("train_1", mask="0" * 24)}
+    )
+    after = look_for_doubts(replace(context, taught=taught)).agreement.seed
+    assert before is not None
+    assert after is not None
+    assert abs(before - after) < 0.02
+    assert len(look_for_doubts(replace(context, taught=taught)).images) == 6
 
 
 def test_masks_just_cut_from_their_seeds_agree_with_them(tmp_path: Path) -> None:

@@ -55,4 +55,5 @@ def test_commands_name_the_folder_as_a_shell_takes_it() -> None:
         "weakseg run 'runs/my cats' --out 'runs/my cats-2'",
         "weakseg report 'runs/my cats' 'runs/my cats-2'",
     ]
+    assert list_commands(Path("runs/cats-2"), compare="weakseg report runs/cats runs/cats-2")[0].line.endswith("cats-2")
     assert list_commands(Path("runs/cats"))[-1].line == "weakseg export runs/cats --to cvat"

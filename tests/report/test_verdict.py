@@ -85,6 +85,16 @@ def test_without_truth_the_worst_sign_decides(
     assert all(sign.text.endswith(".") for sign in found.signs)
 
 
+def test_masks_that_a_person_has_corrected_say_nothing_of_the_others() -> None:
+    own = replace(make_score(0.4), corrected=False)
+    corrected = replace(make_score(0.9, iou=(0.9, 0.9, 0.2)), corrected=True, images=3)
+    found = judge_masks(make_metrics(scores=(own, corrected)), HEALTHY, UNKNOWN, is_clear=None)
+    assert found.headline == "Poor: 40.0 on train, mean IoU in %"
+    assert found.lead.startswith("Measured on 4 images that have truth masks and that nobody has corrected.")
+    alone = judge_masks(make_metrics(scores=(corrected,)), HEALTHY, UNKNOWN, is_clear=None)
+    assert (alone.headline, alone.limits) == ("Probably good", ())
+
+
 def test_a_bad_class_makes_the_masks_poor_and_is_named() -> None:
     health = make_health((0, "empty", "small"), (0, "empty", "small"), (1, None, None))
     found = judge_masks(make_metrics(map_=0.99), health, UNKNOWN, is_clear=None)

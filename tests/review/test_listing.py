@@ -65,7 +65,11 @@ def test_corrected_images_stand_at_the_end(done: Context) -> None:
     store.write(Correction(first, verdict="right"), expected_revision=0)
     queue = open_queue(done)
     assert (queue.images[-1].id, queue.images[-1].corrected) == (first, True)
-    assert "1 images with corrections stand at the end" in describe_queue(done.folder, queue, top=1)
+    told = describe_queue(done.folder, queue, top=1)
+    assert "\n1 image with corrections stands at the end; 'weakseg run " in told
+    assert f"weakseg review {done.folder.root} " in told
+    told = describe_queue(done.folder, queue, top=1, is_learnt=True)
+    assert told.endswith("\n1 image with corrections stands at the end; the run has learnt from that\n")
     store.remove(first, expected_revision=1)
 
 

@@ -4,6 +4,7 @@ import pytest
 
 from tests.scoring.test_scores import make_metrics, make_score
 from weakseg.errors import ArtifactError
+from weakseg.files import write_json
 from weakseg.pipeline.artifacts import RunFolder
 from weakseg.scoring.scores import ClassifierScore, Metrics, save_metrics
 from weakseg.scoring.summary import print_summary
@@ -49,6 +50,24 @@ def test_without_scores_there_is_no_table(tmp_path: Path, capsys: pytest.Capture
     lines = lines_of(RunFolder(tmp_path), metrics, capsys)
     assert lines[0] == "note: no truth"
     assert lines[-2:] == [f"masks:  {tmp_path / 'masks'}", f"report: {tmp_path / 'report.html'}"]
+
+
+def test_a_run_that_learnt_from_corrections_names_what_shows_their_work(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    source = RunFolder(Path("my cats"))
+    folder = RunFolder(Path("my cats-2"))
+    taught = {"classes": ["avo"], "images": [], "source": str(source.root.resolve())}
+    write_json(folder.taught_index, taught)
+    lines = lines_of(folder, make_metrics(), capsys)
+    assert lines[-1] == f"report: {folder.report}"  # the source has gone
+    source.root.mkdir()
+    source.recipe.write_text("dataset: folder")
+    lines = lines_of(folder, make_metrics(), capsys)
+    assert lines[-1] == "what the corrections have changed: weakseg report 'my cats' 'my cats-2'"
+    absolute = lines_of(RunFolder(folder.root.resolve()), make_metrics(), capsys)[-1]
+    assert absolute.endswith(f"weakseg report '{tmp_path}/my cats' '{tmp_path}/my cats-2'")
 
 
 def test_long_paths_stay_on_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

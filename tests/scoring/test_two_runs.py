@@ -14,9 +14,10 @@ from weakseg.pipeline.health import check_masks
 from weakseg.pipeline.records import StageRecord, write_records
 from weakseg.pipeline.runner import Context
 from weakseg.scoring import differing_labels
-from weakseg.scoring.scores import Score, load_metrics, save_metrics
+from weakseg.scoring.pairs import NumberPair
+from weakseg.scoring.scores import load_metrics, save_metrics
 from weakseg.scoring.two_runs import compare_runs
-from weakseg.scoring.two_runs_text import describe_two_runs
+from weakseg.scoring.two_runs_text import describe_two_runs, show_gain
 
 
 def finish(context: Context, *, time_s: float = 60.0, digest: str = "0" * 24) -> Context:
@@ -70,25 +71,6 @@ def test_settings_stages_scores_and_images(pair: tuple[Context, Context]) -> Non
     assert json.loads(json.dumps(found.to_json()))["version"] == 1
 
 
-def test_corrected_masks_are_held_against_corrected_ones_alone(pair: tuple[Context, Context]) -> None:
-    first, second = (context.folder for context in pair)
-    metrics = load_metrics(first.metrics)
-    masks = metrics.find("masks", "train")
-    assert masks is not None
-    apart = (replace(masks, corrected=False, mean_iou=0.25), replace(masks, corrected=True, mean_iou=0.75))
-
-    def compare(mine: tuple[Score, ...], theirs: tuple[Score, ...]) -> list[tuple[str, float | None, float | None]]:
-        for folder, scores in ((first, mine), (second, theirs)):
-            save_metrics(folder.metrics, replace(metrics, scores=scores))
-        return [(p.what, p.mean.first, p.mean.second) for p in compare_runs(first.root, second.root).scores]
-
-    whole = (replace(masks, mean_iou=0.5),)
-    assert compare(whole, apart) == [("masks", 0.5, 0.25)]
-    assert compare(apart, whole) == [("masks", 0.25, 0.5)]
-    assert compare(apart, apart) == [("masks", 0.25, 0.25), ("masks, corrected", 0.75, 0.75)]
-    assert compare(whole, apart[1:]) == []
-
-
 def test_the_text_shows_all_of_it(pair: tuple[Context, Context]) -> None:
     first, second = (context.folder.root for context in pair)
     text = describe_two_runs(compare_runs(first, second), top=1)
@@ -131,7 +113,39 @@ def test_other_classes_are_paired_by_name_and_masks_are_not_compared(tmp_path: P
     assert masks.images == (3, 1)
     assert found.labels.images == ()
     assert "the runs have other classes" in found.notes[0]
-    assert "not the same truth" in describe_two_runs(found, top=3)
+    assert "not the same images" in describe_two_runs(found, top=3)
+
+
+def test_the_masks_that_were_not_corrected_are_told_from_all_masks(pair: tuple[Context, Context]) -> None:
+    first, second = (context.folder for context in pair)
+    metrics = load_metrics(second.metrics)
+    masks = next(score for score in metrics.scores if score.subject == "masks")
+    apart = replace(masks, corrected=False, images=1, support=tuple(count - 1 for count in masks.support))
+    scores = tuple(apart if score is masks else score for score in metrics.scores)
+    save_metrics(second.metrics, replace(metrics, scores=scores))
+    found = compare_runs(first.root, second.root)
+    assert found.notes == (
+        f"{second.root}: the score of masks on {masks.split} is that of the 1 which nobody has corrected",
+    )
+    text = describe_two_runs(found, top=0)
+    assert "not the same images" in text
+    assert "not the same truth" not in text
+
+
+def test_a_gain_that_rounds_to_nothing_is_no_loss() -> None:
+    assert show_gain(NumberPair("mean", 0.5, 0.4999)) == "+0.0"
+
+
+def test_corrected_masks_are_held_against_corrected_ones(pair: tuple[Context, Context]) -> None:
+    for context, means in zip(pair, ((0.3, 0.9), (0.4, 0.8)), strict=True):
+        metrics = load_metrics(context.folder.metrics)
+        masks = next(score for score in metrics.scores if score.subject == "masks")
+        parts = [replace(masks, corrected=bool(place), mean_iou=mean) for place, mean in enumerate(means)]
+        save_metrics(context.folder.metrics, replace(metrics, scores=tuple(parts)))
+    found = compare_runs(pair[0].folder.root, pair[1].folder.root)
+    told = [(item.subject, item.mean.first, item.mean.second) for item in found.scores]
+    assert told == [("masks, not corrected", 0.3, 0.4), ("masks, corrected", 0.9, 0.8)]
+    assert found.notes == ()
 
 
 def test_of_many_images_some_are_compared(pair: tuple[Context, Context], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -100,3 +100,7 @@ def test_people_see_a_spread_behind_its_mean_and_programs_a_column_of_its_own() 
     assert table.to_markdown() == "# t\n\n| method | mAP % |\n| --- | ---: |\n| CAM | 50.0 ± 1.2 |\n| RIB | 25.0 |\n"
     assert table.to_csv(times=False) == "method,map,map_sd\nCAM,0.5,0.0123\nRIB,0.25,\n"
     assert "50.0 ± 1.2" in printed(table, width=80)
+
+
+def test_a_gain_that_rounds_to_nothing_has_no_sign() -> None:
+    assert Column("gain", "gain", percent=True).show(-0.0004) == "0.0"

@@ -64,6 +64,7 @@ def run(words: Sequence[str]) -> int:
 
 
 def _list(run: Path, *, part: Part, top: int) -> None:
+    from weakseg.pipeline.corrections.lessons import find_unlearnt
     from weakseg.pipeline.opening import open_run
     from weakseg.pipeline.runtime import start_logging
     from weakseg.review.listing import describe_queue, open_queue, write_queue
@@ -72,7 +73,9 @@ def _list(run: Path, *, part: Part, top: int) -> None:
     context = open_run(run)
     queue = open_queue(context, part=part)
     write_queue(context.folder, queue)
-    print(describe_queue(context.folder, queue, top=top), end="")
+    datasets = [dataset for dataset in (context.train, context.val) if dataset is not None]
+    is_learnt = find_unlearnt(context.folder, datasets, context.taught) is None
+    print(describe_queue(context.folder, queue, top=top, is_learnt=is_learnt), end="")
 
 
 def _serve(run: Path, *, part: Part, is_sorted: bool, port: int | None, open_browser: bool) -> None:

@@ -54,7 +54,7 @@ class Doubts:
 
     Args:
         images: The images, the most likely wrong mask first; those that a person has corrected come last.
-        agreement: In the mean.
+        agreement: In the mean over the masks that are the run's own; a person's say nothing of seeds and refinement.
         from_review: Whether `weakseg review` has measured it, with the help of classifier and segmenter.
         total: So many images have masks; the same as `images` unless these were too many.
     """
@@ -98,9 +98,10 @@ def look_for_doubts(context: Context) -> Doubts:
         evidence = _measure_all(context, [found[place * len(found) // wanted] for place in range(wanted)])
     store = CorrectionStore(context.folder.corrections, context.train.classes)
     corrected = frozenset(sample.id for _, sample in found if is_corrected(store, sample.id))
+    own = [item for item in evidence if context.taught is None or not context.taught.has_mask(item.id)]
     return Doubts(
         images=order_images(evidence, context.train.classes.names, corrected=corrected).images,
-        agreement=_agree(evidence, None if context.val is None else context.val.split),
+        agreement=_agree(own, None if context.val is None else context.val.split),
         from_review=from_review,
         total=len(found),
     )

@@ -11,6 +11,7 @@ from weakseg.data.base import Dataset
 from weakseg.data.masks import read_mask
 from weakseg.errors import DataError
 from weakseg.file_names import printable
+from weakseg.pipeline.corrections.taught import comparing_command
 from weakseg.pipeline.images import seeded_datasets
 from weakseg.pipeline.run_folder import learning_command, name_next
 from weakseg.pipeline.runner import Context
@@ -92,15 +93,21 @@ def build_opening(context: Context, metrics: Metrics, doubts: Doubts) -> Opening
         judgement=judge_masks(metrics, metrics.health, doubts.agreement, is_clear=_is_clear(context)),
         first=tuple(_show(context, *places[id], why) for id, why in chosen if id in places),
         chosen_by=chosen_by,
-        commands=list_commands(context.folder.root),
+        commands=list_commands(context.folder.root, compare=comparing_command(context.folder)),
     )
 
 
-def list_commands(run: Path) -> tuple[Command, ...]:
-    """Return what to type after a run, with the path of its folder as it was given."""
+def list_commands(run: Path, *, compare: str | None = None) -> tuple[Command, ...]:
+    """Return what to type after a run, with the path of its folder as it was given.
+
+    Args:
+        run: Folder of the run.
+        compare: For a run that learnt from corrections: what holds it against the run before.
+    """
     place = shlex.quote(printable(str(run)))
     again = shlex.quote(printable(str(name_next(run))))
     return (
+        *(() if compare is None else (Command("See what the corrections before this run have changed", compare),)),
         Command("Look at the doubtful masks in the browser, and correct them", f"weakseg review {place}"),
         Command("Learn again from what you have corrected", printable(learning_command(run))),
         Command("See what that has changed", f"weakseg report {place} {again}"),

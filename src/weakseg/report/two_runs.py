@@ -164,7 +164,7 @@ def build_pair(found: TwoRuns, *, max_images: int) -> PairReport:
         pictures=f"{len(images)} of {len(differing):,} images whose masks differ, those that differ most first.",
         legend=() if context is None else (*label_swatches(context.train.classes.label_names)[1:], unsure_swatch()),
         classes=tuple(
-            ClassTable(f"{score.what} on {score.split}", tuple(_number_row(pair, ()) for pair in score.classes))
+            ClassTable(f"{score.subject} on {score.split}", tuple(_number_row(pair, ()) for pair in score.classes))
             for score in found.scores
             if score.subject != "seeds"  # at thresholds that nobody could have chosen
         ),
@@ -188,7 +188,7 @@ def _open_either(found: TwoRuns) -> Context:
 def _describe_outcome(found: TwoRuns) -> str:
     """Say which masks are better, as far as that can be known."""
     told = [
-        f"{score.what} on {score.split} {100 * score.mean.gain:+.1f}"
+        f"{score.subject} on {score.split} {100 * score.mean.gain:+z.1f}"
         for score in found.scores
         if score.subject != "seeds" and score.same_truth and score.mean.gain is not None
     ]
@@ -206,7 +206,7 @@ def _describe_outcome(found: TwoRuns) -> str:
 def _score_row(score: ScorePair) -> NumberRow:
     images = " / ".join(f"{count:,}" for count in dict.fromkeys(score.images))
     details = (score.split, images, show_threshold(score), "the same" if score.same_truth else "not the same")
-    return _number_row(score.mean, details, name=score.what)
+    return _number_row(score.mean, details, name=score.subject)
 
 
 def _classifier_rows(pair: NumberPair) -> tuple[NumberRow, ...]:

@@ -96,11 +96,16 @@ def judge_masks(
     """
     signs = _list_signs(metrics, health, agreement, is_clear=is_clear)
     limits = list_limits(metrics, health, good_map=GOOD_MAP)
-    measured = [score for score in metrics.scores if score.subject == "masks" and score.mean_iou is not None]
+    measured = [
+        score
+        for score in metrics.scores
+        if score.subject == "masks" and score.mean_iou is not None and not score.corrected  # a person made those
+    ]
     if measured:
         grade = _grade(min(score.mean_iou or 0.0 for score in measured), GOOD_IOU, FAIR_IOU)
         shares = " and ".join(f"{percent(score.mean_iou)} on {score.split}" for score in measured)
-        lead = f"Measured on {_count_images(measured)} that have truth masks. The signs below need none."
+        whose = " and that nobody has corrected" if any(score.corrected is False for score in measured) else ""
+        lead = f"Measured on {_count_images(measured)} that have truth masks{whose}. The signs below need none."
         return Judgement(grade, f"{_MEASURED[grade]}: {shares}, mean IoU in %", lead, signs, limits)
     grade = min((sign.grade for sign in signs), key=_ORDER.index, default="unknown")
     return Judgement(

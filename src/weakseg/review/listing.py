@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from typing import Literal
 
@@ -69,13 +70,14 @@ def write_queue(folder: RunFolder, queue: Queue) -> None:
     write_text(folder.doubtful_tags, to_csv(TAG_COLUMNS, tags))
 
 
-def describe_queue(folder: RunFolder, queue: Queue, *, top: int) -> str:
+def describe_queue(folder: RunFolder, queue: Queue, *, top: int, is_learnt: bool = False) -> str:
     """Return the first images and tags of a queue as two tables.
 
     Args:
         folder: The run, whose CSV files are named.
         queue: The queue.
         top: Rows of each table.
+        is_learnt: Whether the run has already been taught all of its corrections.
     """
     looked_at = sum(image.corrected for image in queue.images)
     lines = [
@@ -91,9 +93,11 @@ def describe_queue(folder: RunFolder, queue: Queue, *, top: int) -> str:
         ]
         lines += [*_align([("doubt", "image", "split", "tag"), *found]), ""]
     lines.append(f"all of them: {folder.queue}, {folder.doubtful_tags}")
+    lines.append(f"  weakseg review {shlex.quote(str(folder.root))}  shows them in the browser, to be corrected")
     if looked_at:
-        lines.append(f"{looked_at} images with corrections stand at the end; this learns from them:")
-        lines.append(f"  {learning_command(folder.root)}")
+        images = "1 image with corrections stands" if looked_at == 1 else f"{looked_at} images with corrections stand"
+        learns = "the run has learnt from that" if is_learnt else f"'{learning_command(folder.root)}' learns from that"
+        lines.append(f"{images} at the end; {learns}")
     return "\n".join(lines) + "\n"
 
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from weakseg.files import JsonValue
 from weakseg.refine.health import Verdict
-from weakseg.scoring.scores import Subject
 
 
 @dataclass(frozen=True)
@@ -79,29 +78,22 @@ class ScorePair:
     """The same kind of label map of both runs against the truth of a split.
 
     Args:
-        subject: What was scored.
+        subject: What was scored; `masks, corrected` and `masks, not corrected` where both runs have them apart.
         split: Name of the split.
         images: Images with truth, in each run.
         thresholds: How the background threshold came about, in each run; None without one.
         mean: Mean IoU, 0..1.
         classes: IoU per label, background first.
         same_truth: Whether both were scored on the same pixels; otherwise the numbers are not comparable.
-        corrected: Whether these are the masks that a person has corrected, in both runs; else these are left out.
     """
 
-    subject: Subject
+    subject: str
     split: str
     images: tuple[int, int]
     thresholds: tuple[str | None, str | None]
     mean: NumberPair
     classes: tuple[NumberPair, ...]
     same_truth: bool
-    corrected: bool = False
-
-    @property
-    def what(self) -> str:
-        """What was scored, in words: `masks`, `masks, corrected`."""
-        return f"{self.subject}, corrected" if self.corrected else self.subject
 
 
 @dataclass(frozen=True)

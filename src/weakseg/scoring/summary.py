@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.table import Table
 
 from weakseg.pipeline.artifacts import RunFolder
+from weakseg.pipeline.corrections.taught import comparing_command
 from weakseg.pipeline.runtime import launched_rank
 from weakseg.refine.health_words import MaskHealth
 from weakseg.scoring.from_counts import NAN
@@ -83,3 +84,6 @@ def print_summary(folder: RunFolder) -> None:
         console.print(line, markup=False, soft_wrap=True)
     console.print(f"masks:  {folder.masks}", soft_wrap=True)
     console.print(f"report: {folder.report}", soft_wrap=True)
+    command = comparing_command(folder)
+    if command is not None:
+        console.print(f"what the corrections have changed: {command}", markup=False, soft_wrap=True)

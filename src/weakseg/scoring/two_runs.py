@@ -81,6 +81,8 @@ def compare_runs(first: Path, second: Path) -> TwoRuns:
     for path, found in zip((first, second), metrics, strict=True):
         if found is None:
             notes.append(f"{path} has no scores yet; 'weakseg run {path}' goes on with it")
+    for path, found, other in ((first, metrics[0], metrics[1]), (second, metrics[1], metrics[0])):
+        notes += [f"{path}: {line}" for line in _tell_left_out(found, other)]
     same_classes = _have_same_classes(metrics[0], metrics[1])
     if not same_classes:
         notes.append("the runs have other classes, so that their masks are not compared pixel by pixel")
@@ -175,15 +177,21 @@ _STAGES = ("classify", "localize", "refine", "segment", "evaluate", "report")
 def _pair_scores(first: Metrics | None, second: Metrics | None) -> tuple[ScorePair, ...]:
     if first is None or second is None:
         return ()
-    pairs = [(s, second.find(s.subject, s.split, corrected=s.corrected is True)) for s in first.scores]
+    pairs = [(score, _find_counterpart(score, second)) for score in first.scores]
     return tuple(_pair_score(a, b, first.label_names, second.label_names) for a, b in pairs if b is not None)
+
+
+def _find_counterpart(score: Score, metrics: Metrics) -> Score | None:
+    """Return another run's score of the same; corrected masks are held against corrected ones alone."""
+    wanted = (score.subject, score.split, bool(score.corrected))
+    return next((item for item in metrics.scores if (item.subject, item.split, bool(item.corrected)) == wanted), None)
 
 
 def _pair_score(first: Score, second: Score, names: Sequence[str], other_names: Sequence[str]) -> ScorePair:
     mine = dict(zip(names, first.iou, strict=True))
     theirs = dict(zip(other_names, second.iou, strict=True))
     return ScorePair(
-        subject=first.subject,
+        subject=first.what if first.corrected == second.corrected else first.subject,
         split=first.split,
         images=(first.images, second.images),
         thresholds=(_describe_threshold(first), _describe_threshold(second)),
@@ -192,8 +200,23 @@ def _pair_score(first: Score, second: Score, names: Sequence[str], other_names: 
             NumberPair(name, mine.get(name), theirs.get(name)) for name in dict.fromkeys((*names, *other_names))
         ),
         same_truth=first.support == second.support and tuple(names) == tuple(other_names),
-        corrected=first.corrected is True,
     )
+
+
+def _tell_left_out(metrics: Metrics | None, other: Metrics | None) -> list[str]:
+    """Say which scores leave out masks that a person has corrected, where those of the other run hold all."""
+    if metrics is None or other is None:
+        return []
+    return [
+        f"the score of masks on {score.split} is that of the {score.images:,} which nobody has corrected"
+        for score in metrics.scores
+        if score.corrected is False
+        and any(
+            item.split == score.split and item.corrected is None
+            for item in other.scores
+            if item.subject == score.subject
+        )
+    ]
 
 
 def _describe_threshold(score: Score) -> str | None:

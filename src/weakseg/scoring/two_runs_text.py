@@ -54,7 +54,7 @@ def show_verdict(verdict: str | None, troubled: int, tagged: int) -> tuple[str, 
 
 def show_gain(pair: NumberPair) -> str:
     """Return how many points B is above A; empty where that is undefined."""
-    return "" if pair.gain is None else f"{100 * pair.gain:+.1f}"
+    return "" if pair.gain is None else f"{100 * pair.gain:+z.1f}"
 
 
 def show_threshold(score: ScorePair) -> str:
@@ -84,14 +84,14 @@ def _list_stages(found: TwoRuns) -> list[str]:
 def _list_scores(found: TwoRuns) -> list[str]:
     rows = [
         (
-            score.what,
+            score.subject,
             score.split,
             " / ".join(str(count) for count in dict.fromkeys(score.images)),
             show_threshold(score),
             percent(score.mean.first),
             percent(score.mean.second),
             show_gain(score.mean),
-            "" if score.same_truth else "not the same truth",
+            _tell_truth(score),
         )
         for score in found.scores
     ]
@@ -105,13 +105,19 @@ def _list_scores(found: TwoRuns) -> list[str]:
     return [*lines, ""] if lines else []
 
 
+def _tell_truth(score: ScorePair) -> str:
+    if score.same_truth:
+        return ""
+    return "not the same truth" if score.images[0] == score.images[1] else "not the same images"
+
+
 def _list_classes(found: TwoRuns) -> list[str]:
     lines: list[str] = []
     for score in found.scores:
         if score.subject == "seeds":
             continue  # at thresholds that nobody could have chosen
         rows = [(pair.name, percent(pair.first), percent(pair.second), show_gain(pair)) for pair in score.classes]
-        title = f"IoU per class, %: {score.what} on {score.split}"
+        title = f"IoU per class, %: {score.subject} on {score.split}"
         lines += [title, *_align([("", "A", "B", "B - A"), *rows], "<>>>"), ""]
     return lines
 

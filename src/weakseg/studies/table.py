@@ -52,7 +52,7 @@ class Column:
         """Write a cell as people read it."""
         if cell is None or isinstance(cell, str):
             return MISSING if cell is None else cell
-        return f"{100 * cell if self.percent else cell:.{self.digits}f}"
+        return f"{100 * cell if self.percent else cell:z.{self.digits}f}"
 
 
 @dataclass(frozen=True)

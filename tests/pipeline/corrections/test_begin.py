@@ -102,6 +102,17 @@ def test_the_same_again_goes_on_and_other_corrections_are_refused(
         begin_learning(config, source, target)
 
 
+def test_a_run_that_learns_nothing_new_says_so(
+    config: RunConfig, source: RunFolder, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    first, second = RunFolder(tmp_path / "b"), RunFolder(tmp_path / "c")
+    with caplog.at_level("INFO", logger="weakseg"):
+        begin_learning(config, source, first)
+        assert "the same" not in caplog.text
+        begin_learning(config, first, second)
+    assert f"{first.root} has learnt from the same: {second.root} comes out like it" in caplog.text
+
+
 def test_an_interrupted_copy_is_made_again(config: RunConfig, source: RunFolder, tmp_path: Path) -> None:
     target = RunFolder(tmp_path / "b")
     begin_learning(config, source, target)

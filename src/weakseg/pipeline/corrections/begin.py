@@ -86,6 +86,13 @@ def begin_learning(
             )
         else:
             logger.info("learning from %s: %s", source.root, describe_lessons(lessons, train, val))
+            before = read_taught(source)
+            if before is not None and before.images == lessons.images:
+                logger.info(
+                    "%s has learnt from the same: %s comes out like it unless its settings differ",
+                    source.root,
+                    target.root,
+                )
             wait_for_all()  # every process has looked before rank 0 writes
             if rank() == 0:
                 _copy(said, source, target, lessons, train.classes)

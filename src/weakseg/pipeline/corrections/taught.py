@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -214,6 +215,21 @@ def read_taught(folder: RunFolder) -> Taught | None:
         return None
     except (OSError, ValueError, KeyError, TypeError, AttributeError, DataError) as error:
         raise ArtifactError(f"{path} is damaged ({error}); {_AGAIN}") from None
+
+
+def comparing_command(folder: RunFolder) -> str | None:
+    """Return the command that shows what corrections have changed; None for a run without, or whose source has gone.
+
+    Raises:
+        ArtifactError: If the file that names the source is damaged.
+    """
+    taught = read_taught(folder)
+    if taught is None or not RunFolder(Path(taught.source)).recipe.is_file():
+        return None
+    source, here = Path(taught.source), Path.cwd()
+    if source.is_relative_to(here) and not folder.root.is_absolute():
+        source = source.relative_to(here)
+    return f"weakseg report {shlex.quote(printable(str(source)))} {shlex.quote(printable(str(folder.root)))}"
 
 
 def require_classes(taught: Taught, classes: ClassSet, folder: RunFolder) -> None:
