@@ -19,8 +19,12 @@ from weakseg.models import deeplab, inference, predictor
 
 pytestmark = pytest.mark.slow
 
-ELSEWHERE = {"weakseg.localize.clip_maps.clip_score_maps", "weakseg.localize.sam3.text_score_maps"}
-"""What needs a network of `transformers` in a folder: tests/contract/test_devices.py tries it."""
+ELSEWHERE = {
+    "weakseg.localize.clip_maps.clip_score_maps",
+    "weakseg.localize.sam3.text_score_maps",
+    "weakseg.localize.rib.open_rib",
+}
+"""What needs a network of `transformers` in a folder, or a run: tests/contract/test_devices.py tries it."""
 
 CASES = {**OPS.cases, **NETWORKS.cases, **METHODS.cases}
 
