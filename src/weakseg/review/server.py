@@ -120,7 +120,7 @@ class ReviewServer:
     def _summarise(self, listed: Listed) -> Message:
         sample_id, entry = listed.sample.id, listed.entry
         try:
-            said, problem = self.desk.store.read(sample_id), ""
+            said, problem = self.desk.read_said(sample_id), ""
         except ArtifactError as error:
             said, problem = None, str(error)
         return {
@@ -141,9 +141,9 @@ class ReviewServer:
     def _read_state(self, listed: Listed) -> Message:
         desk, sample_id = self.desk, listed.sample.id
         while True:  # a mask and a record that belong together, should somebody write just now
-            said = desk.store.read(sample_id)
+            said = desk.read_said(sample_id)
             labels = desk.labels(sample_id)
-            again = desk.store.read(sample_id)
+            again = desk.read_said(sample_id)
             if again == said:
                 break
         height, width = labels.shape
@@ -173,7 +173,7 @@ class ReviewServer:
     def thumbnail(self, listed: Listed, _: Message) -> Response:
         """Return a small picture with its mask, as a JPEG."""
         desk, sample_id = self.desk, listed.sample.id
-        said = desk.store.read(sample_id)
+        said = desk.read_said(sample_id)
         key = (sample_id, 0 if said is None else said.revision)
 
         def make() -> bytes:
