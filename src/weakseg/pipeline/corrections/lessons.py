@@ -189,7 +189,7 @@ def _find_mask(
 
 
 def is_overtaken(folder: RunFolder, correction: Correction) -> bool:
-    """Say whether a mask was called right or wrong that the stage `refine` has replaced since: nobody has seen that one.
+    """Say whether a mask was called right or wrong that the stage `refine` has replaced: nobody has seen the new one.
 
     Neither time alone says so: files that are copied, or made again since they were gone, are late as well.
     """
