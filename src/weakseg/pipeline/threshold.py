@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import chain, islice
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from weakseg.config.chosen import has_threshold, refiner_facts
@@ -29,6 +30,7 @@ from weakseg.pipeline.cutters import Cutter, cut_image, open_cutter
 from weakseg.pipeline.runner import Context
 from weakseg.pipeline.runtime import show_progress
 from weakseg.pipeline.seeds import pair_with_seed, require_training_seeds
+from weakseg.pipeline.side_by_side import LARGE_PX, run_side_by_side
 from weakseg.refine.method import SeededImage
 from weakseg.refine.threshold.area import measure_areas
 from weakseg.refine.threshold.choice import (
@@ -224,14 +226,31 @@ def _judge_on_tags(context: Context, cutter: Cutter) -> _Judged:
     scores, areas = (np.full((0, len(candidates)), np.nan) for _ in range(2))
     places = list(range(len(candidates)))
     with show_progress("choosing the background threshold") as tick:
-        for item in judges:
-            scores, areas = (np.vstack((rows, np.full(len(candidates), np.nan))) for rows in (scores, areas))
+        for chosen in (islice(judges, FIRST_JUDGES), judges):
             tried = [candidates[place] for place in places]
-            scores[-1, places], areas[-1, places] = judge_image(item, cutter, tried)
+            for pixels, found in judge_side_by_side(chosen, cutter, tried):
+                scores, areas = (np.vstack((rows, np.full(len(candidates), np.nan))) for rows in (scores, areas))
+                scores[-1, places], areas[-1, places] = found
+                tick(len(scores), max(len(scores), _expect_images(pixels, len(order))))
             if len(scores) == FIRST_JUDGES:
                 places = list(still_open(scores, candidates, areas=areas))
-            tick(len(scores), max(len(scores), _expect_images(item, len(order))))
     return _Judged(scores, areas, candidates)
+
+
+def judge_side_by_side(
+    items: Iterable[SeededImage], cutter: Cutter, candidates: Sequence[float]
+) -> Iterator[tuple[int, tuple[NDArray[np.float64], NDArray[np.float64]]]]:
+    """Judge images, as many at once as torch has threads; yield each one's pixels, and what `judge_image` says."""
+
+    def judge(item: SeededImage) -> tuple[int, tuple[NDArray[np.float64], NDArray[np.float64]]]:
+        return _count_pixels(item), judge_image(item, cutter, candidates)
+
+    threads = torch.get_num_threads()
+    return run_side_by_side(judge, items, threads=threads, is_large=lambda item: _count_pixels(item) > LARGE_PX)
+
+
+def _count_pixels(item: SeededImage) -> int:
+    return int(item.image.shape[0]) * int(item.image.shape[1])
 
 
 def _choose_judged(judged: _Judged) -> ThresholdChoice:
@@ -266,9 +285,8 @@ def _open_judges(context: Context, order: list[Sample]) -> tuple[tuple[float, ..
     return worth_refining(CANDIDATES, np.array(areas).reshape(-1, len(CANDIDATES))), chain(probed, items)
 
 
-def _expect_images(item: SeededImage, tagged: int) -> int:
-    """Return how many images will be looked at if they are as large as this one."""
-    pixels: int = item.image.shape[0] * item.image.shape[1]
+def _expect_images(pixels: int, tagged: int) -> int:
+    """Return how many images will be looked at if they have so many pixels each."""
     return min(MAX_IMAGES, tagged, math.ceil(MAX_PIXELS / pixels))
 
 
@@ -320,5 +338,5 @@ def _load_some(context: Context, samples: list[Sample]) -> Iterator[SeededImage]
         if pixels >= MAX_PIXELS:
             return
         item = pair_with_seed(context, sample, context.train.load_image(sample))
-        pixels += item.image.shape[0] * item.image.shape[1]
+        pixels += _count_pixels(item)
         yield item
