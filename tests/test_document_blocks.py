@@ -5,6 +5,7 @@ What a page shows is run elsewhere, at a size that takes seconds: the README (te
 """
 
 import ast
+import copy
 import importlib
 import inspect
 import re
@@ -12,6 +13,7 @@ import shlex
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from itertools import takewhile
 from pathlib import Path
 
@@ -22,6 +24,8 @@ from jsonargparse import ArgumentParser
 from weakseg.cli import STUDIES, VERBS, main
 from weakseg.config.complaints import field_types
 from weakseg.config.load import build_config, list_recipes, read_recipe
+from weakseg.config.recipe_text import decode_recipe
+from weakseg.files import JsonValue
 
 ROOT = Path(__file__).parent.parent
 FENCE = re.compile(r"^( *)```([^\n`]*)\n(.*?)^\1```", re.MULTILINE | re.DOTALL)
@@ -71,18 +75,26 @@ def find_commands(text: str) -> Iterator[str]:
             variables[assigned[1]] = assigned[2]
         filled = re.sub(r"\$([A-Z]+)", lambda match: variables.get(match[1], match[0]), line)
         for command in re.split(r" && | [|>] | 2> ", filled):
-            words = command.removeprefix(".venv/bin/")
+            words = re.sub(r" +# .*", "", command.removeprefix(".venv/bin/"))
             if words.startswith(f"{PROGRAM} "):
                 yield words
 
 
-COMMANDS = {
-    block.place: list(find_commands(block.text))
-    for block in BLOCKS
-    if block.language in SHELLS
-    and any(find_commands(block.text))
-    and block.place.partition(":")[0] not in TESTED_BESIDE
-}
+def find_all_commands() -> dict[str, list[str]]:
+    """Return the commands by the place of their block; what stands alone is read once, wherever else it stands."""
+    found: dict[str, list[str]] = {}
+    seen: set[str] = set()
+    for block in BLOCKS:
+        commands = list(find_commands(block.text)) if block.language in SHELLS else []
+        needs_others = any("--out" in command for command in commands)
+        new = commands if needs_others else [command for command in commands if command not in seen]
+        seen.update(commands)
+        if new and block.place.partition(":")[0] not in TESTED_BESIDE:
+            found[block.place] = new
+    return found
+
+
+COMMANDS = find_all_commands()
 
 
 def is_usage(command: str) -> bool:
@@ -108,8 +120,17 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         "handover.convert.convert_checkpoint",
     ):
         monkeypatch.setattr(f"weakseg.{name}", stop)
+    monkeypatch.setattr("weakseg.config.load.decode_recipe", decode_once)
     for name in FOLDERS_OF_PHOTOGRAPHS:
         (tmp_path / name).mkdir()
+
+
+def decode_once(text: str) -> JsonValue:
+    """Decode a recipe, which takes a third of a command's time; most commands have the same few."""
+    return copy.deepcopy(_decode(text))
+
+
+_decode = cache(decode_recipe)
 
 
 def make_runs(words: list[str], recipe: str) -> None:
