@@ -1,5 +1,5 @@
 # Every target sets up .venv by itself; the second time that takes no time.
-.PHONY: demo test unit lint explore bench gpu browser clean dist help setup
+.PHONY: demo test unit lint explore bench gpu browser clean dist docs help setup
 
 RUN := .venv/bin
 
@@ -13,7 +13,8 @@ help:
 	@echo "make bench   speed and memory against literal baselines"
 	@echo "make gpu     the same tensor code on a CUDA device, compared with the CPU"
 	@echo "make dist    sdist and wheel, in dist/"
-	@echo "make clean   remove .venv, caches and runs/demo"
+	@echo "make docs    the documentation as a site, in site/; a warning or a broken link is an error"
+	@echo "make clean   remove .venv, caches, dist, site and runs/demo"
 
 setup:
 	@tools/make_venv.sh
@@ -54,5 +55,8 @@ dist: setup
 	rm -rf dist
 	$(RUN)/python -m hatchling build --directory dist
 
+docs: setup
+	$(RUN)/python tools/make_site.py
+
 clean:
-	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis dist runs/demo
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis dist site runs/demo

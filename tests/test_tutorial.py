@@ -1,18 +1,16 @@
 """The tutorial's script runs, on tiny images; the notebook is that script, and holds its pictures."""
 
 import base64
-import importlib.util
 import io
 import json
-import sys
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 import yaml
 from PIL import Image
 
 from tests.photos import TINY
+from tests.tools import load_tool
 from weakseg.api.settings import Settings, resolve
 from weakseg.config.schema import RunConfig
 
@@ -25,17 +23,7 @@ TINY_SETTINGS: Settings = {
 }
 
 
-def load_tool() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("make_notebook", ROOT / "tools" / "make_notebook.py")
-    assert spec is not None
-    assert spec.loader is not None
-    tool = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = tool  # dataclasses look there
-    spec.loader.exec_module(tool)
-    return tool
-
-
-TOOL = load_tool()
+TOOL = load_tool("make_notebook")
 
 
 def resolve_tiny(recipe: str, *settings: Settings) -> RunConfig:
