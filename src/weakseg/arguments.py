@@ -108,6 +108,14 @@ def new_parser(verb: str, description: str) -> ArgumentParser:
     )
 
 
+def add_engine_options(parser: ArgumentParser) -> None:
+    """Let a verb say who works on single images; `weakseg.pipeline.engines.choose_engine` takes these words."""
+    parser.add_argument("--processes", type=int, default=None, help="so many of this machine work on images")
+    parser.add_argument("--engine", default=None, metavar="ray", help="who works on images: a Ray cluster")
+    parser.add_argument("--part", default=None, metavar="I/N", help="work on this part of the images alone; or auto")
+    parser.add_argument("--finish", action="store_true", help="do what lies between images that parts work on")
+
+
 def parse_words(parser: ArgumentParser, words: Sequence[str]) -> Namespace | None:
     """Parse the words after a verb.
 
@@ -193,12 +201,7 @@ def parse_recipe_words(
         parser.add_argument("--estimate", type=bool, default=True, help="whether to tell how long a run takes here")
         parser.add_argument("--fix-list", default=None, metavar="FILE", help="CSV of what to do, a line per image")
     elif verb in VERBS_WITH_IMAGES:
-        parser.add_argument("--processes", type=int, default=None, help="so many of this machine work on images")
-        parser.add_argument("--engine", default=None, metavar="ray", help="who works on images: a Ray cluster")
-        parser.add_argument(
-            "--part", default=None, metavar="I/N", help="work on this part of the images alone; or auto"
-        )
-        parser.add_argument("--finish", action="store_true", help="do what lies between images that parts work on")
+        add_engine_options(parser)
     words = [_spell_out(word, stage=verb) for word in words]
     # jsonargparse gives an option of this name a meaning of its own, so it is taken out before parsing.
     print_config = PRINT_CONFIG in words

@@ -49,6 +49,7 @@ class ImageJob:
             handed out to other processes. `open` makes it, too.
         note: Puts the counted outcomes into words, which stand behind the label.
         few: Whether these are so few images that they are not handed out in parts.
+        again: Words that make here what parts have not made, for messages; those of `weakseg run` when None.
     """
 
     name: str
@@ -61,6 +62,7 @@ class ImageJob:
     prepare: Callable[[Context], None] | None = None
     note: Callable[[Counter[str]], str] = say_nothing
     few: bool = False
+    again: str | None = None
 
     def is_pending(self, context: Context, sample: Sample) -> bool:
         """Say whether an image is still to be worked on."""

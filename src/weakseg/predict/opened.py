@@ -50,6 +50,15 @@ class OpenedModel:
     digest: str
 
 
+def name_device(path: Path, device: str) -> str:
+    """Return the device that is meant where a model is to run: with `auto` an ONNX file runs on the CPU."""
+    return "cpu" if device == "auto" and _is_onnx(path) else device
+
+
+def _is_onnx(path: Path) -> bool:
+    return path.suffix.lower() == ONNX_SUFFIX and (is_regular(path) or not path.exists())
+
+
 def open_model(path: Path, *, device: str) -> OpenedModel:
     """Open a model.
 
@@ -62,8 +71,8 @@ def open_model(path: Path, *, device: str) -> OpenedModel:
         ConfigError: If the device is not there.
         MissingExtra: If an ONNX file is given and onnxruntime is not installed.
     """
-    if path.suffix.lower() == ONNX_SUFFIX and (is_regular(path) or not path.exists()):
-        onnx = OnnxNetwork(path, choose_device("cpu" if device == "auto" else device))
+    if _is_onnx(path):
+        onnx = OnnxNetwork(path, choose_device(name_device(path, device)))
         return OpenedModel("onnx", path, onnx, onnx.info.classes, onnx.info.views, digest_file(path))
     if path.suffix.lower() == ZIP_SUFFIX and path.is_file():
         with unzipped_bundle(path) as folder:

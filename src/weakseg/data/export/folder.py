@@ -53,7 +53,7 @@ class ExportFolder:
         self.link_images = link_images
         self._pixel_range = pixel_range
         self._format = format
-        self._earlier = _own_files(root, format)
+        self._earlier = find_own_files(root, format)
         self._written: dict[str, None] = {}
         self._write_journal(self._earlier)
 
@@ -121,8 +121,12 @@ class ExportFolder:
         write_text(self.root / JOURNAL, "\n".join(lines) + "\n")
 
 
-def _own_files(root: Path, format: str) -> set[str]:
-    """Return the names an earlier export to this format has entered; half-written ones are deleted."""
+def find_own_files(root: Path, format: str) -> set[str]:
+    """Return the names an earlier export to this format has entered; half-written ones are deleted.
+
+    Raises:
+        ArtifactError: If the folder holds other files.
+    """
     if not root.exists() and not root.is_symlink():
         return set()
     if not root.is_dir():
