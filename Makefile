@@ -1,5 +1,5 @@
 # Every target sets up .venv by itself; the second time that takes no time.
-.PHONY: demo test unit lint explore bench gpu browser clean dist help setup
+.PHONY: demo test unit lint explore bench gpu browser clean dist sbom help setup
 
 RUN := .venv/bin
 
@@ -13,6 +13,7 @@ help:
 	@echo "make bench   speed and memory against literal baselines"
 	@echo "make gpu     the same tensor code on a CUDA device, compared with the CPU"
 	@echo "make dist    sdist and wheel, in dist/"
+	@echo "make sbom    what is installed here below weakseg, with licences, in dist/"
 	@echo "make clean   remove .venv, caches and runs/demo"
 
 setup:
@@ -53,6 +54,9 @@ gpu: setup
 dist: setup
 	rm -rf dist
 	$(RUN)/python -m hatchling build --directory dist
+
+sbom: setup
+	$(RUN)/python tools/make_sbom.py
 
 clean:
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis dist runs/demo

@@ -17,12 +17,12 @@ from weakseg.data.images import read_image
 from weakseg.data.regular_files import is_regular
 from weakseg.errors import ConfigError, DataError, UsageError
 from weakseg.models.inference import LabelledPixels
-from weakseg.models.predictor import Views, batched, choose_labels, predict_views
+from weakseg.models.predictor import batched, choose_labels, predict_views
 from weakseg.models.tiling import Tiling
 from weakseg.pipeline.runtime import show_progress
 from weakseg.predict.constraint import TagConstraint, constrain
 from weakseg.predict.notices import tell_passed_over, tell_suffixed, tell_unconstrained
-from weakseg.predict.opened import OpenedModel, digest_file, open_model
+from weakseg.predict.opened import OpenedModel, allowed_labels, digest_file, limit_views, open_model
 from weakseg.predict.pictures import write_pictures
 from weakseg.predict.reading import peek_size, settle_range
 from weakseg.predict.summary import ImageSummary, Provenance, SummaryFile, read_summary, summarise_labels
@@ -134,7 +134,7 @@ def predict_files(
     tell_unconstrained(targets, constraint)
     tell_suffixed(targets)
     tell_passed_over(found.passed_over)
-    opened = replace(opened, views=settle_range(_limit(opened.views, options.max_side_px), targets.values()))
+    opened = replace(opened, views=settle_range(limit_views(opened.views, options.max_side_px), targets.values()))
     job = _Job(opened, files, constraint, options)
     return job.run(targets, passed_over=found.passed_over)
 
@@ -249,7 +249,7 @@ class _Job:
             ) from None
         for image, found_maps in zip(group, maps, strict=True):
             tags = self._constraint.tags_of(image.name)
-            allowed = None if tags is None else [0, *(1 + opened.classes.index(tag) for tag in tags)]
+            allowed = allowed_labels(opened.classes, tags)
             found = choose_labels(found_maps, image.pixels, views=opened.views, allowed=allowed)
             write_pictures(self._files.pictures(image.name), image.pixels, found)
             yield self._summarise(image, found, tags)
@@ -274,8 +274,3 @@ def _digest_image(path: Path) -> str:
         return digest_file(path) if is_regular(path) else ""
     except OSError:
         return ""
-
-
-def _limit(views: Views, max_side_px: int | None) -> Views:
-    """Put the limit that was asked for in place of the run's."""
-    return views if max_side_px is None else replace(views, max_side_px=max_side_px or None)
