@@ -32,7 +32,7 @@ LAYERS = (
     {"pipeline"},
     {"scoring"},
     {"report", "review", "predict", "checks", "estimate"},
-    {"handover", "chain"},
+    {"handover", "chain", "serve"},
     {"studies", "api"},
     {"help"},
     {"arguments", "endings"},

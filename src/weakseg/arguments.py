@@ -44,11 +44,28 @@ PRINT_CONFIG = "--print_config"
 QUICK = "--quick"
 """Of `demo`: its other recipe."""
 
+SHOW_PARSER = "--show-parser"
+"""A word by which a verb is asked for its parser, see `ParserShown`."""
+
 STAGES_WITH_METHOD = ("localize", "refine")
 """Verbs for which `--method` stands for their stage's setting of that name."""
 
 VERBS_WITH_IMAGES = ("run", "demo", "localize", "refine", "evaluate")
 """Verbs with stages that work on single images."""
+
+
+class ParserShown(Exception):
+    """A verb was asked for its parser; nothing has been done.
+
+    Args:
+        parser: With the verb's own arguments alone.
+        takes_settings: Whether settings of a recipe may be given too.
+    """
+
+    def __init__(self, parser: ArgumentParser, *, takes_settings: bool) -> None:
+        super().__init__(parser.prog)
+        self.parser = parser
+        self.takes_settings = takes_settings
 
 
 @dataclass(frozen=True)
@@ -126,6 +143,8 @@ def parse_words(parser: ArgumentParser, words: Sequence[str]) -> Namespace | Non
         UsageError: If an argument is missing or an option unknown.
         ConfigError: If a dotted setting is unknown or its value wrong.
     """
+    if SHOW_PARSER in words:
+        raise ParserShown(parser, takes_settings=False)
     if find_help(words) is not None:
         print(render_verb(parser), end="")
         return None
@@ -260,6 +279,8 @@ def resolve_recipe(parser: ArgumentParser, words: Sequence[str], *, recipe: str 
         UsageError: If the command line is wrong.
         ConfigError: If the recipe or a setting is wrong.
     """
+    if SHOW_PARSER in words:
+        raise ParserShown(parser, takes_settings=True)
     asked = find_help(words)
     if asked is not None:
         _show_help(parser, asked, recipe)

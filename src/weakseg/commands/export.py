@@ -19,7 +19,9 @@ def run(words: Sequence[str]) -> int:
     )
     parser.add_argument("run", help="run folder")
     parser.add_argument(
-        "--to", required=True, help="voc, coco, yolo-seg, cvat, label-studio or hf-dataset; onnx or bundle"
+        "--to",
+        required=True,
+        help="voc, coco, yolo-seg, cvat, label-studio or hf-dataset; onnx, onnx-int8 or bundle",
     )
     parser.add_argument("--out", default=None, help="where to write; below RUN/exports when not given")
     parser.add_argument(

@@ -51,7 +51,7 @@ def run(words: Sequence[str]) -> int:
             f"the following arguments are required: inputs (images that '{model}' is to predict); see "
             f"'{parser.prog} --help'"
         )
-    from weakseg.models.tiling import ALIGNMENT_PX, Tiling
+    from weakseg.models.tiling import choose_tiling
     from weakseg.pipeline.engines import choose_engine
     from weakseg.pipeline.notes import tell_stop
     from weakseg.pipeline.runner import StageStopped
@@ -61,13 +61,12 @@ def run(words: Sequence[str]) -> int:
     from weakseg.predict.options import PredictOptions
     from weakseg.predict.targets import OUTPUTS
 
-    quarter = given.tile_px // (4 * ALIGNMENT_PX) * ALIGNMENT_PX
     options = PredictOptions(
         outputs=OUTPUTS if given.outputs is None else tuple(filter(None, given.outputs.split(","))),
         tags=None if given.tags is None else parse_tags(given.tags),
         tag_file=None if given.tag_file is None else Path(given.tag_file),
         batch=given.batch,
-        tiling=Tiling(given.tile_px, quarter if given.overlap_px is None else given.overlap_px),
+        tiling=choose_tiling(given.tile_px, given.overlap_px),
         max_side_px=given.max_side_px,
         skip_existing=given.skip_existing,
     )

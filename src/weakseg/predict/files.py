@@ -18,7 +18,7 @@ from weakseg.config.schema import RunConfig, RuntimeConfig
 from weakseg.data.base import Dataset
 from weakseg.errors import DataError, UsageError
 from weakseg.files import JsonValue
-from weakseg.models.predictor import Views, batched
+from weakseg.models.predictor import batched
 from weakseg.pipeline.image_jobs import Engine, OneProcess
 from weakseg.pipeline.notes import Notebook, begin_work, hold_notebook
 from weakseg.pipeline.parts import Finishing, PartOf
@@ -26,7 +26,7 @@ from weakseg.pipeline.runner import Context
 from weakseg.pipeline.runtime import choose_device, joined_processes
 from weakseg.predict.constraint import TagConstraint, constrain
 from weakseg.predict.notices import tell_passed_over, tell_suffixed, tell_unconstrained
-from weakseg.predict.opened import OpenedModel, name_device, open_model
+from weakseg.predict.opened import OpenedModel, limit_views, name_device, open_model
 from weakseg.predict.options import PredictOptions
 from weakseg.predict.reading import peek_size, settle_range
 from weakseg.predict.summary import (
@@ -113,7 +113,7 @@ def predict_files(
         tell_unconstrained(found.paths, constraint)
         tell_suffixed(found.paths)
         tell_passed_over(found.passed_over)
-        views = settle_range(_limit(opened.views, options.max_side_px), found.paths.values())
+        views = settle_range(limit_views(opened.views, options.max_side_px), found.paths.values())
         command = _Command(replace(opened, views=views), files, constraint, options, found.paths)
         with hold_notebook(out / NOTEBOOK, engine) as notebook:
             config = RunConfig(runtime=RuntimeConfig(device=device, workers=0))
@@ -294,8 +294,3 @@ def _make_dataset(groups: Mapping[str, Sequence[Target]], classes: ClassSet) -> 
     tags, known = np.zeros(len(classes), np.uint8), np.zeros(len(classes), np.bool_)
     samples = tuple(Sample(name, group[0][1], tags, known) for name, group in groups.items())
     return Dataset("files", "new", classes, samples)
-
-
-def _limit(views: Views, max_side_px: int | None) -> Views:
-    """Put the limit that was asked for in place of the run's."""
-    return views if max_side_px is None else replace(views, max_side_px=max_side_px or None)

@@ -25,7 +25,7 @@ from weakseg.pipeline.image_jobs import ImageJob, ImageWork
 from weakseg.pipeline.notes import MAKE_HERE, Notebook
 from weakseg.pipeline.runner import Context
 from weakseg.predict.constraint import TagConstraint
-from weakseg.predict.opened import OpenedModel, digest_file, open_model
+from weakseg.predict.opened import OpenedModel, allowed_labels, digest_file, open_model
 from weakseg.predict.pictures import write_pictures
 from weakseg.predict.summary import ImageSummary, summarise_labels
 from weakseg.predict.targets import OutputFiles
@@ -136,7 +136,7 @@ class Prediction:
             ) from None
         for image, found_maps in zip(group, maps, strict=True):
             tags = self.constraint.tags_of(image.name)
-            allowed = None if tags is None else [0, *(1 + opened.classes.index(tag) for tag in tags)]
+            allowed = allowed_labels(opened.classes, tags)
             found = choose_labels(found_maps, image.pixels, views=opened.views, allowed=allowed)
             write_pictures(self.files.pictures(image.name), image.pixels, found)
             yield self._summarise(opened, image, found, tags)
