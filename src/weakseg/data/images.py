@@ -14,6 +14,7 @@ from PIL import Image, ImageFile, UnidentifiedImageError
 
 from weakseg.data.depth import PixelRange, has_hidden_bits, load_deep, measure_span
 from weakseg.data.formats import describe_format, list_suffixes
+from weakseg.data.remote.pointers import fetch_pointed, read_content
 from weakseg.errors import DataError
 from weakseg.ops.images import limit_side, scaled_size_hw
 
@@ -134,10 +135,10 @@ def read_shrunk(path: Path, max_side_px: int | None, *, pixel_range: PixelRange 
             raise DataError(_NO_FILE)
         if status.st_size == 0:
             raise DataError(_EMPTY)
-        with Image.open(path) as image:
+        with open_picture(path) as image:
             _require_decodable(image)
             draft = _choose_draft(image, max_side_px)
-            deep = load_deep(image, lambda: Image.open(path))
+            deep = load_deep(image, lambda: open_picture(path))
             image.load()
             # Read after loading: Pillow turns a TIFF's pixels itself while it loads, and then drops the tag.
             orientation = _orientation(image)
@@ -151,6 +152,21 @@ def read_shrunk(path: Path, max_side_px: int | None, *, pixel_range: PixelRange 
     if draft is None:
         return ShrunkImage(limit_side(pixels, max_side_px), (pixels.shape[0], pixels.shape[1]))
     return ShrunkImage(pixels, draft.stored_hw[::-1] if orientation in QUARTER_TURNS else draft.stored_hw)
+
+
+def open_picture(path: Path) -> Image.Image:
+    """Open an image file as Pillow does, or what it points to; of ordinary files nothing else is read.
+
+    Raises:
+        DataError: If it lies elsewhere and cannot be fetched.
+    """
+    try:
+        return Image.open(path)
+    except UnidentifiedImageError:
+        content = fetch_pointed(path)
+        if content is None:
+            raise
+        return Image.open(io.BytesIO(content))
 
 
 @dataclass(frozen=True)
@@ -192,11 +208,14 @@ def inspect_image(path: Path) -> ImageFacts:
 
     Returns:
         The facts; `problem` is what `read_image` would complain about.
+
+    Raises:
+        DataError: If it lies elsewhere and cannot be fetched now, which says nothing about the image.
     """
     try:
         if not stat.S_ISREG(path.stat().st_mode):  # a pipe or device would be read for ever
             return replace(_NOTHING_KNOWN, problem=_NO_FILE)
-        content = path.read_bytes()
+        content = read_content(path)
     except OSError as error:
         return replace(_NOTHING_KNOWN, problem=_reason(error, path))
     facts = replace(_NOTHING_KNOWN, digest=hashlib.blake2b(content, digest_size=_DIGEST_BYTES).hexdigest())
