@@ -14,6 +14,7 @@ BASE_ORDER = (
     "file_names",
     "csv_cells",
     "files",
+    "remote",
     "log_form",
     "types",
     "methods",

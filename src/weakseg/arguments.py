@@ -28,6 +28,7 @@ from weakseg.errors import ConfigError, UsageError
 from weakseg.files import JsonValue
 from weakseg.help.pages import ALL, render_recipe_verb, render_recipes, render_topic, render_verb
 from weakseg.help.words import HelpWords, find_first, find_help, require_topic
+from weakseg.remote import is_url, name_of, names_shards
 from weakseg.spelling import closest, nearest
 
 RUNS = Path("runs")
@@ -248,7 +249,7 @@ def _read_settings(name: str, *, in_run: bool, is_named: bool) -> dict[str, Json
     """Read the settings of a recipe, of a run folder, or those of `folder` for a folder of photographs."""
     if in_run:
         return read_recipe(str(Path(name) / RECIPE_FILE))
-    if not is_named or name in list_recipes() or not Path(name).is_dir():
+    if not is_named or name in list_recipes() or not _names_photographs(name):
         return read_recipe(name)
     settings = read_recipe(FOLDER_RECIPE)
     data = settings["data"]
@@ -256,9 +257,14 @@ def _read_settings(name: str, *, in_run: bool, is_named: bool) -> dict[str, Json
     return {**settings, "data": {**data, "root": name}}
 
 
+def _names_photographs(name: str) -> bool:
+    """Say whether a word names images: a folder, a URL, or tar shards."""
+    return Path(name).is_dir() or is_url(name) or names_shards(name)
+
+
 def _require_recipe(name: str) -> None:
     """Raise a `ConfigError`, below a list of the recipes, for what is none, no folder and called like nothing."""
-    if not (name.endswith(RECIPE_SUFFIXES) or Path(name).is_dir() or closest(name, list_recipes())):
+    if not (name.endswith(RECIPE_SUFFIXES) or _names_photographs(name) or closest(name, list_recipes())):
         print(render_recipes(), end="", file=sys.stderr)
         expected = "one of those above, a folder of photographs, a .yaml file or a run folder"
         raise ConfigError(f"recipe '{name}': expected {expected}")
@@ -349,9 +355,17 @@ def _resolve_together(parser: ArgumentParser, words: Sequence[str], recipe: str 
     return _place(arguments, config_from(parser, arguments), name, in_run=in_run)
 
 
+def _name_run(name: str) -> str:
+    """Return what the run of a recipe, or of images, is called."""
+    if is_url(name) or names_shards(name):
+        return name_of(name)
+    path = Path(name)
+    return path.stem if path.suffix in RECIPE_SUFFIXES else path.resolve().name
+
+
 def _place(arguments: Namespace, config: RunConfig, name: str, *, in_run: bool) -> ResolvedRecipe:
     path = Path(name)
-    default_out = path if in_run else RUNS / (path.stem if path.suffix in RECIPE_SUFFIXES else path.resolve().name)
+    default_out = path if in_run else RUNS / _name_run(name)
     out = default_out if arguments.out is None else Path(arguments.out)
     names_run = in_run and out.resolve() == Path(name).resolve()
     return ResolvedRecipe(arguments, config, out, names_run, path if in_run else None)

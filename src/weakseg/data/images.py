@@ -15,6 +15,7 @@ from PIL import Image, ImageFile, UnidentifiedImageError
 
 from weakseg.data.depth import PixelRange, has_hidden_bits, load_deep, measure_span
 from weakseg.data.formats import describe_format, list_suffixes
+from weakseg.data.remote.pointers import fetch_pointed, read_content
 from weakseg.errors import DataError
 from weakseg.ops.images import limit_side, scaled_size_hw
 
@@ -135,7 +136,7 @@ def read_shrunk(path: Path, max_side_px: int | None, *, pixel_range: PixelRange 
             raise DataError(_NO_FILE)
         if status.st_size == 0:
             raise DataError(_EMPTY)
-        return decode_opened(lambda: Image.open(path), max_side_px, pixel_range=pixel_range)
+        return decode_opened(lambda: open_picture(path), max_side_px, pixel_range=pixel_range)
     except Exception as error:  # decoders raise nearly anything on damaged bytes
         raise DataError(f"cannot read image {path}: {explain_failure(error, suffix=path.suffix)}") from error
 
@@ -165,6 +166,21 @@ def decode_opened(
     if draft is None:
         return ShrunkImage(limit_side(pixels, max_side_px), (pixels.shape[0], pixels.shape[1]))
     return ShrunkImage(pixels, draft.stored_hw[::-1] if orientation in QUARTER_TURNS else draft.stored_hw)
+
+
+def open_picture(path: Path) -> Image.Image:
+    """Open an image file as Pillow does, or what it points to; of ordinary files nothing else is read.
+
+    Raises:
+        DataError: If it lies elsewhere and cannot be fetched.
+    """
+    try:
+        return Image.open(path)
+    except UnidentifiedImageError:
+        content = fetch_pointed(path)
+        if content is None:
+            raise
+        return Image.open(io.BytesIO(content))
 
 
 @dataclass(frozen=True)
@@ -206,11 +222,14 @@ def inspect_image(path: Path) -> ImageFacts:
 
     Returns:
         The facts; `problem` is what `read_image` would complain about.
+
+    Raises:
+        DataError: If it lies elsewhere and cannot be fetched now, which says nothing about the image.
     """
     try:
         if not stat.S_ISREG(path.stat().st_mode):  # a pipe or device would be read for ever
             return replace(_NOTHING_KNOWN, problem=_NO_FILE)
-        content = path.read_bytes()
+        content = read_content(path)
     except OSError as error:
         return replace(_NOTHING_KNOWN, problem=explain_failure(error, suffix=path.suffix))
     facts = replace(_NOTHING_KNOWN, digest=hashlib.blake2b(content, digest_size=_DIGEST_BYTES).hexdigest())

@@ -20,8 +20,10 @@ from weakseg.data.export.names import escape_controls
 from weakseg.data.export.pieces import Piece
 from weakseg.data.export.split import LabelledSplit, VoidCount, has_void
 from weakseg.data.json_list import JsonList
+from weakseg.errors import DataError
 from weakseg.files import JsonValue, atomic_open, write_text
 from weakseg.ops.color import label_palette
+from weakseg.remote import is_stand_in
 from weakseg.types import IGNORE_LABEL, Sample
 
 TASKS, CONFIGURATION = "tasks.json", "label_config.xml"
@@ -54,9 +56,14 @@ def write_label_studio(split: LabelledSplit, folder: ExportFolder) -> list[str]:
         What the format could not hold, and which folder Label Studio has to serve, for the user.
 
     Raises:
-        DataError: If a mask is missing or damaged.
+        DataError: If a mask is missing or damaged, or images lie elsewhere (a URL, tar shards).
         ArtifactError: If a file cannot be written.
     """
+    if any(is_stand_in(sample.image_path) for sample in split.samples):
+        raise DataError(
+            "Label Studio's tasks name images on this machine's disk, and these lie elsewhere; export another format "
+            "such as coco, or from a copy of the images"
+        )
     void, values = VoidCount(), label_values(split)
     served = find_served_folder([sample.image_path for sample in split.samples])
     with atomic_open(folder.claim(TASKS)) as file:
