@@ -168,7 +168,7 @@ def decode_opened(
     return ShrunkImage(pixels, draft.stored_hw[::-1] if orientation in QUARTER_TURNS else draft.stored_hw)
 
 
-def open_picture(path: Path) -> Image.Image:
+def open_picture(path: Path) -> ImageFile.ImageFile:
     """Open an image file as Pillow does, or what it points to; of ordinary files nothing else is read.
 
     Raises:
