@@ -45,6 +45,7 @@ class ImageJob:
         open: Lends what works on images; called in each process that does.
         reading: What is decoded of an image.
         side_by_side: Whether a process works on several images at once, see `run_side_by_side`.
+        threads: On how many; as many as torch has threads when None.
         prepare: Makes what all images need, such as prototypes, if it is not there; called once before images are
             handed out to other processes. `open` makes it, too.
         note: Puts the counted outcomes into words, which stand behind the label.
@@ -59,6 +60,7 @@ class ImageJob:
     open: Callable[[Context], AbstractContextManager[ImageWork]]
     reading: Reading = "copy"
     side_by_side: bool = False
+    threads: int | None = None
     prepare: Callable[[Context], None] | None = None
     note: Callable[[Counter[str]], str] = say_nothing
     few: bool = False
@@ -126,7 +128,9 @@ def work_in_turn(
 ) -> Iterator[tuple[int, str | None]]:
     """Work on the images whose turn it is in this process; yields place and outcome of each that is done."""
     with job.open(context) as work:
-        yield from work_on(context, images, turns, work, reading=job.reading, side_by_side=job.side_by_side)
+        yield from work_on(
+            context, images, turns, work, reading=job.reading, side_by_side=job.side_by_side, threads=job.threads
+        )
 
 
 def run_job(context: Context, job: ImageJob, datasets: Sequence[Dataset]) -> None:

@@ -17,6 +17,8 @@ class RuntimeConfig:
             is part of the fingerprint of every stage that draws at random.
         max_partners_at_once: RIB passes so many partners through the network together; less needs less memory. Null
             for all.
+        images_at_once: On a GPU, images of one size whose passes through the classifier are joined (`cam`, `lpcam`). 1
+            joins none; more keep a GPU busier, and results agree up to the rounding of sums.
         cache_mb: Memory, in MB, for decoded and shrunk training images, shared by the processes of this machine; what
             does not fit is decoded in every epoch. 0 keeps none.
         disk_cache_mb: Disk, in MB, for copies of images that lie elsewhere (a URL, tar shards there), shared by all
@@ -31,6 +33,7 @@ class RuntimeConfig:
     workers: int = 2
     seed: int = 0
     max_partners_at_once: int | None = None
+    images_at_once: int = 1
     cache_mb: int = 1024
     disk_cache_mb: int = 20_000
     validate: Literal["every", "last"] = "every"
