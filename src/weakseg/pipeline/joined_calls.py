@@ -90,7 +90,7 @@ class JoinedCalls:
         self._waiting = [call for call in self._waiting if call not in group]
         try:
             joined = group[0].batch if len(group) == 1 else torch.cat([call.batch for call in group])
-            found = group[0].function(joined).split([len(call.batch) for call in group])
+            found = torch.split(group[0].function(joined), [len(call.batch) for call in group])
         except BaseException as error:  # a thread that is not told would wait for ever
             for call in group:
                 call.error = error
@@ -110,6 +110,6 @@ def join_passes(classifier: Classifier, *, most: int) -> JoinedCalls:
         What the threads take part in.
     """
     calls = JoinedCalls(most=most)
-    classifier.trunk = calls.join(classifier.trunk)  # type: ignore[method-assign]
-    classifier.head = calls.join(classifier.head)  # type: ignore[method-assign]
+    classifier.trunk = calls.join(classifier.trunk)  # type: ignore[assignment, method-assign]
+    classifier.head = calls.join(classifier.head)  # type: ignore[assignment, method-assign]
     return calls
