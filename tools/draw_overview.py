@@ -72,9 +72,9 @@ def main() -> None:
             axis.set_yticks([])
             axis.spines[:].set_visible(False)
             if row == 0:
-                axis.set_title(HEADS[column], fontsize=8)
+                axis.set_title(HEADS[column], fontsize=9.5)
             if column == 0:
-                axis.set_xlabel("; ".join(run.photos.tags[id]), fontsize=8)
+                axis.set_xlabel("; ".join(run.photos.tags[id]), fontsize=9.5)
     drawn = io.BytesIO()
     figure.savefig(drawn, dpi=DOTS_PER_INCH)
     Image.open(drawn).convert("RGB").quantize(COLOURS, kmeans=1).save(TARGET, optimize=True)
