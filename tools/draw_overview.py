@@ -24,7 +24,7 @@ TARGET = Path(__file__).resolve().parent.parent / "docs" / "images" / "overview.
 TAGS_SHOWN = (1, 2)
 """A row for an image of so many tags each."""
 
-PANEL_INCHES, DOTS_PER_INCH = 1.7, 144
+PANEL_INCHES, DOTS_PER_INCH = 1.7, 132
 ENLARGED = 3
 """Images are of 128 pixels; outlines are drawn finer on larger ones."""
 

@@ -17,7 +17,7 @@ from urllib.parse import unquote, urlsplit
 from site_pages import find_broken_links, lay_out, list_outside
 
 ROOT = Path(__file__).resolve().parent.parent
-CONFIG, SCRIPTS = ROOT / "zensical.toml", ROOT / "tools" / "site"
+CONFIG, EXTRAS = ROOT / "zensical.toml", ROOT / "tools" / "site"
 
 LIST = "links.txt"
 """The site's list of links to other hosts."""
@@ -84,7 +84,7 @@ def build(target: Path) -> list[str]:
         work = Path(folder).resolve()
         lay_out(ROOT, work / "docs")
         shutil.copy(CONFIG, work)
-        shutil.copytree(SCRIPTS, work / "docs" / "javascripts")
+        shutil.copytree(EXTRAS, work / "docs", dirs_exist_ok=True)
         (work / "src").symlink_to(ROOT / "src")
         command = [sys.executable, "-m", "zensical", "build", "--strict"]
         result = subprocess.run(command, cwd=work, capture_output=True, text=True)
