@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 from html.parser import HTMLParser
+from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -106,6 +107,8 @@ def main() -> None:
     target = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "site"
     if target.exists() and not (target / LIST).is_file():
         sys.exit(f"{target} is there and no site (it has no {LIST}); name another folder, or remove it")
+    if find_spec("zensical") is None:
+        sys.exit("the site generator is not installed: pip install 'weakseg[docs]'")
     faults = build(target)
     print(*faults, sep="\n", end="\n" if faults else "")
     sys.exit(bool(faults))
