@@ -24,7 +24,7 @@ TARGET = Path(__file__).resolve().parent.parent / "docs" / "images" / "overview.
 TAGS_SHOWN = (1, 2)
 """A row for an image of so many tags each."""
 
-PANEL_INCHES, DOTS_PER_INCH = 1.7, 144
+PANEL_INCHES, DOTS_PER_INCH = 1.7, 132
 ENLARGED = 3
 """Images are of 128 pixels; outlines are drawn finer on larger ones."""
 
@@ -72,9 +72,9 @@ def main() -> None:
             axis.set_yticks([])
             axis.spines[:].set_visible(False)
             if row == 0:
-                axis.set_title(HEADS[column], fontsize=8)
+                axis.set_title(HEADS[column], fontsize=9.5)
             if column == 0:
-                axis.set_xlabel("; ".join(run.photos.tags[id]), fontsize=8)
+                axis.set_xlabel("; ".join(run.photos.tags[id]), fontsize=9.5)
     drawn = io.BytesIO()
     figure.savefig(drawn, dpi=DOTS_PER_INCH)
     Image.open(drawn).convert("RGB").quantize(COLOURS, kmeans=1).save(TARGET, optimize=True)

@@ -11,13 +11,14 @@ import subprocess
 import sys
 import tempfile
 from html.parser import HTMLParser
+from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from site_pages import find_broken_links, lay_out, list_outside
 
 ROOT = Path(__file__).resolve().parent.parent
-CONFIG, SCRIPTS = ROOT / "zensical.toml", ROOT / "tools" / "site"
+CONFIG, EXTRAS = ROOT / "zensical.toml", ROOT / "tools" / "site"
 
 LIST = "links.txt"
 """The site's list of links to other hosts."""
@@ -84,7 +85,7 @@ def build(target: Path) -> list[str]:
         work = Path(folder).resolve()
         lay_out(ROOT, work / "docs")
         shutil.copy(CONFIG, work)
-        shutil.copytree(SCRIPTS, work / "docs" / "javascripts")
+        shutil.copytree(EXTRAS, work / "docs", dirs_exist_ok=True)
         (work / "src").symlink_to(ROOT / "src")
         command = [sys.executable, "-m", "zensical", "build", "--strict"]
         result = subprocess.run(command, cwd=work, capture_output=True, text=True)
@@ -106,6 +107,8 @@ def main() -> None:
     target = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "site"
     if target.exists() and not (target / LIST).is_file():
         sys.exit(f"{target} is there and no site (it has no {LIST}); name another folder, or remove it")
+    if find_spec("zensical") is None:
+        sys.exit("the site generator is not installed: pip install 'weakseg[docs]'")
     faults = build(target)
     print(*faults, sep="\n", end="\n" if faults else "")
     sys.exit(bool(faults))
