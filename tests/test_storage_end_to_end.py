@@ -13,7 +13,15 @@ from weakseg.cli import main
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("undrawn")]
 
-SETTINGS = (*TINY, "--data.val_fraction=0.3", "--classifier.epochs=1", "--segmenter.epochs=1")
+SETTINGS = (
+    *TINY,
+    "--data.val_fraction=0.3",
+    "--classifier.epochs=1",
+    "--segmenter.epochs=1",
+    "--localize.method=cam",
+    "--refine.method=none",
+    "--refine.background_threshold=0.4",
+)
 RUN = "memory://bucket/runs/a"
 COMPARED = (
     "seeds/",
@@ -86,7 +94,7 @@ def test_data_and_run_elsewhere_give_the_same_files_in_parts_and_on_several_mach
     assert compared(there()) == here
     assert all(stage["finished"] for stage in json.loads(there()["run.json"])["stages"].values())
     assert on_machine("four", "run", RUN).count("finished before") == 6
-    assert on_machine("five", "export", RUN, "--format", "folder", "--out", "memory://bucket/exported") is not None
+    on_machine("five", "export", RUN, "--to", "hf-dataset", "--out", "memory://bucket/exported")
     assert any(name.endswith(".png") for name in there("memory://bucket/exported"))
 
 
@@ -104,8 +112,8 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{port}")
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    fsspec.filesystem("s3").mkdir("bucket")
-    yield "s3://bucket"
+    fsspec.filesystem("s3").mkdir(f"bucket-{port}")
+    yield f"s3://bucket-{port}"
     type(fsspec.filesystem("s3")).clear_instance_cache()
     server.stop()
 
@@ -126,3 +134,39 @@ def test_what_s3_complains_of_is_said_in_a_line(bucket: str, capfd: pytest.Captu
     lines = capfd.readouterr().err.strip().splitlines()
     assert len(lines) == 1
     assert "s3://nobodys/photos" in lines[0]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (
+            ("run", RUN, "--engine", "ray"),
+            f"weakseg: {RUN}: the nodes of a Ray cluster need a run in a folder that all",
+        ),
+        (("export", "a", "--to", "onnx", "--out", "memory://b/a.onnx"), "expected the URL of a folder"),
+        (("run", "demo", "--data.root", "memory://b/a"), "weakseg: data.root: critters are drawn into a folder of"),
+        (("run", "memory://b/nothing"), "weakseg: data.root: memory://b/nothing holds no files"),
+    ],
+)
+def test_what_cannot_be_elsewhere_is_refused_in_a_line(
+    words: tuple[str, ...],
+    message: str,
+    capfd: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    put({"recipe.yaml": b"data: {name: critters}"}, RUN)
+    assert main(list(words)) in (1, 2)
+    assert message in capfd.readouterr().err.splitlines()[-1]
+
+
+def test_torchrun_needs_a_folder_that_all_its_processes_see(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert main(["run", "demo", "--out", RUN]) == 2
+    assert (
+        capfd.readouterr().err
+        == f"weakseg: {RUN}: the processes of torchrun need a run in a folder that all of them see\n"
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from pathlib import PurePosixPath
 
 from weakseg.arguments import RECIPE_FILE
 from weakseg.errors import UsageError
@@ -11,6 +12,9 @@ from weakseg.remote import Store, is_url, names_shards
 
 OUT = "--out"
 _ENGINE = "--engine"
+
+_FILES = (".onnx", ".zip", ".csv", ".json", ".safetensors")
+"""What some verbs write in the place of a folder."""
 
 
 @contextmanager
@@ -45,6 +49,8 @@ def runs_here(words: Sequence[str]) -> Iterator[list[str]]:
                 raise UsageError(f"{url}: the processes of torchrun need a run in a folder that all of them see")
             if any(word.partition("=")[0] == _ENGINE for word in words):
                 raise UsageError(f"{url}: the nodes of a Ray cluster need a run in a folder that all of them see")
+            if PurePosixPath(url).suffix in _FILES:
+                raise UsageError(f"{OUT}: expected the URL of a folder, got {url}; write the file here and copy it")
             if url not in folders:
                 folders[url] = str(stack.enter_context(open_run_elsewhere(url)))
             lent[at] = prefix + folders[url]
