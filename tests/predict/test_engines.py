@@ -104,7 +104,7 @@ def test_what_parts_have_not_made_is_made_by_the_command_without_them(
     whole = predict(root, out, skip_existing=True)
     assert "3 of 7 images are done already" in told
     assert whole == predict(root, tmp_path / "whole")
-    with pytest.raises(StoppedAtImages, match="^predict: 1 images are"):  # what cannot be read is tried again
+    with pytest.raises(StoppedAtImages, match=r"^predict: 1 images are"):  # what cannot be read is tried again
         predict(root, out, choose_engine(finish=True), skip_existing=True)
 
 
