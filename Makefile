@@ -1,5 +1,5 @@
 # Every target sets up .venv by itself; the second time that takes no time.
-.PHONY: demo test unit lint explore bench gpu browser clean dist docs help setup
+.PHONY: demo test unit lint explore bench gpu browser clean dist sbom docs help setup
 
 RUN := .venv/bin
 
@@ -13,6 +13,7 @@ help:
 	@echo "make bench   speed and memory against literal baselines"
 	@echo "make gpu     the same tensor code on a CUDA device, compared with the CPU"
 	@echo "make dist    sdist and wheel, in dist/"
+	@echo "make sbom    what is installed here below weakseg, with licences, in dist/"
 	@echo "make docs    the documentation as a site, in site/; a warning or a broken link is an error"
 	@echo "make clean   remove .venv, caches, dist, site and runs/demo"
 
@@ -57,6 +58,9 @@ dist: setup
 
 docs: setup
 	$(RUN)/python tools/make_site.py
+
+sbom: setup
+	$(RUN)/python tools/make_sbom.py
 
 clean:
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis dist site runs/demo

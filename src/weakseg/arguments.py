@@ -28,6 +28,7 @@ from weakseg.errors import ConfigError, UsageError
 from weakseg.files import JsonValue
 from weakseg.help.pages import ALL, render_recipe_verb, render_recipes, render_topic, render_verb
 from weakseg.help.words import HelpWords, find_first, find_help, require_topic
+from weakseg.remote import is_url, name_of, names_shards
 from weakseg.spelling import closest, nearest
 
 RUNS = Path("runs")
@@ -44,11 +45,28 @@ PRINT_CONFIG = "--print_config"
 QUICK = "--quick"
 """Of `demo`: its other recipe."""
 
+SHOW_PARSER = "--show-parser"
+"""A word by which a verb is asked for its parser, see `ParserShown`."""
+
 STAGES_WITH_METHOD = ("localize", "refine")
 """Verbs for which `--method` stands for their stage's setting of that name."""
 
 VERBS_WITH_IMAGES = ("run", "demo", "localize", "refine", "evaluate")
 """Verbs with stages that work on single images."""
+
+
+class ParserShown(Exception):
+    """A verb was asked for its parser; nothing has been done.
+
+    Args:
+        parser: With the verb's own arguments alone.
+        takes_settings: Whether settings of a recipe may be given too.
+    """
+
+    def __init__(self, parser: ArgumentParser, *, takes_settings: bool) -> None:
+        super().__init__(parser.prog)
+        self.parser = parser
+        self.takes_settings = takes_settings
 
 
 @dataclass(frozen=True)
@@ -108,6 +126,14 @@ def new_parser(verb: str, description: str) -> ArgumentParser:
     )
 
 
+def add_engine_options(parser: ArgumentParser) -> None:
+    """Let a verb say who works on single images; `weakseg.pipeline.engines.choose_engine` takes these words."""
+    parser.add_argument("--processes", type=int, default=None, help="so many of this machine work on images")
+    parser.add_argument("--engine", default=None, metavar="ray", help="who works on images: a Ray cluster")
+    parser.add_argument("--part", default=None, metavar="I/N", help="work on this part of the images alone; or auto")
+    parser.add_argument("--finish", action="store_true", help="do what lies between images that parts work on")
+
+
 def parse_words(parser: ArgumentParser, words: Sequence[str]) -> Namespace | None:
     """Parse the words after a verb.
 
@@ -118,6 +144,8 @@ def parse_words(parser: ArgumentParser, words: Sequence[str]) -> Namespace | Non
         UsageError: If an argument is missing or an option unknown.
         ConfigError: If a dotted setting is unknown or its value wrong.
     """
+    if SHOW_PARSER in words:
+        raise ParserShown(parser, takes_settings=False)
     if find_help(words) is not None:
         print(render_verb(parser), end="")
         return None
@@ -193,12 +221,7 @@ def parse_recipe_words(
         parser.add_argument("--estimate", type=bool, default=True, help="whether to tell how long a run takes here")
         parser.add_argument("--fix-list", default=None, metavar="FILE", help="CSV of what to do, a line per image")
     elif verb in VERBS_WITH_IMAGES:
-        parser.add_argument("--processes", type=int, default=None, help="so many of this machine work on images")
-        parser.add_argument("--engine", default=None, metavar="ray", help="who works on images: a Ray cluster")
-        parser.add_argument(
-            "--part", default=None, metavar="I/N", help="work on this part of the images alone; or auto"
-        )
-        parser.add_argument("--finish", action="store_true", help="do what lies between images that parts work on")
+        add_engine_options(parser)
     words = [_spell_out(word, stage=verb) for word in words]
     # jsonargparse gives an option of this name a meaning of its own, so it is taken out before parsing.
     print_config = PRINT_CONFIG in words
@@ -226,7 +249,7 @@ def _read_settings(name: str, *, in_run: bool, is_named: bool) -> dict[str, Json
     """Read the settings of a recipe, of a run folder, or those of `folder` for a folder of photographs."""
     if in_run:
         return read_recipe(str(Path(name) / RECIPE_FILE))
-    if not is_named or name in list_recipes() or not Path(name).is_dir():
+    if not is_named or name in list_recipes() or not _names_photographs(name):
         return read_recipe(name)
     settings = read_recipe(FOLDER_RECIPE)
     data = settings["data"]
@@ -234,9 +257,14 @@ def _read_settings(name: str, *, in_run: bool, is_named: bool) -> dict[str, Json
     return {**settings, "data": {**data, "root": name}}
 
 
+def _names_photographs(name: str) -> bool:
+    """Say whether a word names images: a folder, a URL, or tar shards."""
+    return Path(name).is_dir() or is_url(name) or names_shards(name)
+
+
 def _require_recipe(name: str) -> None:
     """Raise a `ConfigError`, below a list of the recipes, for what is none, no folder and called like nothing."""
-    if not (name.endswith(RECIPE_SUFFIXES) or Path(name).is_dir() or closest(name, list_recipes())):
+    if not (name.endswith(RECIPE_SUFFIXES) or _names_photographs(name) or closest(name, list_recipes())):
         print(render_recipes(), end="", file=sys.stderr)
         expected = "one of those above, a folder of photographs, a .yaml file or a run folder"
         raise ConfigError(f"recipe '{name}': expected {expected}")
@@ -257,6 +285,8 @@ def resolve_recipe(parser: ArgumentParser, words: Sequence[str], *, recipe: str 
         UsageError: If the command line is wrong.
         ConfigError: If the recipe or a setting is wrong.
     """
+    if SHOW_PARSER in words:
+        raise ParserShown(parser, takes_settings=True)
     asked = find_help(words)
     if asked is not None:
         _show_help(parser, asked, recipe)
@@ -325,9 +355,17 @@ def _resolve_together(parser: ArgumentParser, words: Sequence[str], recipe: str 
     return _place(arguments, config_from(parser, arguments), name, in_run=in_run)
 
 
+def _name_run(name: str) -> str:
+    """Return what the run of a recipe, or of images, is called."""
+    if is_url(name) or names_shards(name):
+        return name_of(name)
+    path = Path(name)
+    return path.stem if path.suffix in RECIPE_SUFFIXES else path.resolve().name
+
+
 def _place(arguments: Namespace, config: RunConfig, name: str, *, in_run: bool) -> ResolvedRecipe:
     path = Path(name)
-    default_out = path if in_run else RUNS / (path.stem if path.suffix in RECIPE_SUFFIXES else path.resolve().name)
+    default_out = path if in_run else RUNS / _name_run(name)
     out = default_out if arguments.out is None else Path(arguments.out)
     names_run = in_run and out.resolve() == Path(name).resolve()
     return ResolvedRecipe(arguments, config, out, names_run, path if in_run else None)

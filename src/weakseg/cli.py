@@ -23,7 +23,7 @@ from weakseg.log_form import FORMS, choose_form
 
 USAGE = "usage: weakseg VERB [arguments] [--debug] [--log json]"
 
-LOG = "--log"
+LOG, COMPLETION = "--log", "--completion"
 
 
 @dataclass(frozen=True)
@@ -99,6 +99,13 @@ def _dispatch(words: list[str]) -> int:
     if words[0] == "--version":
         print(f"weakseg {__version__}")
         return EXIT_DONE
+    if words[0].partition("=")[0] == COMPLETION:
+        from weakseg.commands.completion import render_completion
+
+        shell = words[0].partition("=")[2] or "".join(words[1:2])
+        verbs, studies = ({name: (verb.summary, verb.run) for name, verb in all.items()} for all in (VERBS, STUDIES))
+        print(render_completion(shell, verbs, studies), end="")
+        return EXIT_DONE
     verb = VERBS.get(words[0])
     if verb is None:
         from weakseg.spelling import nearest
@@ -111,6 +118,7 @@ def _help_text() -> str:
     options = {
         "weakseg VERB --help": "shows its arguments; weakseg run RECIPE --help the recipe's settings",
         "--version": "shows the version",
+        "--completion SHELL": "prints what bash, zsh or fish completes commands by (docs/completion.md)",
         "--debug": "shows the traceback of an error",
         "--log json": "writes messages and progress as JSON, one event a line (docs/runs.md)",
     }
@@ -297,6 +305,7 @@ VERBS: dict[str, Verb] = {
     "compare": Verb("hold one run against another: settings, scores, classes, images", _run_command("compare")),
     "study": Verb("measure what a setting does; a table, a CSV and a figure", _study),
     "predict": Verb("write masks of new images with a trained network", _run_command("predict")),
+    "serve": Verb("answer images that are sent over HTTP with their masks", _run_command("serve")),
     "outlines": Verb("write masks of anything in a data set's images, for merging", _run_command("outlines")),
     "export": Verb("write a run's masks in another tool's format, or its network", _run_command("export")),
     "review": Verb(

@@ -64,12 +64,14 @@ class _Watch:
         wakeup: Where Python writes the number of each signal as it comes.
         received: The first of them; 0 for none.
         ended: Whether the command has ended.
+        grace_s: How long it has to end by itself.
     """
 
     owner: int
     wakeup: int = -1
     received: int = 0
     ended: bool = False
+    grace_s: float = GRACE_S
 
 
 _watch: _Watch | None = None
@@ -99,6 +101,12 @@ def end_well(work: Callable[[], int], *, debug: bool) -> int:
         name = signal.Signals(number).name
         message = "" if _is_silent(number) else _LINES[signal.Signals(number)]
         return _say(message, EXIT_SIGNAL + number, error=name, debug=debug)
+
+
+def allow_grace(time_s: float) -> None:
+    """Give the command that runs in this process more than `GRACE_S` to end by itself after a signal."""
+    if _watch is not None:
+        _watch.grace_s = time_s
 
 
 def _end_by_itself(code: int) -> int:
@@ -246,7 +254,7 @@ def _end_after_grace(reading: int, watch: _Watch) -> None:
     """End the process when it does not end by itself: native code may keep it, or a library swallow the signal."""
     while number := os.read(reading, 1):
         if number[0] in _LINES:
-            time.sleep(GRACE_S)
+            time.sleep(watch.grace_s)
             if not watch.ended:
                 _end_at_once(number[0])
     os.close(reading)

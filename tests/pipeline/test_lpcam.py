@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from weakseg.files import write_bytes
 from weakseg.localize import prototype_files
 from weakseg.localize.prototype_files import load_prototypes, save_prototypes
 from weakseg.localize.prototypes import Prototypes, prototype_score_maps
-from weakseg.pipeline import localizers
+from weakseg.pipeline import localizers, localizing
 from weakseg.pipeline.artifacts import load_seed
 from weakseg.pipeline.localizers import open_localizer
 from weakseg.pipeline.runner import Context, run_stages
@@ -99,6 +100,22 @@ def test_a_run_writes_seeds_and_the_prototypes_they_came_from(context: Context) 
     assert file_of(context).is_file()
     assert load_seed(context.folder.seed("train_4")).keys == (1, 2)
     assert load_seed(context.folder.seed("train_5")).keys == ()
+
+
+@pytest.mark.slow
+def test_joined_passes_make_the_same_seeds(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+    run_stages(context, STAGES[:2])
+    alone = {sample.id: load_seed(context.folder.seed(sample.id)) for sample in context.train}
+    for path in context.folder.seeds.rglob("*.*"):
+        path.unlink()
+    monkeypatch.setattr(localizing, "joins_passes", lambda _: True)  # as on a GPU
+    runtime = replace(context.config.runtime, images_at_once=4)
+    run_stages(replace(context, config=replace(context.config, runtime=runtime)), STAGES[:2])
+    for sample_id, seed in alone.items():
+        again = load_seed(context.folder.seed(sample_id))
+        assert again.keys == seed.keys
+        for own, other in zip(again.scales, seed.scales, strict=True):
+            torch.testing.assert_close(own, other, rtol=0, atol=1e-6)
 
 
 def test_a_damaged_or_a_foreign_file_is_named(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ def test_changes_are_told_by_name_in_order() -> None:
     old = {"b.x": 1, "a.y": [1, 2], "images and tags of val": "d1", "result of a": "f1", "same": 0}
     new = {"b.x": 2, "a.y": [1], "result of a": "f2", "same": 0, "c.new": None, "d.new": True}
     assert describe_changes(old, new) == (
-        "a.y was [1, 2], is [1]; b.x was 1, is 2; d.new was None, is True; images and tags of val changed; "
+        "a.y was [1, 2], is [1]; b.x was 1, is 2; d.new is new: True; images and tags of val changed; "
         "result of a changed"
     )
 

@@ -200,6 +200,15 @@ def test_plain_progress_of_a_resumed_loop_does_not_count_what_was_done_before(mo
     assert lines == ["  training: 92/100, about 40 s left"]
 
 
+def test_plain_progress_does_not_take_the_preparation_for_an_image(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, lines = make_clock(monkeypatch), []
+    tick = plain_ticker("localizing", write=lines.append, interval_s=10)
+    for done, lasts_s in ((1, 33), (2, 4), (4, 8)):
+        clock[0] += lasts_s
+        tick(done, 437)
+    assert lines == ["  localizing: 1/437", "  localizing: 4/437, about 28 min 52 s left"]
+
+
 def test_a_short_loop_shows_nothing(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runtime, "console", Console(file=io.StringIO(), force_terminal=False))
     start_logging()

@@ -12,16 +12,17 @@ from weakseg.config.ranges import check_ranges
 from weakseg.data.base import Dataset
 from weakseg.data.masks import read_mask
 from weakseg.errors import ArtifactError, ConfigError
+from weakseg.pipeline import judging
 from weakseg.pipeline import threshold as subject
 from weakseg.pipeline.artifacts import RunFolder, save_seed
 from weakseg.pipeline.cutters import cut_image, open_cutter
+from weakseg.pipeline.judging import draw_tagged
 from weakseg.pipeline.refiners import refined_files
 from weakseg.pipeline.runner import Context, run_stages
 from weakseg.pipeline.seeds import pair_with_seed
 from weakseg.pipeline.stages import STAGES, classify, refine
 from weakseg.pipeline.threshold import (
     MaskThreshold,
-    draw_tagged,
     load_choice,
     mask_threshold,
     require_number,
@@ -149,11 +150,11 @@ def test_large_images_are_few_but_never_none(
     context = make_seeded(tmp_path, splits)
     pixels = 24 * 33
     for limit, images in ((1, 1), (pixels, 1), (pixels + 1, 2), (10 * pixels, 4)):
-        monkeypatch.setattr(subject, "MAX_PIXELS", limit)
+        monkeypatch.setattr(judging, "MAX_PIXELS", limit)
         context.folder.threshold.unlink(missing_ok=True)
         settle_threshold(context)
         assert load_choice(context.folder.threshold).images == images
-    monkeypatch.setattr(subject, "MAX_IMAGES", 3)
+    monkeypatch.setattr(judging, "MAX_IMAGES", 3)
     context.folder.threshold.unlink()
     settle_threshold(context)
     assert load_choice(context.folder.threshold).images == 3

@@ -24,9 +24,11 @@ from weakseg.models.tiling import Tiling
 from weakseg.ops.color import overlay
 from weakseg.pipeline.artifacts import RunFolder
 from weakseg.pipeline.networks import describe_network, save_network
-from weakseg.predict import files as predicting
-from weakseg.predict.files import Predicted, PredictOptions, predict_files
+from weakseg.predict import files as commanding
+from weakseg.predict import work as predicting
+from weakseg.predict.files import Predicted, predict_files
 from weakseg.predict.opened import find_segmenter, find_settings, open_model, views_of
+from weakseg.predict.options import PredictOptions
 from weakseg.predict.reading import settle_range
 from weakseg.predict.summary import read_summary
 
@@ -226,9 +228,9 @@ def test_every_kind_of_photograph_is_predicted_as_it_is_read(mode: str, run: Pat
 def test_large_images_are_seen_in_tiles(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     photo = write_photo(tmp_path / "a.png", 0, (100, 150))
     seen: list[torch.Size] = []
-    real = predicting.open_model
+    real = commanding.open_model
 
-    def spy(path: Path, *, device: str) -> predicting.OpenedModel:
+    def spy(path: Path, *, device: str) -> commanding.OpenedModel:
         opened = real(path, device=device)
         network = opened.network
 
@@ -239,9 +241,9 @@ def test_large_images_are_seen_in_tiles(run: Path, tmp_path: Path, monkeypatch: 
                 seen.append(batch.shape)
                 return network(batch)
 
-        return predicting.replace(opened, network=Spy())
+        return commanding.replace(opened, network=Spy())
 
-    monkeypatch.setattr(predicting, "open_model", spy)
+    monkeypatch.setattr(commanding, "open_model", spy)
     done = predict(run, [photo], tmp_path / "out", tiling=Tiling(64, 32), max_side_px=0, batch=3)
     assert read_mask(tmp_path / "out" / "a.png").shape == (100, 150)
     assert max(max(shape[2:]) for shape in seen) == 64

@@ -12,10 +12,9 @@ from numpy.typing import NDArray
 from weakseg.data.depth import PixelRange
 from weakseg.data.images import read_image
 from weakseg.models.inference import LabelledPixels
-from weakseg.models.predictor import Views, choose_labels, predict_views
+from weakseg.models.predictor import Views
 from weakseg.models.tiling import Tiling
-from weakseg.ops.images import require_image
-from weakseg.predict.opened import OpenedModel, open_model
+from weakseg.predict.opened import OpenedModel, label_image, open_model
 from weakseg.predict.reading import settle_range
 
 
@@ -63,12 +62,8 @@ class Model:
             DataError: If the file cannot be read, or a tag is no class; names the nearest.
             ShapeError: If an array is not (H, W, 3) uint8.
         """
-        allowed = None if tags is None else [0, *(1 + self.opened.classes.index(tag) for tag in tags)]
-        views = self.opened.views
-        pixels = _read(Path(image), views) if isinstance(image, str | Path) else image
-        require_image(pixels)
-        (maps,) = predict_views(self.opened.network, [pixels], views=views, tiling=Tiling())
-        return choose_labels(maps, pixels, views=views, allowed=allowed)
+        pixels = _read(Path(image), self.opened.views) if isinstance(image, str | Path) else image
+        return label_image(self.opened, pixels, tiling=Tiling(), tags=tags)
 
 
 def _read(path: Path, views: Views) -> NDArray[np.uint8]:

@@ -18,6 +18,7 @@ from weakseg.data.base import Dataset, Problem
 from weakseg.errors import UnknownImage
 from weakseg.pipeline.artifacts import RunFolder
 from weakseg.pipeline.inputs import open_splits
+from weakseg.remote import is_url
 from weakseg.spelling import nearest
 from weakseg.types import Sample
 
@@ -50,7 +51,7 @@ class Photos:
         """Open a folder of photographs and the tags beside them (docs/data.md).
 
         Args:
-            root: The folder; for the recipes `voc` and `coco`, that of the data set.
+            root: The folder, or its URL (docs/storage.md); for the recipes `voc` and `coco`, that of the data set.
             recipe: Name of a built-in recipe, or path of a YAML file: how its images are read and learnt from.
             settings: Values by dotted name over the recipe's, `{"data.tags": "labels.csv"}`.
 
@@ -58,7 +59,7 @@ class Photos:
             ConfigError: If there is no such recipe or setting, or a value is wrong.
             DataError: If there is no such folder, or it has no images or no tags.
         """
-        given: Settings = {"data.root": Path(root), **settings}
+        given: Settings = {"data.root": str(root) if is_url(str(root)) else Path(root), **settings}
         return cls.of_config(recipe, given, resolve(recipe, given), RunFolder(Path(root)))
 
     @classmethod

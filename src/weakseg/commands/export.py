@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from weakseg.arguments import new_parser, parse_words
+from weakseg.arguments import add_engine_options, new_parser, parse_words
 
 
 def run(words: Sequence[str]) -> int:
@@ -19,7 +19,9 @@ def run(words: Sequence[str]) -> int:
     )
     parser.add_argument("run", help="run folder")
     parser.add_argument(
-        "--to", required=True, help="voc, coco, yolo-seg, cvat, label-studio or hf-dataset; onnx or bundle"
+        "--to",
+        required=True,
+        help="voc, coco, yolo-seg, cvat, label-studio or hf-dataset; onnx, onnx-int8 or bundle",
     )
     parser.add_argument("--out", default=None, help="where to write; below RUN/exports when not given")
     parser.add_argument(
@@ -36,22 +38,34 @@ def run(words: Sequence[str]) -> int:
         help="leave out parts of fewer pixels; 0 keeps all. Not given: in formats of objects, parts of less than a "
         "thousandth of the image, 4 to 64 pixels",
     )
+    add_engine_options(parser)
     given = parse_words(parser, words)
     if given is None:
         return 0
     from weakseg.handover.export import export_run
-    from weakseg.pipeline.runtime import start_logging
+    from weakseg.pipeline.engines import choose_engine
+    from weakseg.pipeline.notes import tell_stop
+    from weakseg.pipeline.runner import StageStopped
+    from weakseg.pipeline.runtime import launched_rank, start_logging
 
     start_logging()
-    exported = export_run(
-        Path(given.run),
-        to=given.to,
-        out=None if given.out is None else Path(given.out),
-        what=given.what,
-        split=given.split,
-        images=given.images,
-        min_area_px=given.min_area_px,
-    )
+    engine = choose_engine(processes=given.processes, engine=given.engine, part=given.part, finish=given.finish)
+    try:
+        exported = export_run(
+            Path(given.run),
+            to=given.to,
+            out=None if given.out is None else Path(given.out),
+            what=given.what,
+            split=given.split,
+            images=given.images,
+            min_area_px=given.min_area_px,
+            engine=engine,
+        )
+    except StageStopped as stop:
+        tell_stop(stop, then="writes the files")
+        return 0
+    if launched_rank() != 0:
+        return 0
     print(exported.describe())
     for note in exported.notes:
         print(f"  {note}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from weakseg.arguments import new_parser, parse_words
+from weakseg.arguments import add_engine_options, new_parser, parse_words
 from weakseg.errors import UsageError
 from weakseg.file_names import printable
 
@@ -40,6 +40,7 @@ def run(words: Sequence[str]) -> int:
     )
     parser.add_argument("--skip-existing", action="store_true", help="keep results that this model and settings made")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    add_engine_options(parser)
     given = parse_words(parser, words)
     if given is None:
         return 0
@@ -50,24 +51,32 @@ def run(words: Sequence[str]) -> int:
             f"the following arguments are required: inputs (images that '{model}' is to predict); see "
             f"'{parser.prog} --help'"
         )
-    from weakseg.models.tiling import ALIGNMENT_PX, Tiling
+    from weakseg.models.tiling import choose_tiling
+    from weakseg.pipeline.engines import choose_engine
+    from weakseg.pipeline.notes import tell_stop
+    from weakseg.pipeline.runner import StageStopped
     from weakseg.pipeline.runtime import start_logging
     from weakseg.predict.constraint import parse_tags
-    from weakseg.predict.files import PredictOptions, predict_files
+    from weakseg.predict.files import predict_files
+    from weakseg.predict.options import PredictOptions
     from weakseg.predict.targets import OUTPUTS
 
-    quarter = given.tile_px // (4 * ALIGNMENT_PX) * ALIGNMENT_PX
     options = PredictOptions(
         outputs=OUTPUTS if given.outputs is None else tuple(filter(None, given.outputs.split(","))),
         tags=None if given.tags is None else parse_tags(given.tags),
         tag_file=None if given.tag_file is None else Path(given.tag_file),
         batch=given.batch,
-        tiling=Tiling(given.tile_px, quarter if given.overlap_px is None else given.overlap_px),
+        tiling=choose_tiling(given.tile_px, given.overlap_px),
         max_side_px=given.max_side_px,
         skip_existing=given.skip_existing,
     )
     start_logging()
-    done = predict_files(Path(model), inputs, Path(given.out), device=given.device, options=options)
+    engine = choose_engine(processes=given.processes, engine=given.engine, part=given.part, finish=given.finish)
+    try:
+        done = predict_files(Path(model), inputs, Path(given.out), device=given.device, options=options, engine=engine)
+    except StageStopped as stop:
+        tell_stop(stop, then="writes the summary")
+        return 0
     for image in done.images:
         shares = ", ".join(f"{name} {100 * share:.1f} %" for name, share in image.shares)
         mask = image.files.get("mask")

@@ -15,14 +15,18 @@ from weakseg.config.network_names import absolute_model, absolute_name
 from weakseg.config.schema import DataConfig, RunConfig
 from weakseg.errors import ConfigError
 from weakseg.files import absolute_path, expand_home
+from weakseg.remote import is_url
 from weakseg.spelling import closest
 
 Section = TypeVar("Section")
 
 _OF_BACKBONES = WEIGHTS[:3]
 
+ROOT = "data.root"
+"""The one path that may be a URL."""
+
 _PATHS: dict[str, tuple[str, ...]] = {
-    "data.root": (),
+    ROOT: (),
     "classifier.cda.masks": (),
     "classifier.released": (),
     "classifier.weights": WEIGHTS,
@@ -77,7 +81,8 @@ def absolute_paths(config: RunConfig) -> RunConfig:
         value = _get(config, setting)
         if value is not None and value not in words:
             _refuse_misspelt(setting, value, words)
-            config = _with(config, setting, str(absolute_path(value)))
+            is_elsewhere = setting == ROOT and is_url(value)
+            config = config if is_elsewhere else _with(config, setting, str(absolute_path(value)))
     for setting in model_settings():
         name = _get(config, setting)
         config = config if name is None else _with(config, setting, absolute_model(name))
@@ -106,7 +111,8 @@ def _find(file: str, data: DataConfig) -> str:
 
     What is in neither stays as it is, for the reader to complain of.
     """
-    places = [expand_home(file)] if data.root is None else [expand_home(file), Path(data.root) / file]
+    is_here = data.root is not None and not is_url(data.root)
+    places = [expand_home(file)] if not is_here or data.root is None else [expand_home(file), Path(data.root) / file]
     return next((str(absolute_path(path)) for path in places if path.is_file()), file)
 
 

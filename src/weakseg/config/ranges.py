@@ -56,7 +56,9 @@ _RANGES: dict[str, Bounds] = {
     "runtime.workers": NOT_NEGATIVE,
     "runtime.seed": NOT_NEGATIVE,
     "runtime.max_partners_at_once": COUNT,
+    "runtime.images_at_once": COUNT,
     "runtime.cache_mb": NOT_NEGATIVE,
+    "runtime.disk_cache_mb": NOT_NEGATIVE,
     "runtime.save_every_s": Range(0, 1e9),
     **{f"{network}.{name}": COUNT for network in ("classifier", "segmenter") for name in ("epochs", "batch_size")},
 }

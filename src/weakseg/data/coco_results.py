@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import numpy as np
 from pycocotools import mask as rle_tools
 
 from weakseg.data.base import SourceId
+from weakseg.data.json_list import JsonList
 from weakseg.errors import DataError, ShapeError
 from weakseg.files import JsonValue, atomic_open
 from weakseg.ops.instances import Instances
@@ -44,30 +44,26 @@ def write_coco_results(
         ShapeError: If a class has no category.
         ArtifactError: If the file cannot be written.
     """
-    written = 0
     with atomic_open(path) as file:
-        file.write(b"[")
+        found = JsonList(file)
         for sample_id, instances in results:
-            for entry in _describe(sample_id, instances, image_ids, category_ids):
-                file.write(b",\n" if written else b"\n")
-                file.write(json.dumps(entry).encode())
-                written += 1
-        file.write(b"\n]\n")
-    return written
+            if image_ids is not None and sample_id not in image_ids:
+                raise DataError(
+                    f"image '{sample_id}' has no id among the {len(image_ids)} given; were they read from its split?"
+                )
+            image_id = sample_id if image_ids is None else image_ids[sample_id]
+            for entry in describe_instances(sample_id, instances, category_ids):
+                found.add({"image_id": image_id, **entry})
+        found.end()
+    return found.written
 
 
-def _describe(
-    sample_id: str,
-    instances: Instances,
-    image_ids: Mapping[str, SourceId] | None,
-    category_ids: Sequence[int],
-) -> list[dict[str, JsonValue]]:
-    """Return the entries of one image."""
-    if image_ids is not None and sample_id not in image_ids:
-        raise DataError(
-            f"image '{sample_id}' has no id among the {len(image_ids)} given; were they read from its split?"
-        )
-    image_id = sample_id if image_ids is None else image_ids[sample_id]
+def describe_instances(sample_id: str, instances: Instances, category_ids: Sequence[int]) -> list[dict[str, JsonValue]]:
+    """Return the entries of one image, less its id.
+
+    Raises:
+        ShapeError: If a class has no category; the message names the image.
+    """
     if len(instances) and int(instances.keys.max()) >= len(category_ids):
         raise ShapeError(
             f"image '{sample_id}': expected classes 0..{len(category_ids) - 1}, one per category id, "
@@ -76,12 +72,8 @@ def _describe(
     entries: list[dict[str, JsonValue]] = []
     for mask, key, score in instances:
         rle = rle_tools.encode(np.asfortranarray(mask, np.uint8))
+        segmentation = {"size": list(mask.shape), "counts": rle["counts"].decode("ascii")}
         entries.append(
-            {
-                "image_id": image_id,
-                "category_id": category_ids[key],
-                "segmentation": {"size": list(mask.shape), "counts": rle["counts"].decode("ascii")},
-                "score": round(score, _SCORE_DECIMALS),
-            }
+            {"category_id": category_ids[key], "segmentation": segmentation, "score": round(score, _SCORE_DECIMALS)}
         )
     return entries

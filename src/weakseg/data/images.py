@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import stat
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from PIL import Image, ImageFile, UnidentifiedImageError
 
 from weakseg.data.depth import PixelRange, has_hidden_bits, load_deep, measure_span
 from weakseg.data.formats import describe_format, list_suffixes
+from weakseg.data.remote.pointers import fetch_pointed, read_content
 from weakseg.errors import DataError
 from weakseg.ops.images import limit_side, scaled_size_hw
 
@@ -134,23 +136,51 @@ def read_shrunk(path: Path, max_side_px: int | None, *, pixel_range: PixelRange 
             raise DataError(_NO_FILE)
         if status.st_size == 0:
             raise DataError(_EMPTY)
-        with Image.open(path) as image:
-            _require_decodable(image)
-            draft = _choose_draft(image, max_side_px)
-            deep = load_deep(image, lambda: Image.open(path))
-            image.load()
-            # Read after loading: Pillow turns a TIFF's pixels itself while it loads, and then drops the tag.
-            orientation = _orientation(image)
-            turn = _UPRIGHT.get(orientation)
-            rgb = _to_rgb(image if deep is None else deep.to_image(pixel_range))
-            if draft is not None:
-                rgb = rgb.resize(draft.wanted_hw[::-1], Image.Resampling.BICUBIC, box=draft.box)
-            pixels = np.array(rgb if turn is None else rgb.transpose(turn))
+        return decode_opened(lambda: open_picture(path), max_side_px, pixel_range=pixel_range)
     except Exception as error:  # decoders raise nearly anything on damaged bytes
-        raise DataError(f"cannot read image {path}: {_reason(error, path)}") from error
+        raise DataError(f"cannot read image {path}: {explain_failure(error, suffix=path.suffix)}") from error
+
+
+def decode_opened(
+    open_image: Callable[[], ImageFile.ImageFile], max_side_px: int | None, *, pixel_range: PixelRange | None
+) -> ShrunkImage:
+    """Decode what `read_shrunk` has found to be an image, or bytes in memory; whatever a decoder raises passes.
+
+    Args:
+        open_image: Opens the image anew each time.
+        max_side_px: See `read_shrunk`.
+        pixel_range: See `read_image`.
+    """
+    with open_image() as image:
+        _require_decodable(image)
+        draft = _choose_draft(image, max_side_px)
+        deep = load_deep(image, open_image)
+        image.load()
+        # Read after loading: Pillow turns a TIFF's pixels itself while it loads, and then drops the tag.
+        orientation = _orientation(image)
+        turn = _UPRIGHT.get(orientation)
+        rgb = _to_rgb(image if deep is None else deep.to_image(pixel_range))
+        if draft is not None:
+            rgb = rgb.resize(draft.wanted_hw[::-1], Image.Resampling.BICUBIC, box=draft.box)
+        pixels = np.array(rgb if turn is None else rgb.transpose(turn))
     if draft is None:
         return ShrunkImage(limit_side(pixels, max_side_px), (pixels.shape[0], pixels.shape[1]))
     return ShrunkImage(pixels, draft.stored_hw[::-1] if orientation in QUARTER_TURNS else draft.stored_hw)
+
+
+def open_picture(path: Path) -> ImageFile.ImageFile:
+    """Open an image file as Pillow does, or what it points to; of ordinary files nothing else is read.
+
+    Raises:
+        DataError: If it lies elsewhere and cannot be fetched.
+    """
+    try:
+        return Image.open(path)
+    except UnidentifiedImageError:
+        content = fetch_pointed(path)
+        if content is None:
+            raise
+        return Image.open(io.BytesIO(content))
 
 
 @dataclass(frozen=True)
@@ -192,13 +222,16 @@ def inspect_image(path: Path) -> ImageFacts:
 
     Returns:
         The facts; `problem` is what `read_image` would complain about.
+
+    Raises:
+        DataError: If it lies elsewhere and cannot be fetched now, which says nothing about the image.
     """
     try:
         if not stat.S_ISREG(path.stat().st_mode):  # a pipe or device would be read for ever
             return replace(_NOTHING_KNOWN, problem=_NO_FILE)
-        content = path.read_bytes()
+        content = read_content(path)
     except OSError as error:
-        return replace(_NOTHING_KNOWN, problem=_reason(error, path))
+        return replace(_NOTHING_KNOWN, problem=explain_failure(error, suffix=path.suffix))
     facts = replace(_NOTHING_KNOWN, digest=hashlib.blake2b(content, digest_size=_DIGEST_BYTES).hexdigest())
     if not content:
         return replace(facts, problem=_EMPTY)
@@ -222,7 +255,7 @@ def inspect_image(path: Path) -> ImageFacts:
                     facts = replace(facts, size_hw=facts.size_hw[::-1])
             return replace(facts, exif_rotated=orientation in _UPRIGHT)
     except Exception as error:  # decoders raise nearly anything on damaged bytes
-        return replace(facts, problem=_reason(error, path))
+        return replace(facts, problem=explain_failure(error, suffix=path.suffix))
 
 
 def _header_facts(image: ImageFile.ImageFile, digest: str) -> ImageFacts:
@@ -259,12 +292,18 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def _reason(error: Exception, path: Path) -> str:
+def explain_failure(error: Exception, *, suffix: str = "") -> str:
+    """Say why an image cannot be read.
+
+    Args:
+        error: What was raised.
+        suffix: Of the file, if there is one.
+    """
     if isinstance(error, FileNotFoundError):
         return "there is no such file"
     if isinstance(error, UnidentifiedImageError):
-        if path.suffix.lower() in OTHER_PICTURES:
-            return describe_format(path.suffix)
+        if suffix.lower() in OTHER_PICTURES:
+            return describe_format(suffix)
         return "not an image, or of a format that Pillow cannot read"
     if isinstance(error, Image.DecompressionBombError):
         return f"more than twice the {MAX_PIXELS} pixels that are accepted; scale it down"

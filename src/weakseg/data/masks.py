@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from weakseg.data.images import open_picture
 from weakseg.data.mask_codes import MaskCode
 from weakseg.data.png import WRITTEN_COMPRESSION, is_png, read_bit_depth
 from weakseg.data.regular_files import read_regular
@@ -177,7 +178,7 @@ def find_palette_fault(path: Path) -> PaletteFault | None:
     Args:
         path: A mask that `read_mask` accepts.
     """
-    with Image.open(path) as image:
+    with open_picture(path) as image:
         if image.mode != "P":
             message = (
                 f"not a palette PNG (Pillow mode {image.mode}); viewers do not show its classes in the usual colours"

@@ -6,6 +6,8 @@ import errno
 import stat
 from pathlib import Path
 
+from weakseg.data.remote.pointers import follow
+
 NOT_A_FILE = "not a regular file, but a pipe, a device or a link that leads nowhere"
 
 
@@ -18,11 +20,12 @@ def is_regular(path: Path) -> bool:
 
 
 def read_regular(path: Path) -> bytes:
-    """Read a file whole.
+    """Read a file whole, or what it points to (`weakseg.data.remote`).
 
     Raises:
         OSError: If it is missing, cannot be read, or is no regular file.
+        DataError: If it lies elsewhere and cannot be fetched.
     """
     if not stat.S_ISREG(path.stat().st_mode):
         raise OSError(errno.EINVAL, NOT_A_FILE, str(path))
-    return path.read_bytes()
+    return follow(path.read_bytes())

@@ -22,11 +22,11 @@ from weakseg.models.irnet import IRNet
 from weakseg.pipeline.cutters import open_cutter
 from weakseg.pipeline.health import check_masks
 from weakseg.pipeline.images import learning_images
+from weakseg.pipeline.judging import MAX_IMAGES, MAX_PIXELS, judge_side_by_side
 from weakseg.pipeline.refiner_networks import chosen_network, fit_refiner, write_labels
 from weakseg.pipeline.refiners import make_masks
 from weakseg.pipeline.runner import Context
 from weakseg.pipeline.seeds import pair_with_seed
-from weakseg.pipeline.threshold import MAX_IMAGES, MAX_PIXELS, judge_image
 from weakseg.refine.threshold.choice import FIRST_JUDGES
 from weakseg.train.irn import estimate_mean_displacement
 from weakseg.train.plan import TrainingHooks
@@ -118,9 +118,9 @@ def _choose(trial: Trial) -> ImageWork:
 
     def work(ids: Sequence[str], side_px: int | None) -> None:
         context = trial.training(ids, side_px)
-        for sample in context.train:
-            image = context.train.load_image(sample)
-            judge_image(pair_with_seed(context, sample, image), cutter, USUAL_CANDIDATES)
+        items = (pair_with_seed(context, sample, context.train.load_image(sample)) for sample in context.train)
+        for _ in judge_side_by_side(items, cutter, USUAL_CANDIDATES):
+            pass
 
     return work
 

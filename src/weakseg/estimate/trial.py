@@ -15,7 +15,7 @@ from PIL import ExifTags, Image
 from torch import nn
 
 from weakseg.config.schema import DataConfig, RunConfig, RuntimeConfig
-from weakseg.data.images import read_image
+from weakseg.data.images import open_picture, read_image
 from weakseg.errors import DataError
 from weakseg.models.backbone import Backbone
 from weakseg.models.classifier import Classifier
@@ -146,7 +146,7 @@ def read_size_hw(path: Path) -> tuple[int, int]:
         DataError: If the file cannot be read.
     """
     try:
-        with Image.open(path) as image:
+        with open_picture(path) as image:
             if image.format in _PLAIN_FORMATS:
                 lying = image.getexif().get(ExifTags.Base.Orientation) in _LYING
                 return (image.width, image.height) if lying else (image.height, image.width)

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from weakseg.config.schema import DataConfig
-from weakseg.data.export.folder import ExportFolder
+from weakseg.data.export.folder import ExportFolder, find_own_files
 from weakseg.data.export.formats import FORMATS
+from weakseg.data.export.pieces import Piece
 from weakseg.data.export.specks import Specks
 from weakseg.data.export.split import ROLES, Role
 from weakseg.errors import ArtifactError, UsageError
 from weakseg.handover.network import EXPORTS, MODEL_FORMATS, ExportedModel, export_model
+from weakseg.handover.pieces import PieceWork
 from weakseg.handover.source import MASKS, PREDICTIONS, Part, choose_part, choose_parts, make_source
+from weakseg.pipeline.image_jobs import Engine, OneProcess
 from weakseg.pipeline.opening import open_run
 from weakseg.pipeline.runner import Context
-from weakseg.pipeline.runtime import show_progress
+from weakseg.pipeline.runtime import joined_processes, show_progress
+from weakseg.train.distributed import world_size
+from weakseg.types import Sample
 
 SUBJECTS = (MASKS, PREDICTIONS)
 ALL = "all"
@@ -58,6 +64,7 @@ def export_run(
     split: str | None = None,
     images: str | None = None,
     min_area_px: int | None = None,
+    engine: Engine | None = None,
 ) -> Exported | ExportedModel:
     """Write the masks of a run in another format, or its network.
 
@@ -72,6 +79,7 @@ def export_run(
         images: `copy` or `link`, for the formats that hold images; `copy` when None.
         min_area_px: Connected parts of fewer pixels are left out, 0 for none; when None, those that are specks by the
             size of the image in formats of objects, and none in others.
+        engine: Who works on the images, see `export_masks`.
 
     Returns:
         What was written.
@@ -80,9 +88,14 @@ def export_run(
         UsageError: If a name is none of those that exist, or images are to be linked where the format has none.
         ArtifactError: If `run` is no run folder or lacks masks, or the folder to write to holds foreign files.
         DataError: If the data set cannot be opened, or a mask or image cannot be used.
+        StageStopped: If images are left to parts, or this was one.
     """
     _require_choice(to, (*FORMATS, *MODEL_FORMATS), option="--to")
     if to in MODEL_FORMATS:
+        if engine is not None and not isinstance(engine, OneProcess):
+            raise UsageError(
+                f"--processes, --engine, --part and --finish are for work on images, and '{to}' is the network itself"
+            )
         area = {"--min-area-px": min_area_px}
         _refuse_options_of_masks(to, {"--what": what, "--split": split, "--images": images, **area})
         return export_model(run, to=to, out=out)
@@ -90,7 +103,16 @@ def export_run(
     if min_area_px is not None and min_area_px < 0:
         raise UsageError(f"--min-area-px: expected pixels, or 0 to keep every part, got {min_area_px}")
     link = images == "link"
-    return export_masks(open_run(run), to=to, out=out, what=what, role=role, link_images=link, min_area_px=min_area_px)
+    return export_masks(
+        open_run(run),
+        to=to,
+        out=out,
+        what=what,
+        role=role,
+        link_images=link,
+        min_area_px=min_area_px,
+        engine=engine,
+    )
 
 
 def export_masks(
@@ -102,8 +124,24 @@ def export_masks(
     role: Role | Literal["all"] = "train",
     link_images: bool = False,
     min_area_px: int | None = None,
+    engine: Engine | None = None,
 ) -> Exported:
-    """Write the masks of an opened run in another format; see `export_run`."""
+    """Write the masks of an opened run in another format; see `export_run`.
+
+    Args:
+        context: The run.
+        to: See `export_run`, as `out`, `what` and `min_area_px`.
+        out: See above.
+        what: See above.
+        role: What the split is used for, or `all`.
+        link_images: Whether images are linked to instead of copied.
+        min_area_px: See above.
+        engine: Who works on the images; None for this process, or those of `torchrun`. It is closed at the end. Files
+            are put together in this process, or in the first one of `torchrun`.
+
+    Raises:
+        StageStopped: If images are left to parts, or this was one.
+    """
     if role == "all":
         parts = choose_parts(context, what=what)
     else:
@@ -111,15 +149,28 @@ def export_masks(
     target = out or context.folder.root / EXPORTS / f"{to}-{what or MASKS}-{role}"
     _require_outside_data(context.config.data, target)
     pixel_range = context.train.pixel_range
-    folder = ExportFolder(target, format=to, link_images=link_images, pixel_range=pixel_range)
     specks = Specks(min_area_px if FORMATS[to].has_objects or min_area_px is not None else 0)
-    with show_progress(f"exporting to {to}") as tick:
-        source = make_source(context, parts, specks=specks, tick=tick)
-        notes = FORMATS[to].write(source, folder)
-    folder.finish()
+    notes: list[str] = []
+
+    def put_together(piece_reader: Callable[[Sample], Piece] | None) -> None:
+        folder = ExportFolder(target, format=to, link_images=link_images, pixel_range=pixel_range)
+        with show_progress(f"exporting to {to}" if piece_reader is None else "putting it together") as tick:
+            source = make_source(context, parts, specks=specks, tick=tick, piece_reader=piece_reader)
+            notes.extend(FORMATS[to].write(source, folder))
+        folder.finish()
+
+    engine = engine or OneProcess()
+    with closing(engine), joined_processes(context.device):
+        if isinstance(engine, OneProcess) and world_size() == 1:
+            put_together(None)
+        else:
+            find_own_files(target, to)  # what would be refused at the end is refused before the work
+            work = PieceWork(context, tuple(parts), to, specks.min_area_px)
+            work.run(target, engine, specks=specks, put_together=put_together)
     whats = " and ".join(dict.fromkeys(part.what for part in parts))
     notes += [*specks.notes(), *_tell_mixture(parts)]
-    return Exported(to, whats, source.name, target, len(source.samples), tuple(notes))
+    splits = " and ".join(dict.fromkeys(part.dataset.split for part in parts))
+    return Exported(to, whats, splits, target, sum(len(part.dataset) for part in parts), tuple(notes))
 
 
 def _tell_mixture(parts: Sequence[Part]) -> list[str]:

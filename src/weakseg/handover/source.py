@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from weakseg.data.base import Dataset, SourceId
+from weakseg.data.export.pieces import Piece
 from weakseg.data.export.specks import Specks
 from weakseg.data.export.split import LabelledSplit, Role, SplitName
 from weakseg.data.masks import PngMasks
@@ -91,7 +92,12 @@ def choose_parts(context: Context, *, what: str | None) -> list[Part]:
 
 
 def make_source(
-    context: Context, parts: Sequence[Part], *, specks: Specks, tick: Callable[[int, int], None]
+    context: Context,
+    parts: Sequence[Part],
+    *,
+    specks: Specks,
+    tick: Callable[[int, int], None],
+    piece_reader: Callable[[Sample], Piece] | None = None,
 ) -> LabelledSplit:
     """Return the label maps of some splits as one source.
 
@@ -100,6 +106,7 @@ def make_source(
         parts: At least one split; no image is in two.
         specks: Leaves small parts out.
         tick: Called with (images read, images in total).
+        piece_reader: Reads what has been made of each image; None makes it here.
     """
     first = parts[0].dataset
     homes = {sample.id: SplitName(part.dataset.split, part.role) for part in parts for sample in part.dataset}
@@ -107,11 +114,19 @@ def make_source(
     readers = {MASKS: PngMasks((context.folder.masks,)), PREDICTIONS: PngMasks((context.folder.predictions,))}
     done = 0
 
-    def read_mask(sample: Sample, /) -> NDArray[np.uint8] | None:
+    def step() -> None:
         nonlocal done
         done += 1
         tick(done, len(homes))
+
+    def read_mask(sample: Sample, /) -> NDArray[np.uint8] | None:
+        step()
         return readers[whats[sample.id]](sample)
+
+    def read_piece(sample: Sample) -> Piece:
+        assert piece_reader is not None, "see below"
+        step()
+        return piece_reader(sample)
 
     def read_instances(sample: Sample) -> Instances | None:
         # Instances are parts of the pseudo masks; the segmenter's masks are others.
@@ -128,6 +143,7 @@ def make_source(
         source_ids=_join_ids([part.dataset.source_ids for part in parts]),
         homes=homes if len(parts) > 1 else {},
         specks=specks,
+        piece_reader=None if piece_reader is None else read_piece,
     )
 
 

@@ -45,11 +45,13 @@ class OnnxInfo:
         classes: The classes; label 0 is the background, c+1 class c.
         stride: Ratio of the input's size to the logits'.
         views: How the run it comes from looks at images.
+        precision: `float32`, or `int8` where weights and activations are whole numbers of 8 bits.
     """
 
     classes: ClassSet
     stride: int
     views: Views
+    precision: str = "float32"
 
     def to_json(self) -> str:
         """Return the metadata, with what a foreign reader needs besides."""
@@ -63,6 +65,7 @@ class OnnxInfo:
             "std": list(IMAGENET_STD),
             "output": {"name": OUTPUT, "activation": "none"},
             "views": asdict(self.views),
+            "precision": self.precision,
         }
         return json.dumps(document, sort_keys=True)
 
@@ -90,6 +93,7 @@ class OnnxInfo:
                     crf=None if views["crf"] is None else _read_crf(views["crf"]),
                     pixel_range=_read_range(views.get("pixel_range")),
                 ),
+                precision=str(document.get("precision", "float32")),
             )
         except (ValueError, KeyError, TypeError, IndexError, DataError) as error:
             raise ArtifactError(

@@ -49,6 +49,16 @@ class Tiling:
             )
 
 
+def choose_tiling(tile_px: int, overlap_px: int | None) -> Tiling:
+    """Return tiles of a size that overlap by so much; by a quarter of it, rounded down to what is allowed, for None.
+
+    Raises:
+        ConfigError: As `Tiling`.
+    """
+    quarter = tile_px // (4 * ALIGNMENT_PX) * ALIGNMENT_PX
+    return Tiling(tile_px, quarter if overlap_px is None else overlap_px)
+
+
 @dataclass(frozen=True, eq=False)
 class Span:
     """One tile along one axis.

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from weakseg.data.depth import PixelRange
 from weakseg.data.regular_files import NOT_A_FILE, is_regular
+from weakseg.data.remote.pointers import read_content
 from weakseg.documents import decode_json
 from weakseg.errors import WeaksegError
 from weakseg.files import JsonValue, write_json
@@ -63,7 +64,12 @@ class FileFacts:
 
 
 def index_files(
-    paths: Iterable[Path], cache: Path, *, look: Callable[[Path], Looked], label: str
+    paths: Iterable[Path],
+    cache: Path,
+    *,
+    look: Callable[[Path], Looked],
+    label: str,
+    threads: int = INSPECTION_THREADS,
 ) -> dict[Path, FileFacts]:
     """Look at files, or remember them from last time by their size and modification time.
 
@@ -74,6 +80,7 @@ def index_files(
         cache: JSON file; rewritten when anything is new.
         look: Looks into a regular file. Called in threads.
         label: What is being done, for the progress.
+        threads: How many look at the same time.
 
     Returns:
         Facts per file.
@@ -82,7 +89,7 @@ def index_files(
     if rank() == 0:
         known = _read_cache(cache)
         ordered = sorted(set(paths))
-        with ThreadPoolExecutor(INSPECTION_THREADS) as pool, show_progress(label) as tick:
+        with ThreadPoolExecutor(threads) as pool, show_progress(label) as tick:
             found = pool.map(lambda path: _inspect(path, known, look), ordered)
             for done, (path, about) in enumerate(zip(ordered, found, strict=True)):
                 facts[path] = about
@@ -132,7 +139,7 @@ def _has_changed(path: Path, about: FileFacts) -> bool:
     try:
         if _state(path) == (about.size_bytes, about.modified_ns):
             return False
-        return not is_regular(path) or digest_bytes(path.read_bytes(), size=len(about.digest) // 2) != about.digest
+        return not is_regular(path) or digest_bytes(read_content(path), size=len(about.digest) // 2) != about.digest
     except OSError:
         return True
 

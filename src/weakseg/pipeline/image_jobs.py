@@ -45,10 +45,12 @@ class ImageJob:
         open: Lends what works on images; called in each process that does.
         reading: What is decoded of an image.
         side_by_side: Whether a process works on several images at once, see `run_side_by_side`.
+        threads: On how many; as many as torch has threads when None.
         prepare: Makes what all images need, such as prototypes, if it is not there; called once before images are
             handed out to other processes. `open` makes it, too.
         note: Puts the counted outcomes into words, which stand behind the label.
         few: Whether these are so few images that they are not handed out in parts.
+        again: Words that make here what parts have not made, for messages; those of `weakseg run` when None.
     """
 
     name: str
@@ -58,9 +60,11 @@ class ImageJob:
     open: Callable[[Context], AbstractContextManager[ImageWork]]
     reading: Reading = "copy"
     side_by_side: bool = False
+    threads: int | None = None
     prepare: Callable[[Context], None] | None = None
     note: Callable[[Counter[str]], str] = say_nothing
     few: bool = False
+    again: str | None = None
 
     def is_pending(self, context: Context, sample: Sample) -> bool:
         """Say whether an image is still to be worked on."""
@@ -124,7 +128,9 @@ def work_in_turn(
 ) -> Iterator[tuple[int, str | None]]:
     """Work on the images whose turn it is in this process; yields place and outcome of each that is done."""
     with job.open(context) as work:
-        yield from work_on(context, images, turns, work, reading=job.reading, side_by_side=job.side_by_side)
+        yield from work_on(
+            context, images, turns, work, reading=job.reading, side_by_side=job.side_by_side, threads=job.threads
+        )
 
 
 def run_job(context: Context, job: ImageJob, datasets: Sequence[Dataset]) -> None:

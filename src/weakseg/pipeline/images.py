@@ -137,6 +137,7 @@ def work_on(
     *,
     reading: Reading,
     side_by_side: bool,
+    threads: int | None = None,
 ) -> Iterator[tuple[int, Outcome]]:
     """Work on images in this process.
 
@@ -147,18 +148,19 @@ def work_on(
         work: Called with each image, with `side_by_side` from threads.
         reading: What it gets of the image.
         side_by_side: See `process_pending`.
+        threads: Images at once, with `side_by_side`; as many as torch has threads when None.
 
     Yields:
         Place, and what `work` returned.
     """
-    threads = torch.get_num_threads() if side_by_side else 1
+    at_once = (threads or torch.get_num_threads()) if side_by_side else 1
 
     def apply(item: tuple[int, ShrunkImage]) -> tuple[int, Outcome]:
         place, image = item
         return place, work(images[place][1], image)
 
     items = read_images(context, images, order, reading=reading)
-    yield from run_side_by_side(apply, items, threads=threads, is_large=lambda item: has_many_pixels(item[1]))
+    yield from run_side_by_side(apply, items, threads=at_once, is_large=lambda item: has_many_pixels(item[1]))
 
 
 def read_images(

@@ -21,19 +21,26 @@ from weakseg.data.coco import open_coco
 from weakseg.data.depth import PixelRange, find_range
 from weakseg.data.folder import FolderReading, open_folder
 from weakseg.data.images import inspect_image
+from weakseg.data.remote.kept import set_max_mb
+from weakseg.data.remote.places import lies_elsewhere, open_place
 from weakseg.data.synthetic import CritterSettings, write_critters
 from weakseg.data.voc import open_voc
 from weakseg.errors import ConfigError, DataError
+from weakseg.files import write_bytes
 from weakseg.pipeline.artifacts import RunFolder
 from weakseg.pipeline.corrections.taught import read_taught, require_classes
-from weakseg.pipeline.file_index import FileFacts, Looked, index_files
+from weakseg.pipeline.file_index import INSPECTION_THREADS, FileFacts, Looked, index_files
 from weakseg.pipeline.records import DIGEST_BYTES
 from weakseg.pipeline.runner import Context
 from weakseg.pipeline.runtime import choose_device, show_progress
+from weakseg.remote import is_stand_in
 from weakseg.train.distributed import rank, wait_for_all
 from weakseg.types import Sample
 
 logger = logging.getLogger("weakseg")
+
+FETCHING_THREADS = 16
+"""So many images that lie elsewhere are fetched side by side when a run begins."""
 
 MAX_NAMED = 5
 """Problems of one kind that are named one by one before the rest is only counted."""
@@ -54,7 +61,8 @@ def prepare(config: RunConfig, folder: RunFolder) -> Context:
         ArtifactError: If what the run is taught is damaged, or of other classes.
     """
     device = choose_device(config.runtime.device)
-    datasets = open_splits(config.data, folder)
+    set_max_mb(config.runtime.disk_cache_mb)
+    datasets = open_splits(bring_here(config.data, folder, keep=True), folder)
     train, val = datasets[0], datasets[1] if len(datasets) > 1 else None
     if val is not None and val.classes.names != train.classes.names:
         differing = sorted(set(val.classes).symmetric_difference(train.classes)) or ["their order"]
@@ -104,6 +112,7 @@ def open_splits(data: DataConfig, folder: RunFolder) -> list[Dataset]:
 
     The generated data set is drawn first when the recipe asks for it; the second time it is found finished.
     """
+    data = bring_here(data, folder)
     if data.name == "critters" and rank() == 0:
         _draw_critters(data, folder)
     wait_for_all()
@@ -111,6 +120,35 @@ def open_splits(data: DataConfig, folder: RunFolder) -> list[Dataset]:
     asked = None if data.pixel_range is None else PixelRange(*data.pixel_range)
     datasets = [open_split(data, split, folder) for split in (data.train, val) if split is not None]
     return [replace(dataset, pixel_range=asked) for dataset in datasets]
+
+
+def bring_here(data: DataConfig, folder: RunFolder, *, keep: bool = False) -> DataConfig:
+    """Return the settings with the root on this machine: for a URL or tar shards the tree that stands for them.
+
+    Args:
+        data: The settings.
+        folder: The run; an index of shards in it is used.
+        keep: Whether the index is kept in the run, for other machines.
+
+    Raises:
+        ConfigError: If critters are to be drawn elsewhere.
+        DataError: If the data cannot be read.
+        MissingExtra: If a package is not installed.
+    """
+    if data.root is None or not lies_elsewhere(data.root):
+        return data
+    if data.name == "critters":
+        raise ConfigError(f"data.root: critters are drawn into a folder of this machine, got {data.root}")
+    place = None
+    for mine in (rank() == 0, rank() != 0):  # one looks first, and the others find what it has made
+        if mine:
+            with show_progress("reading shards") as tick:
+                place = open_place(data.root, kept=folder.shard_index, tick=tick)
+        wait_for_all()
+    assert place is not None, "one of the two is mine"
+    if keep and place.index is not None and rank() == 0:
+        write_bytes(folder.shard_index, place.index.read_bytes())
+    return replace(data, root=str(place.root))
 
 
 def _draw_critters(data: DataConfig, folder: RunFolder) -> None:
@@ -172,7 +210,9 @@ def open_split(data: DataConfig, split: str, folder: RunFolder) -> Dataset:
 def index_images(samples: Sequence[Sample], cache: Path) -> dict[Path, FileFacts]:
     """Look at every image file, or remember it from last time; see `index_files`."""
     paths = {sample.image_path for sample in samples}
-    return index_files(paths, cache, look=_look_at_image, label="looking at images")
+    # Those that lie elsewhere are waited for, not computed on.
+    threads = FETCHING_THREADS if any(is_stand_in(path) for path in paths) else INSPECTION_THREADS
+    return index_files(paths, cache, look=_look_at_image, label="looking at images", threads=threads)
 
 
 def _look_at_image(path: Path) -> Looked:

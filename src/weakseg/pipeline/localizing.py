@@ -16,6 +16,7 @@ from weakseg.pipeline.artifacts import save_seed
 from weakseg.pipeline.comparison import save_trace, trace_files
 from weakseg.pipeline.image_jobs import ImageJob, ImageWork
 from weakseg.pipeline.images import first_missing, whole_datasets
+from weakseg.pipeline.joined_calls import JoinedCalls, join_passes
 from weakseg.pipeline.localizers import (
     describe_stops,
     load_own_classifier,
@@ -29,14 +30,16 @@ from weakseg.types import Sample
 
 def seeds_job(context: Context) -> ImageJob:
     """Return what makes seeds by the recipe's method -> `seeds/`."""
-    side_by_side = find_localizer(context.config.localize.method).side_by_side and context.device.type == "cpu"
+    joined = joins_passes(context)
+    can_share = find_localizer(context.config.localize.method).side_by_side
     return ImageJob(
         name="seeds",
         stage="localize",
         label="localizing",
         output=seed_file,
         open=open_seeds,
-        side_by_side=side_by_side,
+        side_by_side=joined or (can_share and context.device.type == "cpu"),
+        threads=context.config.runtime.images_at_once if joined else None,
         prepare=make_localizer_files,
         note=note_stops,
     )
@@ -59,14 +62,24 @@ def make_localizer_files(context: Context) -> None:
             pass
 
 
+def joins_passes(context: Context) -> bool:
+    """Say whether the passes of several images through the classifier are joined: where a GPU would wait for more."""
+    is_wanted = context.device.type != "cpu" and context.config.runtime.images_at_once > 1
+    return is_wanted and find_localizer(context.config.localize.method).side_by_side
+
+
 @contextmanager
 def open_seeds(context: Context) -> Iterator[ImageWork]:
     """Lend the recipe's localiser as what writes seeds."""
-    places = _places(context)
-    with open_localizer(context, load_own_classifier(context)) as localizer:
+    places, classifier = _places(context), load_own_classifier(context)
+    calls = JoinedCalls(most=context.config.runtime.images_at_once)
+    with open_localizer(context, classifier) as localizer:
+        if classifier is not None and joins_passes(context):  # after its files were made, one image after another
+            calls = join_passes(classifier, most=context.config.runtime.images_at_once)
 
         def write(sample: Sample, image: ShrunkImage) -> str | None:
-            found = localizer(sample, image.pixels, places[sample.id])
+            with calls.taking_part():
+                found = localizer(sample, image.pixels, places[sample.id])
             # Score maps live at the network's stride: only the size they are rebuilt at is the original image's.
             full_size = replace(found.maps, size_hw=image.size_hw)
             save_seed(context.folder.seed(sample.id), full_size, stopped_by=found.stopped_by)

@@ -260,11 +260,10 @@ def time_of_parts_s(folder: RunFolder) -> float:
 
 
 def _describe_missing(context: Context, job: ImageJob, missing: Sequence[str], *, total: int) -> str:
-    root = context.folder.root
+    again = job.again or f"'weakseg run {context.folder.root}'"
     return (
         f"{job.stage}: {len(missing)} of {total} images have no file yet ({job.label}: {_name(missing)}); "
-        f"{_describe_parts(ended_parts(context.folder))}; start these again, or 'weakseg run {root}' to make here what "
-        "is missing"
+        f"{_describe_parts(ended_parts(context.folder))}; start these again, or {again} to make here what is missing"
     )
 
 

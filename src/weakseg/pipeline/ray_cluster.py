@@ -83,7 +83,15 @@ class ImageActor:
         context, job, work = self._context, self._job, self._work
         assert context is not None and job is not None and work is not None, "begun before"  # noqa: PT018
         try:
-            done = work_on(context, self._images, places, work, reading=job.reading, side_by_side=job.side_by_side)
+            done = work_on(
+                context,
+                self._images,
+                places,
+                work,
+                reading=job.reading,
+                side_by_side=job.side_by_side,
+                threads=job.threads,
+            )
             return list(done)
         except Exception as error:
             return packable(error)

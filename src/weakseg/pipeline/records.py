@@ -139,6 +139,12 @@ def describe_changes(old: Mapping[str, JsonValue], new: Mapping[str, JsonValue])
     changes = []
     for key in sorted(old.keys() | new.keys()):
         if old.get(key) != new.get(key):
-            hidden = key.startswith(("images and tags", "result of", "saliency maps", CONTENTS))
-            changes.append(f"{key} changed" if hidden else f"{key} was {old.get(key)}, is {new.get(key)}")
+            if key.startswith(("images and tags", "result of", "saliency maps", CONTENTS)):
+                changes.append(f"{key} changed")
+            elif key not in old:
+                changes.append(f"{key} is new: {new[key]}")
+            elif key not in new:
+                changes.append(f"{key} was {old[key]}, and is no more")
+            else:
+                changes.append(f"{key} was {old[key]}, is {new[key]}")
     return "; ".join(changes)

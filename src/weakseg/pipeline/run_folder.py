@@ -44,6 +44,11 @@ class RunFolder:
         return self.root / "images.json"
 
     @property
+    def shard_index(self) -> Path:
+        """Where the images are in the data set's tar shards, JSON; a cache, for other machines."""
+        return self.root / "shards.json"
+
+    @property
     def generated_data(self) -> Path:
         """The generated data set, when the recipe has one and gives no other place."""
         return self.root / "data"

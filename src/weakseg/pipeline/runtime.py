@@ -226,20 +226,25 @@ def show_progress(label: str, *, note: Callable[[], str] = str) -> Iterator[Tick
 def plain_ticker(
     label: str, *, write: Callable[[str], None], interval_s: float = LINE_INTERVAL_S, note: Callable[[], str] = str
 ) -> Tick:
-    """Return a callback that writes a plain line with the remaining time every `interval_s` seconds."""
-    started_s = time.monotonic()
-    last_s = started_s
-    first_done: int | None = None
+    """Return a callback that writes a plain line with the remaining time every `interval_s` seconds.
+
+    The first call sets the clock: what comes before it is also the loop's preparation, which does not come again.
+    """
+    last_s = time.monotonic()
+    first: tuple[float, int] | None = None
 
     def tick(done: int, total: int) -> None:
-        nonlocal last_s, first_done
-        first_done = done - 1 if first_done is None else first_done  # a resumed loop starts above zero
+        nonlocal last_s, first
         now_s = time.monotonic()
+        first = first or (now_s, done)  # a resumed loop starts above zero
         if now_s - last_s < interval_s or done >= total:
             return
         last_s = now_s
-        left_s = (now_s - started_s) / max(1, done - first_done) * (total - done)
-        write(f"  {label}{note()}: {done}/{total}, about {format_duration(left_s)} left")
+        since_s, begun_at = first
+        left = ""
+        if done > begun_at:
+            left = f", about {format_duration((now_s - since_s) / (done - begun_at) * (total - done))} left"
+        write(f"  {label}{note()}: {done}/{total}{left}")
 
     return tick
 

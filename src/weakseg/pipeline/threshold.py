@@ -9,15 +9,9 @@ learns from enough corrected masks these join in (`weakseg.pipeline.corrections.
 from __future__ import annotations
 
 import logging
-import math
-from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from itertools import chain, islice
 from pathlib import Path
 from typing import Literal
-
-import numpy as np
-from numpy.typing import NDArray
 
 from weakseg.config.chosen import has_threshold, refiner_facts
 from weakseg.config.schema import RefineConfig
@@ -25,36 +19,17 @@ from weakseg.documents import decode_json
 from weakseg.errors import ArtifactError, ConfigError
 from weakseg.files import JsonValue, write_json
 from weakseg.pipeline.corrections.judges import ENOUGH_MASKS, choose_on_masks, list_judges
-from weakseg.pipeline.cutters import Cutter, cut_image, open_cutter
+from weakseg.pipeline.cutters import Cutter, open_cutter
+from weakseg.pipeline.judging import MAX_IMAGES, Judged, judge_on_tags
 from weakseg.pipeline.runner import Context
-from weakseg.pipeline.runtime import show_progress
-from weakseg.pipeline.seeds import pair_with_seed, require_training_seeds
-from weakseg.refine.method import SeededImage
-from weakseg.refine.threshold.area import measure_areas
 from weakseg.refine.threshold.choice import (
-    CANDIDATES,
-    FIRST_JUDGES,
     ThresholdChoice,
     choose_in_rounds,
-    still_open,
     tell_support,
-    worth_refining,
 )
-from weakseg.refine.threshold.colour import score_colours
-from weakseg.refine.threshold.cuts import cut_maps
 from weakseg.train.distributed import rank, wait_for_all
-from weakseg.types import Sample
 
 logger = logging.getLogger("weakseg")
-
-MAX_IMAGES = 200
-"""So many tagged images decide; docs/threshold.md says what fewer do."""
-
-MAX_PIXELS = 8_000_000
-"""Fewer do once they hold so many pixels together: 200 of 200 x 200, 72 of 384 x 288."""
-
-PROBED_IMAGES = 40
-"""So many seeds tell which candidates are worth a refinement."""
 
 RULE_VERSION = 6
 """Raised when `auto` chooses otherwise on the same seeds. 1 took the best candidate; 2, among those about as good, the
@@ -165,7 +140,7 @@ def settle_threshold(context: Context) -> float:
 def _choose(context: Context, cutter: Cutter) -> ThresholdChoice:
     """Choose on tags, and on corrected masks besides if there are enough of them."""
     judges = list_judges(context)[:MAX_IMAGES]
-    judged = _judge_on_tags(context, cutter)
+    judged = judge_on_tags(context, cutter)
     choice = None
     if len(judges) >= ENOUGH_MASKS:
         support = tell_support(judged.scores, judged.candidates, areas=judged.areas)
@@ -204,37 +179,10 @@ def choose_on_tags(context: Context, cutter: Cutter) -> ThresholdChoice:
     Raises:
         ConfigError, ArtifactError: See `settle_threshold`.
     """
-    return _choose_judged(_judge_on_tags(context, cutter))
+    return _choose_judged(judge_on_tags(context, cutter))
 
 
-@dataclass(frozen=True, eq=False)
-class _Judged:
-    """What colours (N, T) and areas (N, T) tell of T candidates; NaN where a lost one was not tried any more."""
-
-    scores: NDArray[np.float64]
-    areas: NDArray[np.float64]
-    candidates: tuple[float, ...]
-
-
-def _judge_on_tags(context: Context, cutter: Cutter) -> _Judged:
-    require_training_seeds(context, "refine.background_threshold 'auto'")
-    order = draw_tagged(context)
-    candidates, judges = _open_judges(context, order)
-    # Columns of candidates that have lost are no longer filled.
-    scores, areas = (np.full((0, len(candidates)), np.nan) for _ in range(2))
-    places = list(range(len(candidates)))
-    with show_progress("choosing the background threshold") as tick:
-        for item in judges:
-            scores, areas = (np.vstack((rows, np.full(len(candidates), np.nan))) for rows in (scores, areas))
-            tried = [candidates[place] for place in places]
-            scores[-1, places], areas[-1, places] = judge_image(item, cutter, tried)
-            if len(scores) == FIRST_JUDGES:
-                places = list(still_open(scores, candidates, areas=areas))
-            tick(len(scores), max(len(scores), _expect_images(item, len(order))))
-    return _Judged(scores, areas, candidates)
-
-
-def _choose_judged(judged: _Judged) -> ThresholdChoice:
+def _choose_judged(judged: Judged) -> ThresholdChoice:
     choice = choose_in_rounds(judged.scores, judged.candidates, areas=judged.areas)
     if not choice.is_clear:
         logger.warning(
@@ -245,47 +193,6 @@ def _choose_judged(judged: _Judged) -> ThresholdChoice:
             "look at the seeds, which may be empty" if choice.images else "tag images, or give a number",
         )
     return choice
-
-
-def judge_image(
-    item: SeededImage, cutter: Cutter, candidates: Sequence[float]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Refine an image at T candidates; return what colours tell about each mask (T,) and how much it covers (T,)."""
-    cuts = cut_image(item, cutter, candidates)
-    return score_colours(cuts), measure_areas(cuts)
-
-
-def _open_judges(context: Context, order: list[Sample]) -> tuple[tuple[float, ...], Iterator[SeededImage]]:
-    """Return the candidates that a refinement is worth trying at, by the areas of some seeds, and the images to try.
-
-    The first of these images are kept meanwhile, `MAX_PIXELS` and one image at most.
-    """
-    items = _load_some(context, order)
-    probed = list(islice(items, PROBED_IMAGES))
-    areas = [(cut_maps(item.seed.full().numpy(), item.seed.keys, CANDIDATES) != 0).mean(axis=(1, 2)) for item in probed]
-    return worth_refining(CANDIDATES, np.array(areas).reshape(-1, len(CANDIDATES))), chain(probed, items)
-
-
-def _expect_images(item: SeededImage, tagged: int) -> int:
-    """Return how many images will be looked at if they are as large as this one."""
-    pixels: int = item.image.shape[0] * item.image.shape[1]
-    return min(MAX_IMAGES, tagged, math.ceil(MAX_PIXELS / pixels))
-
-
-def draw_tagged(context: Context) -> list[Sample]:
-    """Return the tagged training images, of which there may be none, in a random order, that of `runtime.seed`."""
-    tagged = [sample for sample in context.train if sample.keys]
-    order = np.random.default_rng(context.config.runtime.seed).permutation(len(tagged))
-    return [tagged[place] for place in order]
-
-
-def choose_judges(context: Context) -> tuple[list[Sample], tuple[float, ...]]:
-    """Return the images that `choose_on_tags` looks at, and the candidates that it tries.
-
-    The images are loaded, since their size decides how many they are.
-    """
-    candidates, judges = _open_judges(context, draw_tagged(context))
-    return [item.sample for item in judges], candidates
 
 
 def load_choice(path: Path) -> ThresholdChoice:
@@ -311,14 +218,3 @@ def load_choice(path: Path) -> ThresholdChoice:
         raise ArtifactError(f"there is no {path}; run the stage 'refine' first") from None
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ArtifactError(f"{path} is damaged ({error}); run the chain again with --redo refine") from None
-
-
-def _load_some(context: Context, samples: list[Sample]) -> Iterator[SeededImage]:
-    """Load images until they are enough; at least one, however large."""
-    pixels = 0
-    for sample in samples[:MAX_IMAGES]:
-        if pixels >= MAX_PIXELS:
-            return
-        item = pair_with_seed(context, sample, context.train.load_image(sample))
-        pixels += item.image.shape[0] * item.image.shape[1]
-        yield item

@@ -1,70 +1,53 @@
-"""Predicting images: from files and folders to pictures and a summary."""
+"""Predicting images: from files and folders to pictures and a summary, by whatever engine."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from contextlib import closing
+from dataclasses import asdict, dataclass, replace
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
 
-from weakseg.data.depth import PixelRange
-from weakseg.data.images import read_image
-from weakseg.data.regular_files import is_regular
-from weakseg.errors import ConfigError, DataError, UsageError
-from weakseg.models.inference import LabelledPixels
-from weakseg.models.predictor import Views, batched, choose_labels, predict_views
-from weakseg.models.tiling import Tiling
-from weakseg.pipeline.runtime import show_progress
+from weakseg.config.schema import RunConfig, RuntimeConfig
+from weakseg.data.base import Dataset
+from weakseg.errors import DataError, UsageError
+from weakseg.files import JsonValue
+from weakseg.models.predictor import batched
+from weakseg.pipeline.image_jobs import Engine, OneProcess
+from weakseg.pipeline.notes import Notebook, begin_work, hold_notebook
+from weakseg.pipeline.parts import Finishing, PartOf
+from weakseg.pipeline.runner import Context
+from weakseg.pipeline.runtime import choose_device, joined_processes
 from weakseg.predict.constraint import TagConstraint, constrain
 from weakseg.predict.notices import tell_passed_over, tell_suffixed, tell_unconstrained
-from weakseg.predict.opened import OpenedModel, digest_file, open_model
-from weakseg.predict.pictures import write_pictures
+from weakseg.predict.opened import OpenedModel, limit_views, name_device, open_model
+from weakseg.predict.options import PredictOptions
 from weakseg.predict.reading import peek_size, settle_range
-from weakseg.predict.summary import ImageSummary, Provenance, SummaryFile, read_summary, summarise_labels
-from weakseg.predict.targets import OUTPUTS, OutputFiles, PassedOver, list_targets
-from weakseg.train.loop import Tick
+from weakseg.predict.summary import (
+    ImageSummary,
+    Picture,
+    Provenance,
+    read_image_summary,
+    read_summary,
+    write_summary,
+)
+from weakseg.predict.targets import OutputFiles, PassedOver, list_targets
+from weakseg.predict.work import Prediction, Target, digest_image
+from weakseg.train.distributed import rank, wait_for_all
+from weakseg.types import ClassSet, Sample
 
 logger = logging.getLogger("weakseg")
 
-MAX_BATCH = 100_000
-"""No memory holds more images at once."""
+NOTEBOOK = ".weakseg-predict"
+"""Folder within the one to write to, as long as images are to be worked on; see `weakseg.pipeline.notes`."""
 
-
-@dataclass(frozen=True)
-class PredictOptions:
-    """How to predict.
-
-    Args:
-        outputs: What is written, of `OUTPUTS`.
-        tags: The only classes that may appear, in every image; None for all.
-        tag_file: A file with those of each image; None for none.
-        batch: So many images of one size, or tiles of large ones, go through the network at once.
-        tiling: How large images are cut.
-        max_side_px: Larger images are shrunk to this longer side before the network sees them; 0 for no limit; None
-            for that of the run.
-        skip_existing: Leave images as they are whose results are there, made by this very model with these settings.
-    """
-
-    outputs: tuple[str, ...] = OUTPUTS
-    tags: tuple[str, ...] | None = None
-    tag_file: Path | None = None
-    batch: int = 1
-    tiling: Tiling = field(default_factory=Tiling)
-    max_side_px: int | None = None
-    skip_existing: bool = False
-
-    def __post_init__(self) -> None:
-        if self.batch < 1:
-            raise UsageError(f"--batch: expected at least 1 image at once, got {self.batch}")
-        if self.batch > MAX_BATCH:
-            raise UsageError(f"--batch: expected at most {MAX_BATCH} images at once, got {self.batch}")
-        if self.max_side_px is not None and self.max_side_px < 0:
-            raise UsageError(f"--max-side-px: expected pixels, or 0 for no limit, got {self.max_side_px}")
+_DIGEST_BYTES = 16
 
 
 @dataclass(frozen=True)
@@ -86,16 +69,6 @@ class Predicted:
     summary: Path | None
 
 
-@dataclass(frozen=True, eq=False)
-class _Decoded:
-    """An image in memory, and the digest of the file it was read from."""
-
-    name: str
-    path: Path
-    digest: str
-    pixels: NDArray[np.uint8]
-
-
 def predict_files(
     model: Path,
     inputs: Sequence[str | Path],
@@ -103,6 +76,7 @@ def predict_files(
     *,
     device: str,
     options: PredictOptions | None = None,
+    engine: Engine | None = None,
 ) -> Predicted:
     """Label images with a trained segmenter and write masks, overlays, confidences and a summary.
 
@@ -112,9 +86,11 @@ def predict_files(
         out: Folder to write to; sub-folders of an input folder are kept.
         device: As `runtime.device`.
         options: How; as `PredictOptions` has it when None.
+        engine: Who works on the images; None for this process, or those of `torchrun`. It is closed at the end.
 
     Returns:
-        What was done. Unreadable images and what is passed over are named in the log and in the summary.
+        What was done; of several processes of `torchrun`, the first knows it. Unreadable images and what is passed over
+        are named in the log and in the summary.
 
     Raises:
         ArtifactError: If there is no trained segmenter, or a file cannot be written.
@@ -122,160 +98,199 @@ def predict_files(
         DataError: If there is nothing to predict, no image can be read, two inputs would write the same file, an input
             would be overwritten, or a tag is no class.
         UsageError: If options contradict each other.
+        StageStopped: If images are left to parts, or this was one.
     """
     options = options or PredictOptions()
+    engine = engine or OneProcess()
     files = OutputFiles(out, options.outputs)
     if options.skip_existing and files.summary is None:
         raise UsageError("--skip-existing needs the summary, which tells what made the results; add it to --outputs")
     found = list_targets(inputs, files=files)
-    targets = found.paths
-    opened = open_model(model, device=device)
-    constraint = constrain(opened.classes, targets, tags=options.tags, tag_file=options.tag_file)
-    tell_unconstrained(targets, constraint)
-    tell_suffixed(targets)
-    tell_passed_over(found.passed_over)
-    opened = replace(opened, views=settle_range(_limit(opened.views, options.max_side_px), targets.values()))
-    job = _Job(opened, files, constraint, options)
-    return job.run(targets, passed_over=found.passed_over)
+    place = choose_device(name_device(model, device))
+    with closing(engine), joined_processes(place):
+        opened = open_model(model, device=device)
+        constraint = constrain(opened.classes, found.paths, tags=options.tags, tag_file=options.tag_file)
+        tell_unconstrained(found.paths, constraint)
+        tell_suffixed(found.paths)
+        tell_passed_over(found.passed_over)
+        views = settle_range(limit_views(opened.views, options.max_side_px), found.paths.values())
+        command = _Command(replace(opened, views=views), files, constraint, options, found.paths)
+        with hold_notebook(out / NOTEBOOK, engine) as notebook:
+            config = RunConfig(runtime=RuntimeConfig(device=device, workers=0))
+            context = Context(config, notebook.folder, place, command.dataset, None, {})
+            return command.run(context, engine, notebook, passed_over=found.passed_over)
 
 
-class _Job:
+class _Command:
     """One command's images on their way from files to results."""
 
     def __init__(
-        self, opened: OpenedModel, files: OutputFiles, constraint: TagConstraint, options: PredictOptions
+        self,
+        opened: OpenedModel,
+        files: OutputFiles,
+        constraint: TagConstraint,
+        options: PredictOptions,
+        targets: Mapping[str, Path],
     ) -> None:
         self._opened = opened
         self._files = files
         self._constraint = constraint
         self._options = options
         settings = {**asdict(opened.views), **asdict(options.tiling)}
-        provenance = Provenance(opened.kind, str(opened.path), opened.digest, opened.classes.names, settings)
-        self._provenance = provenance
-        self._summary = SummaryFile(files.summary, provenance)
-        self._unreadable = 0
-        ends = opened.views.pixel_range
-        self._range = None if ends is None else PixelRange(*ends)
+        self._provenance = Provenance(opened.kind, str(opened.path), opened.digest, opened.classes.names, settings)
+        self._targets = targets
+        self._groups = {group[0][0]: tuple(group) for group in _group(targets, options.batch)}
+        self.dataset = _make_dataset(self._groups, opened.classes)
 
-    def run(self, targets: Mapping[str, Path], *, passed_over: Sequence[PassedOver]) -> Predicted:
-        for picture in passed_over:
-            self._summary.add_passed_over(picture.image, picture.problem)
-        kept = self._find_finished(targets) if self._options.skip_existing else {}
-        for image in kept.values():
-            self._summary.add(image)
-        if kept:
-            logger.info("%d of %d images are done already", len(kept), len(targets))
-        pending = {name: path for name, path in targets.items() if name not in kept}
-        found: dict[str, ImageSummary] = {}
-        complete = False
+    def run(
+        self, context: Context, engine: Engine, notebook: Notebook, *, passed_over: Sequence[PassedOver]
+    ) -> Predicted:
+        """Have an engine work on the images, and sum up what was found."""
+        known = self._find_known(notebook) if self._options.skip_existing and rank() == 0 else {}
+        if begin_work(notebook, engine, self._describe_plan()) and rank() == 0:
+            self._mark_finished(notebook, known)
+            if self._files.summary is not None:
+                self._files.summary.unlink(missing_ok=True)  # it would tell of what is replaced now
+        wait_for_all()
+        others = [Picture(str(picture.image), picture.problem) for picture in passed_over]
         try:
-            with show_progress("predicting") as tick:
-                for group in self._read_groups(pending, tick):
-                    for image in self._predict_group(group):
-                        found[image.name] = image
-                        self._summary.add(image)
-            complete = True
-        except KeyboardInterrupt:
-            if found and self._files.summary is not None:
-                logger.warning("%d images are done; --skip-existing leaves them as they are", len(found) + len(kept))
+            engine.work_off(context, self._make_work(notebook).job(), [self.dataset])
+            wait_for_all()
+        except BaseException as error:
+            if rank() == 0 and not isinstance(engine, PartOf | Finishing):
+                self._keep_what_there_is(notebook, others, is_stopped=isinstance(error, KeyboardInterrupt))
             raise
-        finally:
-            if found or kept:
-                self._summary.write(complete=complete)
-        if not found and not kept:
-            raise DataError(f"none of the {len(targets)} images can be read; each is named above")
-        images = tuple(found[name] for name in targets if name in found)
-        return Predicted(images, len(kept), self._unreadable, len(passed_over), self._files.summary)
+        if rank() != 0:
+            return Predicted((), 0, 0, len(others), self._files.summary)
+        found = self._gather(notebook)
+        if not found.images:
+            notebook.clear()
+            raise DataError(f"none of the {len(self._targets)} images can be read; each is named above")
+        self._write_summary(found, others, complete=True)
+        notebook.clear()
+        images = tuple(found.images[name] for name in self._targets if name in found.images and name not in found.kept)
+        return Predicted(images, len(found.kept), len(found.unreadable), len(others), self._files.summary)
 
-    def _find_finished(self, targets: Mapping[str, Path]) -> dict[str, ImageSummary]:
-        """Return the images whose results this model made of these very files with these settings and tags."""
-        path = self._files.summary
-        if path is None or not path.is_file():
-            return {}
-        made_by, images = read_summary(path)
-        if made_by.what_counts != self._provenance.what_counts:
-            logger.warning("%s is of another model or of other settings; all images are predicted again", path)
-            return {}
+    def _make_work(self, notebook: Notebook) -> Prediction:
+        opened, options = self._opened, self._options
+        return Prediction(
+            model=opened.path,
+            digest=opened.digest,
+            views=opened.views,
+            files=self._files,
+            constraint=self._constraint,
+            tiling=options.tiling,
+            batch=options.batch,
+            groups={name: group for name, group in self._groups.items() if len(group) > 1},
+            notebook=notebook,
+            opened=opened,
+        )
+
+    def _describe_plan(self) -> dict[str, JsonValue]:
+        made_by = self._provenance
+        images = [(name, str(path), self._constraint.tags_of(name)) for name, path in self._targets.items()]
         return {
-            name: replace(images[name], image=str(source))
-            for name, source in targets.items()
-            if name in images and self._is_finished(images[name], source)
+            "model": made_by.digest,
+            "classes": list(made_by.classes),
+            "settings": dict(made_by.settings),
+            "outputs": sorted(self._files.kinds),
+            "batch": self._options.batch,
+            "images or tags": hashlib.blake2b(json.dumps(images).encode(), digest_size=_DIGEST_BYTES).hexdigest(),
         }
+
+    def _find_known(self, notebook: Notebook) -> dict[str, ImageSummary]:
+        """Return what this model has found with these settings, as a summary and a command that was killed tell."""
+        path, known, own = self._files.summary, dict[str, ImageSummary](), self._provenance.what_counts
+        if path is not None and path.is_file():
+            made_by, images = read_summary(path)
+            if made_by.what_counts == own:
+                known = images
+            else:
+                logger.warning("%s is of another model or of other settings; all images are predicted again", path)
+        plan = notebook.read_plan() or {}
+        asked = json.loads(json.dumps(self._describe_plan()))
+        if all(plan.get(name) == asked[name] for name in ("model", "classes", "settings")):
+            for note in notebook.read_all():
+                known.update((image.name, image) for image in _read_images(note))
+        return known
+
+    def _mark_finished(self, notebook: Notebook, known: Mapping[str, ImageSummary]) -> None:
+        """Note the images as done whose results this model made of these very files with these settings and tags."""
+        kept = 0
+        for name, group in self._groups.items():
+            if known and all(target in known and self._is_finished(known[target], path) for target, path in group):
+                images = [asdict(replace(known[target], image=str(path))) for target, path in group]
+                notebook.write(name, {"images": images, "unreadable": [], "kept": True})
+                kept += len(group)
+        if kept:
+            logger.info("%d of %d images are done already", kept, len(self._targets))
 
     def _is_finished(self, image: ImageSummary, source: Path) -> bool:
         return (
-            image.files == self._relative_files(image.name)
+            image.files == self._files.relative(image.name)
             and all(place.is_file() for place in self._files.pictures(image.name).values())
             and image.tags == self._constraint.tags_of(image.name)
-            and image.digest == _digest_image(source)
+            and image.digest == digest_image(source)
         )
 
-    def _relative_files(self, name: str) -> dict[str, str]:
-        places = self._files.pictures(name)
-        return {kind: place.relative_to(self._files.folder).as_posix() for kind, place in places.items()}
+    def _gather(self, notebook: Notebook) -> _Found:
+        found = _Found({}, set(), [])
+        for _, note in notebook.read(list(self._groups)):
+            images = _read_images(note)
+            found.images.update((image.name, image) for image in images)
+            found.kept.update(image.name for image in images if note.get("kept"))
+            for entry in note["unreadable"]:  # type: ignore[union-attr]
+                found.unreadable.append(Picture(**entry))
+        for picture in found.unreadable:
+            logger.warning("%s; left out", picture.problem)
+        return found
 
-    def _read_groups(self, targets: Mapping[str, Path], tick: Tick) -> Iterator[list[_Decoded]]:
-        """Decode images and yield them in groups of one size; unreadable ones are named and left out."""
-        order = list(targets.items())
-        if self._options.batch > 1:
-            order.sort(key=lambda item: peek_size(item[1]))  # images of one size come one after another
-        for _, same in groupby(self._decode(order, tick), key=lambda image: image.pixels.shape):
-            yield from batched(same, self._options.batch)
+    def _keep_what_there_is(self, notebook: Notebook, others: Sequence[Picture], *, is_stopped: bool) -> None:
+        """Sum up what was done before a command ended early; the notes stay, too."""
+        found = self._gather(notebook)
+        if not found.images:
+            return
+        self._write_summary(found, others, complete=False)
+        if is_stopped and self._files.summary is not None:
+            logger.warning("%d images are done; --skip-existing leaves them as they are", len(found.images))
 
-    def _decode(self, order: Sequence[tuple[str, Path]], tick: Tick) -> Iterator[_Decoded]:
-        for done, (name, path) in enumerate(order):
-            tick(done, len(order))
-            try:
-                # First the digest: of a file that changes meanwhile, --skip-existing shall not keep the result.
-                decoded = _Decoded(name, path, _digest_image(path), read_image(path, pixel_range=self._range))
-            except DataError as error:
-                logger.warning("%s; left out", error)
-                self._summary.add_unreadable(path, str(error))
-                self._unreadable += 1
-                continue
-            yield decoded
-        tick(len(order), len(order))
-
-    def _predict_group(self, group: Sequence[_Decoded]) -> Iterator[ImageSummary]:
-        """Predict images of one size and write their pictures."""
-        opened, options = self._opened, self._options
-        pixels = [image.pixels for image in group]
-        try:
-            maps = predict_views(opened.network, pixels, views=opened.views, tiling=options.tiling, batch=options.batch)
-        except torch.OutOfMemoryError:
-            raise ConfigError(
-                f"the GPU's memory does not suffice for {options.batch} images or tiles of up to "
-                f"{options.tiling.tile_px} px at once; lower --batch or --tile-px"
-            ) from None
-        for image, found_maps in zip(group, maps, strict=True):
-            tags = self._constraint.tags_of(image.name)
-            allowed = None if tags is None else [0, *(1 + opened.classes.index(tag) for tag in tags)]
-            found = choose_labels(found_maps, image.pixels, views=opened.views, allowed=allowed)
-            write_pictures(self._files.pictures(image.name), image.pixels, found)
-            yield self._summarise(image, found, tags)
-
-    def _summarise(self, image: _Decoded, found: LabelledPixels, tags: tuple[str, ...] | None) -> ImageSummary:
-        height, width = found.labels.shape
-        return ImageSummary(
-            name=image.name,
-            image=str(image.path),
-            digest=image.digest,
-            size_hw=(height, width),
-            tags=tags,
-            confidence=round(float(found.confidence.mean(dtype=np.float64)), 6),
-            labels=summarise_labels(found, self._opened.classes),
-            files=self._relative_files(image.name),
-        )
+    def _write_summary(self, found: _Found, others: Sequence[Picture], *, complete: bool) -> None:
+        if self._files.summary is not None:
+            write_summary(
+                self._files.summary,
+                self._provenance,
+                found.images.values(),
+                unreadable=found.unreadable,
+                passed_over=others,
+                complete=complete,
+            )
 
 
-def _digest_image(path: Path) -> str:
-    """Return the digest of an image file; an empty text if it cannot be read, which reading the image explains."""
-    try:
-        return digest_file(path) if is_regular(path) else ""
-    except OSError:
-        return ""
+@dataclass(frozen=True, eq=False)
+class _Found:
+    """What the notes tell: images by name, the names of those that were there before, and what cannot be read."""
+
+    images: dict[str, ImageSummary]
+    kept: set[str]
+    unreadable: list[Picture]
 
 
-def _limit(views: Views, max_side_px: int | None) -> Views:
-    """Put the limit that was asked for in place of the run's."""
-    return views if max_side_px is None else replace(views, max_side_px=max_side_px or None)
+def _read_images(note: Mapping[str, Any]) -> list[ImageSummary]:
+    return [read_image_summary(entry) for entry in note["images"]]
+
+
+def _group(targets: Mapping[str, Path], batch: int) -> Iterator[list[Target]]:
+    """Put images together that go through the network at once: of one size, as far as their headers tell."""
+    if batch == 1:
+        yield from ([target] for target in targets.items())
+        return
+    sized = sorted(((peek_size(path), (name, path)) for name, path in targets.items()), key=lambda item: item[0])
+    for _, same in groupby(sized, key=lambda item: item[0]):
+        yield from batched((target for _, target in same), batch)
+
+
+def _make_dataset(groups: Mapping[str, Sequence[Target]], classes: ClassSet) -> Dataset:
+    """Return what engines hand out: the first image of each group. Nothing is known of their tags."""
+    tags, known = np.zeros(len(classes), np.uint8), np.zeros(len(classes), np.bool_)
+    samples = tuple(Sample(name, group[0][1], tags, known) for name, group in groups.items())
+    return Dataset("files", "new", classes, samples)

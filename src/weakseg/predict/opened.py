@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
 
 from weakseg.config.load import build_config, read_recipe
 from weakseg.config.schema import RunConfig
 from weakseg.data.regular_files import NOT_A_FILE, is_regular
 from weakseg.documents import decode_json
 from weakseg.errors import ArtifactError
+from weakseg.models.inference import LabelledPixels
 from weakseg.models.onnx_network import OnnxNetwork
-from weakseg.models.predictor import DenseNetwork, TorchNetwork, Views
+from weakseg.models.predictor import DenseNetwork, TorchNetwork, Views, choose_labels, predict_views
+from weakseg.models.tiling import Tiling
+from weakseg.ops.images import require_image
 from weakseg.pipeline.artifacts import RunFolder
 from weakseg.pipeline.runtime import choose_device
 from weakseg.pipeline.segmenters import load_segmenter
@@ -50,6 +57,15 @@ class OpenedModel:
     digest: str
 
 
+def name_device(path: Path, device: str) -> str:
+    """Return the device that is meant where a model is to run: with `auto` an ONNX file runs on the CPU."""
+    return "cpu" if device == "auto" and _is_onnx(path) else device
+
+
+def _is_onnx(path: Path) -> bool:
+    return path.suffix.lower() == ONNX_SUFFIX and (is_regular(path) or not path.exists())
+
+
 def open_model(path: Path, *, device: str) -> OpenedModel:
     """Open a model.
 
@@ -62,8 +78,8 @@ def open_model(path: Path, *, device: str) -> OpenedModel:
         ConfigError: If the device is not there.
         MissingExtra: If an ONNX file is given and onnxruntime is not installed.
     """
-    if path.suffix.lower() == ONNX_SUFFIX and (is_regular(path) or not path.exists()):
-        onnx = OnnxNetwork(path, choose_device("cpu" if device == "auto" else device))
+    if _is_onnx(path):
+        onnx = OnnxNetwork(path, choose_device(name_device(path, device)))
         return OpenedModel("onnx", path, onnx, onnx.info.classes, onnx.info.views, digest_file(path))
     if path.suffix.lower() == ZIP_SUFFIX and path.is_file():
         with unzipped_bundle(path) as folder:
@@ -136,6 +152,44 @@ def views_of(config: RunConfig) -> Views:
     evaluate = config.evaluate
     data = config.data
     return Views(evaluate.scales, evaluate.flip, data.max_side_px, make_crf(evaluate.crf), data.pixel_range)
+
+
+def limit_views(views: Views, max_side_px: int | None) -> Views:
+    """Put a limit of the longer side in place of the run's: 0 for none; the run's own stays for None."""
+    return views if max_side_px is None else replace(views, max_side_px=max_side_px or None)
+
+
+def allowed_labels(classes: ClassSet, tags: Iterable[str] | None) -> list[int] | None:
+    """Return the labels that may appear where only these classes may: background and theirs; None for any.
+
+    Raises:
+        DataError: If a tag is no class; names the nearest.
+    """
+    return None if tags is None else [0, *(1 + classes.index(tag) for tag in tags)]
+
+
+def label_image(
+    opened: OpenedModel, image: NDArray[np.uint8], *, tiling: Tiling, tags: Iterable[str] | None = None
+) -> LabelledPixels:
+    """Label one image, as `weakseg predict` labels each.
+
+    Args:
+        opened: The network.
+        image: (H, W, 3) uint8 RGB, not modified.
+        tiling: How it is cut where it is large.
+        tags: The only classes that may appear; None for all.
+
+    Returns:
+        `labels` (H, W) uint8, 0 background, c + 1 class c, and `confidence` (H, W) float32 in 0..1.
+
+    Raises:
+        DataError: If a tag is no class; names the nearest.
+        ShapeError: If the image is not (H, W, 3) uint8.
+    """
+    allowed = allowed_labels(opened.classes, tags)
+    require_image(image)
+    (maps,) = predict_views(opened.network, [image], views=opened.views, tiling=tiling)
+    return choose_labels(maps, image, views=opened.views, allowed=allowed)
 
 
 def digest_file(path: Path) -> str:

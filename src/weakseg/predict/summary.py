@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -19,9 +18,6 @@ from weakseg.types import ClassSet
 
 FORMAT = 1
 """Version of the file; raised when a reader of the old one would go wrong."""
-
-WRITE_INTERVAL_S = 30.0
-"""While images are predicted the summary is written this often, so that a killed command can be taken up."""
 
 
 @dataclass(frozen=True)
@@ -95,59 +91,47 @@ class Provenance:
         return self.digest, self.classes, json.dumps(self.settings, sort_keys=True)
 
 
-class SummaryFile:
-    """Collects the summaries of a command's images and writes them now and then.
+@dataclass(frozen=True)
+class Picture:
+    """A picture that was not predicted, and why."""
+
+    image: str
+    problem: str
+
+
+def write_summary(
+    path: Path,
+    provenance: Provenance,
+    images: Iterable[ImageSummary],
+    *,
+    unreadable: Sequence[Picture],
+    passed_over: Sequence[Picture],
+    complete: bool,
+) -> None:
+    """Write a summary.
 
     Args:
-        path: The file, or None to write none.
-        provenance: What makes the results.
+        path: The file.
+        provenance: What made the results.
+        images: What was found.
+        unreadable: Images that were left out, in the order in which they were tried.
+        passed_over: Pictures that were not even tried.
+        complete: Whether no image is left to do.
     """
-
-    def __init__(self, path: Path | None, provenance: Provenance) -> None:
-        self._path = path
-        self._provenance = provenance
-        self._images: list[ImageSummary] = []
-        self._unreadable: list[dict[str, JsonValue]] = []
-        self._passed_over: list[dict[str, JsonValue]] = []
-        self._written_s = time.monotonic()
-
-    def add(self, image: ImageSummary) -> None:
-        """Add an image whose files are written."""
-        self._images.append(image)
-        if time.monotonic() - self._written_s > WRITE_INTERVAL_S:
-            self.write(complete=False)
-
-    def add_unreadable(self, image: Path, problem: str) -> None:
-        """Add an image that was left out."""
-        self._unreadable.append({"image": str(image), "problem": problem})
-
-    def add_passed_over(self, image: Path, problem: str) -> None:
-        """Add a picture that was not even tried."""
-        self._passed_over.append({"image": str(image), "problem": problem})
-
-    def write(self, *, complete: bool) -> None:
-        """Write what there is.
-
-        Args:
-            complete: Whether no image is left to do.
-        """
-        self._written_s = time.monotonic()
-        if self._path is None:
-            return
-        document = {
-            "format": FORMAT,
-            "weakseg": weakseg.__version__,
-            "complete": complete,
-            "made_by": asdict(self._provenance),
-            "images": [asdict(image) for image in sorted(self._images, key=lambda image: image.name)],
-            "unreadable": self._unreadable,
-            "passed_over": self._passed_over,
-        }
-        write_json(self._path, document)
+    document = {
+        "format": FORMAT,
+        "weakseg": weakseg.__version__,
+        "complete": complete,
+        "made_by": asdict(provenance),
+        "images": [asdict(image) for image in sorted(images, key=lambda image: image.name)],
+        "unreadable": [asdict(picture) for picture in unreadable],
+        "passed_over": [asdict(picture) for picture in passed_over],
+    }
+    write_json(path, document)
 
 
 def read_summary(path: Path) -> tuple[Provenance, dict[str, ImageSummary]]:
-    """Read what `SummaryFile` wrote.
+    """Read what `write_summary` wrote.
 
     Returns:
         What made the results, and the images by name.
@@ -160,7 +144,7 @@ def read_summary(path: Path) -> tuple[Provenance, dict[str, ImageSummary]]:
         if document["format"] != FORMAT:
             raise ValueError(f"format {document['format']}, expected {FORMAT}")
         made_by = Provenance(**document["made_by"])
-        images = [_read_image(entry) for entry in document["images"]]
+        images = [read_image_summary(entry) for entry in document["images"]]
     except FileNotFoundError:
         raise ArtifactError(f"there is no {path}") from None
     except (ValueError, KeyError, TypeError) as error:
@@ -168,7 +152,8 @@ def read_summary(path: Path) -> tuple[Provenance, dict[str, ImageSummary]]:
     return replace(made_by, classes=tuple(made_by.classes)), {image.name: image for image in images}
 
 
-def _read_image(entry: Mapping[str, object]) -> ImageSummary:
+def read_image_summary(entry: Mapping[str, object]) -> ImageSummary:
+    """Read an image's entry; a `KeyError`, `TypeError` or `ValueError` if it is none."""
     image = ImageSummary(**entry)  # type: ignore[arg-type]
     height, width = image.size_hw
     return replace(

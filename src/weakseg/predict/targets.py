@@ -58,6 +58,10 @@ class OutputFiles:
         base = safe_path(name)
         return {kind: self.folder / f"{base}{end}" for kind, end in PICTURE_ENDINGS.items() if kind in self.kinds}
 
+    def relative(self, name: str) -> dict[str, str]:
+        """Return the files of one image by output, relative to the folder."""
+        return {kind: place.relative_to(self.folder).as_posix() for kind, place in self.pictures(name).items()}
+
 
 @dataclass(frozen=True)
 class PassedOver:

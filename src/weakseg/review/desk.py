@@ -21,6 +21,7 @@ from weakseg.data.masks import read_mask
 from weakseg.errors import DataError
 from weakseg.ops.images import limit_side, scaled_size_hw
 from weakseg.pipeline.artifacts import RunFolder, load_seed
+from weakseg.pipeline.corrections.lessons import is_overtaken
 from weakseg.pipeline.corrections.store import Correction, CorrectionStore, change_tags
 from weakseg.pipeline.runner import Context
 from weakseg.pipeline.seeds import resize_labels
@@ -162,6 +163,11 @@ class Desk:
                 f"{size_hw[1]} x {size_hw[0]}: the image was changed since; run the recipe again"
             )
         return limit_side(image, MAX_EDIT_SIDE_PX)
+
+    def read_said(self, sample_id: str) -> Correction | None:
+        """Return what is said of an image; without a word on a mask that `refine` has replaced since."""
+        said = self.store.read(sample_id)
+        return replace(said, verdict=None) if said is not None and is_overtaken(self.folder, said) else said
 
     def full_labels(self, sample_id: str) -> NDArray[np.uint8]:
         """Return the mask of an image (H, W) uint8 as it is now: a person's, or else the run's."""

@@ -11,6 +11,7 @@ from weakseg.errors import ArtifactError
 from weakseg.file_names import printable
 from weakseg.files import write_text
 from weakseg.pipeline.artifacts import RunFolder
+from weakseg.pipeline.corrections.lessons import is_overtaken
 from weakseg.pipeline.corrections.store import CorrectionStore
 from weakseg.pipeline.run_folder import learning_command
 from weakseg.pipeline.runner import Context
@@ -44,7 +45,7 @@ def open_queue(context: Context, *, part: Part = "all") -> Queue:
         if not evidence:
             raise ArtifactError(f"{context.folder.root} has no masks of '{part}' to look at; leave --split out")
     store = CorrectionStore(context.folder.corrections, context.train.classes)
-    corrected = {correction.id for correction in store if not correction.says_nothing}
+    corrected = {said.id for said in store if not said.says_nothing and not is_overtaken(context.folder, said)}
     return order_images(evidence, context.train.classes.names, corrected=corrected)
 
 

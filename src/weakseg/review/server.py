@@ -12,7 +12,6 @@ import threading
 import webbrowser
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from importlib import resources
 
 import numpy as np
 import uvicorn
@@ -36,6 +35,7 @@ from weakseg.review.images import THUMBNAIL_SIDE_PX, encode_jpeg, encode_thumbna
 from weakseg.review.patches import find_patches
 from weakseg.review.scribbles import NO_STROKE, StrokeSpreader
 from weakseg.review.security import Guard, make_token
+from weakseg.review.static_files import static_routes
 from weakseg.review.wire import (
     Said,
     TooLarge,
@@ -51,14 +51,6 @@ logger = logging.getLogger("weakseg")
 
 LOOPBACK = "127.0.0.1"
 DEFAULT_PORT = 8760
-
-STATIC_TYPES = {
-    ".html": "text/html; charset=utf-8",
-    ".css": "text/css; charset=utf-8",
-    ".js": "text/javascript; charset=utf-8",
-    ".svg": "image/svg+xml",
-}
-"""What the page consists of; other files beside it are not served."""
 
 _GZIP_LEVEL = 2  # on loopback time counts more than bytes
 _GZIP_BYTES = 1024
@@ -85,9 +77,8 @@ class ReviewServer:
 
     def routes(self) -> list[Route]:
         """Return what is answered."""
-        pages = [Route("/" if name == "index.html" else f"/{name}", page) for name, page in _static_pages().items()]
         return [
-            *pages,
+            *static_routes(__package__),
             Route("/api/session", _answer(self.session)),
             Route("/api/state", self._about_image(self.state)),
             Route("/api/original", self._about_image(self.original)),
@@ -120,7 +111,7 @@ class ReviewServer:
     def _summarise(self, listed: Listed) -> Message:
         sample_id, entry = listed.sample.id, listed.entry
         try:
-            said, problem = self.desk.store.read(sample_id), ""
+            said, problem = self.desk.read_said(sample_id), ""
         except ArtifactError as error:
             said, problem = None, str(error)
         return {
@@ -141,9 +132,9 @@ class ReviewServer:
     def _read_state(self, listed: Listed) -> Message:
         desk, sample_id = self.desk, listed.sample.id
         while True:  # a mask and a record that belong together, should somebody write just now
-            said = desk.store.read(sample_id)
+            said = desk.read_said(sample_id)
             labels = desk.labels(sample_id)
-            again = desk.store.read(sample_id)
+            again = desk.read_said(sample_id)
             if again == said:
                 break
         height, width = labels.shape
@@ -173,7 +164,7 @@ class ReviewServer:
     def thumbnail(self, listed: Listed, _: Message) -> Response:
         """Return a small picture with its mask, as a JPEG."""
         desk, sample_id = self.desk, listed.sample.id
-        said = desk.store.read(sample_id)
+        said = desk.read_said(sample_id)
         key = (sample_id, 0 if said is None else said.revision)
 
         def make() -> bytes:
@@ -300,23 +291,6 @@ async def _tell_errors(run: Callable[[], Awaitable[Response]]) -> Response:
     except OSError as error:
         logger.warning("%s", error)
         return JSONResponse({"error": str(error)}, 500)
-
-
-def _static_pages() -> dict[str, Answer]:
-    """Return an answer for each file of the page, by its name; they are read once, so that no request names a path."""
-    pages: dict[str, Answer] = {}
-    for file in (resources.files(__package__) / "static").iterdir():
-        kind = STATIC_TYPES.get("." + file.name.rpartition(".")[2])
-        if kind is not None:
-            pages[file.name] = _page(file.read_bytes(), kind)
-    return pages
-
-
-def _page(content: bytes, kind: str) -> Answer:
-    async def answer(request: Request) -> Response:
-        return Response(content, media_type=kind, headers={"cache-control": "no-cache"})
-
-    return answer
 
 
 def build_app(desk: Desk, *, token: str, hosts: frozenset[str]) -> Starlette:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import warnings
 
 import torch.distributed as dist
 from torch import Tensor, nn
@@ -42,6 +43,8 @@ def average_gradients(model: nn.Module) -> nn.Module:
     if world_size() == 1:
         return model
     device = next(model.parameters()).device
+    # Of weights of 1 x 1 kernels, whose strides say the same in either memory format; torch warns once per process.
+    warnings.filterwarnings("ignore", message="Grad strides do not match bucket view strides")
     return DistributedDataParallel(model, device_ids=[device] if device.type == "cuda" else None)
 
 

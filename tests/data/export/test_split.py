@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from tests.data.export.made_split import make_instances, make_split
-from weakseg.data.export.split import VoidCount
+from weakseg.data.export.pieces import Piece
+from weakseg.data.export.split import VoidCount, clear_void, has_void
 from weakseg.errors import DataError
 
 
@@ -35,10 +36,11 @@ def test_a_split_without_images_is_refused(tmp_path: Path) -> None:
 def test_void_is_cleared_in_a_copy_and_counted_by_image() -> None:
     void = VoidCount()
     labels = np.array([[255, 2, 0], [1, 255, 255]], np.uint8)
-    cleared = void.clear(labels)
+    cleared = clear_void(labels)
     assert cleared.tolist() == [[0, 2, 0], [1, 0, 0]]
     assert cleared.dtype == np.uint8
     assert labels[0, 0] == 255
-    void.clear(np.zeros((2, 2), np.uint8))
+    for piece in (Piece((2, 3), has_void=has_void(labels)), Piece((2, 2), has_void=has_void(cleared))):
+        void.count(piece)
     assert void.notes() == ["void pixels of 1 images are written as background"]
     assert VoidCount().notes() == []

@@ -9,6 +9,7 @@ import pytest
 from tests.tiny import NAMES, SIZE_HW, make_dataset
 from weakseg.data.base import Dataset
 from weakseg.errors import ArtifactError, WeaksegError
+from weakseg.files import write_json
 from weakseg.pipeline.artifacts import RunFolder, save_mask, save_tensors
 from weakseg.pipeline.corrections.lessons import collect_lessons, find_unlearnt, tell_unlearnt
 from weakseg.pipeline.corrections.store import Correction, CorrectionStore
@@ -164,7 +165,27 @@ def test_a_word_does_not_hold_of_a_mask_that_refine_has_made_since(
     if record is not None:
         write_records(run, {"refine": record})
     assert set(collect_lessons(run, [train]).images) == ({"train_0"} if teaches else set())
-    assert ("have other masks than those that were called right" in " ".join(told)) == (not teaches)
+    assert ("have other masks than those that were called right or wrong" in " ".join(told)) == (not teaches)
+
+
+def test_what_was_wrong_in_the_run_before_is_not_said_of_the_mask_made_since(
+    run: RunFolder, train: Dataset, told: list[str]
+) -> None:
+    correct(run, Correction("train_0", "wrong", added_tags=("fox",)))
+    lessons = find_unlearnt(run, [train], None)
+    assert lessons is not None
+    assert lessons.images["train_0"].is_wrong
+    taught = Taught(run.taught, "", CLASSES, lessons.images)
+    write_json(run.taught_index, taught.to_json())
+    later_s = int(time.time()) + 60
+    os.utime(run.mask("train_0"), (later_s, later_s))
+    write_records(run, {"refine": StageRecord(True, "", {}, finished_at="2099-01-01T10:00:00+0200")})
+    again = collect_lessons(run, [train])
+    assert not again.images["train_0"].is_wrong
+    assert again.images["train_0"].added_tags == ("fox",)  # a tag is said of the image, not of the mask
+    assert again.overtaken == {"train_0"}
+    assert find_unlearnt(run, [train], taught) is None  # the run has left it out, and nothing was said since
+    assert told == []
 
 
 def test_only_what_a_run_has_not_been_taught_is_told_with_the_command(

@@ -155,7 +155,7 @@ def test_the_summary_counts_and_tags_change(tmp_path: Path) -> None:
     tags = store.write(Correction("c", added_tags=("cow",), removed_tags=("dog",)), expected_revision=0)
     store.write(Correction("d"), expected_revision=0)
     assert store.summary().describe() == (
-        "3 images: 1 corrected masks, 1 called right, 1 called wrong, 1 with other tags"
+        "3 images: 1 corrected mask, 1 called right, 1 called wrong, 1 with other tags"
     )
     assert change_tags(("cat", "dog"), tags) == ("cat", "cow")
     assert change_tags(("cat",), None) == ("cat",)

@@ -100,7 +100,7 @@ def test_colour_chooses_as_the_stage_did(study: Study, run: Path, config: RunCon
 def test_no_more_images_are_judged_than_the_stage_looks_at(
     run: Path, config: RunConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("weakseg.pipeline.threshold.MAX_PIXELS", 48 * 48 + 1)
+    monkeypatch.setattr("weakseg.pipeline.judging.MAX_PIXELS", 48 * 48 + 1)
     study = make_study(with_settings(config, ("refine.method", "none")), run, "judged", images=1)
     assert len(list((study.folder.results / "judged").iterdir())) == 2
     assert "chosen on 2 tagged training images" in study.table.notes[0]

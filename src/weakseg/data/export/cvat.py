@@ -21,22 +21,36 @@ from numpy.typing import NDArray
 from weakseg.data.export.folder import ExportFolder
 from weakseg.data.export.names import escape, escape_controls
 from weakseg.data.export.objects import ObjectMap, divide_objects
-from weakseg.data.export.split import LabelledSplit, VoidCount
+from weakseg.data.export.pieces import Piece
+from weakseg.data.export.split import LabelledSplit, VoidCount, clear_void, has_void
 from weakseg.data.masks import encode_mask
 from weakseg.errors import DataError
 from weakseg.files import JsonValue, atomic_open, write_json
 from weakseg.ops.color import label_palette
+from weakseg.types import Sample
 
 ARCHIVE, LABELS = "annotations.zip", "labels.json"
 
 _BACKGROUND = "background"
 _MOST_OBJECTS = 255
+_CROWDED = "crowded"
+"""Marks images with more objects than these."""
 _LISTABLE = (
     "CVAT's list of images has one name per line, which is text without line breaks, does not begin with '#', and "
     "neither begins nor ends with a space; rename them"
 )
 _OLDEST_DATE = (1980, 1, 1, 0, 0, 0)
 """The same content then gives the same bytes."""
+
+
+def encode_cvat(split: LabelledSplit, sample: Sample) -> Piece:
+    """Make the two pictures of an image: its classes and its objects."""
+    labels = split.read_labels(sample)
+    cleared, instances = clear_void(labels), split.read_instances(sample, labels.shape)
+    objects = divide_objects(cleared, instances, min_area_px=split.specks.min_area(labels.shape))
+    pictures = encode_mask(cleared), encode_mask(_number(cleared, objects))
+    crowded = _CROWDED if len(objects.keys) > _MOST_OBJECTS else None
+    return Piece(labels.shape, crowded, pictures, has_void(labels))
 
 
 def write_cvat(split: LabelledSplit, folder: ExportFolder) -> list[str]:
@@ -73,12 +87,11 @@ def write_cvat(split: LabelledSplit, folder: ExportFolder) -> list[str]:
         ids = "".join(f"{sample.id}\n" for sample in samples)
         _add(archive, "ImageSets/Segmentation/default.txt", ids.encode())
         for sample in samples:
-            labels = void.clear(split.read_labels(sample))
-            instances = split.read_instances(sample, labels.shape)
-            objects = divide_objects(labels, instances, min_area_px=split.specks.min_area(labels.shape))
-            crowded += len(objects.keys) > _MOST_OBJECTS
-            _add(archive, f"SegmentationClass/{sample.id}.png", encode_mask(labels))
-            _add(archive, f"SegmentationObject/{sample.id}.png", encode_mask(_number(labels, objects)))
+            piece = split.piece(sample, encode_cvat)
+            void.count(piece)
+            crowded += piece.content == _CROWDED
+            for kind, picture in zip(("Class", "Object"), piece.pictures, strict=True):
+                _add(archive, f"Segmentation{kind}/{sample.id}.png", picture)
     write_json(
         folder.claim(LABELS), [_describe(name, colour) for name, colour in zip(names, colours[1:], strict=False)]
     )

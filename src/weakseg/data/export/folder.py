@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -20,9 +19,11 @@ from PIL import Image
 
 from weakseg.data.depth import PixelRange
 from weakseg.data.images import inspect_image, read_image
+from weakseg.data.remote.pointers import read_content
 from weakseg.documents import decode_json
 from weakseg.errors import ArtifactError, DataError
 from weakseg.files import advise_on, atomic_open, partial_path, partial_stem, write_text
+from weakseg.remote import is_stand_in
 from weakseg.types import Sample
 
 JOURNAL = ".weakseg-export.jsonl"
@@ -53,7 +54,7 @@ class ExportFolder:
         self.link_images = link_images
         self._pixel_range = pixel_range
         self._format = format
-        self._earlier = _own_files(root, format)
+        self._earlier = find_own_files(root, format)
         self._written: dict[str, None] = {}
         self._write_journal(self._earlier)
 
@@ -99,7 +100,7 @@ class ExportFolder:
         path = self.claim(name)
         if facts.exif_rotated:
             _write_png(path, read_image(sample.image_path, pixel_range=self._pixel_range))
-        elif self.link_images:
+        elif self.link_images and not is_stand_in(sample.image_path):  # what lies elsewhere is copied
             _link(path, sample.image_path)
         else:
             _copy(path, sample.image_path)
@@ -121,8 +122,12 @@ class ExportFolder:
         write_text(self.root / JOURNAL, "\n".join(lines) + "\n")
 
 
-def _own_files(root: Path, format: str) -> set[str]:
-    """Return the names an earlier export to this format has entered; half-written ones are deleted."""
+def find_own_files(root: Path, format: str) -> set[str]:
+    """Return the names an earlier export to this format has entered; half-written ones are deleted.
+
+    Raises:
+        ArtifactError: If the folder holds other files.
+    """
     if not root.exists() and not root.is_symlink():
         return set()
     if not root.is_dir():
@@ -173,8 +178,8 @@ def _write_png(path: Path, image: NDArray[np.uint8]) -> None:
 
 
 def _copy(path: Path, source: Path) -> None:
-    with atomic_open(path) as file, source.open("rb") as image:
-        shutil.copyfileobj(image, file)
+    with atomic_open(path) as file:
+        file.write(read_content(source))
 
 
 def _link(path: Path, source: Path) -> None:

@@ -11,15 +11,23 @@ import json
 
 from weakseg.data.export.folder import ExportFolder
 from weakseg.data.export.names import flat_names
+from weakseg.data.export.pieces import Piece
 from weakseg.data.export.split import LabelledSplit
 from weakseg.data.masks import encode_mask
 from weakseg.files import JsonValue, write_bytes, write_text
+from weakseg.types import Sample
 
 _FOLDERS = {"train": "train", "val": "validation"}
 """Folders by whose names splits are told apart."""
 
 _TAG_SEPARATOR = ";"
 """No class name holds it. Lists would be of unknown type where no image has a tag."""
+
+
+def encode_hf_dataset(split: LabelledSplit, sample: Sample) -> Piece:
+    """Make the mask of an image."""
+    labels = split.read_labels(sample)
+    return Piece(labels.shape, pictures=(encode_mask(labels),))
 
 
 def write_hf_dataset(split: LabelledSplit, folder: ExportFolder) -> list[str]:
@@ -42,11 +50,11 @@ def write_hf_dataset(split: LabelledSplit, folder: ExportFolder) -> list[str]:
     names = flat_names(sample.id for sample in split.samples)
     rows: dict[str, list[str]] = {_FOLDERS[role]: [] for role in split.roles}
     for sample in split.samples:
-        labels = split.read_labels(sample)
+        piece = split.piece(sample, encode_hf_dataset)
         place, name = _FOLDERS[split.home_of(sample).role], names[sample.id]
-        image = folder.add_image(f"{place}/images/{name}", sample, size_hw=labels.shape)
+        image = folder.add_image(f"{place}/images/{name}", sample, size_hw=piece.size_hw)
         mask = f"{place}/masks/{name}.png"
-        write_bytes(folder.claim(mask), encode_mask(labels))
+        write_bytes(folder.claim(mask), piece.pictures[0])
         row: dict[str, JsonValue] = {
             "file_name": image.removeprefix(f"{place}/"),
             "mask_file_name": mask.removeprefix(f"{place}/"),

@@ -6,7 +6,6 @@ Formats: https://labelstud.io/guide/predictions (JSON format for pre-annotations
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path, PurePosixPath
 from urllib.parse import quote
@@ -18,10 +17,14 @@ from numpy.typing import NDArray
 from weakseg.data.export.brush_rle import encode_brush
 from weakseg.data.export.folder import ExportFolder
 from weakseg.data.export.names import escape_controls
-from weakseg.data.export.split import LabelledSplit, VoidCount
+from weakseg.data.export.pieces import Piece
+from weakseg.data.export.split import LabelledSplit, VoidCount, has_void
+from weakseg.data.json_list import JsonList
+from weakseg.errors import DataError
 from weakseg.files import JsonValue, atomic_open, write_text
 from weakseg.ops.color import label_palette
-from weakseg.types import IGNORE_LABEL
+from weakseg.remote import is_stand_in
+from weakseg.types import IGNORE_LABEL, Sample
 
 TASKS, CONFIGURATION = "tasks.json", "label_config.xml"
 
@@ -31,6 +34,12 @@ storage)."""
 
 _BRUSH, _IMAGE = "brush", "image"
 _MODEL_VERSION = "weakseg"
+
+
+def encode_label_studio(split: LabelledSplit, sample: Sample) -> Piece:
+    """Make the regions of an image."""
+    labels = split.read_labels(sample)
+    return Piece(labels.shape, _describe(labels, label_values(split)), has_void=has_void(labels))
 
 
 def write_label_studio(split: LabelledSplit, folder: ExportFolder) -> list[str]:
@@ -47,26 +56,25 @@ def write_label_studio(split: LabelledSplit, folder: ExportFolder) -> list[str]:
         What the format could not hold, and which folder Label Studio has to serve, for the user.
 
     Raises:
-        DataError: If a mask is missing or damaged.
+        DataError: If a mask is missing or damaged, or images lie elsewhere (a URL, tar shards).
         ArtifactError: If a file cannot be written.
     """
+    if any(is_stand_in(sample.image_path) for sample in split.samples):
+        raise DataError(
+            "Label Studio's tasks name images on this machine's disk, and these lie elsewhere; export another format "
+            "such as coco, or from a copy of the images"
+        )
     void, values = VoidCount(), label_values(split)
     served = find_served_folder([sample.image_path for sample in split.samples])
-    written = 0
     with atomic_open(folder.claim(TASKS)) as file:
-        file.write(b"[")
+        tasks = JsonList(file)
         for sample in split.samples:
-            labels = split.read_labels(sample)
-            void.clear(labels)
+            piece = split.piece(sample, encode_label_studio)
+            void.count(piece)
             place = PurePosixPath(_normal(sample.image_path).relative_to(served).as_posix())
-            task: dict[str, JsonValue] = {
-                "data": {_IMAGE: _LOCAL_FILES + quote(str(place)), "id": sample.id},
-                "predictions": [{"model_version": _MODEL_VERSION, "result": _describe(labels, values)}],
-            }
-            file.write(b",\n" if written else b"\n")
-            file.write(json.dumps(task).encode())
-            written += 1
-        file.write(b"\n]\n")
+            data: JsonValue = {_IMAGE: _LOCAL_FILES + quote(str(place)), "id": sample.id}
+            tasks.add({"data": data, "predictions": [{"model_version": _MODEL_VERSION, "result": piece.content}]})
+        tasks.end()
     write_text(folder.claim(CONFIGURATION), _make_configuration(values))
     return [*void.notes(), f"images are addressed below LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT={served}"]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
@@ -30,14 +32,14 @@ class Specks:
     """
 
     def __init__(self, min_area_px: int | None) -> None:
-        self._min_area_px = min_area_px
+        self.min_area_px = min_area_px
         self._parts = 0
         self._left_out = 0
         self._areas: set[int] = set()
 
     def min_area(self, size_hw: tuple[int, ...]) -> int:
         """Return the fewest pixels that a part needs in an image of (height, width) pixels."""
-        return choose_min_area(size_hw) if self._min_area_px is None else self._min_area_px
+        return choose_min_area(size_hw) if self.min_area_px is None else self.min_area_px
 
     def clear(self, labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Give the pixels of specks the label of the nearest pixel that is in none.
@@ -75,6 +77,17 @@ class Specks:
         self._parts += 1
         self._left_out += not kept
         return kept
+
+    def counts(self) -> dict[str, list[int]]:
+        """Return what was counted, as plain values for `add`."""
+        return {"parts": [self._parts, self._left_out], "areas": sorted(self._areas)}
+
+    def add(self, counts: Mapping[str, Sequence[int]]) -> None:
+        """Add what others have counted."""
+        parts, left_out = counts["parts"]
+        self._parts += parts
+        self._left_out += left_out
+        self._areas.update(counts["areas"])
 
     def notes(self) -> list[str]:
         """Say how much was left out, and how to keep it; empty if it was nothing."""

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from weakseg.data.base import MaskReader, SourceId
+from weakseg.data.export.pieces import Piece
 from weakseg.data.export.specks import Specks
 from weakseg.errors import DataError
 from weakseg.ops.instances import Instances
@@ -49,6 +50,7 @@ class LabelledSplit:
         source_ids: Image ids of the source annotation by sample id, see `Dataset`.
         homes: The split of each image by its id, where there are several; `name` is then that of all together.
         specks: Leaves small parts out of the label maps that are read.
+        piece_reader: Reads what somebody else has made of an image; None makes it here.
 
     Raises:
         DataError: If there is no image.
@@ -63,10 +65,15 @@ class LabelledSplit:
     source_ids: Mapping[str, SourceId] | None = None
     homes: Mapping[str, SplitName] = field(default_factory=dict)
     specks: Specks = field(default_factory=lambda: Specks(0))
+    piece_reader: Callable[[Sample], Piece] | None = None
 
     def __post_init__(self) -> None:
         if not self.samples:
             raise DataError(f"{self.name}: there is no image to export")
+
+    def piece(self, sample: Sample, encode: Encoder) -> Piece:
+        """Return what a format has of an image, made by its encoder unless somebody has made it before."""
+        return encode(self, sample) if self.piece_reader is None else self.piece_reader(sample)
 
     def home_of(self, sample: Sample) -> SplitName:
         """Return the split that an image is of."""
@@ -116,18 +123,30 @@ class LabelledSplit:
         return instances
 
 
+def has_void(labels: NDArray[np.uint8]) -> bool:
+    """Say whether a label map (H, W) has void pixels (255)."""
+    return bool((labels == IGNORE_LABEL).any())
+
+
+def clear_void(labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return a copy of a label map (H, W) with its void pixels (255) turned into background."""
+    return np.where(labels == IGNORE_LABEL, np.uint8(0), labels)
+
+
 class VoidCount:
     """Counts the images whose void pixels a format cannot say."""
 
     def __init__(self) -> None:
         self._images = 0
 
-    def clear(self, labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Return a copy of a label map (H, W) with its void pixels (255) turned into background."""
-        void = labels == IGNORE_LABEL
-        self._images += bool(void.any())
-        return np.where(void, np.uint8(0), labels)
+    def count(self, piece: Piece) -> None:
+        """Count an image."""
+        self._images += piece.has_void
 
     def notes(self) -> list[str]:
         """Say how many images had void pixels; empty if none had."""
         return [f"void pixels of {self._images} images are written as background"] if self._images else []
+
+
+Encoder = Callable[[LabelledSplit, Sample], Piece]
+"""Makes what a format has of an image; raises as `LabelledSplit.read_labels` and `read_instances` do."""

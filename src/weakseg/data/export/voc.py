@@ -8,12 +8,20 @@ from __future__ import annotations
 
 from weakseg.data.export.folder import ExportFolder
 from weakseg.data.export.names import flat_name, flat_names, list_renamed
-from weakseg.data.export.split import LabelledSplit, VoidCount
+from weakseg.data.export.pieces import Piece
+from weakseg.data.export.split import LabelledSplit, VoidCount, clear_void, has_void
 from weakseg.data.masks import encode_mask
 from weakseg.files import write_bytes
+from weakseg.types import Sample
 
 COMPETITION = "comp6"
 """`comp6` allows training on any data, and weights that start from ImageNet are such; `comp5` on VOC's own only."""
+
+
+def encode_voc(split: LabelledSplit, sample: Sample) -> Piece:
+    """Make the mask of an image."""
+    labels = split.read_labels(sample)
+    return Piece(labels.shape, pictures=(encode_mask(clear_void(labels)),), has_void=has_void(labels))
 
 
 def write_voc(split: LabelledSplit, folder: ExportFolder) -> list[str]:
@@ -35,7 +43,8 @@ def write_voc(split: LabelledSplit, folder: ExportFolder) -> list[str]:
     """
     void, names = VoidCount(), flat_names(sample.id for sample in split.samples)
     for sample in split.samples:
-        labels = void.clear(split.read_labels(sample))
+        piece = split.piece(sample, encode_voc)
+        void.count(piece)
         results = f"results/VOC2012/Segmentation/{COMPETITION}_{flat_name(split.home_of(sample).name)}_cls"
-        write_bytes(folder.claim(f"{results}/{names[sample.id]}.png"), encode_mask(labels))
+        write_bytes(folder.claim(f"{results}/{names[sample.id]}.png"), piece.pictures[0])
     return [*void.notes(), *list_renamed(names, folder)]

@@ -15,9 +15,11 @@ from weakseg.data.export.folder import ExportFolder
 from weakseg.data.export.names import flat_name, flat_names, list_renamed
 from weakseg.data.export.objects import divide_objects
 from weakseg.data.export.outlines import trace_polygon
-from weakseg.data.export.split import LabelledSplit, VoidCount
+from weakseg.data.export.pieces import Piece
+from weakseg.data.export.split import LabelledSplit, VoidCount, clear_void, has_void
 from weakseg.files import write_text
 from weakseg.ops.instances import Instances
+from weakseg.types import Sample
 
 _DECIMALS = 7
 """Corners are then off by less than a thousandth of a pixel, up to 10 000 pixels a side."""
@@ -26,6 +28,14 @@ _HEAD = (
     "# The split '{name}'. YOLO asks for train and val; both are the split exported here, change that as you need.\n"
 )
 _HEAD_OF_BOTH = "# All splits of the run.\n"
+
+
+def encode_yolo_seg(split: LabelledSplit, sample: Sample) -> Piece:
+    """Make the lines of an image."""
+    labels = split.read_labels(sample)
+    cleared, instances = clear_void(labels), split.read_instances(sample, labels.shape)
+    lines = describe_objects(cleared, instances, min_area_px=split.specks.min_area(labels.shape))
+    return Piece(labels.shape, "".join(f"{line}\n" for line in lines), has_void=has_void(labels))
 
 
 def write_yolo_seg(split: LabelledSplit, folder: ExportFolder) -> list[str]:
@@ -48,12 +58,11 @@ def write_yolo_seg(split: LabelledSplit, folder: ExportFolder) -> list[str]:
     """
     void, names = VoidCount(), flat_names(sample.id for sample in split.samples)
     for sample in split.samples:
-        labels = void.clear(split.read_labels(sample))
+        piece = split.piece(sample, encode_yolo_seg)
+        void.count(piece)
         place = f"{split.home_of(sample).role}/{names[sample.id]}"
-        folder.add_image(f"images/{place}", sample, size_hw=labels.shape)
-        instances = split.read_instances(sample, labels.shape)
-        lines = describe_objects(labels, instances, min_area_px=split.specks.min_area(labels.shape))
-        write_text(folder.claim(f"labels/{place}.txt"), "".join(f"{line}\n" for line in lines))
+        folder.add_image(f"images/{place}", sample, size_hw=piece.size_hw)
+        write_text(folder.claim(f"labels/{place}.txt"), str(piece.content))
     roles = split.roles
     settings = {
         "train": f"images/{roles[0]}",

@@ -194,6 +194,8 @@ def _carry_on(said: RunFolder, target: RunFolder, lessons: Lessons, classes: Cla
             is_kept = said.mask(correction.id).is_file() and not is_overtaken(said, correction)
             file = said.mask(correction.id) if is_kept else None
             correction = replace(correction, verdict=None if file is None else "right")
+        elif is_overtaken(said, correction):
+            correction = replace(correction, verdict=None)
         if correction.says_nothing:
             continue
         if file is not None:

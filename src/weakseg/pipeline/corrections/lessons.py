@@ -38,11 +38,13 @@ class Lessons:
         mask_files: Where the mask of each is that has one: among the corrections, or the run's own that was called
             right.
         said: Number of corrections that say something, those of images that are not among the data included.
+        overtaken: Ids of the images whose mask was called right or wrong, and has been replaced since.
     """
 
     images: Mapping[str, TaughtImage]
     mask_files: Mapping[str, Path]
     said: int
+    overtaken: frozenset[str] = frozenset()
 
 
 def has_corrections(folder: RunFolder) -> bool:
@@ -76,18 +78,20 @@ def collect_lessons(folder: RunFolder, datasets: Iterable[Dataset]) -> Lessons:
             absent.append(correction.id)
             continue
         _require_tags(store, correction)
-        image = _join(images.get(correction.id, TaughtImage(correction.id)), correction)
         if is_overtaken(folder, correction):
             overtaken.append(correction.id)
+            correction = replace(correction, verdict=None)
+        image = _join(images.get(correction.id, TaughtImage(correction.id)), correction)
         file, mask = _find_mask(folder, store, correction)
         if file is not None and mask is not None:
             image, files[image.id] = replace(image, mask=digest_mask(mask)), file
         images[image.id] = replace(image, is_right=correction.verdict == "right" and image.mask is not None)
     _tell_left_out(folder, absent, "are not among the data any more and teach nothing", "put them back, or remove them")
-    told = "have other masks than those that were called right, which teach nothing"
-    _tell_left_out(folder, overtaken, told, "look at these again")
+    known_wrong = [key for key in overtaken if before is not None and before.is_wrong(key)]
+    told = "have other masks than those that were called right or wrong, so that the word teaches nothing"
+    _tell_left_out(folder, [key for key in overtaken if key not in known_wrong], told, "look at these again")
     kept = {key: image for key, image in images.items() if image.teaches and key in samples}
-    return Lessons(kept, files, len(said))
+    return Lessons(kept, files, len(said), frozenset(overtaken))
 
 
 def find_unlearnt(folder: RunFolder, datasets: Iterable[Dataset], taught: Taught | None) -> Lessons | None:
@@ -103,6 +107,9 @@ def find_unlearnt(folder: RunFolder, datasets: Iterable[Dataset], taught: Taught
     splits = list(datasets)
     lessons, used = collect_lessons(folder, splits), {sample.id for dataset in splits for sample in dataset}
     before = {} if taught is None else {key: image for key, image in taught.images.items() if key in used}
+    # The run left out what was wrong in the run before, and has made another mask since: nothing new was said.
+    before |= {key: replace(before[key], is_wrong=False) for key in lessons.overtaken & before.keys()}
+    before = {key: image for key, image in before.items() if image.teaches}
     return None if lessons.images == before else lessons
 
 
@@ -182,11 +189,11 @@ def _find_mask(
 
 
 def is_overtaken(folder: RunFolder, correction: Correction) -> bool:
-    """Say whether a mask was called right that the stage `refine` has replaced since: nobody has seen that one.
+    """Say whether a mask was called right or wrong that the stage `refine` has replaced: nobody has seen the new one.
 
     Neither time alone says so: files that are copied, or made again since they were gone, are late as well.
     """
-    if correction.verdict != "right" or correction.has_mask:
+    if correction.verdict is None or correction.has_mask:
         return False
     try:
         said_at = datetime.fromisoformat(correction.changed_at)

@@ -105,8 +105,8 @@ class CorrectionCounts:
     def describe(self) -> str:
         """Say it in one line."""
         return (
-            f"{self.images} images: {self.masks} corrected masks, {self.right} called right, {self.wrong} called "
-            f"wrong, {self.tags} with other tags"
+            f"{_count(self.images, 'image')}: {_count(self.masks, 'corrected mask')}, {self.right} called right, "
+            f"{self.wrong} called wrong, {self.tags} with other tags"
         )
 
 
@@ -313,6 +313,10 @@ def change_tags(tags: Iterable[str], correction: Correction | None) -> tuple[str
         return tuple(tags)
     kept = [tag for tag in tags if tag not in correction.removed_tags]
     return tuple(dict.fromkeys((*kept, *correction.added_tags)))
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _read_record(path: Path) -> Correction | None:

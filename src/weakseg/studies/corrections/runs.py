@@ -151,6 +151,9 @@ def tell_hours(config: RunConfig, root: Path, run: RunFolder, steps: Sequence[St
     times = {name: records[name].time_s for name in ("refine", "segment", "evaluate") if name in records}
     times["segment"] = longer * times.get("segment", 0.0)
     pending = [step for step in steps if not _is_finished(root, step)]
+    if not pending:
+        logger.info("all runs of the study are finished; nothing is to be made")
+        return
     total_s = sum(sum(times.values()) - (times.get("refine", 0.0) if step.count is None else 0.0) for step in pending)
     logger.info(
         "about %s in all (%.1f h) at most: %d runs of %s, as the stages of %s took (masks that stay the same take no "

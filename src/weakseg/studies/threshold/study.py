@@ -19,12 +19,12 @@ from weakseg.pipeline.artifacts import RunFolder
 from weakseg.pipeline.cutters import open_cutter
 from weakseg.pipeline.images import seeded_datasets
 from weakseg.pipeline.inputs import prepare
+from weakseg.pipeline.judging import choose_judges
 from weakseg.pipeline.networks import load_classifier
 from weakseg.pipeline.records import StageRecord, read_records
 from weakseg.pipeline.runner import Context
 from weakseg.pipeline.runtime import choose_device, joined_processes, make_deterministic
 from weakseg.pipeline.seeds import require_training_seeds
-from weakseg.pipeline.threshold import choose_judges
 from weakseg.refine.threshold.choice import CANDIDATES, USUAL, choose_in_rounds, choose_threshold
 from weakseg.studies.folder import (
     Study,

@@ -1,0 +1,63 @@
+"""Opening `data.root`, wherever it is: a folder of this machine as it is, all else as a tree that stands for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from weakseg.data.remote.mirror import TEXT_SUFFIXES, mirror
+from weakseg.data.remote.shard_tree import kept_index, mirror_shards
+from weakseg.data.remote.shards import holds_shards, is_shard_folder
+from weakseg.files import absolute_path
+from weakseg.remote import Store, is_url, join_url, names_shards
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a data set is read from.
+
+    Args:
+        root: Its folder on this machine, perhaps one that stands for it.
+        index: The index of its shards; None if it has none.
+    """
+
+    root: Path
+    index: Path | None = None
+
+
+def lies_elsewhere(root: str) -> bool:
+    """Say whether a root is no folder of files on this machine: a URL, or tar shards."""
+    if is_url(root) or names_shards(root):
+        return True
+    folder = Path(root)
+    return folder.is_dir() and is_shard_folder(folder)
+
+
+def open_place(root: str, *, kept: Path, tick: Callable[[int, int], None] | None = None) -> Place:
+    """Make or update the tree that stands for a data set which lies elsewhere.
+
+    Args:
+        root: A URL, the pattern of tar shards, or a folder of those.
+        kept: An index of shards that was made before; need not exist.
+        tick: Told of progress: how much is done, of how much.
+
+    Raises:
+        DataError: If it cannot be read, or is not what it should be.
+        MissingExtra: If a package is not installed.
+    """
+    if names_shards(root):
+        pattern, beside = root if is_url(root) else str(absolute_path(root)), dict[str, str]()
+    elif is_url(root):
+        found = Store(root).list()
+        if not holds_shards(list(found)):
+            return Place(mirror(root, found))
+        pattern, beside = join_url(root, "*.tar"), _texts({name: join_url(root, name) for name in found})
+    else:
+        folder = absolute_path(root)
+        pattern, beside = str(folder / "*.tar"), _texts({path.name: str(path) for path in folder.iterdir()})
+    return Place(mirror_shards(pattern, beside, kept=kept, tick=tick), kept_index(pattern))
+
+
+def _texts(places: Mapping[str, str]) -> dict[str, str]:
+    return {name: place for name, place in places.items() if name.lower().endswith(TEXT_SUFFIXES) and "/" not in name}

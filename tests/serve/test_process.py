@@ -1,0 +1,105 @@
+"""`weakseg serve` as it is typed."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from tests.predict.made_model import make_model, write_photo
+from weakseg.cli import main
+from weakseg.errors import DataError
+from weakseg.review import extra
+from weakseg.serve.gate import is_loopback
+from weakseg.serve.listening import open_socket
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name == "nt", reason="no SIGTERM to send there")
+def test_a_process_answers_and_ends_well_when_it_is_told_to(tmp_path: Path) -> None:
+    model = make_model(tmp_path / "run").root
+    photo = write_photo(tmp_path / "photo.png")
+    out = tmp_path / "out"
+    assert main(["predict", str(model), str(photo), "--out", str(out), "--device", "cpu", "--outputs", "mask"]) == 0
+    command = [sys.executable, "-m", "weakseg", "serve", str(model), "--host", "0.0.0.0", "--port", "0"]
+    environment = {name: value for name, value in os.environ.items() if name != "WEAKSEG_TOKEN"}
+    process = subprocess.Popen(
+        [*command, "--device", "cpu"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    )
+    assert process.stdout is not None
+    lines = [process.stdout.readline() for _ in range(5)]
+    found = re.search(r"(http://127\.0\.0\.1:\d+/)#(\S+)", lines[1])
+    assert found is not None, lines
+    address, token = found.groups()
+    assert "cat, dog, fox" in lines[0]
+    assert f"Bearer {token}" in lines[2]
+    assert "it was made for this start" in lines[3]
+    assert "unencrypted" in lines[4]
+    headers = {"Authorization": f"Bearer {token}"}
+    with urllib.request.urlopen(urllib.request.Request(f"{address}predict", photo.read_bytes(), headers)) as answer:
+        assert answer.read() == (out / "photo.png").read_bytes()
+    names: dict[str, object] = {"address": address, "headers": headers}
+    page = (ROOT / "docs" / "serve.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"<!-- tested: serve -->\n```python\n(.*?)```", page, re.DOTALL)
+    exec(block.replace('"photo.jpg"', repr(str(photo))), names)
+    areas = names["areas"]
+    assert isinstance(areas, dict)
+    assert sum(areas.values()) == 22 * 40
+    process.send_signal(signal.SIGTERM)
+    output, errors = process.communicate(timeout=60)
+    assert (process.returncode, output) == (0, "stopped\n")
+    assert [line.split(" in ")[0] for line in errors.splitlines()] == [
+        f"{photo.stat().st_size} bytes -> {output}" for output in ("mask", "json")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (["--port", "70000"], 2, "--port: expected 0 (any) to 65535, got 70000"),
+        (["--max-mb", "0"], 2, "--max-mb: expected more than 0, got 0"),
+        (["--max-megapixels", "-2"], 2, "--max-megapixels: expected more than 0, got -2"),
+        (["--waiting", "-1"], 2, "--waiting: expected 0 or more images, got -1"),
+        (["--max-side-px", "-1"], 2, "--max-side-px: expected pixels, or 0 for no limit, got -1"),
+        (["--token", "short"], 2, "--token: expected 16 or more plain characters, got 5"),
+        (["--tile-px", "100"], 1, "tile_px: expected a multiple of 32 above 0, got 100"),
+        ([], 1, "gone is no model"),
+    ],
+)
+def test_a_mistake_is_one_line_and_an_exit_code(
+    words: list[str], code: int, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["serve", "gone", *words]) == code
+    told = capsys.readouterr().err.splitlines()
+    assert len(told) == 1
+    assert message in told[0]
+
+
+def test_without_the_extra_it_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(extra, "SERVER_PACKAGES", {"no_such_module": "no-such"})
+    assert main(["serve", "gone"]) == 1
+    assert "the server needs no-such, not installed here: pip install 'weakseg[review]'" in capsys.readouterr().err
+
+
+def test_a_port_that_is_taken_and_a_foreign_address_are_told() -> None:
+    with open_socket("127.0.0.1", 0) as taken, pytest.raises(DataError, match="choose another --host or --port"):
+        open_socket("127.0.0.1", taken.getsockname()[1])
+    with pytest.raises(DataError, match=r"cannot listen on 203\.0\.113\.7"):
+        open_socket("203.0.113.7", 0)
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [("127.0.0.1", True), ("127.9.9.9", True), ("localhost", True), ("::1", True), ("0.0.0.0", False), ("::", False),
+     ("192.168.0.7", False), ("masks.example", False), ("", False)],
+)  # fmt: skip
+def test_what_only_this_machine_reaches(host: str, expected: bool) -> None:
+    assert is_loopback(host) is expected
