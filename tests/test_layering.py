@@ -120,7 +120,9 @@ def test_the_map_for_contributors_shows_every_room_and_no_file_that_is_gone() ->
     page = (SOURCE.parent.parent / "CONTRIBUTING.md").read_text(encoding="utf-8")
     rooms = {path.parent.name for path in SOURCE.glob("*/__init__.py")}
     assert {room for room in rooms if f"`{room}/`" not in page} == set()
-    named = {name for name in re.findall(r"`([a-z_]+/[a-z_/]+\.py)`", page) if not name.startswith(("tests/", "tools/"))}
+    named = {
+        name for name in re.findall(r"`([a-z_]+/[a-z_/]+\.py)`", page) if not name.startswith(("tests/", "tools/"))
+    }
     assert len(named) > 20
     assert {name for name in named if not (SOURCE / name).is_file()} == set()
 
