@@ -28,7 +28,7 @@ RUN useradd --create-home --uid 1000 weakseg && mkdir /work && chown weakseg /wo
 COPY --from=build /opt/weakseg /opt/weakseg
 ENV PATH=/opt/weakseg/bin:$PATH \
     PYTHONUNBUFFERED=1
-USER weakseg
+USER 1000:1000
 WORKDIR /work
 
 FROM base AS serve

@@ -18,6 +18,6 @@ values = ((np.asarray(seen) / 255 - info["mean"]) / info["std"]).astype(np.float
 likely = np.exp(logits[0] - logits[0].max(axis=0))
 likely /= likely.sum(axis=0)  # softmax; each label's map is brought to full size, and the likeliest is taken
 full = [np.asarray(Image.fromarray(one).resize(image.size, Image.Resampling.BILINEAR)) for one in likely]
-mask = Image.fromarray(np.argmax(full, axis=0).astype(np.uint8), mode="P")
+mask = Image.frombytes("P", image.size, np.argmax(full, axis=0).astype(np.uint8).tobytes())
 mask.putpalette(np.asarray(info["colours"], np.uint8).tobytes())
 mask.save(target)

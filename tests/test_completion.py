@@ -100,7 +100,7 @@ def complete(script: Path, folder: Path, *words: str) -> set[str]:
         (("study", "rib", "dem"), {"demo", "demo_quick"}),
         (("run", "folder", "--pa"), {"--part"}),
         (("run", "folder", "--loc"), {"--localize."}),
-        (("run", "folder", "--localize.rib.par"), {"--localize.rib.partner_draws"}),
+        (("run", "folder", "--localize.rib.partner_d"), {"--localize.rib.partner_draws"}),
         (("run", "folder", "--localize.method", "lp"), {"lpcam"}),
         (("run", "folder", "--localize.method", "=", "lp"), {"lpcam"}),
         (("run", "folder", "--localize.method", "="), set(LOCALIZERS.names())),

@@ -42,9 +42,11 @@ def read_files(run: Path) -> dict[str, bytes]:
 
 
 def normalised(run: Path) -> dict[str, bytes]:
-    """Files of a run with what names the run's own place blanked: paths and modification times."""
+    """Files of a run with what names the run's own place blanked: paths and modification times; and durations."""
     files = read_files(run)
     files.pop("images.json")
+    files["report.html"], count = re.subn(rb'<table class="times">.*?</table>', b"", files["report.html"], flags=re.S)
+    assert count == 1
     for own in (str(run), run.name):  # its commands go on from the run's own folder
         files["report.html"] = files["report.html"].replace(own.encode(), b"RUN")
     return files

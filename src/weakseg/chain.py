@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,10 +20,13 @@ from weakseg.pipeline.inputs import prepare
 from weakseg.pipeline.parts import PartDone, PartOf, StoppedAtImages, read_handed_out
 from weakseg.pipeline.records import read_records
 from weakseg.pipeline.runner import Context, run_in_stage, run_stages
-from weakseg.pipeline.runtime import choose_device, joined_processes, keep_log, make_deterministic
+from weakseg.pipeline.runtime import choose_device, joined_processes, keep_log, launched_rank, make_deterministic
 from weakseg.pipeline.stages import STAGES
+from weakseg.pipeline.trackers import list_settings, open_trackers, require_trackers
+from weakseg.pipeline.tracking import track_files, track_numbers, tracking
 from weakseg.report.page import REPORT
 from weakseg.scoring.evaluate import EVALUATE
+from weakseg.scoring.scores import Metrics, load_metrics
 from weakseg.spelling import require_option
 from weakseg.train.distributed import rank
 
@@ -65,6 +69,7 @@ def run_recipe(
     folder = RunFolder(out)
     make_deterministic()
     engine = engine or OneProcess()
+    require_trackers(config.runtime.track)
     log = engine.note(folder).with_suffix(".log") if isinstance(engine, PartOf) else folder.log
     with closing(engine), keep_log(log), joined_processes(choose_device(config.runtime.device)):
         try:
@@ -72,7 +77,8 @@ def run_recipe(
                 _run_part(replace(prepare(absolute_paths(config), folder), engine=engine), only)
                 return True
             context = _begin(absolute_paths(config), folder, engine, learn_from)
-            run_stages(context, CHAIN, only=only, redo=redo)
+            with _followed(context):
+                run_stages(context, CHAIN, only=only, redo=redo)
         except PartDone as done:
             logger.info("%s", done)
             return False
@@ -89,6 +95,27 @@ def run_recipe(
             tell_of_edited(folder)
             tell_unlearnt(folder, context.train, context.val, context.taught)
     return True
+
+
+@contextmanager
+def _followed(context: Context) -> Iterator[None]:
+    """Let those follow the run whom the recipe names; at its end they get scores and files."""
+    names, folder = context.config.runtime.track, context.folder
+    if not names or launched_rank() != 0:
+        yield
+        return
+    with tracking(open_trackers(names, folder), list_settings(context.config)):
+        yield
+        if folder.metrics.is_file():
+            _track_scores(load_metrics(folder.metrics))
+        track_files([folder.report, folder.metrics, folder.recipe])
+
+
+def _track_scores(metrics: Metrics) -> None:
+    for score in metrics.scores:
+        track_numbers(f"scores/{score.what.replace(', ', ' ')}/{score.split}", {"mean_iou": score.mean_iou})
+    if metrics.classifier is not None:
+        track_numbers("scores/classifier", {"map": metrics.classifier.mean_average_precision})
 
 
 def _begin(config: RunConfig, folder: RunFolder, engine: Engine, learn_from: Path | None) -> Context:

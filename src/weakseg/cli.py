@@ -111,7 +111,12 @@ def _dispatch(words: list[str]) -> int:
         from weakseg.spelling import nearest
 
         raise UsageError(f"unknown verb '{words[0]}'; {nearest(words[0], VERBS)}")
-    return verb.run(words[1:])
+    if not any("://" in word for word in words):
+        return verb.run(words[1:])
+    from weakseg.commands.elsewhere import runs_here
+
+    with runs_here(words[1:]) as own:
+        return verb.run(own)
 
 
 def _help_text() -> str:

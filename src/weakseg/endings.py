@@ -24,6 +24,7 @@ from weakseg.errors import PeerFailed, UsageError, WeaksegError
 from weakseg.file_names import printable
 from weakseg.files import JsonValue
 from weakseg.log_form import is_json, render_event
+from weakseg.remote import as_said
 
 EXIT_DONE, EXIT_USER_ERROR, EXIT_USAGE, EXIT_UNFORESEEN = 0, 1, 2, 3
 EXIT_SIGNAL = 128
@@ -173,7 +174,7 @@ def _say(message: str, code: int, *, error: str, debug: bool) -> int:
     if debug:
         traceback.print_exc()
     if message:
-        told = _shorten(printable(" ".join(message.split())))
+        told = _shorten(printable(as_said(" ".join(message.split()))))
         line = f"weakseg: {told}"
         event: dict[str, JsonValue] = {"exit_code": code, "error": error, "message": told}
         with suppress(OSError):  # a terminal that has gone

@@ -3,7 +3,8 @@
 An event is an object with `time` (ISO 8601 with offset) and `event`, its kind:
 
 - `message`: `level`, `message`; whatever is told to people.
-- `stage`: `stage`, `state` (`started`, `resumed`, `finished`, `skipped`), `seconds` and `summary` where they are known.
+- `stage`: `stage`, `state` (`started`, `resumed`, `finished`, `skipped`), `seconds`, `images_per_s` and `summary`
+  where they are known.
 - `progress`: `stage`, `label`, `done`, `total`, `seconds` since it began, `rate` (done a second), `left_seconds`.
 - `end`, the last one: `exit_code`, and `error` (the class) and `message` where it is not 0.
 """
@@ -73,9 +74,12 @@ def format_time(time_s: float) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(time_s))
 
 
-def stage_event(name: str, state: str, *, seconds: float | None = None, summary: str = "") -> dict[str, object]:
+def stage_event(
+    name: str, state: str, *, seconds: float | None = None, rate: float | None = None, summary: str = ""
+) -> dict[str, object]:
     """Return what a message tells programs of a stage, as `extra` of a call of `logging`."""
     known: dict[str, JsonValue] = {} if seconds is None else {"seconds": round(seconds, 1)}
+    known |= {} if rate is None else {"images_per_s": round(rate, 4)}
     return {"event": ("stage", {"stage": name, "state": state, **known, **({"summary": summary} if summary else {})})}
 
 

@@ -104,6 +104,22 @@ def is_stand_in(path: Path) -> bool:
     return trees_folder() in path.parents
 
 
+_said: dict[str, str] = {}
+"""What folders of this machine are called in messages: those that stand for folders elsewhere."""
+
+
+def call_by_url(folder: Path, url: str) -> None:
+    """Have messages name a folder of this machine, and what lies in it, by the URL that it stands for."""
+    _said[str(folder)] = url
+
+
+def as_said(text: str) -> str:
+    """Return a message's text with folders called as `call_by_url` wants it."""
+    for folder, url in _said.items():
+        text = text.replace(folder, url)
+    return text
+
+
 def digest_of(*texts: object) -> str:
     """Return 24 hexadecimal digits that stand for some texts in names of files."""
     return hashlib.blake2b("\0".join(map(str, texts)).encode(), digest_size=_DIGEST_BYTES).hexdigest()
@@ -269,6 +285,33 @@ class Store:
         fs, _ = open_file_system(self.url)
         kinds = (fs.protocol,) if isinstance(fs.protocol, str) else tuple(fs.protocol)
         return not _OBJECT_STORES.isdisjoint(kinds)
+
+    def write_file(self, name: str, path: Path) -> None:
+        """Write a large file, whole or not at all, without holding it in memory."""
+        with explained(self.url, self._kind):
+            fs, place = open_file_system(join_url(self.url, name))
+            if self.is_object_store():
+                fs.put_file(str(path), place)
+                return
+            fs.makedirs(place.rpartition("/")[0], exist_ok=True)
+            partial = f"{place}.{os.getpid()}{_PARTIAL}"
+            fs.put_file(str(path), partial)
+            fs.mv(partial, place)
+
+    def describe(self, name: str) -> Stored | None:
+        """Return what a listing says of a file now; None if it is not there.
+
+        A listing, since some file systems word the same otherwise when they are asked for one file.
+        """
+        with explained(self.url, self._kind):
+            fs, path = open_file_system(join_url(self.url, name))
+            fs.invalidate_cache()
+            try:
+                beside = fs.ls(path.rpartition("/")[0], detail=True)
+            except FileNotFoundError:
+                return None
+            wanted = path.strip("/")
+            return next((describe(info) for info in beside if str(info["name"]).strip("/") == wanted), None)
 
     def remove_many(self, names: Iterable[str]) -> None:
         """Remove files; those that are not there among them."""

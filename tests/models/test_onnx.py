@@ -1,5 +1,6 @@
 import json
 import math
+import runpy
 import subprocess
 import sys
 from dataclasses import replace
@@ -11,10 +12,13 @@ import onnx
 import onnxruntime
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor
 
 from tests.tiny import NARROW_GROUPS, make_segmenter
 from tests.tiny_networks import SEGFORMER, write_config
+from weakseg.data.images import read_image
+from weakseg.data.masks import read_mask
 from weakseg.errors import ArtifactError, ConfigError, MissingExtra
 from weakseg.models import onnx_export
 from weakseg.models.deeplab import Segmenter, build_segmenter
@@ -176,20 +180,27 @@ def test_masks_are_those_of_the_network_on_all_pixels_but_ties(path: Path) -> No
 
 
 @pytest.mark.parametrize("size_hw", [(41, 70), (80, 33), (29, 17)])
-def test_the_lines_of_the_documents_for_foreign_programs_give_our_labels(path: Path, size_hw: tuple[int, int]) -> None:
-    """What `docs/export.md` shows, without this package: one scale, not mirrored. The limit of 30 px binds twice."""
-    document = (Path(__file__).parents[2] / "docs" / "export.md").read_text(encoding="utf-8")
-    code = document.split("<!-- tested: onnx -->\n```python\n")[1].split("```")[0]
+def test_the_script_of_the_documents_for_foreign_programs_gives_our_masks(
+    path: Path, size_hw: tuple[int, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`docs/onnx_predict.py`, without this package: one scale, not mirrored. The limit of 30 px binds twice."""
+    script = Path(__file__).parents[2] / "docs" / "onnx_predict.py"
+    lines = [line for line in script.read_text(encoding="utf-8").splitlines() if line and not line.startswith('"""')]
+    assert len(lines) <= 20
+    assert not any("weakseg" in line for line in lines if line.startswith(("import", "from")))
     image = np.random.default_rng(1).integers(0, 256, (*size_hw, 3), dtype=np.uint8)
-    names: dict[str, object] = {"path": str(path), "image": image}
-    exec(compile(code, "docs/export.md", "exec"), names)
-    labels = names["labels"]
-    assert isinstance(labels, np.ndarray)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(image).save(tmp_path / "turned.png", exif=exif)
+    monkeypatch.setattr(sys, "argv", ["x", str(path), str(tmp_path / "turned.png"), str(tmp_path / "mask.png")])
+    runpy.run_path(str(script))
+    upright = read_image(tmp_path / "turned.png")
     views = replace(INFO.views, scales=(1.0,), flip=False)
-    maps = predict_views(TorchNetwork(make_segmenter()), [image], views=views, tiling=Tiling(1024, 256))[0]
-    expected = choose_labels(maps, image, views=views).labels
-    assert labels.shape == expected.shape == size_hw
-    assert (labels == expected).mean() >= 0.999  # the rest are ties
+    maps = predict_views(TorchNetwork(make_segmenter()), [upright], views=views, tiling=Tiling(1024, 256))[0]
+    expected = choose_labels(maps, upright, views=views).labels
+    found = read_mask(tmp_path / "mask.png")
+    assert found.shape == expected.shape == size_hw[::-1]
+    assert (found == expected).mean() >= 0.999  # the rest are ties
 
 
 def test_a_file_is_used_without_onnx_and_onnxscript(path: Path) -> None:

@@ -11,11 +11,15 @@ from pathlib import Path
 import pytest
 
 from tests.predict.made_model import make_model, write_photo
+from weakseg.arguments import SHOW_PARSER, ParserShown
 from weakseg.cli import main
+from weakseg.commands.serve import run
 from weakseg.errors import DataError
+from weakseg.models.tiling import Tiling
 from weakseg.review import extra
+from weakseg.serve.app import DEFAULT_MAX_MB, DEFAULT_MAX_MEGAPIXELS, DEFAULT_WAITING
 from weakseg.serve.gate import is_loopback
-from weakseg.serve.listening import open_socket
+from weakseg.serve.listening import DEFAULT_PORT, LOOPBACK, open_socket
 
 ROOT = Path(__file__).parents[2]
 
@@ -79,6 +83,15 @@ def test_a_mistake_is_one_line_and_an_exit_code(
     told = capsys.readouterr().err.splitlines()
     assert len(told) == 1
     assert message in told[0]
+
+
+def test_what_help_calls_defaults_are_those_of_the_server() -> None:
+    with pytest.raises(ParserShown) as shown:
+        run([SHOW_PARSER])
+    defaults = shown.value.parser.get_defaults()
+    assert (defaults.host, defaults.port, defaults.waiting) == (LOOPBACK, DEFAULT_PORT, DEFAULT_WAITING)
+    assert (defaults.max_mb, defaults.max_megapixels) == (DEFAULT_MAX_MB, DEFAULT_MAX_MEGAPIXELS)
+    assert (defaults.tile_px, defaults.overlap_px) == (Tiling().tile_px, None)
 
 
 def test_without_the_extra_it_says_what_to_install(

@@ -8,6 +8,7 @@ from pathlib import Path
 from weakseg.arguments import add_engine_options, new_parser, parse_words
 from weakseg.errors import UsageError
 from weakseg.file_names import printable
+from weakseg.remote import as_said, is_url
 
 
 def run(words: Sequence[str]) -> int:
@@ -22,7 +23,9 @@ def run(words: Sequence[str]) -> int:
         "model.safetensors of a segmenter, or an ONNX file; docs/predict.md tells more.",
     )
     parser.usage = "weakseg predict MODEL IMAGES... [options]\n       weakseg predict --model MODEL IMAGES... [options]"
-    parser.add_argument("inputs", nargs="+", help="MODEL unless --model names it; image files, folders, patterns")
+    parser.add_argument(
+        "inputs", nargs="+", help="MODEL unless --model names it; image files, folders, patterns, URLs of folders"
+    )
     parser.add_argument("--model", default=None, help="MODEL; everything else then names images")
     parser.add_argument("--out", default="predictions", help="folder to write to")
     parser.add_argument(
@@ -51,6 +54,7 @@ def run(words: Sequence[str]) -> int:
             f"the following arguments are required: inputs (images that '{model}' is to predict); see "
             f"'{parser.prog} --help'"
         )
+    from weakseg.data.remote.places import open_place
     from weakseg.models.tiling import choose_tiling
     from weakseg.pipeline.engines import choose_engine
     from weakseg.pipeline.notes import tell_stop
@@ -71,6 +75,7 @@ def run(words: Sequence[str]) -> int:
         skip_existing=given.skip_existing,
     )
     start_logging()
+    inputs = [str(open_place(name).root) if is_url(name) else name for name in inputs]
     engine = choose_engine(processes=given.processes, engine=given.engine, part=given.part, finish=given.finish)
     try:
         done = predict_files(Path(model), inputs, Path(given.out), device=given.device, options=options, engine=engine)
@@ -81,5 +86,5 @@ def run(words: Sequence[str]) -> int:
         shares = ", ".join(f"{name} {100 * share:.1f} %" for name, share in image.shares)
         mask = image.files.get("mask")
         place = "" if mask is None else f" -> {Path(given.out) / mask}"
-        print(printable(f"{image.image}{place}: {shares or 'nothing found'}"))
+        print(printable(f"{as_said(str(image.image))}{place}: {shares or 'nothing found'}"))
     return 0

@@ -67,7 +67,7 @@ _RANGES: dict[str, Bounds] = {
 PAIRS = ("data.pixel_range", "classifier.cda.area_share", "classifier.cda.angle_degrees", "classifier.cda.side_share")
 """Settings that are [smallest, largest], besides those that say so themselves."""
 
-MAY_BE_EMPTY = ("segmenter.multi_scale",)
+MAY_BE_EMPTY = ("segmenter.multi_scale", "runtime.track")
 """Lists that may hold nothing."""
 
 LARGEST_WHOLE = 10**18 - 1

@@ -84,7 +84,6 @@ def _quantize(source: Path, target: Path, prepared: Path, batches: Iterable[NDAr
         reduce_range=True,
         activation_type=QuantType.QUInt8,
         weight_type=QuantType.QInt8,
-        extra_options={"CalibMaxIntermediateOutputs": 1},  # else those of all images are kept until the last
     )
 
 

@@ -35,6 +35,7 @@ from weakseg.models.irnet import IRNet
 from weakseg.models.seam import build_seam
 from weakseg.pipeline.artifacts import NetworkFolder, load_info, load_state, load_tensors, save_state, save_tensors
 from weakseg.pipeline.runtime import local_processes, place_network
+from weakseg.pipeline.tracking import track_numbers
 from weakseg.refine.irn import IRN
 from weakseg.refine.method import Refiner
 from weakseg.refine.psa import PSA
@@ -124,6 +125,8 @@ def make_hooks(
     def after_epoch(state: TrainState, record: EpochRecord) -> None:
         save(state)
         numbers = "".join(f", {name} {value:.3f}" for name, value in record.metrics.items())
+        told = {"loss": record.loss, "learning_rate": record.learning_rate, **record.metrics}
+        track_numbers(folder.root.name, told, step=record.epoch)
         logger.info("  epoch %d: loss %.4f%s", record.epoch, record.loss, numbers)
 
     return TrainingHooks(

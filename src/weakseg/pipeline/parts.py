@@ -16,7 +16,7 @@ import re
 import socket
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from weakseg.documents import decode_json
 from weakseg.errors import ArtifactError, UsageError
 from weakseg.files import write_json
 from weakseg.pipeline.image_jobs import Engine, ImageJob
-from weakseg.pipeline.records import read_record
+from weakseg.pipeline.records import read_record, read_records, write_records
 from weakseg.pipeline.removal import remove_files
 from weakseg.pipeline.run_folder import RunFolder
 from weakseg.pipeline.runner import Context, StageStopped
@@ -171,9 +171,8 @@ class Finishing:
             if rank() == 0:
                 hand_out(context.folder, HandedOut(job.stage, job.name, len(missing)))
             raise StoppedAtImages(f"{job.stage}: {len(missing)} images are to be worked on ({job.label})")
-        if is_mine:
-            parts, time_s = len(ended_parts(context.folder)), time_of_parts_s(context.folder)
-            logger.info("%s: %d parts have ended after %s of work", job.stage, parts, format_duration(time_s))
+        if is_mine and rank() == 0:
+            _count_time(context.folder, job.stage)
 
     def close(self) -> None:
         """See `Engine`."""
@@ -251,6 +250,16 @@ def ended_parts(folder: RunFolder) -> list[Part]:
     """Return the parts that have ended since images were handed out."""
     found = (re.fullmatch(r"(\d+)-of-(\d+)\.json", path.name) for path in sorted(folder.parts.glob("*-of-*.json")))
     return [Part(int(match[1]), int(match[2])) for match in found if match is not None]
+
+
+def _count_time(folder: RunFolder, stage: str) -> None:
+    """Add the time of all parts to the stage's, once, and tell it."""
+    parts, time_s, records = len(ended_parts(folder)), time_of_parts_s(folder), read_records(folder)
+    logger.info("%s: %d parts have ended after %s of work", stage, parts, format_duration(time_s))
+    if stage in records:
+        remove_files([folder.parts])  # what is counted is not to be counted again
+        record = records[stage]
+        write_records(folder, {**records, stage: replace(record, parts_time_s=record.parts_time_s + time_s)})
 
 
 def time_of_parts_s(folder: RunFolder) -> float:

@@ -43,7 +43,10 @@ class StageRecord:
         finished: False while it runs or after it was interrupted.
         fingerprint: Digest of `parts`.
         parts: Everything the fingerprint covers, by name.
-        time_s: Wall-clock seconds spent, earlier interrupted attempts that ended in an error not counted.
+        time_s: Wall-clock seconds spent by all commands that worked on it, but for those that were killed.
+        parts_time_s: Seconds that commands with `--part` spent on it besides, added up.
+        images: How many images it has looked at, in a training those of all epochs; 0 until finished, where they do not
+            count, and of older versions.
         summary: The stage's one-line summary, empty until finished.
         finished_at: When it was finished, ISO 8601; empty until then, and of older versions.
     """
@@ -54,6 +57,14 @@ class StageRecord:
     time_s: float = 0.0
     summary: str = ""
     finished_at: str = ""
+    parts_time_s: float = 0.0
+    images: int = 0
+
+    @property
+    def images_per_s(self) -> float | None:
+        """How many images a second, by all that worked on it together; None where nobody knows."""
+        spent_s = self.time_s + self.parts_time_s
+        return self.images / spent_s if self.images and spent_s > 0 else None
 
     def to_json(self) -> dict[str, JsonValue]:
         """Return plain values."""
@@ -64,6 +75,8 @@ class StageRecord:
             "time_s": round(self.time_s, 1),
             "summary": self.summary,
             "finished_at": self.finished_at,
+            "parts_time_s": round(self.parts_time_s, 1),
+            "images": self.images,
         }
 
 

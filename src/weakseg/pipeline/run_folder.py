@@ -39,6 +39,11 @@ class RunFolder:
         return self.root / "weakseg.log"
 
     @property
+    def tracking(self) -> Path:
+        """Folder of what those keep who follow the run (`runtime.track`)."""
+        return self.root / "tracking"
+
+    @property
     def image_index(self) -> Path:
         """What is known about each image file, JSON; a cache."""
         return self.root / "images.json"

@@ -11,7 +11,7 @@ import logging
 import operator
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -22,7 +22,7 @@ from weakseg.config.chosen import uncounted
 from weakseg.config.load import to_plain, to_yaml
 from weakseg.config.schema import RunConfig
 from weakseg.data.base import Dataset
-from weakseg.errors import ArtifactError, ConfigError
+from weakseg.errors import ArtifactError, ConfigError, WeaksegError
 from weakseg.files import JsonValue, write_text
 from weakseg.log_form import format_time, stage_event, within_stage
 from weakseg.pipeline.artifacts import RunFolder
@@ -41,6 +41,7 @@ from weakseg.pipeline.records import (
 )
 from weakseg.pipeline.removal import remove_files, remove_half_written, remove_results
 from weakseg.pipeline.runtime import format_duration
+from weakseg.pipeline.tracking import track_numbers
 from weakseg.train.distributed import rank, wait_for_all
 
 if TYPE_CHECKING:
@@ -121,6 +122,7 @@ class Stage:
         derived: Whether it only summarises other stages' files. It is then done again when a setting changes, since
             nothing is lost; other stages stop and ask for `--redo`.
         shared: Whether it may run alone while another process works in the folder, since it reads, and writes one file.
+        images: Says how many images it looks at in all, in a training those of all epochs; None where unknown.
         skipped: Says why a run does without the stage; an empty text where it does not. None stands for never. What
             needs the stage then depends on nothing of it, and files it has made before stay.
     """
@@ -137,6 +139,7 @@ class Stage:
     require: Requirement | None = None
     derived: bool = False
     shared: bool = False
+    images: Callable[[Context], int] | None = None
     skipped: Callable[[Context], str] | None = None
 
     def why_skipped(self, context: Context) -> str:
@@ -287,10 +290,11 @@ def _run_stage(
         records = remove_results(context.folder, [(stage.name, stage.outputs)])
         old = None
     if old is not None and _is_done(context, stage, old, planned):
-        event = stage_event(stage.name, "skipped", seconds=old.time_s, summary=old.summary)
+        event = stage_event(stage.name, "skipped", seconds=old.time_s, rate=old.images_per_s, summary=old.summary)
         logger.info("%s: finished before (%s)", stage.name, old.summary or "no summary", extra=event)
         return old
     wait_for_all()  # every process has read the state before rank 0 changes it
+    planned = replace(planned, parts_time_s=0.0 if old is None else old.parts_time_s)
     spent_s = 0.0 if old is None else old.time_s
     if rank() == 0:
         _write_record(context.folder, stage, replace(planned, time_s=spent_s))
@@ -305,19 +309,27 @@ def _run_stage(
     with watch.during(stage.name), within_stage(stage.name):
         try:
             summary = stage.run(context)
-        except StageStopped:
+        except BaseException:
             if rank() == 0:
-                _write_record(context.folder, stage, replace(planned, time_s=spent_s + time.monotonic() - started_s))
+                with suppress(WeaksegError):  # what ended the stage is what the user is told of
+                    _write_time(context.folder, stage, spent_s + time.monotonic() - started_s)
             raise
         wait_for_all()
-    spent_s += time.monotonic() - started_s
-    finished_at = format_time(time.time())
-    record = replace(planned, finished=True, time_s=spent_s, summary=summary, finished_at=finished_at)
+    record = replace(
+        planned,
+        finished=True,
+        time_s=spent_s + time.monotonic() - started_s,
+        summary=summary,
+        finished_at=format_time(time.time()),
+        images=0 if stage.images is None else stage.images(context),
+    )
     if rank() == 0:
+        record = replace(record, parts_time_s=read_records(context.folder)[stage.name].parts_time_s)
         _write_record(context.folder, stage, record)
         remove_files([context.folder.parts])
     wait_for_all()
-    event = stage_event(stage.name, "finished", seconds=record.time_s, summary=summary)
+    track_numbers(f"stages/{stage.name}", {"seconds": record.time_s, "images_per_s": record.images_per_s})
+    event = stage_event(stage.name, "finished", seconds=record.time_s, rate=record.images_per_s, summary=summary)
     logger.info("%s: done in %s (%s)", stage.name, format_duration(record.time_s), summary, extra=event)
     return record
 
@@ -325,6 +337,13 @@ def _run_stage(
 def _write_record(folder: RunFolder, stage: Stage, record: StageRecord) -> None:
     """Write one stage's record beside those that are there now: a report may be made while another stage runs."""
     write_records(folder, {**read_records(folder), stage.name: record})
+
+
+def _write_time(folder: RunFolder, stage: Stage, time_s: float) -> None:
+    """Write how long a stage that is not finished has taken so far."""
+    record = read_records(folder).get(stage.name)
+    if record is not None:
+        _write_record(folder, stage, replace(record, time_s=time_s))
 
 
 def _require_same_settings(

@@ -23,6 +23,7 @@ from weakseg.errors import ConfigError, PeerFailed, WeaksegError
 from weakseg.file_names import printable
 from weakseg.log_form import JsonFormatter, TimedFormatter, is_json, progress_event
 from weakseg.models.layout import Network, lay_out
+from weakseg.remote import as_said
 from weakseg.train.distributed import rank, wait_for_all
 from weakseg.train.loop import Tick
 
@@ -169,7 +170,10 @@ def make_generator(seed: int) -> torch.Generator:
 def _escape_names(record: logging.LogRecord) -> bool:
     """Let no name of a file break a line or move the cursor; a message's own line breaks stay."""
     if isinstance(record.args, tuple):
-        record.args = tuple(printable(str(part)) if isinstance(part, str | Path) else part for part in record.args)
+        record.args = tuple(
+            printable(as_said(str(part))) if isinstance(part, str | Path | WeaksegError) else part
+            for part in record.args
+        )
     return True
 
 

@@ -205,6 +205,19 @@ def _name_segment_inputs(context: Context) -> dict[str, JsonValue]:
     return parts
 
 
+def _count_classifier_images(context: Context) -> int:
+    is_released = released_classifier(context.config.classifier) is not None
+    return 0 if is_released else context.config.classifier.epochs * len(context.train)
+
+
+def _count_seeded(context: Context) -> int:
+    return sum(map(len, seeded_datasets(context)))
+
+
+def _count_segmenter_images(context: Context) -> int:
+    return context.config.segmenter.epochs * len(choose_training_images(context))
+
+
 STAGES = (
     Stage(
         name="classify",
@@ -218,6 +231,7 @@ STAGES = (
         added={"classifier.released": None, "classifier.training_stride_px": None, "data.pixel_range": None},
         require=require_for_classify,
         skipped=why_no_classifier,
+        images=_count_classifier_images,
     ),
     Stage(
         name="localize",
@@ -234,6 +248,7 @@ STAGES = (
             "localize.similarity_temperature": None,
         },
         require=require_for_localize,
+        images=_count_seeded,
     ),
     Stage(
         name="refine",
@@ -246,6 +261,7 @@ STAGES = (
         inputs=_name_refine_inputs,
         added={"refine.irn.released": None, "refine.psa.released": None, "refine.stable_within": [1.0, 1.0]},
         require=require_for_refine,
+        images=_count_seeded,
     ),
     Stage(
         name="segment",
@@ -262,6 +278,7 @@ STAGES = (
             "segmenter.masks": "refined",
         },
         require=require_for_segment,
+        images=_count_segmenter_images,
     ),
 )
 """From tags to a segmentation network; `weakseg.chain` adds the evaluation and the report."""

@@ -239,8 +239,7 @@ class _Command:
             images = _read_images(note)
             found.images.update((image.name, image) for image in images)
             found.kept.update(image.name for image in images if note.get("kept"))
-            for entry in note["unreadable"]:  # type: ignore[union-attr]
-                found.unreadable.append(Picture(**entry))
+            found.unreadable.extend(_read_unreadable(note))
         for picture in found.unreadable:
             logger.warning("%s; left out", picture.problem)
         return found
@@ -277,6 +276,10 @@ class _Found:
 
 def _read_images(note: Mapping[str, Any]) -> list[ImageSummary]:
     return [read_image_summary(entry) for entry in note["images"]]
+
+
+def _read_unreadable(note: Mapping[str, Any]) -> list[Picture]:
+    return [Picture(**entry) for entry in note["unreadable"]]
 
 
 def _group(targets: Mapping[str, Path], batch: int) -> Iterator[list[Target]]:

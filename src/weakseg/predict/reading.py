@@ -7,10 +7,8 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from PIL import Image
-
 from weakseg.data.depth import describe_misfit, find_range, is_deep
-from weakseg.data.images import ORIENTATION_TAG, QUARTER_TURNS, inspect_image
+from weakseg.data.images import ORIENTATION_TAG, QUARTER_TURNS, inspect_image, open_picture
 from weakseg.models.predictor import Views
 
 logger = logging.getLogger("weakseg")
@@ -47,7 +45,7 @@ def settle_range(views: Views, paths: Iterable[Path]) -> Views:
 
 def _has_deep_pixels(path: Path) -> bool:
     try:
-        with Image.open(path) as image:
+        with open_picture(path) as image:
             return is_deep(image)
     except Exception:  # as below
         return False
@@ -56,7 +54,7 @@ def _has_deep_pixels(path: Path) -> bool:
 def peek_size(path: Path) -> tuple[int, int]:
     """Return the (height, width) an image will most likely have, read from its header; it only orders images."""
     try:
-        with Image.open(path) as image:
+        with open_picture(path) as image:
             turned = image.getexif().get(ORIENTATION_TAG) in QUARTER_TURNS
             return (image.width, image.height) if turned else (image.height, image.width)
     except Exception:  # decoders raise nearly anything on damaged bytes; reading the image says what is wrong

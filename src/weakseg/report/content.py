@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -14,9 +14,11 @@ from weakseg.ops.color import heat
 from weakseg.pipeline.artifacts import RunFolder, load_tensors
 from weakseg.pipeline.images import seeded_datasets
 from weakseg.pipeline.origin import read_origin
+from weakseg.pipeline.records import StageRecord, read_records
 from weakseg.pipeline.refiner_networks import makes_instances
 from weakseg.pipeline.released import released_refiner
 from weakseg.pipeline.runner import Context
+from weakseg.pipeline.runtime import format_duration
 from weakseg.pipeline.seeds import REFINER
 from weakseg.pipeline.threshold import mask_threshold
 from weakseg.report.ablation import build_ablation
@@ -40,13 +42,18 @@ from weakseg.report.view import (
     ProblemGroup,
     Report,
     ScoreRow,
+    StageTime,
 )
 from weakseg.scoring.from_counts import NAN
 from weakseg.scoring.scores import ClassifierScore, Metrics, Score, Subject, percent
 from weakseg.scoring.threshold_choices import THRESHOLD_CHOICES
+from weakseg.scoring.two_runs import STAGE_ORDER
 
 MAX_EXAMPLES = 3
 """Problems of one kind that are quoted; the rest is counted."""
+
+OWN_STAGE = "report"
+"""The stage that writes the page cannot say on it how long it takes."""
 
 HEAT_STOPS = 9
 """Colours that the gallery's scale of the heat map is drawn with."""
@@ -96,6 +103,7 @@ def build_report(context: Context, metrics: Metrics) -> Report:
         heat_stops=_heat_stops(),
         has_instances=makes_instances(context.config),
         problems=group_problems(problem for dataset in splits for problem in dataset.problems),
+        times=list_times(read_records(context.folder)),
         recipe=to_yaml(context.config),
         pictures=_describe_pictures(context, gallery),
     )
@@ -123,6 +131,21 @@ def group_problems(problems: Iterable[Problem]) -> tuple[ProblemGroup, ...]:
             more=max(0, len(found) - MAX_EXAMPLES),
         )
         for (_, kind), found in sorted(groups.items(), key=lambda item: item[0])
+    )
+
+
+def list_times(records: Mapping[str, StageRecord]) -> tuple[StageTime, ...]:
+    """Say how long each finished stage took, all commands that worked on it taken together, but the report itself."""
+    return tuple(
+        StageTime(
+            name=name,
+            time=format_duration(record.time_s),
+            parts=format_duration(record.parts_time_s) if record.parts_time_s else "",
+            images=f"{record.images:,}" if record.images else "",
+            rate="" if record.images_per_s is None else f"{record.images_per_s:.3g}",
+        )
+        for name in STAGE_ORDER
+        if (record := records.get(name)) is not None and record.finished and name != OWN_STAGE
     )
 
 

@@ -1,8 +1,8 @@
 """Stage `report`: everything a run found out, in one HTML file that needs nothing else.
 
 `build_report` gathers words, numbers and pictures into plain values; the template `report.html.j2` only lays them out.
-The same run gives the same bytes: no dates, no durations, no random ids. Its folder is named as it was given, in the
-commands that go on from it.
+The same run gives the same bytes, but for how long its stages took: no dates, no random ids. Its folder is named as it
+was given, in the commands that go on from it.
 """
 
 from __future__ import annotations

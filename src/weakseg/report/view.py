@@ -180,6 +180,17 @@ class ProblemGroup:
 
 
 @dataclass(frozen=True)
+class StageTime:
+    """How long a stage took, as the cells of a table, all of them texts."""
+
+    name: str
+    time: str
+    parts: str
+    images: str
+    rate: str
+
+
+@dataclass(frozen=True)
 class Report:
     """Everything the template needs, in the order of the page."""
 
@@ -205,6 +216,7 @@ class Report:
     heat_stops: tuple[str, ...]
     has_instances: bool
     problems: tuple[ProblemGroup, ...]
+    times: tuple[StageTime, ...]
     recipe: str
     pictures: str
     words: tuple[Word, ...] = WORDS

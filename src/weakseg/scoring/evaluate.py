@@ -327,5 +327,6 @@ EVALUATE = Stage(
     files=_written_files,
     inputs=_name_taught_and_tested,
     require=require_for_evaluate,
+    images=lambda context: len(context.val or ()),
     derived=True,
 )

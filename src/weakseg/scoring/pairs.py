@@ -44,12 +44,16 @@ class StagePair:
         name: The stage.
         first_s: Seconds it took in the first run; None if it is not finished there.
         second_s: The same of the second.
+        first_images_per_s: Images a second in the first run, by all that worked on it together; None where unknown.
+        second_images_per_s: The same of the second.
         is_same: Whether both depend on the same settings, images and code, so that their results are the same.
     """
 
     name: str
     first_s: float | None
     second_s: float | None
+    first_images_per_s: float | None
+    second_images_per_s: float | None
     is_same: bool
 
 

@@ -156,22 +156,27 @@ def _pair_stages(first: Mapping[str, StageRecord], second: Mapping[str, StageRec
     def time_s(record: StageRecord | None) -> float | None:
         return record.time_s if record is not None and record.finished else None
 
+    def rate(record: StageRecord | None) -> float | None:
+        return None if record is None else record.images_per_s
+
     def fingerprint(record: StageRecord | None) -> str | None:
         return None if record is None else record.fingerprint
 
-    known = [name for name in _STAGES if name in first or name in second]
+    known = [name for name in STAGE_ORDER if name in first or name in second]
     return tuple(
         StagePair(
             name=name,
             first_s=time_s(first.get(name)),
             second_s=time_s(second.get(name)),
+            first_images_per_s=rate(first.get(name)),
+            second_images_per_s=rate(second.get(name)),
             is_same=fingerprint(first.get(name)) == fingerprint(second.get(name)),
         )
         for name in known
     )
 
 
-_STAGES = ("classify", "localize", "refine", "segment", "evaluate", "report")
+STAGE_ORDER = ("classify", "localize", "refine", "segment", "evaluate", "report")
 
 
 def _pair_scores(first: Metrics | None, second: Metrics | None) -> tuple[ScorePair, ...]:

@@ -91,7 +91,7 @@ class Gate:
             return 421, "expected the address that 'weakseg serve' printed; with --token any name will do"
         origin = headers.get("origin")
         if origin is not None and origin.removeprefix("http://") not in self._hosts:
-            return 403, "pages of other sites may not ask; with --token they may"
+            return 403, "pages of other sites may not ask"
         return None
 
 

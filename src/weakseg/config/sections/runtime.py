@@ -27,6 +27,7 @@ class RuntimeConfig:
             saves a pass over `val` in each of the others.
         save_every_s: A training is saved every so many seconds, besides after each epoch; 0 for after every step, null
             for after epochs only.
+        track: Who follows the run: `tensorboard`, `mlflow`, both or nobody. Needs the extra `track`.
     """
 
     device: str = "auto"
@@ -38,3 +39,4 @@ class RuntimeConfig:
     disk_cache_mb: int = 20_000
     validate: Literal["every", "last"] = "every"
     save_every_s: float | None = 300.0
+    track: tuple[Literal["tensorboard", "mlflow"], ...] = ()

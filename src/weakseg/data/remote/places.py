@@ -10,7 +10,7 @@ from weakseg.data.remote.mirror import TEXT_SUFFIXES, mirror
 from weakseg.data.remote.shard_tree import kept_index, mirror_shards
 from weakseg.data.remote.shards import holds_shards, is_shard_folder
 from weakseg.files import absolute_path
-from weakseg.remote import Store, is_url, join_url, names_shards
+from weakseg.remote import Store, call_by_url, is_url, join_url, names_shards
 
 
 @dataclass(frozen=True)
@@ -34,12 +34,12 @@ def lies_elsewhere(root: str) -> bool:
     return folder.is_dir() and is_shard_folder(folder)
 
 
-def open_place(root: str, *, kept: Path, tick: Callable[[int, int], None] | None = None) -> Place:
+def open_place(root: str, *, kept: Path | None = None, tick: Callable[[int, int], None] | None = None) -> Place:
     """Make or update the tree that stands for a data set which lies elsewhere.
 
     Args:
         root: A URL, the pattern of tar shards, or a folder of those.
-        kept: An index of shards that was made before; need not exist.
+        kept: An index of shards that was made before; None, or a file that is not there, for none.
         tick: Told of progress: how much is done, of how much.
 
     Raises:
@@ -51,12 +51,18 @@ def open_place(root: str, *, kept: Path, tick: Callable[[int, int], None] | None
     elif is_url(root):
         found = Store(root).list()
         if not holds_shards(list(found)):
-            return Place(mirror(root, found))
+            return _called(root, Place(mirror(root, found)))
         pattern, beside = join_url(root, "*.tar"), _texts({name: join_url(root, name) for name in found})
     else:
         folder = absolute_path(root)
         pattern, beside = str(folder / "*.tar"), _texts({path.name: str(path) for path in folder.iterdir()})
-    return Place(mirror_shards(pattern, beside, kept=kept, tick=tick), kept_index(pattern))
+    return _called(root, Place(mirror_shards(pattern, beside, kept=kept, tick=tick), kept_index(pattern)))
+
+
+def _called(root: str, place: Place) -> Place:
+    """Have messages name the tree by what it stands for."""
+    call_by_url(place.root, root.rstrip("/"))
+    return place
 
 
 def _texts(places: Mapping[str, str]) -> dict[str, str]:

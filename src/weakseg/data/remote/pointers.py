@@ -54,8 +54,9 @@ class Pointer:
     def _load(self) -> bytes:
         where = f"{self.location}: {self.name}" if self.name else self.location
         try:
-            length = None if self.start is None else self.size_bytes
-            content = read_file(self.location, start=self.start, size_bytes=length)
+            # Of a file of its own a byte more: it shows what has grown, and asks no server for the length before.
+            more = 1 if self.start is None and self.size_bytes else 0
+            content = read_file(self.location, start=self.start or 0, size_bytes=self.size_bytes + more)
         except OSError as error:
             raise DataError(f"{where}: {error.strerror or error}; run the same command again") from None
         if len(content) != self.size_bytes:

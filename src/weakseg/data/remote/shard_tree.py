@@ -41,14 +41,14 @@ Placed = dict[str, tuple[str, Member]]
 
 
 def mirror_shards(
-    pattern: str, beside: Mapping[str, str], *, kept: Path, tick: Callable[[int, int], None] | None = None
+    pattern: str, beside: Mapping[str, str], *, kept: Path | None, tick: Callable[[int, int], None] | None = None
 ) -> Path:
     """Make or update the tree of tar shards.
 
     Args:
         pattern: The shards, see `find_shards`.
         beside: Texts that lie beside them, such as `classes.txt`: location by name.
-        kept: An index that was made before, perhaps on another machine; need not exist.
+        kept: An index that was made before, perhaps on another machine, if there is one.
         tick: Told how many shards are indexed, of how many.
 
     Returns:
@@ -59,7 +59,7 @@ def mirror_shards(
     """
     shards = find_shards(pattern)
     tree = Tree(pattern, name_of(pattern))
-    index = _index(shards, (tree.folder / INDEX_FILE, kept), tick)
+    index = _index(shards, [tree.folder / INDEX_FILE, *(() if kept is None else (kept,))], tick)
     write_index(tree.folder / INDEX_FILE, shards, index)
     classes = _read_classes(beside)
     images, masks = _sort_out(shards, index)
