@@ -5,6 +5,7 @@ import subprocess
 import sys
 from importlib import import_module
 from importlib.util import find_spec
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from weakseg import api
 ROOT = Path(__file__).parent.parent
 PAGES = load_tool("site_pages")
 NAV = PAGES.read_nav(ROOT / "zensical.toml")
+LIST_ITEM = re.compile(r" *(?:[-*]|\d+\.) ")
 MIN_WORDS = 12
 """So many letters in a row tell one message from others."""
 
@@ -49,6 +51,19 @@ def test_what_is_broken_is_named_with_its_place(tmp_path: Path) -> None:
         "docs/a.md:9: images/p.png: there is no such file",
     ]
     assert PAGES.list_outside(tmp_path) == {"https://x.y": "docs/a.md"}
+
+
+def test_lists_are_such_on_the_site_as_well() -> None:
+    """GitHub takes a list that follows its paragraph without an empty line, and blocks within it at any indent."""
+    odd = []
+    for source in PAGES.find_pages(ROOT):
+        lines = PAGES.without_code(PAGES.read_page(ROOT / source), inline=False).splitlines()
+        for number, (before, line) in enumerate(pairwise(lines), 2):
+            begins = bool(LIST_ITEM.match(line)) and before.strip() != "" and not LIST_ITEM.match(before)
+            shallow = re.match(r" {1,3}\S", line) and not before.strip()
+            if (begins and not before.startswith(" ")) or shallow:
+                odd.append(f"{source}:{number}: {line}")
+    assert odd == [], "put an empty line before a list, and indent by four what stands in it"
 
 
 def test_pages_are_laid_out_with_links_between_them(tmp_path: Path) -> None:
