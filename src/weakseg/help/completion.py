@@ -139,9 +139,9 @@ def one_line(text: str) -> str:
 
 
 def _values_of(path: str) -> Iterator[str]:
-    registries = {"localize.method": LOCALIZERS, "refine.method": REFINERS}
-    if path in registries:
-        yield from registries[path].names()
+    methods = {"localize.method": LOCALIZERS.names, "refine.method": REFINERS.names}
+    if path in methods:
+        yield from methods[path]()
     if path in _NETWORKS:
         yield from BACKBONES.names()
     if path.endswith(".weights"):

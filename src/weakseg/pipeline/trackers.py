@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -54,7 +55,7 @@ def open_trackers(names: Sequence[str], folder: RunFolder) -> dict[str, Tracker]
         WeaksegError: If MLflow's server does not answer as it should.
     """
     require_trackers(names)
-    kinds = {"tensorboard": TensorBoard, "mlflow": MLflow}
+    kinds: dict[str, Callable[[RunFolder], Tracker]] = {"tensorboard": TensorBoard, "mlflow": MLflow}
     return {name: kinds[name](folder) for name in names}
 
 
@@ -76,9 +77,9 @@ class TensorBoard:
     """
 
     def __init__(self, folder: RunFolder) -> None:
-        from torch.utils.tensorboard import SummaryWriter
-
-        self._writer: Any = SummaryWriter(str(folder.tracking / "tensorboard"))  # type: ignore[no-untyped-call]
+        # By name: whether its types are known depends on what is installed.
+        package: Any = import_module("torch.utils.tensorboard")
+        self._writer = package.SummaryWriter(str(folder.tracking / "tensorboard"))
 
     def add_settings(self, settings: Mapping[str, str]) -> None:
         """See `Tracker`; a table of Markdown."""
