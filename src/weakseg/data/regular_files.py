@@ -6,7 +6,7 @@ import errno
 import stat
 from pathlib import Path
 
-from weakseg.data.remote.pointers import follow
+from weakseg.data.remote.pointers import read_content
 
 NOT_A_FILE = "not a regular file, but a pipe, a device or a link that leads nowhere"
 
@@ -28,4 +28,4 @@ def read_regular(path: Path) -> bytes:
     """
     if not stat.S_ISREG(path.stat().st_mode):
         raise OSError(errno.EINVAL, NOT_A_FILE, str(path))
-    return follow(path.read_bytes())
+    return read_content(path)

@@ -265,3 +265,13 @@ def test_files_of_this_machine_are_read_by_as_many_calls_as_before(
         calls.clear()
         read(path)
         assert {name: calls[name] for name in expected} == expected
+
+
+def test_a_file_among_photographs_that_looks_like_a_pointer_is_none(photos: Path, tmp_path: Path, cache: Path) -> None:
+    root = open_at(in_memory(photos), tmp_path)
+    pointer = next(path for path in root.rglob("photo*.jpg"))
+    forged = photos / "forged.jpg"
+    forged.write_bytes(pointer.read_bytes())
+    assert read_content(pointer) != forged.read_bytes()
+    assert read_content(forged) == forged.read_bytes()
+    assert inspect_image(forged).problem is not None

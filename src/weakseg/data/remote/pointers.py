@@ -1,7 +1,8 @@
 """Pointers: small files that stand for pictures which lie elsewhere, and getting what they point to.
 
-A pointer is told by its first line, so that it needs no list beside it: any process that sees the file can read the
-picture. Files that are no pointers are read as ever, with not one call of the system more.
+A pointer is told by its place and its first line, so that it needs no list beside it: any process that sees the file,
+with the same WEAKSEG_CACHE, can read the picture. Files that are no pointers are read as ever, with not one call of the
+system more.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from pathlib import Path
 from weakseg.data.remote.kept import kept_or, write_quickly
 from weakseg.documents import decode_json
 from weakseg.errors import DataError
-from weakseg.remote import digest_of, is_url, read_file
+from weakseg.remote import digest_of, is_stand_in, is_url, read_file
 
 MAGIC = b"weakseg pointer 1\n"
 """No picture begins like this."""
@@ -81,30 +82,25 @@ def write_pointer(path: Path, pointer: Pointer, *, modified_s: int) -> None:
         os.utime(path, ns=(moment_ns, moment_ns))
 
 
-def follow(content: bytes) -> bytes:
-    """Return what a pointer's bytes lead to, and any other bytes as they are.
-
-    Raises:
-        DataError: If it cannot be fetched.
-    """
-    return content if not content.startswith(MAGIC) else _parse(content).fetch()
-
-
 def read_content(path: Path) -> bytes:
     """Read a file of this machine, or what it points to.
+
+    Only what lies in the user's cache is a pointer: among photographs of strangers, a file that looks like one would
+    have this machine open whatever address they please.
 
     Raises:
         OSError: If the file cannot be read.
         DataError: If what it points to cannot be fetched.
     """
-    return follow(path.read_bytes())
+    content = path.read_bytes()
+    return _parse(content).fetch() if content.startswith(MAGIC) and is_stand_in(path) else content
 
 
 def fetch_pointed(path: Path) -> bytes | None:
     """Return what a pointer leads to; None for a file that is none, or cannot be read."""
     try:
         with path.open("rb") as file:
-            if file.read(len(MAGIC)) != MAGIC:
+            if file.read(len(MAGIC)) != MAGIC or not is_stand_in(path):
                 return None
     except OSError:
         return None
