@@ -154,7 +154,7 @@ def read_shrunk(path: Path, max_side_px: int | None, *, pixel_range: PixelRange 
     return ShrunkImage(pixels, draft.stored_hw[::-1] if orientation in QUARTER_TURNS else draft.stored_hw)
 
 
-def open_picture(path: Path) -> Image.Image:
+def open_picture(path: Path) -> ImageFile.ImageFile:
     """Open an image file as Pillow does, or what it points to; of ordinary files nothing else is read.
 
     Raises:
