@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from weakseg.data.remote.kept import kept_or, write_quickly
@@ -76,7 +76,7 @@ def write_pointer(path: Path, pointer: Pointer, *, modified_s: int) -> None:
         pointer: Where it leads.
         modified_s: When the picture was written, in seconds since 1970.
     """
-    write_quickly(path, MAGIC + json.dumps(asdict(pointer)).encode())
+    write_quickly(path, MAGIC + json.dumps(vars(pointer)).encode())
     moment_ns = modified_s * _NS_PER_S + int(digest_of(pointer.token), 16) % _NS_PER_S
     with suppress(OSError):
         os.utime(path, ns=(moment_ns, moment_ns))
