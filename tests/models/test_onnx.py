@@ -15,6 +15,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from tests.models.onnx_info import ONNX_INFO
 from tests.tiny import NARROW_GROUPS, make_segmenter
 from tests.tiny_networks import SEGFORMER, write_config
 from weakseg.data.images import read_image
@@ -31,13 +32,12 @@ from weakseg.models.predictor import TorchNetwork, Views, choose_labels, predict
 from weakseg.models.tiling import Tiling
 from weakseg.ops.color import label_palette
 from weakseg.ops.crf_settings import CRFSettings
-from weakseg.types import ClassSet
 
 pytestmark = pytest.mark.slow  # torch takes seconds to trace a network
 
 CPU = torch.device("cpu")
-CLASSES = ClassSet(("cat", "dog", "fox"))
-INFO = OnnxInfo(CLASSES, 8, Views((1.0, 0.5), flip=True, max_side_px=30))
+CLASSES = ONNX_INFO.classes
+INFO = ONNX_INFO
 TWO_STAGES = {
     **SEGFORMER,
     "num_encoder_blocks": 2,
@@ -55,12 +55,8 @@ ODD_SHAPES = ((1, 3, 25, 42), (1, 3, 1, 1), (3, 3, 64, 64), (2, 3, 129, 77), (1,
 
 
 @pytest.fixture(scope="module")
-def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An exported network; tracing takes seconds, so once for all tests."""
-    path = tmp_path_factory.mktemp("onnx") / "model.onnx"
-    assert export_onnx(make_segmenter(), path, INFO) < 1e-5
-    assert [file.name for file in path.parent.iterdir()] == ["model.onnx"]
-    return path
+def path(onnx_file: Path) -> Path:
+    return onnx_file
 
 
 def forward(batch: Tensor) -> Tensor:
