@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ from weakseg.data.scan import find_images
 from weakseg.errors import ConfigError, DataError
 from weakseg.types import ClassSet, Sample
 
-__all__ = ["FolderReading", "open_folder"]
+__all__ = ["FolderReading", "open_folder", "open_folder_splits"]
 
 _SHOWN = 3  # examples in messages
 
@@ -30,13 +31,20 @@ _AS_IT_IS = FolderReading()
 def open_folder(
     root: Path, *, split: str, tags: Path | None, val_fraction: float, reading: FolderReading = _AS_IT_IS
 ) -> Dataset:
-    """Open a split of a folder with images anywhere below it.
+    """Open a split of a folder with images anywhere below it, see `open_folder_splits`."""
+    return open_folder_splits(root, splits=(split,), tags=tags, val_fraction=val_fraction, reading=reading)[0]
+
+
+def open_folder_splits(
+    root: Path, *, splits: Sequence[str], tags: Path | None, val_fraction: float, reading: FolderReading = _AS_IT_IS
+) -> list[Dataset]:
+    """Open splits of a folder with images anywhere below it; it is looked through once.
 
     An image's id is its path relative to the root without its suffix. Images without tags are left out of every split.
 
     Args:
         root: The folder. Truth masks in it are found by `weakseg.data.mask_folders`; hidden folders are skipped.
-        split: `train`, `val`, `all`, or the path of a list with one name a line, see `weakseg.data.folder_splits`.
+        splits: `train`, `val`, `all`, or the path of a list with one name a line, see `weakseg.data.folder_splits`.
         tags: Tag file, `.csv`, `.tsv` or `.json`, absolute or relative to the working folder or to the root. None takes
             the first of `TAG_FILES` in the root, or else the names of the sub-folders, see
             `weakseg.data.tag_files.tags_from_folders`.
@@ -45,11 +53,11 @@ def open_folder(
         reading: How tags are understood.
 
     Returns:
-        The split, sorted by id. The classes are those of `classes.txt` in the root, or else all that occur.
+        The splits, sorted by id. The classes are those of `classes.txt` in the root, or else all that occur.
 
     Raises:
         ConfigError: If `val_fraction` is out of range.
-        DataError: If there are no images, no tags, no such split, or the split is empty.
+        DataError: If there are no images, no tags, no such split, or a split is empty.
     """
     if not 0.0 <= val_fraction < 1.0:
         raise ConfigError(f"val_fraction is a share of the images from 0 to below 1, got {val_fraction}")
@@ -60,21 +68,25 @@ def open_folder(
     listed = _read_classes(root, reading)
     table, told = find_tags(root, tags, found.paths, reading=reading, known=listed.names if listed is not None else ())
     classes = _choose_classes(root, table, listed)
-    images = name_images(root, found)
+    images = name_images(found)
     matched = match_entries(table, images, found)
     _require_matches(matched.entries, table, matched.paths)
     samples, misfits = _make_samples(matched.entries, matched.paths, classes, table)
     unfit = [p for p in matched.problems if p.kind in ("ambiguous-image", "missing-image")]
-    chosen = choose_split(
-        samples, images, root, split=split, val_fraction=val_fraction, told=matched.parts, untagged=unfit
-    )
     code, coded = find_mask_code(root, classes, values=reading.mask_values)
     reader, strays = match_masks(root, mask_folders, images, code=code)
-    doubt = None if reader is None else distrust_masks(reader, chosen.samples, classes)
-    strays = (*strays, *coded, *(() if doubt is None else (doubt,)))
-    name = split if split in (*PARTS, ALL) else Path(split).stem
-    problems = (*told, *table.problems, *matched.problems, *misfits, *chosen.problems, *strays)
-    return Dataset("folder", name, classes, chosen.samples, None if doubt is not None else reader, problems)
+    opened = []
+    for split in splits:
+        chosen = choose_split(
+            samples, images, root, split=split, val_fraction=val_fraction, told=matched.parts, untagged=unfit
+        )
+        doubt = None if reader is None else distrust_masks(reader, chosen.samples, classes)
+        found_of_masks = (*strays, *coded, *(() if doubt is None else (doubt,)))
+        name = split if split in (*PARTS, ALL) else Path(split).stem
+        problems = (*told, *table.problems, *matched.problems, *misfits, *chosen.problems, *found_of_masks)
+        masks = None if doubt is not None else reader
+        opened.append(Dataset("folder", name, classes, chosen.samples, masks, problems))
+    return opened
 
 
 def _require_matches(entries: dict[str, ImageTags], table: TagTable, paths: dict[str, Path]) -> None:

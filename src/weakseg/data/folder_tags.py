@@ -62,10 +62,11 @@ class MatchedEntries:
     parts: dict[str, str] = field(default_factory=dict)
 
 
-def name_images(root: Path, found: FoundImages) -> ImageNames:
+def name_images(found: FoundImages) -> ImageNames:
     """Make the images of a folder known by their names, with all suffixes that they are there in."""
     files = {key: found.rivals.get(key, (path,)) for key, path in found.paths.items()}
-    return ImageNames({key: tuple(path.relative_to(root).as_posix() for path in paths) for key, paths in files.items()})
+    # An id is the path below the root without its suffix.
+    return ImageNames({key: tuple(key + path.suffix for path in paths) for key, paths in files.items()})
 
 
 def find_tags(

@@ -83,8 +83,9 @@ class ImageNames:
             if number is not None:
                 self._by_number[int(number.group(1))].append(key)
         self._folders: defaultdict[str, set[str]] = defaultdict(set)
-        for path in self._paths.values():
-            for folder in [parent for parent in PurePosixPath(path).parents if parent.name]:
+        holders = {path.rpartition("/")[0] for path in self._paths.values()}
+        for holder in map(PurePosixPath, holders):
+            for folder in [place for place in (holder, *holder.parents) if place.name]:
                 self._folders[folder.parent.as_posix() if folder.parent.name else ""].add(folder.name)
 
     def find(self, written: str) -> Match:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -88,28 +89,39 @@ def index_files(
     facts: dict[Path, FileFacts] = {}
     if rank() == 0:
         known = _read_cache(cache)
-        ordered = sorted(set(paths))
+        facts = {path: about for path in dict.fromkeys(paths) if (about := _remember(path, known)) is not None}
+        unseen = [path for path in dict.fromkeys(paths) if path not in facts]
         with ThreadPoolExecutor(threads) as pool, show_progress(label) as tick:
-            found = pool.map(lambda path: _inspect(path, known, look), ordered)
-            for done, (path, about) in enumerate(zip(ordered, found, strict=True)):
+            for done, (path, about) in enumerate(
+                zip(unseen, pool.map(lambda p: _inspect(p, look), unseen), strict=True)
+            ):
                 facts[path] = about
-                tick(done + 1, len(ordered))
+                tick(done + 1, len(unseen))
         if facts != known:
             write_json(cache, {str(path): asdict(about) for path, about in facts.items()})
     wait_for_all()
     return facts if rank() == 0 else _read_cache(cache)
 
 
-def _inspect(path: Path, known: Mapping[Path, FileFacts], look: Callable[[Path], Looked]) -> FileFacts:
+def _remember(path: Path, known: Mapping[Path, FileFacts]) -> FileFacts | None:
+    """Return what is known of a file if it is still of that size and time."""
+    old = known.get(path)
+    try:
+        status = None if old is None else path.stat()
+    except OSError:
+        return None
+    if old is None or status is None or not stat.S_ISREG(status.st_mode):
+        return None
+    return old if (old.size_bytes, old.modified_ns) == (status.st_size, status.st_mtime_ns) else None
+
+
+def _inspect(path: Path, look: Callable[[Path], Looked]) -> FileFacts:
     try:
         status = path.stat()
     except OSError as error:
         return FileFacts(0, 0, "", error.strerror or "cannot be read", None)
     if not is_regular(path):  # a pipe or device would be read for ever
         return FileFacts(status.st_size, status.st_mtime_ns, "", NOT_A_FILE, None)
-    old = known.get(path)
-    if old is not None and (old.size_bytes, old.modified_ns) == (status.st_size, status.st_mtime_ns):
-        return old
     seen = look(path)
     return FileFacts(status.st_size, status.st_mtime_ns, seen.digest, seen.problem, seen.span)
 
@@ -132,7 +144,7 @@ def find_changed(facts: Mapping[Path, FileFacts]) -> list[Path]:
 
     Only those with another size or time are read: a file that was merely touched has not changed.
     """
-    return [path for path, about in sorted(facts.items()) if _has_changed(path, about)]
+    return sorted(path for path, about in facts.items() if _has_changed(path, about))
 
 
 def _has_changed(path: Path, about: FileFacts) -> bool:

@@ -19,7 +19,7 @@ from weakseg.config.schema import DataConfig, RunConfig
 from weakseg.data.base import Dataset, Problem
 from weakseg.data.coco import open_coco
 from weakseg.data.depth import PixelRange, find_range
-from weakseg.data.folder import FolderReading, open_folder
+from weakseg.data.folder import FolderReading, open_folder_splits
 from weakseg.data.images import inspect_image
 from weakseg.data.remote.kept import set_max_mb
 from weakseg.data.remote.places import lies_elsewhere, open_place
@@ -118,7 +118,11 @@ def open_splits(data: DataConfig, folder: RunFolder) -> list[Dataset]:
     wait_for_all()
     val = None if data.name == "critters" and data.critters.val_images == 0 else data.val
     asked = None if data.pixel_range is None else PixelRange(*data.pixel_range)
-    datasets = [open_split(data, split, folder) for split in (data.train, val) if split is not None]
+    splits = [split for split in (data.train, val) if split is not None]
+    if data.name == "folder":
+        datasets = _open_folder(data, splits)
+    else:
+        datasets = [open_split(data, split, folder) for split in splits]
     return [replace(dataset, pixel_range=asked) for dataset in datasets]
 
 
@@ -181,25 +185,34 @@ def open_split(data: DataConfig, split: str, folder: RunFolder) -> Dataset:
     """
     if data.name == "critters":
         return replace(open_voc(critters_root(data, folder), split=split), name="critters")
+    if data.name == "folder":
+        return _open_folder(data, [split])[0]
+    root = _require_root(data)
+    drop_background = data.background_tag == "drop"
+    if data.name == "voc":
+        return open_voc(root, split=split, mask_values=data.mask_values, drop_background=drop_background)
+    return open_coco(root, split=split, drop_background=drop_background)
+
+
+def _require_root(data: DataConfig) -> Path:
     if data.root is None:
         raise ConfigError(f"data.root: expected the folder of the {data.name} data set, got null; add --data.root PATH")
     root = Path(data.root)
     if not root.is_dir():
         raise DataError(f"data.root: there is no folder {root}")
-    drop_background = data.background_tag == "drop"
-    if data.name == "voc":
-        return open_voc(root, split=split, mask_values=data.mask_values, drop_background=drop_background)
-    if data.name == "coco":
-        return open_coco(root, split=split, drop_background=drop_background)
+    return root
+
+
+def _open_folder(data: DataConfig, splits: Sequence[str]) -> list[Dataset]:
     reading = FolderReading(
         tag_separator=data.tag_separator,
-        drop_background=drop_background,
+        drop_background=data.background_tag == "drop",
         only_folder_class=data.only_folder_class,
         mask_values=data.mask_values,
     )
-    return open_folder(
-        root,
-        split=split,
+    return open_folder_splits(
+        _require_root(data),
+        splits=splits,
         tags=None if data.tags is None else Path(data.tags),
         # Without validation nothing is held out: every tagged image is there to learn from.
         val_fraction=0.0 if data.val is None else data.val_fraction,
