@@ -88,9 +88,9 @@ def index_files(
     """
     facts: dict[Path, FileFacts] = {}
     if rank() == 0:
-        known = _read_cache(cache)
-        facts = {path: about for path in dict.fromkeys(paths) if (about := _remember(path, known)) is not None}
-        unseen = [path for path in dict.fromkeys(paths) if path not in facts]
+        known, wanted = _read_cache(cache), list(dict.fromkeys(paths))
+        facts = {path: about for path in wanted if (about := _remember(path, known)) is not None}
+        unseen = [path for path in wanted if path not in facts]
         with ThreadPoolExecutor(threads) as pool, show_progress(label) as tick:
             for done, (path, about) in enumerate(
                 zip(unseen, pool.map(lambda p: _inspect(p, look), unseen), strict=True)
