@@ -244,7 +244,12 @@ class Store:
             fs.invalidate_cache()
             found: Mapping[str, Mapping[str, object]] = fs.find(base, detail=True)
         prefix = base.strip("/") + "/" if base.strip("/") else ""
-        files = {path.lstrip("/"): info for path, info in found.items() if info.get("type") != "directory"}
+        # An object whose name ends with a slash is what consoles make of a folder.
+        files = {
+            path.lstrip("/"): info
+            for path, info in found.items()
+            if info.get("type") != "directory" and not path.endswith("/")
+        }
         return {path.removeprefix(prefix): describe(info) for path, info in files.items() if path.startswith(prefix)}
 
     def exists(self, name: str) -> bool:
