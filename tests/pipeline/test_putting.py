@@ -14,7 +14,8 @@ from weakseg.errors import ArtifactError
 from weakseg.pipeline import putting
 from weakseg.pipeline.putting import open_run_elsewhere, put_round
 from weakseg.pipeline.working_copy import open_copy
-from weakseg.remote import Store, as_said
+from weakseg.remote import as_said
+from weakseg.stores import Store
 
 URL = "memory://bucket/runs/a"
 FILES = {
