@@ -15,6 +15,7 @@ BASE_ORDER = (
     "csv_cells",
     "files",
     "remote",
+    "stores",
     "log_form",
     "types",
     "methods",

@@ -9,6 +9,7 @@ import pytest
 
 from tests.elsewhere import fsspec, put, read_below
 from tests.photos import TINY, make_photos
+from weakseg.api.photos import Photos
 from weakseg.cli import main
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("undrawn")]
@@ -76,6 +77,7 @@ def test_data_and_run_elsewhere_give_the_same_files_in_parts_and_on_several_mach
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     put(read_below(photos))
+    assert len(Photos.open("memory://bucket/photos").tags) == 10
 
     def on_machine(name: str, *words: str) -> str:
         monkeypatch.setenv("WEAKSEG_CACHE", str(tmp_path / name))

@@ -8,7 +8,8 @@ from pathlib import PurePosixPath
 
 from weakseg.arguments import RECIPE_FILE
 from weakseg.errors import UsageError
-from weakseg.remote import Store, is_url, names_shards
+from weakseg.remote import is_url, names_shards
+from weakseg.stores import Store
 
 OUT = "--out"
 _ENGINE = "--engine"

@@ -26,7 +26,8 @@ from weakseg.documents import decode_json
 from weakseg.errors import ArtifactError
 from weakseg.files import advise_on
 from weakseg.pipeline.lock import LOCK_NAME
-from weakseg.remote import Store, Stored, cache_folder, digest_of, name_of
+from weakseg.remote import cache_folder, digest_of, name_of
+from weakseg.stores import Store, Stored
 
 logger = logging.getLogger("weakseg")
 

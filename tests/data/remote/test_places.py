@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.data.layouts import write_image
+from tests.data.layouts import coco_document, square, write_image, write_json, write_mask, write_voc
 from tests.elsewhere import fsspec, make_tar, put, read_below
 from tests.photos import make_photos
 from weakseg.data.base import Dataset
+from weakseg.data.coco import open_coco
 from weakseg.data.folder import open_folder
 from weakseg.data.images import inspect_image, open_picture, read_shrunk
 from weakseg.data.masks import encode_mask, find_palette_fault
@@ -22,6 +23,7 @@ from weakseg.data.regular_files import read_regular
 from weakseg.data.remote.kept import kept_or, set_max_mb
 from weakseg.data.remote.places import lies_elsewhere, open_place
 from weakseg.data.remote.pointers import read_content
+from weakseg.data.voc import open_voc
 from weakseg.errors import ConfigError, DataError, MissingExtra
 
 BUCKET = "memory://bucket/photos"
@@ -114,6 +116,22 @@ def test_what_lies_elsewhere_is_read_as_what_lies_here(
     assert all(there.load_shrunk(s, 50).pixels.shape[2] == 3 for s in good)
     kept = sum(1 for path in (cache / "contents").rglob("*") if path.is_file())
     assert kept == (0 if place is shards_here else 7), "of a shard on this disk nothing is copied"
+
+
+def test_voc_and_coco_lie_elsewhere_as_well(tmp_path: Path, cache: Path) -> None:
+    voc = write_voc(tmp_path / "voc", {"1": ["cat"], "2": []}, train=["1", "2"])
+    write_mask(voc / "SegmentationClass" / "1.png", np.full((6, 9), 8))
+    flat = tmp_path / "flat"
+    write_image(flat / "images" / "a.jpg", (6, 9))
+    write_json(flat / "instances.json", coco_document(["cat"], ["a.jpg"], [(0, 0, square(1, 1, 3))], (6, 9)))
+    for name, root in (("voc", voc), ("flat", flat)):
+        put(read_below(root), f"memory://bucket/{name}")
+        there = open_at(f"memory://bucket/{name}", tmp_path)
+        found = open_voc(there, split="train") if name == "voc" else open_coco(there, split="train")
+        here = open_voc(root, split="train") if name == "voc" else open_coco(root, split="train")
+        assert [(s.id, s.tags.tolist()) for s in found] == [(s.id, s.tags.tolist()) for s in here]
+        assert np.array_equal(found.load_mask(found.samples[0]), here.load_mask(here.samples[0]))
+        assert np.array_equal(found.load_image(found.samples[0]), here.load_image(here.samples[0]))
 
 
 def test_a_folder_of_photographs_on_this_machine_stays_one(photos: Path) -> None:
@@ -227,7 +245,7 @@ def test_denied_access_is_said_in_a_line(
 
 
 def test_names_that_no_disk_can_hold_are_left_out(photos: Path, tmp_path: Path, told: list[str]) -> None:
-    put({**read_below(photos), "a/../b.jpg": b"x", "holiday": b"a file called like a folder"})
+    put({**read_below(photos), "a/../b.jpg": b"x", "empty/": b"", "holiday": b"a file called like a folder"})
     root = open_at(BUCKET, tmp_path)
     assert len(open_whole(root)) == 6
     assert not (root / "b.jpg").exists()

@@ -8,7 +8,8 @@ from pathlib import Path
 from weakseg.data.remote.pointers import Pointer
 from weakseg.data.remote.tree import Leaf, Tree
 from weakseg.errors import DataError
-from weakseg.remote import Store, Stored, join_url, name_of
+from weakseg.remote import name_of
+from weakseg.stores import Store, Stored, join_url
 
 TEXT_SUFFIXES = (".csv", ".tsv", ".txt", ".json", ".xml")
 """What readers read whole while they open a data set."""

@@ -10,7 +10,8 @@ from weakseg.data.remote.mirror import TEXT_SUFFIXES, mirror
 from weakseg.data.remote.shard_tree import kept_index, mirror_shards
 from weakseg.data.remote.shards import holds_shards, is_shard_folder
 from weakseg.files import absolute_path
-from weakseg.remote import Store, call_by_url, is_url, join_url, names_shards
+from weakseg.remote import call_by_url, is_url, names_shards
+from weakseg.stores import Store, join_url
 
 
 @dataclass(frozen=True)

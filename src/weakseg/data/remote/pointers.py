@@ -16,7 +16,8 @@ from pathlib import Path
 from weakseg.data.remote.kept import kept_or, write_quickly
 from weakseg.documents import decode_json
 from weakseg.errors import DataError
-from weakseg.remote import digest_of, is_stand_in, is_url, read_file
+from weakseg.remote import digest_of, is_stand_in, is_url
+from weakseg.stores import read_file
 
 MAGIC = b"weakseg pointer 1\n"
 """No picture begins like this."""

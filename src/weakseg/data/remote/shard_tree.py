@@ -18,7 +18,8 @@ from weakseg.data.remote.tree import Leaf, Tree
 from weakseg.documents import decode_json
 from weakseg.errors import DataError
 from weakseg.files import JsonValue, write_json
-from weakseg.remote import digest_of, name_of, read_file
+from weakseg.remote import digest_of, name_of
+from weakseg.stores import read_file
 
 logger = logging.getLogger("weakseg")
 

@@ -21,7 +21,8 @@ from typing import BinaryIO
 from weakseg.data.images import IMAGE_SUFFIXES
 from weakseg.data.remote.tree import is_plain
 from weakseg.errors import DataError
-from weakseg.remote import PACKED_SHARDS, SHARD, Store, Stored, explained, is_url, open_file
+from weakseg.remote import PACKED_SHARDS, SHARD, is_url
+from weakseg.stores import Store, Stored, explained, open_file
 
 TAG_ENDINGS = ("json", "cls", "txt")
 """Members with tags, best first."""
