@@ -143,7 +143,8 @@ def test_a_run_of_another_machine_with_a_gpu_is_exported_here(own: Context) -> N
     [
         (
             {"to": "pascal"},
-            "--to: expected one of voc, coco, yolo-seg, cvat, label-studio, hf-dataset, onnx, bundle, got 'pascal'",
+            "--to: expected one of voc, coco, yolo-seg, cvat, label-studio, hf-dataset, onnx, "
+            "onnx-int8, bundle, got 'pascal'",
         ),
         ({"to": "voc", "what": "seeds"}, "--what: expected one of masks, predictions, got 'seeds'"),
         ({"to": "voc", "split": "test"}, "--split: expected one of train, val, all, got 'test'"),
