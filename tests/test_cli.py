@@ -94,7 +94,8 @@ def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
         (
             ["export", "nowhere", "--to", "pascal"],
             2,
-            "--to: expected one of voc, coco, yolo-seg, cvat, label-studio, hf-dataset, onnx, bundle, got 'pascal'",
+            "--to: expected one of voc, coco, yolo-seg, cvat, label-studio, hf-dataset, onnx, "
+            "onnx-int8, bundle, got 'pascal'",
         ),
         (
             ["export", "nowhere", "--to", "voc", "--splt", "val"],

@@ -80,6 +80,7 @@ def test_the_source_archive_holds_what_builds_and_tests_it(built: Built) -> None
         names = {name.partition("/")[2] for name in file.getnames()}
     wanted = {"pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md", "Makefile", "constraints.txt"}
     wanted |= {"tools/package_page.py", "tests/conftest.py", "docs/api.md", "src/weakseg/py.typed"}
+    wanted |= {"Dockerfile", ".dockerignore", "CITATION.cff", ".pre-commit-config.yaml"}
     assert wanted - names == set()
 
 

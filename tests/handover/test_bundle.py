@@ -246,7 +246,7 @@ def test_options_of_masks_are_refused_before_anything_is_written(
 def test_an_export_to_onnx_needs_the_name_of_a_file(run: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"--out: 'onnx' is one file, whose name ends in \.onnx; got .*out"):
         export_run(run, to="onnx", out=tmp_path / "out")
-    with pytest.raises(UsageError, match="--to: expected one of onnx, bundle, got 'tflite'"):
+    with pytest.raises(UsageError, match="--to: expected one of onnx, onnx-int8, bundle, got 'tflite'"):
         export_model(run, to="tflite")
 
 

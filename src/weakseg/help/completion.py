@@ -8,6 +8,7 @@ import typing
 from argparse import Action
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from jsonargparse import ArgumentParser
 
@@ -15,7 +16,7 @@ from weakseg.config.bounds import WEIGHTS
 from weakseg.config.complaints import field_types
 from weakseg.config.own_recipes import list_recipes, summarize_recipe
 from weakseg.help.sections import explain_setting, section_classes
-from weakseg.registry import BACKBONES, LOCALIZERS, REFINERS
+from weakseg.registry import BACKBONES, LOCALIZERS, REFINERS, Registry
 
 _PLAIN = re.compile(r"[\w.:-]+")
 """What no shell takes for anything but a word."""
@@ -139,9 +140,9 @@ def one_line(text: str) -> str:
 
 
 def _values_of(path: str) -> Iterator[str]:
-    methods = {"localize.method": LOCALIZERS.names, "refine.method": REFINERS.names}
-    if path in methods:
-        yield from methods[path]()
+    registries: dict[str, Registry[Any]] = {"localize.method": LOCALIZERS, "refine.method": REFINERS}
+    if path in registries:
+        yield from registries[path].names()
     if path in _NETWORKS:
         yield from BACKBONES.names()
     if path.endswith(".weights"):
