@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -54,7 +54,7 @@ def open_trackers(names: Sequence[str], folder: RunFolder) -> dict[str, Tracker]
         WeaksegError: If MLflow's server does not answer as it should.
     """
     require_trackers(names)
-    kinds = {"tensorboard": TensorBoard, "mlflow": MLflow}
+    kinds: dict[str, Callable[[RunFolder], Tracker]] = {"tensorboard": TensorBoard, "mlflow": MLflow}
     return {name: kinds[name](folder) for name in names}
 
 
@@ -78,7 +78,7 @@ class TensorBoard:
     def __init__(self, folder: RunFolder) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
-        self._writer: Any = SummaryWriter(str(folder.tracking / "tensorboard"))  # type: ignore[no-untyped-call]
+        self._writer: Any = SummaryWriter(str(folder.tracking / "tensorboard"))
 
     def add_settings(self, settings: Mapping[str, str]) -> None:
         """See `Tracker`; a table of Markdown."""
