@@ -20,7 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -72,12 +72,14 @@ class Command:
     Args:
         seconds: From its start to its end.
         start_s: From its start to its first stage; None for commands without stages.
+        cpu_s: Seconds of all cores that it and its processes used; other work on the machine changes it least.
         peak_mib: The largest of its processes.
         stages: Seconds of each stage, by its name.
     """
 
     seconds: float
     start_s: float | None
+    cpu_s: float
     peak_mib: float
     stages: Mapping[str, float]
 
@@ -107,6 +109,16 @@ class Sized:
         if what in ("predict", "export"):
             return (self.predict if what == "predict" else self.export)[processes].seconds
         return (self.first if processes == 1 else self.two).stages[what]
+
+
+CPU_OF: dict[str, Callable[[Sized], Command]] = {
+    "run": lambda found: found.first,
+    "predict": lambda found: found.predict[1],
+    "predict, two": lambda found: found.predict[2],
+    "export": lambda found: found.export[1],
+    "export, two": lambda found: found.export[2],
+}
+"""Whose CPU time is shown."""
 
 
 def draw_images(root: Path, count: int) -> None:
@@ -146,7 +158,11 @@ def measure(words: Sequence[str]) -> Command:
     start_s = datetime.fromisoformat(stages[0]["time"]).timestamp() - started if stages else None
     finished = {event["stage"]: event["seconds"] for event in stages if event["state"] == "finished"}
     return Command(
-        round(seconds, 1), None if start_s is None else round(max(0.0, start_s), 1), usage.ru_maxrss / MIB, finished
+        seconds=round(seconds, 1),
+        start_s=None if start_s is None else round(max(0.0, start_s), 1),
+        cpu_s=round(usage.ru_utime + usage.ru_stime, 1),
+        peak_mib=round(usage.ru_maxrss / MIB),
+        stages=finished,
     )
 
 
@@ -177,11 +193,11 @@ def slope_s(sizes: Sequence[Sized], what: str, processes: int) -> float:
 
 def print_tables(sizes: Sequence[Sized]) -> None:
     """Print what was measured, and what follows from it."""
-    print(f"{'images':>9}{'first start':>13}{'next start':>12}{'peak MiB':>10}{'nothing left':>14}")
+    print(f"{'images':>9}{'first start':>13}{'next start':>12}{'its CPU':>10}{'its MiB':>9}{'peak MiB':>10}")
     for found in sizes:
         print(
-            f"{found.images:>9,}{found.first.start_s:>11} s{found.again.start_s:>10} s{found.first.peak_mib:>10.0f}"
-            f"{found.again.seconds:>12} s"
+            f"{found.images:>9,}{found.first.start_s:>11} s{found.again.start_s:>10} s{found.again.cpu_s:>8} s"
+            f"{found.again.peak_mib:>9}{found.first.peak_mib:>10}"
         )
     print(f"\n{'ms an image':<14}" + "".join(f"{found.images:>10,}" for found in sizes))
     for stage in STAGES:
@@ -190,6 +206,9 @@ def print_tables(sizes: Sequence[Sized]) -> None:
     for what in ("predict", "export"):
         cells = [f"{1000 * found.seconds(what, 1) / found.images:>10.2f}" for found in sizes]
         print(f"{what:<14}{''.join(cells)}")
+    print(f"\n{'CPU ms an image':<16}" + "".join(f"{found.images:>10,}" for found in sizes))
+    for what, pick in CPU_OF.items():
+        print(f"{what:<16}" + "".join(f"{1000 * pick(found).cpu_s / found.images:>10.2f}" for found in sizes))
     if len(sizes) > 1:
         print(f"\n{'further image':<14}{'one, ms':>10}{'two, ms':>10}{'efficiency':>12}")
         for what in SHARED:

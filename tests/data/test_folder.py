@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tests.data.layouts import coco_document, write_image, write_json, write_mask, write_text
 from weakseg.data.base import Dataset
-from weakseg.data.folder import FolderReading, open_folder
+from weakseg.data.folder import FolderReading, open_folder, open_folder_splits
 from weakseg.errors import ConfigError, DataError
 
 
@@ -37,6 +37,16 @@ def test_images_get_the_tags_of_the_csv(tmp_path: Path) -> None:
     assert all(sample.known.all() for sample in dataset)
     assert dataset.mask_reader is None
     assert dataset.problems == ()
+
+
+def test_splits_opened_together_are_those_opened_alone(tmp_path: Path) -> None:
+    root = write_folder(tmp_path, {f"{n}.png": ("cat", "dog")[n % 2] for n in range(10)})
+    write_mask(root / "masks" / "3.png", np.zeros((4, 5), np.uint8))
+    together = open_folder_splits(root, splits=("train", "val"), tags=None, val_fraction=0.3)
+    for split, dataset in zip(("train", "val"), together, strict=True):
+        alone = open_folder(root, split=split, tags=None, val_fraction=0.3)
+        assert (dataset.split, tag_lists(dataset), dataset.problems) == (split, tag_lists(alone), alone.problems)
+    assert [len(dataset) for dataset in together] == [7, 3]
 
 
 def test_a_question_mark_makes_a_tag_unknown(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from weakseg.pipeline.parts import (
     parse_part,
     read_handed_out,
 )
+from weakseg.pipeline.records import StageRecord, read_records, write_records
 from weakseg.pipeline.runner import Context
 
 DEMO = with_settings(build_config(read_recipe("demo")), ("runtime.workers", 0))
@@ -112,6 +113,18 @@ def test_parts_make_together_what_is_handed_out(context: Context, told: list[str
     finish(context)
     assert len(made(context)) == 7
     assert told == ["localize: 3 parts have ended after 0 s of work"]
+
+
+def test_the_time_of_parts_is_added_to_that_of_their_stage_once(context: Context) -> None:
+    write_records(context.folder, {"localize": StageRecord(False, "f", {}, parts_time_s=1.0)})
+    with pytest.raises(StoppedAtImages):
+        finish(context)
+    work_on(context, Part(1, 1))
+    note = context.folder.parts / "1-of-1.json"
+    note.write_text(json.dumps({**json.loads(note.read_text()), "time_s": 2.5}))
+    for _ in range(2):
+        finish(context)
+        assert read_records(context.folder)["localize"].parts_time_s == 3.5
 
 
 @pytest.mark.parametrize(

@@ -464,6 +464,24 @@ def test_time_adds_up_over_repairs(chain: Chain, monkeypatch: pytest.MonkeyPatch
     assert chain.records["report"].time_s == 40.0
 
 
+def test_the_time_of_a_command_that_ends_early_counts(chain: Chain, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, work = [0.0], chain.work
+
+    def slow_work(name: str, outputs: tuple[str, ...]) -> str:
+        clock[0] += 20
+        if name == "localize" and clock[0] < 60:
+            raise DataError("an image has gone")
+        return work(name, outputs)
+
+    monkeypatch.setattr("weakseg.pipeline.runner.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr(chain, "work", slow_work)
+    with pytest.raises(DataError, match="an image has gone"):
+        chain.run()
+    assert (chain.records["localize"].finished, chain.records["localize"].time_s) == (False, 20.0)
+    chain.run()
+    assert chain.records["localize"].time_s == 40.0
+
+
 def test_other_ranks_write_nothing(chain: Chain, monkeypatch: pytest.MonkeyPatch) -> None:
     chain.run()
     before = chain.snapshot()

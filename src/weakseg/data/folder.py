@@ -120,6 +120,7 @@ def _make_samples(
     samples = []
     problems = []
     strangers: defaultdict[str, list[str]] = defaultdict(list)
+    encoded: dict[ImageTags, tuple[NDArray[np.uint8], NDArray[np.bool_]]] = {}  # most images share theirs with others
     for key, path in paths.items():
         image_tags = entries.get(key)
         if image_tags is None:
@@ -128,7 +129,9 @@ def _make_samples(
             continue
         for name in sorted((image_tags.present | image_tags.unknown).difference(classes)):
             strangers[name].append(key)
-        tags, known = _encode(image_tags, classes)
+        if image_tags not in encoded:
+            encoded[image_tags] = _encode(image_tags, classes)
+        tags, known = encoded[image_tags]
         if known.any():
             samples.append(Sample(key, path, tags, known))
         else:

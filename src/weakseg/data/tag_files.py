@@ -108,7 +108,9 @@ def _read_table(path: Path, separator: str | None, known: Collection[str]) -> Ta
         cells = {row.line: _tag_cells(row, columns) for row in rows}
         parted = part_cells(chain.from_iterable(cells.values()), source=path.name, separator=separator, known=known)
         problems += parted.problems
-        tags = {line: _to_tags(chain.from_iterable(map(parted.tokens.__getitem__, c))) for line, c in cells.items()}
+        met = {tuple(c): c for c in cells.values()}  # most rows say what others say
+        read = {key: _to_tags(chain.from_iterable(map(parted.tokens.__getitem__, c))) for key, c in met.items()}
+        tags = {line: read[tuple(c)] for line, c in cells.items()}
         tags = {row.line: heed_value(tags[row.line], row.cells, columns) for row in rows}
         names = sorted({name for entry in tags.values() for name in entry.present | entry.unknown})
     names = tuple(names)
@@ -141,6 +143,8 @@ def _require_few_tags(path: Path, names: Sequence[str]) -> None:
 
 def join_tags(*found: ImageTags) -> ImageTags:
     """Join what several rows say about one image: it shows the classes of all; doubt of any stays."""
+    if len(found) == 1 and found[0].present.isdisjoint(found[0].unknown):
+        return found[0]
     unknown = frozenset().union(*(tags.unknown for tags in found))
     present = frozenset().union(*(tags.present for tags in found))
     return ImageTags(present - unknown, unknown, all(tags.rest_absent for tags in found))
