@@ -69,6 +69,7 @@ SENT = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SENT)
 def test_a_mask_has_the_bytes_that_predict_writes(name: str, labeller: Labeller, tmp_path: Path) -> None:
     suffix, content = SENT[name]
