@@ -15,6 +15,8 @@ from weakseg.help.completion import Completions, one_line, read_parser
 from weakseg.help.completion_scripts import RENDERERS
 from weakseg.registry import LOCALIZERS
 
+pytestmark = pytest.mark.slow  # every verb is asked for its parser
+
 CHECKERS = {"bash": ("bash", "-n"), "zsh": ("zsh", "-n"), "fish": ("fish", "--no-execute")}
 
 

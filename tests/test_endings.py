@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from weakseg.endings import end_well, explain_unforeseen
+from weakseg import endings
+from weakseg.endings import allow_grace, end_well, explain_unforeseen
 from weakseg.errors import DataError, PeerFailed, UsageError
 
 OUT_OF_MEMORY = type("OutOfMemoryError", (RuntimeError,), {})
@@ -223,3 +224,13 @@ def test_of_several_ranks_one_speaks(
         monkeypatch.setenv(name, value)
     assert end_well(lambda: os.kill(os.getpid(), number) or 0, debug=False) == 128 + number
     assert bool(capsys.readouterr().err) == told
+
+
+def test_a_command_may_be_given_more_time_to_end() -> None:
+    def work() -> int:
+        allow_grace(9.5)
+        assert endings._watch is not None
+        return 0 if endings._watch.grace_s == 9.5 else 3
+
+    assert end_well(work, debug=False) == 0
+    allow_grace(1.0)  # no command runs

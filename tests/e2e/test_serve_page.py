@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, expect
 
 from tests.predict.made_model import write_photo
 from tests.serve.made_server import TOKEN, make_labeller
-from weakseg.serve.app import Limits, build_app
+from weakseg.serve.app import Limits, PredictServer, build_app
 from weakseg.serve.gate import local_names
 from weakseg.serve.listening import open_socket
 
@@ -29,13 +29,13 @@ def listening() -> Iterator[socket.socket]:
 @pytest.fixture
 def address(tmp_path: Path, listening: socket.socket) -> Iterator[str]:
     port = listening.getsockname()[1]
-    limits = Limits(max_bytes=20_000)
-    app = build_app(make_labeller(tmp_path / "run"), token=TOKEN, hosts=local_names(port), limits=limits)
-    server = uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan="off", timeout_graceful_shutdown=1))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
+    server = PredictServer(make_labeller(tmp_path / "run"), Limits(max_bytes=20_000))
+    app = build_app(server, token=TOKEN, hosts=local_names(port))
+    running = uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan="off", timeout_graceful_shutdown=1))
+    thread = threading.Thread(target=running.run, kwargs={"sockets": [listening]})
     thread.start()
     yield f"http://127.0.0.1:{port}/"
-    server.should_exit = True
+    running.should_exit = True
     thread.join()
 
 

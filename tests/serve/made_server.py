@@ -10,7 +10,7 @@ from tests.predict.made_model import make_model
 from weakseg.models.tiling import Tiling
 from weakseg.predict.opened import open_model
 from weakseg.serve.answers import Labeller
-from weakseg.serve.app import Limits, build_app
+from weakseg.serve.app import Limits, PredictServer, build_app
 from weakseg.serve.gate import local_names
 
 PORT = 8770
@@ -27,5 +27,5 @@ def make_labeller(root: Path) -> Labeller:
 def open_client(labeller: Labeller, *, token: str | None = None, waiting: int = 2, read_s: float = 30) -> TestClient:
     """Return a client of this machine."""
     limits = Limits(max_bytes=MAX_BYTES, max_pixels=MAX_PIXELS, waiting=waiting, read_s=read_s)
-    app = build_app(labeller, token=token, hosts=local_names(PORT), limits=limits)
+    app = build_app(PredictServer(labeller, limits), token=token, hosts=local_names(PORT))
     return TestClient(app, base_url=ORIGIN, raise_server_exceptions=False)

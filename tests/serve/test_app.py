@@ -21,7 +21,7 @@ from weakseg.data.masks import decode_mask
 from weakseg.review.security import SAFE_HEADERS
 from weakseg.serve import app as app_module
 from weakseg.serve.answers import Labeller
-from weakseg.serve.app import Limits, build_app
+from weakseg.serve.app import Limits, PredictServer, build_app
 from weakseg.serve.gate import local_names
 from weakseg.serve.wishes import Wish
 
@@ -69,6 +69,7 @@ SENT = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SENT)
 def test_a_mask_has_the_bytes_that_predict_writes(name: str, labeller: Labeller, tmp_path: Path) -> None:
     suffix, content = SENT[name]
@@ -203,8 +204,8 @@ class Slow:
 
 def test_images_wait_for_their_turn_and_too_many_are_sent_away(labeller: Labeller) -> None:
     slow = Slow(labeller)
-    limits = Limits(waiting=2)
-    app = build_app(slow, token=None, hosts=local_names(PORT), limits=limits)  # type: ignore[arg-type]
+    server = PredictServer(slow, Limits(waiting=2))  # type: ignore[arg-type]
+    app = build_app(server, token=None, hosts=local_names(PORT))
 
     async def ask() -> list[int]:
         async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url=ORIGIN) as client:
@@ -219,6 +220,7 @@ def test_images_wait_for_their_turn_and_too_many_are_sent_away(labeller: Labelle
 
     assert asyncio.run(ask()) == [503, 200, 200, 200]
     assert slow.most == 1
+    assert not server.is_working()
 
 
 def test_an_image_that_does_not_arrive_and_memory_that_does_not_suffice_are_told(

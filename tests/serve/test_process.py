@@ -1,10 +1,14 @@
 """`weakseg serve` as it is typed."""
 
+import json
 import os
 import re
 import signal
 import subprocess
 import sys
+import threading
+import time
+import urllib.error
 import urllib.request
 from pathlib import Path
 
@@ -23,6 +27,16 @@ from weakseg.serve.listening import DEFAULT_PORT, LOOPBACK, open_socket
 
 ROOT = Path(__file__).parents[2]
 
+SLOW = """
+import sys, time
+from weakseg.cli import main
+from weakseg.serve import answers, listening
+answer, listening.STOP_S = answers.Labeller.answer, 1
+answers.Labeller.answer = lambda *words: time.sleep(600) if words[1] == b"slow" else answer(*words)
+sys.exit(main(sys.argv[1:]))
+"""
+"""The command, in which one image takes ten minutes."""
+
 
 @pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="no SIGTERM to send there")
@@ -31,10 +45,10 @@ def test_a_process_answers_and_ends_well_when_it_is_told_to(tmp_path: Path) -> N
     photo = write_photo(tmp_path / "photo.png")
     out = tmp_path / "out"
     assert main(["predict", str(model), str(photo), "--out", str(out), "--device", "cpu", "--outputs", "mask"]) == 0
-    command = [sys.executable, "-m", "weakseg", "serve", str(model), "--host", "0.0.0.0", "--port", "0"]
+    words = ["serve", str(model), "--host", "0.0.0.0", "--port", "0", "--device", "cpu"]
     environment = {name: value for name, value in os.environ.items() if name != "WEAKSEG_TOKEN"}
     process = subprocess.Popen(
-        [*command, "--device", "cpu"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+        [sys.executable, "-c", SLOW, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
     )
     assert process.stdout is not None
     lines = [process.stdout.readline() for _ in range(5)]
@@ -55,12 +69,26 @@ def test_a_process_answers_and_ends_well_when_it_is_told_to(tmp_path: Path) -> N
     areas = names["areas"]
     assert isinstance(areas, dict)
     assert sum(areas.values()) == 22 * 40
-    process.send_signal(signal.SIGTERM)
-    output, errors = process.communicate(timeout=60)
+    threading.Thread(target=stop_when_busy, args=(address, headers, process)).start()
+    with pytest.raises(urllib.error.HTTPError, match="503"):
+        urllib.request.urlopen(urllib.request.Request(f"{address}predict", b"slow", headers))
+    output, errors = process.communicate(timeout=60)  # although an image is looked at for ten minutes
     assert (process.returncode, output) == (0, "stopped\n")
-    assert [line.split(" in ")[0] for line in errors.splitlines()] == [
+    lines = errors.splitlines()
+    assert [line.split(" in ")[0] for line in lines[:2]] == [
         f"{photo.stat().st_size} bytes -> {output}" for output in ("mask", "json")
     ]
+    assert lines[-1] == "an image was given up, since the server stops"
+    assert not any("Traceback" in line for line in lines)
+
+
+def stop_when_busy(address: str, headers: dict[str, str], process: subprocess.Popen[str]) -> None:
+    """Stop the server once it looks at an image."""
+    request = urllib.request.Request(f"{address}health", headers=headers)
+    while not json.load(urllib.request.urlopen(request))["images"]:
+        time.sleep(0.02)
+    time.sleep(0.2)  # for the image to come to its turn
+    process.send_signal(signal.SIGTERM)
 
 
 @pytest.mark.parametrize(

@@ -72,7 +72,8 @@ def run(words: Sequence[str]) -> int:
     labeller = Labeller(opened, tiling, max_pixels)
     labeller.warm_up()
     allow_grace(STOP_S + LEAVE_S)
-    serve(labeller, host=given.host, port=given.port, token=token, limits=limits)
+    if not serve(labeller, host=given.host, port=given.port, token=token, limits=limits):
+        os._exit(0)  # Python would wait for the thread that looks at an image which nobody waits for
     return 0
 
 

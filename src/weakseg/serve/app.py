@@ -23,7 +23,7 @@ from weakseg.review.static_files import static_routes
 from weakseg.review.wire import TooLarge, read_body
 from weakseg.serve.answers import Labeller
 from weakseg.serve.gate import GUARDED, MAY_KNOW, Gate
-from weakseg.serve.wishes import MEDIA_TYPES, NotAcceptable, parse_wish
+from weakseg.serve.wishes import MEDIA_TYPES, NotAcceptable, Wish, parse_wish
 
 logger = logging.getLogger("weakseg")
 
@@ -76,6 +76,11 @@ class PredictServer:
         self._model = labeller.describe()
         self._turn = asyncio.Lock()
         self._present = 0
+        self._is_working = False
+
+    def is_working(self) -> bool:
+        """Say whether an image is being looked at, also one that nobody waits for any more."""
+        return self._is_working
 
     def routes(self) -> list[Route]:
         """Return what is answered."""
@@ -112,6 +117,9 @@ class PredictServer:
             return _tell("the memory does not suffice for this image; scale it down", 507)
         except ClientDisconnect:
             return Response(status_code=400)  # which nobody reads
+        except asyncio.CancelledError:  # by uvicorn, which is told to stop and has waited long enough
+            logger.warning("an image was given up, since the server stops")
+            return _tell("the server stops; ask again later", 503)
         except Exception as error:
             logger.exception("an error that nobody foresaw")
             return _tell(f"an error that nobody foresaw, {type(error).__name__}; the server's log has more", 500)
@@ -129,9 +137,16 @@ class PredictServer:
             if await request.is_disconnected():
                 raise ClientDisconnect
             began = time.perf_counter()
-            answer = await run_in_threadpool(self._labeller.answer, content, wish)
+            answer = await run_in_threadpool(self._look, content, wish)
         logger.info("%d bytes -> %s in %.2f s", len(content), wish.output, time.perf_counter() - began)
         return Response(answer, media_type=MEDIA_TYPES[wish.output], headers={"cache-control": "no-store"})
+
+    def _look(self, content: bytes, wish: Wish) -> bytes:
+        self._is_working = True
+        try:
+            return self._labeller.answer(content, wish)
+        finally:
+            self._is_working = False
 
 
 def _tell(message: str, status: int) -> Response:
@@ -144,17 +159,16 @@ async def _tell_http(request: Request, error: Exception) -> Response:
     return JSONResponse({"error": words.get(error.status_code, error.detail)}, error.status_code, headers=error.headers)
 
 
-def build_app(labeller: Labeller, *, token: str | None, hosts: frozenset[str], limits: Limits) -> Starlette:
+def build_app(server: PredictServer, *, token: str | None, hosts: frozenset[str]) -> Starlette:
     """Return the application that serves a network.
 
     Args:
-        labeller: The network.
+        server: What answers.
         token: What clients must send; None if only this machine can reach the server.
         hosts: Without a token, names of the server as requests' `Host` gives them.
-        limits: What may be asked.
     """
     app = Starlette(
-        routes=PredictServer(labeller, limits).routes(),
+        routes=server.routes(),
         middleware=[Middleware(Gate, token=token, hosts=hosts)],
         exception_handlers={HTTPException: _tell_http},
     )

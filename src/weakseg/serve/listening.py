@@ -11,7 +11,7 @@ import uvicorn
 from weakseg.errors import DataError
 from weakseg.review.security import make_token
 from weakseg.serve.answers import Labeller
-from weakseg.serve.app import Limits, build_app
+from weakseg.serve.app import Limits, PredictServer, build_app
 from weakseg.serve.gate import is_loopback, local_names
 
 LOOPBACK = "127.0.0.1"
@@ -39,7 +39,7 @@ def open_socket(host: str, port: int) -> socket.socket:
         ) from None
 
 
-def serve(labeller: Labeller, *, host: str, port: int, token: str | None, limits: Limits) -> None:
+def serve(labeller: Labeller, *, host: str, port: int, token: str | None, limits: Limits) -> bool:
     """Serve a network until the process is told to stop; prints how to ask.
 
     Args:
@@ -50,6 +50,9 @@ def serve(labeller: Labeller, *, host: str, port: int, token: str | None, limits
             which is printed.
         limits: What may be asked.
 
+    Returns:
+        Whether all work has ended; an image that took longer than `STOP_S` is still being looked at.
+
     Raises:
         DataError: If that address cannot be had.
     """
@@ -59,7 +62,8 @@ def serve(labeller: Labeller, *, host: str, port: int, token: str | None, limits
         token = make_token() if is_made else token
         _tell_address(labeller, host=host, port=number, token=token, is_made=is_made)
         name = f"[{host}]" if ":" in host else host
-        app = build_app(labeller, token=token, hosts=local_names(number, also=[name]), limits=limits)
+        server = PredictServer(labeller, limits)
+        app = build_app(server, token=token, hosts=local_names(number, also=[name]))
         config = uvicorn.Config(
             app,
             log_level="warning",
@@ -73,6 +77,7 @@ def serve(labeller: Labeller, *, host: str, port: int, token: str | None, limits
         with contextlib.suppress(KeyboardInterrupt):
             uvicorn.Server(config).run(sockets=[listening])
     print("stopped", flush=True)
+    return not server.is_working()
 
 
 def _tell_address(labeller: Labeller, *, host: str, port: int, token: str | None, is_made: bool) -> None:
