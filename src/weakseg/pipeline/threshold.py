@@ -41,7 +41,7 @@ CHOICE_RULE = "rule of background_threshold auto"
 """Its part of a fingerprint."""
 
 
-MASKS_RULE_VERSION = 1
+MASKS_RULE_VERSION = 2
 """Raised when `auto` chooses otherwise on the same seeds and corrected masks."""
 
 MASKS_RULE = f"{CHOICE_RULE}, on corrected masks"
