@@ -57,6 +57,16 @@ def test_processes_and_parts_make_the_files_of_one(to: str, context: Context, tm
     assert export(context, out, to, choose_engine(finish=True)) == whole
 
 
+def test_the_folder_one_stands_in_can_be_written_to(
+    context: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    with pytest.raises(StoppedAtImages):
+        export(context, Path(), "voc", choose_engine(finish=True))
+    assert [path.name for path in tmp_path.glob(".*")] == [".here.weakseg-export"]
+
+
 def test_pieces_of_masks_that_were_replaced_since_are_refused(context: Context, tmp_path: Path) -> None:
     for finished_at in ("2026-11-30T12:00:00+00:00", "2026-11-30T13:00:00+00:00"):
         record = StageRecord(finished=True, fingerprint="f", parts={}, finished_at=finished_at)

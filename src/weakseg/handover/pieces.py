@@ -64,7 +64,8 @@ class PieceWork:
             specks: Gets what was counted.
             put_together: Writes the export from pieces.
         """
-        with hold_notebook(target.with_name(f".{target.name}.weakseg-export"), engine) as notebook:
+        place = target.resolve()  # '.' has no name
+        with hold_notebook(place.with_name(f".{place.name}.weakseg-export"), engine) as notebook:
             begin_work(notebook, engine, self._describe_plan())
             context = replace(self.context, folder=notebook.folder, engine=None, images={})
             job = replace(self, notebook=notebook).job()
