@@ -5,7 +5,8 @@ All of the run's files are fetched when a command begins; what it finishes is pu
 cache: commands on one machine know as little of each other as those on several.
 
 What lies elsewhere is the run. A copy left by an earlier command is brought in line with it, with one exception: if no
-other command has written `run.json` since, what was left in the copy is the newest there is, and is put first.
+other command has written `run.json` since, what was left in the copy is the newest there is, and is put first. What has
+vanished from a copy between two commands (scratch disks are emptied by age) is fetched again, and not removed there.
 """
 
 from __future__ import annotations
@@ -123,10 +124,13 @@ class WorkingCopy:
         here = self.scan()
         state, own = there.get(STATE), self.known.get(STATE)
         is_newest = (None if state is None else state.token) == (None if own is None else own.token)
+        is_newest = is_newest and (own is None or STATE in here)
+        is_told = STATE not in here or not self.differs(STATE, here[STATE])  # so no stage has removed files since
         try:
             if is_newest:
                 gone = [name for name, about in self.known.items() if name not in there and about.token is not None]
-                wanted = [name for name, stored in there.items() if self._is_new(name, stored)]
+                lost = there.keys() - here.keys() if is_told else set()
+                wanted = [name for name, stored in there.items() if name in lost or self._is_new(name, stored)]
             else:
                 gone = [name for name in here if name not in there]
                 wanted = [name for name, stored in there.items() if self._is_other(name, stored, here.get(name))]
