@@ -139,6 +139,12 @@ def test_a_folder_of_photographs_on_this_machine_stays_one(photos: Path) -> None
     (photos / "backup.tar").write_bytes(b"")
     assert not lies_elsewhere(str(photos))
     assert not lies_elsewhere(str(photos / "missing"))
+    assert not lies_elsewhere(str(photos.rename(photos.with_name("photos.tar"))))
+
+
+def test_a_folder_that_cannot_be_listed_is_left_to_its_reader(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "scandir", refuse)
+    assert not lies_elsewhere(str(photos))
 
 
 def test_what_changes_elsewhere_is_noticed_the_next_time(photos: Path, tmp_path: Path, cache: Path) -> None:
