@@ -1,6 +1,7 @@
 """A run that lies elsewhere is whole at every moment that a command may be killed at, and copies follow it."""
 
 import json
+import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -215,6 +216,19 @@ def test_what_vanished_from_a_copy_is_fetched_again(lost: str) -> None:
     shutil.rmtree(root) if lost == "" else (root / lost).unlink()
     with open_run_elsewhere(URL) as root:
         assert read_below(root).keys() == before.keys()
+    assert there() == before
+
+
+@pytest.mark.parametrize("lost", ["seeds/a.npz", "run.json"])
+def test_what_lost_its_content_with_the_power_is_fetched_again(lost: str) -> None:
+    put({"run.json": b'{"stages": {}}', "seeds/a.npz": b"a"}, URL)
+    with open_run_elsewhere(URL) as root:
+        pass
+    before, time_ns = there(), (root / lost).stat().st_mtime_ns
+    (root / lost).write_bytes(b"")
+    os.utime(root / lost, ns=(time_ns, time_ns))
+    with open_run_elsewhere(URL) as root:
+        assert read_below(root) == before
     assert there() == before
 
 

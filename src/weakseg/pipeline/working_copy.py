@@ -121,7 +121,7 @@ class WorkingCopy:
         """
         there = {name: stored for name, stored in self.store.list().items() if is_plain(name)}
         self.load()
-        here = self.scan()
+        here = {name: now for name, now in self.scan().items() if not self._is_cut_off(name, now)}
         state, own = there.get(STATE), self.known.get(STATE)
         is_newest = (None if state is None else state.token) == (None if own is None else own.token)
         is_newest = is_newest and (own is None or STATE in here)
@@ -145,6 +145,11 @@ class WorkingCopy:
             self.told = (self.root / STATE).read_bytes() if STATE in there else None
         self.save()
         return len(wanted)
+
+    def _is_cut_off(self, name: str, now: Known) -> bool:
+        """Say whether a file has lost its content, as when the machine loses its power: who writes sets the time."""
+        old = self.known.get(name)
+        return old is not None and old.modified_ns == now.modified_ns and old.size_bytes != now.size_bytes
 
     def _is_new(self, name: str, stored: Stored) -> bool:
         """Say whether a file was put by others, where the copy is otherwise the newest there is."""

@@ -182,6 +182,8 @@ def test_what_is_kept_stays_within_its_bound(cache: Path) -> None:
     assert sum(path.stat().st_size for path in files) <= 1_000_000
     assert any(path.name == key for path in files), "what was used last stays"
     assert kept_or(key, lambda: pytest.fail("it is kept")) == b"x" * 100_000
+    assert kept_or(key, lambda: b"whole", size_bytes=5) == b"whole", "what is kept was cut off"
+    assert kept_or(key, lambda: pytest.fail("it is kept"), size_bytes=5) == b"whole"
     set_max_mb(0)
     assert kept_or("ff" * 12, lambda: b"abc") == b"abc"
     assert not (cache / "contents" / "ff").exists()
