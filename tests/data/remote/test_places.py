@@ -212,7 +212,11 @@ def test_an_image_that_changed_since_the_listing_is_an_error_and_not_a_damaged_i
     [
         ("memory://bucket/nothing", DataError, "^data.root: memory://bucket/nothing holds no files; look after"),
         ("nosuch://bucket/a", ConfigError, "^nosuch://bucket/a: fsspec knows no 'nosuch://'"),
-        ("smb://host/a", MissingExtra, "^smb://host/a needs a package that is not installed here .*: pip install"),
+        (
+            "smb://host/a",
+            MissingExtra,
+            "^smb://host/a needs a package that is not installed here .*: pip install smbprotocol$",
+        ),
         ("memory://bucket/{000..002}.tar", DataError, "^data.root: there is no shard memory://bucket/000.tar$"),
         ("memory://b/*/{0..1}.tar", DataError, "expected asterisks in the names of shards alone"),
         ("memory://bucket/a.tar.gz", DataError, "a.tar.gz is compressed, so that no single image can be read"),
