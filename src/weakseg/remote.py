@@ -11,10 +11,19 @@ import os
 import re
 from pathlib import Path, PurePosixPath
 
+from weakseg.errors import ArtifactError
+
 CACHE_VARIABLE = "WEAKSEG_CACHE"
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+(?:://|::)")
 """Two letters at least: `C:\\photos` is a path."""
+
+_SECRET = re.compile(
+    r"(://[^\s/:@]*:|[?&](?:x-amz-signature|x-amz-security-token|x-goog-signature|signature|sig|token|access_token)=)"
+    r"(?:(?<=:)[^\s/@]+(?=@)|(?<==)[^\s&]+)",
+    re.IGNORECASE,
+)
+"""Passwords, as in `sftp://user:password@host`, and what signs a URL."""
 
 SHARD = ".tar"
 
@@ -46,12 +55,21 @@ def name_of(source: str) -> str:
 
 
 def cache_folder() -> Path:
-    """Return the folder for copies of what lies elsewhere; it need not exist."""
+    """Return the folder for copies of what lies elsewhere; it need not exist.
+
+    Raises:
+        ArtifactError: If nothing names it, and the user has no home.
+    """
     given = os.environ.get(CACHE_VARIABLE)
     if given:
         return Path(given).absolute()
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "weakseg"
+    try:
+        base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    except RuntimeError:  # containers run as numbers that belong to nobody
+        raise ArtifactError(
+            f"this user has no home folder for what is fetched; set {CACHE_VARIABLE} to a folder with room"
+        ) from None
+    return Path(base).absolute() / "weakseg"
 
 
 def trees_folder() -> Path:
@@ -61,7 +79,10 @@ def trees_folder() -> Path:
 
 def is_stand_in(path: Path) -> bool:
     """Say whether a file belongs to such a tree, by its place alone."""
-    return trees_folder() in path.parents
+    try:
+        return trees_folder() in path.parents
+    except ArtifactError:  # nothing was ever fetched
+        return False
 
 
 _said: dict[str, str] = {}
@@ -74,10 +95,10 @@ def call_by_url(folder: Path, url: str) -> None:
 
 
 def as_said(text: str) -> str:
-    """Return a message's text with folders called as `call_by_url` wants it."""
+    """Return a message's text with folders called as `call_by_url` wants it, and without the secrets of URLs."""
     for folder, url in _said.items():
         text = text.replace(folder, url)
-    return text
+    return _SECRET.sub(r"\1***", text) if "://" in text else text
 
 
 def digest_of(*texts: object) -> str:

@@ -41,7 +41,18 @@ _PACKAGES = {
     "gs": "gcsfs",
     "gcs": "gcsfs",
     "abfs": "adlfs",
+    "abfss": "adlfs",
     "az": "adlfs",
+    "adl": "adlfs",
+    "oci": "ocifs",
+    "oss": "ossfs",
+    "http": "aiohttp",
+    "https": "aiohttp",
+    "sftp": "paramiko",
+    "ssh": "paramiko",
+    "smb": "smbprotocol",
+    "webdav": "webdav4",
+    "hdfs": "pyarrow",
 }
 
 _BLOCK_BYTES = 4 * 2**20

@@ -17,6 +17,7 @@ from weakseg.pipeline.engines import choose_engine
 from weakseg.pipeline.image_jobs import Engine
 from weakseg.pipeline.parts import PartDone, StoppedAtImages
 from weakseg.pipeline.processes import Processes
+from weakseg.pipeline.records import StageRecord, write_records
 from weakseg.pipeline.runner import Context
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are forked here")]
@@ -54,6 +55,30 @@ def test_processes_and_parts_make_the_files_of_one(to: str, context: Context, tm
     with pytest.raises(PartDone):
         export(context, out, to, choose_engine(part="2/2"))
     assert export(context, out, to, choose_engine(finish=True)) == whole
+
+
+def test_the_folder_one_stands_in_can_be_written_to(
+    context: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    with pytest.raises(StoppedAtImages):
+        export(context, Path(), "voc", choose_engine(finish=True))
+    assert [path.name for path in tmp_path.glob(".*")] == [".here.weakseg-export"]
+
+
+def test_pieces_of_masks_that_were_replaced_since_are_refused(context: Context, tmp_path: Path) -> None:
+    for finished_at in ("2026-11-30T12:00:00+00:00", "2026-11-30T13:00:00+00:00"):
+        record = StageRecord(finished=True, fingerprint="f", parts={}, finished_at=finished_at)
+        write_records(context.folder, {"refine": record})
+        if finished_at.startswith("2026-11-30T12"):
+            with pytest.raises(StoppedAtImages):
+                export(context, tmp_path / "out", "voc", choose_engine(finish=True))
+            with pytest.raises(PartDone):
+                export(context, tmp_path / "out", "voc", choose_engine(part="1/1"))
+    with pytest.raises(ArtifactError, match="holds work that was begun with other masks"):
+        export(context, tmp_path / "out", "voc", choose_engine(finish=True))
+    context.folder.state.unlink()
 
 
 def test_what_would_be_refused_at_the_end_is_refused_before_the_work(context: Context, tmp_path: Path) -> None:

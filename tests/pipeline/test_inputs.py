@@ -358,3 +358,13 @@ def test_an_image_that_was_only_touched_has_not_changed(tmp_path: Path) -> None:
     assert find_changed(facts) == []
     path.write_bytes(path.read_bytes() + b" ")
     assert find_changed(facts) == [path]
+
+
+def test_a_run_on_files_of_this_machine_needs_no_cache(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In containers and on clusters the home is often not there, or for reading only."""
+    (tmp_path / "home").write_bytes(b"a file where the folder should be")
+    monkeypatch.setenv("WEAKSEG_CACHE", str(tmp_path / "home" / "cache"))
+    config = with_settings(CPU, ("data.name", "voc"), ("data.root", str(root)))
+    assert len(prepare(config, RunFolder(tmp_path / "run")).train) == 4

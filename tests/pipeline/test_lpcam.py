@@ -118,6 +118,20 @@ def test_joined_passes_make_the_same_seeds(context: Context, monkeypatch: pytest
             torch.testing.assert_close(own, other, rtol=0, atol=1e-6)
 
 
+@pytest.mark.parametrize(("method", "joins"), [("cam", True), ("lpcam", True), ("rib", False), ("clip_es", False)])
+def test_passes_are_joined_where_all_images_go_through_the_same_weights(
+    method: str, joins: bool, context: Context
+) -> None:
+    config = replace(
+        context.config,
+        localize=replace(context.config.localize, method=method),
+        runtime=replace(context.config.runtime, images_at_once=4),
+    )
+    on_gpu = replace(context, config=config, device=torch.device("cuda"))
+    assert localizing.joins_passes(on_gpu) == joins
+    assert not localizing.joins_passes(replace(on_gpu, device=torch.device("cpu")))
+
+
 def test_a_damaged_or_a_foreign_file_is_named(tmp_path: Path) -> None:
     path = tmp_path / "prototypes.safetensors"
     with pytest.raises(ArtifactError, match="run the stage"):

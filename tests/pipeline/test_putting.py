@@ -1,6 +1,8 @@
 """A run that lies elsewhere is whole at every moment that a command may be killed at, and copies follow it."""
 
 import json
+import os
+import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
@@ -201,6 +203,64 @@ def test_what_was_left_in_a_copy_is_put_first_unless_others_went_on(tmp_path: Pa
             assert (root / "seeds" / "late.npz").exists() != others_went_on
         assert ("seeds/late.npz" in there()) != others_went_on
         fsspec.filesystem("memory").store.clear()
+
+
+@pytest.mark.parametrize("lost", ["seeds/a.npz", "run.json", ""])
+def test_what_vanished_from_a_copy_is_fetched_again(lost: str) -> None:
+    """Scratch disks are emptied by age: that is no wish to empty the run."""
+    with open_run_elsewhere(URL) as root:
+        record(root, "seeds", "s1")
+        write(root, "seeds/a.npz", "a")
+        write(root, "seeds/b.npz", "b")
+    before = there()
+    shutil.rmtree(root) if lost == "" else (root / lost).unlink()
+    with open_run_elsewhere(URL) as root:
+        assert read_below(root).keys() == before.keys()
+    assert there() == before
+
+
+@pytest.mark.parametrize("lost", ["seeds/a.npz", "run.json"])
+def test_what_lost_its_content_with_the_power_is_fetched_again(lost: str) -> None:
+    put({"run.json": b'{"stages": {}}', "seeds/a.npz": b"a"}, URL)
+    with open_run_elsewhere(URL) as root:
+        pass
+    before, time_ns = there(), (root / lost).stat().st_mtime_ns
+    (root / lost).write_bytes(b"")
+    os.utime(root / lost, ns=(time_ns, time_ns))
+    with open_run_elsewhere(URL) as root:
+        assert read_below(root) == before
+    assert there() == before
+
+
+def test_a_copy_that_vanishes_under_a_command_empties_no_run() -> None:
+    def work() -> None:
+        with open_run_elsewhere(URL) as root:
+            shutil.rmtree(root)
+
+    put({"run.json": b'{"stages": {}}', "seeds/a.npz": b"a"}, URL)
+    with pytest.raises(ArtifactError, match=r"^the working copy in .* was deleted while a command works in it"):
+        work()
+    assert sorted(there()) == ["run.json", "seeds/a.npz"]
+
+
+def test_what_changed_while_it_was_put_is_kept_when_the_command_is_killed() -> None:
+    class KilledAfterWriting(Store):
+        def write_many(self, files: Mapping[str, bytes]) -> None:
+            super().write_many(files)
+            if "classify/checkpoint" in files:
+                write(copy.root, "classify/checkpoint", "epoch 2")
+                raise Killed
+
+    with open_copy(URL) as copy:
+        copy.fetch()
+        record(copy.root, "classify", "c1")
+        write(copy.root, "classify/checkpoint", "epoch 1")
+        copy.store = KilledAfterWriting(URL)
+        with pytest.raises(Killed):
+            put_round(copy)
+    with open_run_elsewhere(URL) as root:
+        assert (root / "classify" / "checkpoint").read_text() == "epoch 2"
+    assert there()["classify/checkpoint"] == b"epoch 2"
 
 
 def test_parts_on_several_machines_put_their_files_side_by_side(

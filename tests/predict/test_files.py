@@ -362,6 +362,29 @@ def test_an_interrupted_command_goes_on_where_it_was(
     assert (counted.count, again.skipped, again.images) == (2, 4, ())
 
 
+def test_what_is_done_survives_a_command_that_is_killed_while_it_looks_for_it(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photos = [write_photo(tmp_path / f"{n}.png", n) for n in range(3)]
+    out = tmp_path / "out"
+    with monkeypatch.context() as patch:
+        Counted(patch, stop_at=2)
+        patch.setattr(commanding._Command, "_keep_what_there_is", lambda *_, **__: None)  # as if it had been killed
+        with pytest.raises(KeyboardInterrupt):
+            predict(run, [*photos], out)
+    assert not (out / "summary.json").exists()
+
+    def stop(_: Path) -> str:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(commanding, "digest_image", stop)
+        with pytest.raises(KeyboardInterrupt):
+            predict(run, [*photos], out, skip_existing=True)
+    done = predict(run, [*photos], out, skip_existing=True)
+    assert (done.skipped, len(done.images)) == (2, 1)
+
+
 def test_what_another_model_other_settings_tags_or_images_made_is_made_anew(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

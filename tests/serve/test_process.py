@@ -4,6 +4,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -13,15 +14,18 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+import uvicorn
 
 from tests.predict.made_model import make_model, write_photo
+from tests.serve.made_server import make_labeller
 from weakseg.arguments import SHOW_PARSER, ParserShown
 from weakseg.cli import main
 from weakseg.commands.serve import run
 from weakseg.errors import DataError
 from weakseg.models.tiling import Tiling
 from weakseg.review import extra
-from weakseg.serve.app import DEFAULT_MAX_MB, DEFAULT_MAX_MEGAPIXELS, DEFAULT_WAITING
+from weakseg.serve import connections
+from weakseg.serve.app import DEFAULT_MAX_MB, DEFAULT_MAX_MEGAPIXELS, DEFAULT_WAITING, Limits, PredictServer, build_app
 from weakseg.serve.gate import is_loopback
 from weakseg.serve.listening import DEFAULT_PORT, LOOPBACK, open_socket
 
@@ -100,6 +104,8 @@ def stop_when_busy(address: str, headers: dict[str, str], process: subprocess.Po
         (["--waiting", "-1"], 2, "--waiting: expected 0 or more images, got -1"),
         (["--max-side-px", "-1"], 2, "--max-side-px: expected pixels, or 0 for no limit, got -1"),
         (["--token", "short"], 2, "--token: expected 16 or more plain characters, got 5"),
+        (["--token", "spaces-at-the-end "], 2, "--token: expected letters, digits and signs of ASCII without spaces"),
+        (["--token", "\u00e4" * 20], 2, "--token: expected letters, digits and signs of ASCII without spaces"),
         (["--tile-px", "100"], 1, "tile_px: expected a multiple of 32 above 0, got 100"),
         ([], 1, "gone is no model"),
     ],
@@ -144,3 +150,27 @@ def test_a_port_that_is_taken_and_a_foreign_address_are_told() -> None:
 )  # fmt: skip
 def test_what_only_this_machine_reaches(host: str, expected: bool) -> None:
     assert is_loopback(host) is expected
+
+
+@pytest.mark.slow
+def test_who_asks_nothing_is_sent_away_and_who_sends_too_much_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "HEAD_S", 0.2)
+    app = build_app(PredictServer(make_labeller(tmp_path / "run"), Limits()), token=None, hosts=frozenset({"here"}))
+    with open_socket("127.0.0.1", 0) as listening:
+        place = listening.getsockname()
+        config = uvicorn.Config(app, http=connections.Connection, lifespan="off", log_level="warning")
+        server = uvicorn.Server(config)
+        thread = threading.Thread(target=server.run, args=([listening],), daemon=True)
+        thread.start()
+        with socket.create_connection(place, 20) as idle, socket.create_connection(place, 20) as slow:
+            slow.sendall(b"GET /health HTTP/1.1\r\nHost: here\r\n")
+            assert (idle.recv(1), slow.recv(1)) == (b"", b"")
+        headers = {"Host": "here"}
+        for _ in range(2):  # over a connection that is closed after it, as urllib has it
+            request = urllib.request.Request(f"http://127.0.0.1:{place[1]}/predict", bytes(30_000_000), headers)
+            with pytest.raises(urllib.error.HTTPError, match="413"):
+                urllib.request.urlopen(request, timeout=20)
+        server.should_exit = True
+        thread.join(20)

@@ -89,5 +89,7 @@ def _require_sound(
         raise UsageError(f"--waiting: expected 0 or more images, got {waiting}")
     if max_side_px is not None and max_side_px < 0:
         raise UsageError(f"--max-side-px: expected pixels, or 0 for no limit, got {max_side_px}")
-    if token is not None and (len(token) < MIN_TOKEN_CHARACTERS or not token.isascii() or not token.isprintable()):
+    if token is not None and len(token) < MIN_TOKEN_CHARACTERS:
         raise UsageError(f"--token: expected {MIN_TOKEN_CHARACTERS} or more plain characters, got {len(token)}")
+    if token is not None and not (token.isascii() and token.isprintable() and " " not in token):
+        raise UsageError("--token: expected letters, digits and signs of ASCII without spaces, got others among them")

@@ -16,14 +16,18 @@ from weakseg.data.export.specks import Specks
 from weakseg.data.images import ShrunkImage
 from weakseg.errors import ArtifactError
 from weakseg.files import JsonValue
-from weakseg.handover.source import Part, make_source
+from weakseg.handover.source import MASKS, PREDICTIONS, Part, make_source
 from weakseg.pipeline.image_jobs import Engine, ImageJob, ImageWork
 from weakseg.pipeline.notes import MAKE_HERE, Notebook, begin_work, hold_notebook
+from weakseg.pipeline.records import read_records
 from weakseg.pipeline.runner import Context
 from weakseg.train.distributed import rank, wait_for_all
 from weakseg.types import Sample
 
 _DIGEST_BYTES = 16
+
+_MADE_BY = {MASKS: "refine", PREDICTIONS: "evaluate"}
+"""The stages that write what is exported: pieces of masks that they have replaced are not to be mixed in."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +64,8 @@ class PieceWork:
             specks: Gets what was counted.
             put_together: Writes the export from pieces.
         """
-        with hold_notebook(target.with_name(f".{target.name}.weakseg-export"), engine) as notebook:
+        place = target.resolve()  # '.' has no name
+        with hold_notebook(place.with_name(f".{place.name}.weakseg-export"), engine) as notebook:
             begin_work(notebook, engine, self._describe_plan())
             context = replace(self.context, folder=notebook.folder, engine=None, images={})
             job = replace(self, notebook=notebook).job()
@@ -103,10 +108,14 @@ class PieceWork:
 
     def _describe_plan(self) -> dict[str, JsonValue]:
         images = [(part.what, sample.id) for part in self.parts for sample in part.dataset]
+        records = read_records(self.context.folder)
+        stages = {_MADE_BY[part.what] for part in self.parts}
+        made = {name: records[name].finished_at for name in sorted(stages) if name in records}
         return {
             "format": self.to,
             "classes": list(self.context.train.classes),
             "min-area-px": self.min_area_px,
+            "masks": made,
             "images": hashlib.blake2b(json.dumps(images).encode(), digest_size=_DIGEST_BYTES).hexdigest(),
         }
 

@@ -7,6 +7,7 @@ Unreadable files are named and left out here, so that no stage meets one. What i
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import logging
 from collections.abc import Iterable, Mapping, Sequence
@@ -61,8 +62,10 @@ def prepare(config: RunConfig, folder: RunFolder) -> Context:
         ArtifactError: If what the run is taught is damaged, or of other classes.
     """
     device = choose_device(config.runtime.device)
-    set_max_mb(config.runtime.disk_cache_mb)
-    datasets = open_splits(bring_here(config.data, folder, keep=True), folder)
+    data = bring_here(config.data, folder, keep=True)
+    if data.root != config.data.root:  # who reads files of this machine may have no folder for a cache
+        set_max_mb(config.runtime.disk_cache_mb)
+    datasets = open_splits(data, folder)
     train, val = datasets[0], datasets[1] if len(datasets) > 1 else None
     if val is not None and val.classes.names != train.classes.names:
         differing = sorted(set(val.classes).symmetric_difference(train.classes)) or ["their order"]
@@ -224,7 +227,8 @@ def index_images(samples: Sequence[Sample], cache: Path) -> dict[Path, FileFacts
     """Look at every image file, or remember it from last time; see `index_files`."""
     paths = {sample.image_path for sample in samples}
     # Those that lie elsewhere are waited for, not computed on.
-    threads = FETCHING_THREADS if any(is_stand_in(path) for path in paths) else INSPECTION_THREADS
+    is_elsewhere = any(map(is_stand_in, itertools.islice(paths, 1)))  # all of a data set's images, or none
+    threads = FETCHING_THREADS if is_elsewhere else INSPECTION_THREADS
     return index_files(paths, cache, look=_look_at_image, label="looking at images", threads=threads)
 
 

@@ -63,9 +63,13 @@ def make_localizer_files(context: Context) -> None:
 
 
 def joins_passes(context: Context) -> bool:
-    """Say whether the passes of several images through the classifier are joined: where a GPU would wait for more."""
+    """Say whether the passes of several images through the classifier are joined: where a GPU would wait for more.
+
+    Those of a method that adapts go through copies of the classifier, each of which has weights of its own.
+    """
     is_wanted = context.device.type != "cpu" and context.config.runtime.images_at_once > 1
-    return is_wanted and find_localizer(context.config.localize.method).side_by_side
+    method = find_localizer(context.config.localize.method)
+    return is_wanted and method.side_by_side and method.needs_classifier and not method.adapts
 
 
 @contextmanager

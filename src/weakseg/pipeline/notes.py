@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -107,13 +107,16 @@ def hold_notebook(root: Path, engine: Engine) -> Iterator[Notebook]:
             root.rmdir()
 
 
-def begin_work(notebook: Notebook, engine: Engine, plan: Plan) -> bool:
+def begin_work(
+    notebook: Notebook, engine: Engine, plan: Plan, *, before_clearing: Callable[[], None] | None = None
+) -> bool:
     """Begin anew, with no notes, unless the work is one that parts have begun.
 
     Args:
         notebook: Held by `hold_notebook`.
         engine: Who works: a part goes on with what is handed out, `--finish` too if there is anything.
         plan: What the command is to do.
+        before_clearing: Called by rank 0 if it begins anew, while the notes of an earlier command are still there.
 
     Returns:
         Whether it has begun anew.
@@ -132,6 +135,8 @@ def begin_work(notebook: Notebook, engine: Engine, plan: Plan) -> bool:
         _require_same(notebook, plan)
     wait_for_all()  # every process has looked before rank 0 changes anything
     if not goes_on and rank() == 0:
+        if before_clearing is not None:
+            before_clearing()
         notebook.clear()
         write_json(notebook.plan, plan)
     wait_for_all()

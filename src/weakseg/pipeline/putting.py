@@ -53,6 +53,8 @@ def put_round(copy: WorkingCopy) -> int:
     before = _read(copy.root / STATE)
     late = _read_late(copy)
     now = copy.scan()
+    if STATE in copy.known and STATE not in now:
+        raise ArtifactError(f"the working copy in {copy.slot} was deleted while a command works in it; start it again")
     begun = _read(copy.root / STATE)
     early = {name: about for name, about in now.items() if not _is_late(name) and copy.differs(name, about)}
     gone = [name for name in copy.known if name not in now]
@@ -68,6 +70,7 @@ def put_round(copy: WorkingCopy) -> int:
     if any(name not in told or _differ(told[name], stages[name]) for name in stages):
         unfinished = {name: _unless_told(told, name, record) for name, record in stages.items()}
         _put_state(copy, begun, unfinished)
+    _expect(copy, [*early, *late])
     _put_files(copy, early)
     _remove(copy, gone)
     _put_late(copy, late)
@@ -152,6 +155,12 @@ def _put_state(copy: WorkingCopy, begun: bytes | None, stages: _Stages) -> None:
     there = copy.store.describe(STATE)
     copy.known[STATE] = Known(-1, 0, None if there is None else there.token)
     copy.told = content
+    copy.save()
+
+
+def _expect(copy: WorkingCopy, names: list[str]) -> None:
+    """Write down which files are about to be put: after a kill those there may be older than those here."""
+    copy.known.update({name: Known(-1, 0, None) for name in names})
     copy.save()
 
 

@@ -5,7 +5,8 @@ All of the run's files are fetched when a command begins; what it finishes is pu
 cache: commands on one machine know as little of each other as those on several.
 
 What lies elsewhere is the run. A copy left by an earlier command is brought in line with it, with one exception: if no
-other command has written `run.json` since, what was left in the copy is the newest there is, and is put first.
+other command has written `run.json` since, what was left in the copy is the newest there is, and is put first. What has
+vanished from a copy between two commands (scratch disks are emptied by age) is fetched again, and not removed there.
 """
 
 from __future__ import annotations
@@ -120,13 +121,16 @@ class WorkingCopy:
         """
         there = {name: stored for name, stored in self.store.list().items() if is_plain(name)}
         self.load()
-        here = self.scan()
+        here = {name: now for name, now in self.scan().items() if not self._is_cut_off(name, now)}
         state, own = there.get(STATE), self.known.get(STATE)
         is_newest = (None if state is None else state.token) == (None if own is None else own.token)
+        is_newest = is_newest and (own is None or STATE in here)
+        is_told = STATE not in here or not self.differs(STATE, here[STATE])  # so no stage has removed files since
         try:
             if is_newest:
                 gone = [name for name, about in self.known.items() if name not in there and about.token is not None]
-                wanted = [name for name, stored in there.items() if self._is_new(name, stored)]
+                lost = there.keys() - here.keys() if is_told else set()
+                wanted = [name for name, stored in there.items() if name in lost or self._is_new(name, stored)]
             else:
                 gone = [name for name in here if name not in there]
                 wanted = [name for name, stored in there.items() if self._is_other(name, stored, here.get(name))]
@@ -141,6 +145,11 @@ class WorkingCopy:
             self.told = (self.root / STATE).read_bytes() if STATE in there else None
         self.save()
         return len(wanted)
+
+    def _is_cut_off(self, name: str, now: Known) -> bool:
+        """Say whether a file has lost its content, as when the machine loses its power: who writes sets the time."""
+        old = self.known.get(name)
+        return old is not None and old.modified_ns == now.modified_ns and old.size_bytes != now.size_bytes
 
     def _is_new(self, name: str, stored: Stored) -> bool:
         """Say whether a file was put by others, where the copy is otherwise the newest there is."""

@@ -146,13 +146,20 @@ class _Command:
         self, context: Context, engine: Engine, notebook: Notebook, *, passed_over: Sequence[PassedOver]
     ) -> Predicted:
         """Have an engine work on the images, and sum up what was found."""
-        known = self._find_known(notebook) if self._options.skip_existing and rank() == 0 else {}
-        if begin_work(notebook, engine, self._describe_plan()) and rank() == 0:
+        others = [Picture(str(picture.image), picture.problem) for picture in passed_over]
+        known: dict[str, ImageSummary] = {}
+
+        def save_known() -> None:
+            known.update(self._find_known(notebook))
+            if known:  # else a command that is killed now would leave neither the old notes nor the new ones
+                self._write_summary(_Found(known, set(), []), others, complete=False)
+
+        before_clearing = save_known if self._options.skip_existing else None
+        if begin_work(notebook, engine, self._describe_plan(), before_clearing=before_clearing) and rank() == 0:
             self._mark_finished(notebook, known)
             if self._files.summary is not None:
                 self._files.summary.unlink(missing_ok=True)  # it would tell of what is replaced now
         wait_for_all()
-        others = [Picture(str(picture.image), picture.problem) for picture in passed_over]
         try:
             engine.work_off(context, self._make_work(notebook).job(), [self.dataset])
             wait_for_all()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 
 import torch
@@ -33,6 +34,9 @@ DEFAULT_MAX_MB, DEFAULT_MAX_MEGAPIXELS, DEFAULT_WAITING = 20, 50, 8
 READ_S = 30.0
 """An image must have arrived within so many seconds."""
 
+DRAIN_S = 5.0
+"""So long what still arrives of a refused image is thrown away: many clients hear nothing before they have sent all."""
+
 RETRY_AFTER_S = 2
 """What a client is told to wait when too many images are there."""
 
@@ -43,6 +47,9 @@ _STATUS: tuple[tuple[type[WeaksegError], int], ...] = (
     (NotAcceptable, 406),
     (DataError, 400),
 )
+
+_EARLY = (400, 406, 413, 415)
+"""Refusals that may come before the image has arrived, besides those that say when to ask again."""
 
 
 @dataclass(frozen=True)
@@ -100,6 +107,13 @@ class PredictServer:
 
     async def predict(self, request: Request) -> Response:
         """Answer an image."""
+        answer = await self._answer_or_tell(request)
+        is_early = answer.status_code in _EARLY or "retry-after" in answer.headers
+        if is_early and "expect" not in request.headers:  # who expects 100 waits with the image
+            await _drain(request)
+        return answer
+
+    async def _answer_or_tell(self, request: Request) -> Response:
         if self._present > self._limits.waiting:
             told = {"error": f"{self._present} images are here already; ask again in {RETRY_AFTER_S} seconds"}
             return JSONResponse(told, 503, headers={"retry-after": str(RETRY_AFTER_S)})
@@ -147,6 +161,13 @@ class PredictServer:
             return self._labeller.answer(content, wish)
         finally:
             self._is_working = False
+
+
+async def _drain(request: Request) -> None:
+    with suppress(TimeoutError, ClientDisconnect, asyncio.CancelledError, RuntimeError):  # the last: all was read
+        async with asyncio.timeout(DRAIN_S):
+            async for _ in request.stream():
+                pass
 
 
 def _tell(message: str, status: int) -> Response:

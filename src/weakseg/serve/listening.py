@@ -12,6 +12,7 @@ from weakseg.errors import DataError
 from weakseg.review.security import make_token
 from weakseg.serve.answers import Labeller
 from weakseg.serve.app import Limits, PredictServer, build_app
+from weakseg.serve.connections import Connection
 from weakseg.serve.gate import is_loopback, local_names
 
 LOOPBACK = "127.0.0.1"
@@ -66,6 +67,7 @@ def serve(labeller: Labeller, *, host: str, port: int, token: str | None, limits
         app = build_app(server, token=token, hosts=local_names(number, also=[name]))
         config = uvicorn.Config(
             app,
+            http=Connection,
             log_level="warning",
             access_log=False,
             lifespan="off",

@@ -139,6 +139,12 @@ def test_a_folder_of_photographs_on_this_machine_stays_one(photos: Path) -> None
     (photos / "backup.tar").write_bytes(b"")
     assert not lies_elsewhere(str(photos))
     assert not lies_elsewhere(str(photos / "missing"))
+    assert not lies_elsewhere(str(photos.rename(photos.with_name("photos.tar"))))
+
+
+def test_a_folder_that_cannot_be_listed_is_left_to_its_reader(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "scandir", refuse)
+    assert not lies_elsewhere(str(photos))
 
 
 def test_what_changes_elsewhere_is_noticed_the_next_time(photos: Path, tmp_path: Path, cache: Path) -> None:
@@ -176,6 +182,8 @@ def test_what_is_kept_stays_within_its_bound(cache: Path) -> None:
     assert sum(path.stat().st_size for path in files) <= 1_000_000
     assert any(path.name == key for path in files), "what was used last stays"
     assert kept_or(key, lambda: pytest.fail("it is kept")) == b"x" * 100_000
+    assert kept_or(key, lambda: b"whole", size_bytes=5) == b"whole", "what is kept was cut off"
+    assert kept_or(key, lambda: pytest.fail("it is kept"), size_bytes=5) == b"whole"
     set_max_mb(0)
     assert kept_or("ff" * 12, lambda: b"abc") == b"abc"
     assert not (cache / "contents" / "ff").exists()
@@ -204,7 +212,11 @@ def test_an_image_that_changed_since_the_listing_is_an_error_and_not_a_damaged_i
     [
         ("memory://bucket/nothing", DataError, "^data.root: memory://bucket/nothing holds no files; look after"),
         ("nosuch://bucket/a", ConfigError, "^nosuch://bucket/a: fsspec knows no 'nosuch://'"),
-        ("smb://host/a", MissingExtra, "^smb://host/a needs a package that is not installed here .*: pip install"),
+        (
+            "smb://host/a",
+            MissingExtra,
+            "^smb://host/a needs a package that is not installed here .*: pip install smbprotocol$",
+        ),
         ("memory://bucket/{000..002}.tar", DataError, "^data.root: there is no shard memory://bucket/000.tar$"),
         ("memory://b/*/{0..1}.tar", DataError, "expected asterisks in the names of shards alone"),
         ("memory://bucket/a.tar.gz", DataError, "a.tar.gz is compressed, so that no single image can be read"),

@@ -130,6 +130,15 @@ def test_an_index_is_made_once_and_serves_other_machines(tmp_path: Path, monkeyp
     assert indexed == [f"{SHARDS}/1.tar"], "the one that has changed"
 
 
+@pytest.mark.parametrize("name", ["", "[a]-0.tar", "*.tar"])
+def test_brackets_in_names_are_no_patterns(name: str, tmp_path: Path) -> None:
+    folder = tmp_path / "[old] shards"
+    folder.mkdir()
+    (folder / "[a]-0.tar").write_bytes(make_tar({"a.jpg": picture(), "a.txt": b"cat"}))
+    root = folder / name if name != "*.tar" else tmp_path / "?old? shards" / name
+    assert shown_by(open_shards(str(root), tmp_path)) == {"a": ("cat",)}
+
+
 def linked() -> bytes:
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:

@@ -43,21 +43,24 @@ def max_bytes() -> int:
         return DEFAULT_MAX_MB * BYTES_PER_MB
 
 
-def kept_or(key: str, load: Callable[[], bytes]) -> bytes:
+def kept_or(key: str, load: Callable[[], bytes], *, size_bytes: int | None = None) -> bytes:
     """Return what is kept under a key, or load and keep it.
 
     Args:
         key: Hexadecimal digest that belongs to this content alone.
         load: Fetches it.
+        size_bytes: Its length; what is kept may have lost its content with the power of the machine. None if unknown.
     """
     path = _folder() / key[:2] / key
     try:
-        content = path.read_bytes()
+        content: bytes | None = path.read_bytes()
+    except OSError:  # not there, or removed just now
+        content = None
+    if content is not None and size_bytes in (None, len(content)):
         with suppress(OSError):
             os.utime(path)  # used last
         return content
-    except OSError:  # not there, or removed just now
-        content = load()
+    content = load()
     most = max_bytes()
     if len(content) <= most:
         with suppress(OSError):  # without room it is fetched again the next time

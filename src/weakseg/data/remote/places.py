@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,10 +30,10 @@ class Place:
 
 def lies_elsewhere(root: str) -> bool:
     """Say whether a root is no folder of files on this machine: a URL, or tar shards."""
-    if is_url(root) or names_shards(root):
+    if is_url(root):
         return True
     folder = Path(root)
-    return folder.is_dir() and is_shard_folder(folder)
+    return is_shard_folder(folder) if folder.is_dir() else names_shards(root)
 
 
 def open_place(root: str, *, kept: Path | None = None, tick: Callable[[int, int], None] | None = None) -> Place:
@@ -47,7 +48,7 @@ def open_place(root: str, *, kept: Path | None = None, tick: Callable[[int, int]
         DataError: If it cannot be read, or is not what it should be.
         MissingExtra: If a package is not installed.
     """
-    if names_shards(root):
+    if names_shards(root) and (is_url(root) or not Path(root).is_dir()):
         pattern, beside = root if is_url(root) else str(absolute_path(root)), dict[str, str]()
     elif is_url(root):
         found = Store(root).list()
@@ -56,7 +57,10 @@ def open_place(root: str, *, kept: Path | None = None, tick: Callable[[int, int]
         pattern, beside = join_url(root, "*.tar"), _texts({name: join_url(root, name) for name in found})
     else:
         folder = absolute_path(root)
-        pattern, beside = str(folder / "*.tar"), _texts({path.name: str(path) for path in folder.iterdir()})
+        pattern, beside = (
+            str(Path(glob.escape(str(folder))) / "*.tar"),
+            _texts({path.name: str(path) for path in folder.iterdir()}),
+        )
     return _called(root, Place(mirror_shards(pattern, beside, kept=kept, tick=tick), kept_index(pattern)))
 
 

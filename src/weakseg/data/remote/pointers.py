@@ -51,7 +51,8 @@ class Pointer:
         """
         if self.start is not None and not is_url(self.location):
             return self._load()  # a shard on this machine: a copy would only take room
-        return kept_or(digest_of(self.location, self.start, self.size_bytes, self.token), self._load)
+        key = digest_of(self.location, self.start, self.size_bytes, self.token)
+        return kept_or(key, self._load, size_bytes=self.size_bytes)
 
     def _load(self) -> bytes:
         where = f"{self.location}: {self.name}" if self.name else self.location

@@ -86,11 +86,14 @@ def holds_shards(names: Sequence[str]) -> bool:
 def is_shard_folder(folder: Path) -> bool:
     """Say the same of a folder of this machine; a folder of photographs is not looked through for that."""
     names = []
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if os.path.splitext(entry.name)[1].lower() in IMAGE_SUFFIXES or entry.is_dir():
-                return False
-            names.append(entry.name)
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if os.path.splitext(entry.name)[1].lower() in IMAGE_SUFFIXES or entry.is_dir():
+                    return False
+                names.append(entry.name)
+    except OSError:  # readers of folders say what is wrong with it
+        return False
     return holds_shards(names)
 
 
@@ -135,7 +138,8 @@ def find_shards(pattern: str) -> list[Shard]:
 
 
 def _find_here(pattern: str) -> Iterator[Shard]:
-    for path in glob.glob(pattern) if glob.has_magic(pattern) else [pattern]:
+    is_pattern = glob.has_magic(pattern) and not os.path.isfile(pattern)  # `[old].tar` may be a name
+    for path in glob.glob(pattern) if is_pattern else [pattern]:
         if os.path.isfile(path):
             status = os.stat(path)
             yield Shard(
