@@ -4,7 +4,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
@@ -122,7 +122,7 @@ class Interleaved(Store):
             self._one()
             super().write_many({name: content})
 
-    def remove_many(self, names: list[str]) -> None:
+    def remove_many(self, names: Iterable[str]) -> None:
         for name in names:
             self._one()
             super().remove_many([name])
