@@ -30,6 +30,8 @@ GUARDED = {
     ("endings.py", "os.register_at_fork"),  # behind hasattr
     ("pipeline/lock.py", "os.register_at_fork"),  # behind hasattr
     ("pipeline/lock.py", "fcntl"),  # behind sys.platform
+    ("pipeline/working_copy.py", "fcntl"),  # the same
+    ("data/remote/tree.py", "fcntl"),  # the same
     ("estimate/process.py", "os.killpg"),  # an `AttributeError` is caught
     ("estimate/process.py", "os.setpgid"),  # behind hasattr
     ("estimate/process.py", "signal.SIGKILL"),  # beside os.killpg

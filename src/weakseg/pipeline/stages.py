@@ -148,7 +148,9 @@ def segment(context: Context) -> str:
     taught = ", taught by the true masks" if config.masks == "truth" else ""
     corrected = corrected_images(context)
     if corrected:
-        taught = f", {len(corrected)} of them with corrected masks, drawn {config.corrected_weight} times as often"
+        taught = f", {len(corrected)} of them with corrected masks"
+        if config.corrected_weight > 1:
+            taught += f", drawn {config.corrected_weight} times as often"
     if len(train) < len(context.train) and not taught.endswith("true masks"):
         taught += f", {len(context.train) - len(train)} wrong masks left out"
     return f"{len(train)} images, loss {history[-1].loss:.4f}{taught}"

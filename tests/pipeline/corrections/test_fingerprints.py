@@ -18,7 +18,7 @@ OTHER = digest_mask(np.ones(SIZE_HW, np.uint8))
 
 Settings = tuple[tuple[str, object], ...]
 
-LIGHT: Settings = (("segmenter.corrected_weight", 1),)
+HEAVY: Settings = (("segmenter.corrected_weight", 3),)
 TRUTH: Settings = (("segmenter.masks", "truth"),)
 
 
@@ -41,14 +41,14 @@ WRONG, ELSEWHERE = TaughtImage("train_1", is_wrong=True), TaughtImage("val_9", M
 @pytest.mark.parametrize(
     ("one", "other", "stages"),
     [
-        (((), ()), ((), LIGHT), []),  # without corrections the weight has no effect
+        (((), ()), ((), HEAVY), []),  # without corrections the weight has no effect
         (((), ()), ((DRAWN,), ()), ["refine", "segment"]),
         (((DRAWN,), ()), ((REDRAWN,), ()), ["refine", "segment"]),
-        (((DRAWN,), ()), ((DRAWN,), LIGHT), ["segment"]),
+        (((DRAWN,), ()), ((DRAWN,), HEAVY), ["segment"]),
         (((DRAWN,), ()), ((DRAWN, WRONG), ()), ["segment"]),
         (((DRAWN,), ()), ((replace(DRAWN, is_right=True),), ()), []),
         (((DRAWN,), ()), ((DRAWN, ELSEWHERE), ()), []),
-        (((DRAWN, WRONG), TRUTH), ((DRAWN,), (*TRUTH, *LIGHT)), []),
+        (((DRAWN, WRONG), TRUTH), ((DRAWN,), (*TRUTH, *HEAVY)), []),
     ],
 )
 def test_fingerprints_cover_what_teaches_and_nothing_else(

@@ -53,7 +53,7 @@ class SegmenterConfig:
     fixed_norm: bool = True
     freeze_trunk: bool = False
     masks: Literal["refined", "truth"] = "refined"
-    corrected_weight: int = 3
+    corrected_weight: int = 1
     epochs: int = 30
     batch_size: int = 10
     accumulate: int = 1

@@ -50,9 +50,13 @@ def make_table(config: RunConfig, learnt: Sequence[Learnt], *, name: str, val: s
             f"one run each, seed {config.runtime.seed}: another seed moves a segmenter by points",
             "a simulated person gives the true masks of the first images of the queue (weakseg review), or of as many "
             "by chance; the larger numbers hold the smaller ones",
-            "the segmenter sees no tags, masks do. Corrected images are drawn "
-            f"{config.segmenter.corrected_weight} times as often, in as many steps",
+            "the segmenter sees no tags, masks do. Steps are as many in every row; a corrected image is drawn "
+            f"{_times(config.segmenter.corrected_weight)}",
             f"{TWIN}: the segmenter is taught by all true masks (segmenter.masks truth); its masks are the first row's",
             "gain: the segmenter against the first row, in points",
         ),
     )
+
+
+def _times(weight: int) -> str:
+    return "as often as another" if weight == 1 else f"{weight} times as often as another"
