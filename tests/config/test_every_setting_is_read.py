@@ -50,7 +50,8 @@ def test_every_setting_is_read_by_the_chain(tmp_path: Path, monkeypatch: pytest.
     (tmp_path / "saliency" / "home" / "garden").mkdir(parents=True)
     Image.new("L", (8, 8), 255).save(tmp_path / "saliency" / "home" / "garden" / "photo 00.png")
     soft = (f"--refine.saliency.folder={tmp_path / 'saliency'}", "--refine.confidence=true")
-    folder = ("--data.root", str(tmp_path / "photos"), "--out", str(tmp_path / "b"), *soft)
+    monkeypatch.setenv("WEAKSEG_CACHE", str(tmp_path / "cache"))
+    folder = ("--data.root", (tmp_path / "photos").as_uri(), "--out", str(tmp_path / "b"), *soft)
     assert main(["run", "folder", *folder, *TINY, *TINY_RIB, "--classifier.epochs=1", "--segmenter.epochs=1"]) == 0
     assert main(["run", str(tmp_path / "a"), "--refine.method=par", "--redo=refine"]) == 0
     (tmp_path / "parts" / "home" / "garden").mkdir(parents=True)
