@@ -77,10 +77,10 @@ def test_the_masks_most_like_the_corrected_ones_win(
 
 
 @pytest.mark.parametrize(("lead", "threshold"), [(0.04, 0.4), (0.2, 0.6)])
-def test_what_else_speaks_for_a_candidate_weighs_as_much_as_400_masks(
+def test_what_else_speaks_for_a_candidate_weighs_as_much_as_1000_masks(
     tmp_path: Path, lead: float, threshold: float
 ) -> None:
-    """One mask gives 0.4 an IoU of 1 and 0.6 one of 0.73: ln(0.73) / 400 = -0.0008 in the second candidate's favour."""
+    """A mask gives 0.4 an IoU of 1 and 0.6 one of 0.73: ln(0.73) / 1000 = -0.0003 for the second candidate."""
     context = make_run(tmp_path, {"train_0": correct(16, 1)})
     support = np.array([-1.0, 0.0, 0.0]) + np.array([0.0, 0.0, lead - 0.04])
     choice = choose_on_masks(context, cut, list_judges(context), CANDIDATES, support=support)

@@ -24,7 +24,7 @@ from weakseg.types import Sample
 ENOUGH_MASKS = 10
 """With fewer corrected masks of tagged training images colours and areas decide alone, as without any."""
 
-PRIOR_MASKS = 400.0
+PRIOR_MASKS = 1000.0
 """Colours and areas of all images weigh as much as so many corrected masks."""
 
 TINY = 1e-6
@@ -45,7 +45,7 @@ def choose_on_masks(
     *,
     support: NDArray[np.float64],
 ) -> ThresholdChoice | None:
-    """Choose the candidate with the largest `support + n / 400 * ln(mean IoU / largest)` for n corrected masks.
+    """Choose the candidate with the largest `support + n / 1000 * ln(mean IoU / largest)` for n corrected masks.
 
     The mean IoU is that of the run's own masks with the corrected ones, where somebody has looked.
 
