@@ -1,11 +1,12 @@
 # Every target sets up .venv by itself; the second time that takes no time.
-.PHONY: demo test unit lint explore bench gpu browser clean dist sbom docs help setup
+.PHONY: demo test heavy unit lint explore bench gpu browser clean dist sbom docs help setup
 
 RUN := .venv/bin
 
 help:
 	@echo "make demo    tagged images -> masks -> trained network -> report, 4 to 5 minutes"
 	@echo "make test    lint, types and all tests, as CI runs them; needs chromium"
+	@echo "make heavy   the tests that need Ray, MLflow and S3's packages, which it installs; a part of CI"
 	@echo "make browser installs Debian's chromium for the tests of the review page, as root"
 	@echo "make unit    the quick tests only"
 	@echo "make lint    ruff and mypy"
@@ -38,6 +39,11 @@ unit: setup
 
 test: lint
 	$(PYTEST)
+
+# What `make test` skips for want of packages.
+heavy: setup
+	@tools/make_venv.sh heavy
+	$(PYTEST) -n 0 tests/pipeline/test_ray_cluster.py tests/pipeline/test_tracking.py tests/test_storage_end_to_end.py
 
 browser:
 	@tools/install_chromium.sh

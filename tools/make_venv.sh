@@ -1,8 +1,10 @@
 #!/bin/sh
 # Makes or refreshes .venv with everything `make demo` and `make test` need; does nothing when it is up to date.
+# `make_venv.sh heavy` adds what the tests of clusters and object storage need, which other tests skip.
 # PYTHON chooses the interpreter (3.11 or newer). TORCH_INDEX_URL chooses where torch comes from.
 set -eu
 cd "$(dirname "$0")/.."
+EXTRA=${1:-dev}
 PYTHON=${PYTHON:-python3}
 # Applied to every pip call: a later package may otherwise replace torch by a CUDA build of several GB.
 PIP_CONSTRAINT=$PWD/constraints.txt
@@ -15,7 +17,7 @@ can_reach() {
 }
 
 stamp=$(cat pyproject.toml constraints.txt tools/make_venv.sh | cksum)
-if [ "$(cat .venv/stamp 2>/dev/null)" = "$stamp" ]; then
+if [ "$(cat ".venv/stamp-$EXTRA" 2>/dev/null)" = "$stamp" ]; then
     exit 0
 fi
 "$PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || {
@@ -31,7 +33,7 @@ if .venv/bin/python -c 'import pip' 2>/dev/null; then
 else
     pip() { "$PYTHON" -m pip --python .venv/bin/python "$@"; }
 fi
-echo "setting up .venv (once, a few minutes)"
+echo "setting up .venv with [$EXTRA] (once, a few minutes)"
 if [ -n "${TORCH_INDEX_URL:-}" ]; then
     pip install --quiet --index-url "$TORCH_INDEX_URL" torch
 elif ! command -v nvidia-smi >/dev/null 2>&1 && can_reach "$CPU_INDEX"; then
@@ -40,5 +42,5 @@ elif ! command -v nvidia-smi >/dev/null 2>&1 && can_reach "$CPU_INDEX"; then
 else
     pip install --quiet torch
 fi
-pip install --quiet --editable '.[dev]'
-echo "$stamp" >.venv/stamp
+pip install --quiet --editable ".[$EXTRA]"
+echo "$stamp" >".venv/stamp-$EXTRA"
