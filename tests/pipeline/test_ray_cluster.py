@@ -20,6 +20,9 @@ from weakseg.pipeline.image_jobs import Engine
 from weakseg.predict.files import predict_files
 from weakseg.predict.options import PredictOptions
 
+OBJECTS_BYTES = 100 * 2**20
+"""Of shared memory; Ray takes a third of the machine's."""
+
 
 def test_what_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ray_cluster, "find_spec", lambda name: None)
@@ -41,7 +44,13 @@ def cluster() -> Iterator[None]:
         patch.setenv("PYTHONPATH", os.pathsep.join([str(repository), *sys.path]))
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
         patch.setenv("RAY_worker_niceness", "0")  # Ray's 15 starves workers on a busy machine
-        ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+        ray.init(
+            num_cpus=2,
+            object_store_memory=OBJECTS_BYTES,
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+        )
         yield
         ray.shutdown()
 
