@@ -4,7 +4,8 @@ Claims: time is linear in the number of images; at 100,000 a command starts in 2
 thread each are 1.7 times as fast as one. Images are tiny and so is the network, so that what depends on neither shows.
 
     python benchmarks/scaling.py                              # 250 and 1,000: two minutes where nothing else runs
-    python benchmarks/scaling.py --sizes 1000 10000 100000    # hours
+    python benchmarks/scaling.py --sizes 1000 10000           # a quarter of an hour
+    python benchmarks/scaling.py --starts 100000              # only how long commands take to start; minutes
 
 Every command is a process of its own, as a user starts it. Seconds of the stages are those of `run.json`; start-up is
 the time from the start of the process to its first stage. Only what stands in one table is comparable: other work on
@@ -60,6 +61,8 @@ report: {gallery_images: 1}
 runtime: {workers: 0, device: cpu, save_every_s: null, validate: last}
 """
 
+ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
+
 STAGES = ("classify", "localize", "refine", "segment", "evaluate", "report")
 SHARED = ("localize", "refine", "evaluate", "predict", "export")
 """What several processes share."""
@@ -111,6 +114,21 @@ class Sized:
         return (self.first if processes == 1 else self.two).stages[what]
 
 
+@dataclass(frozen=True)
+class Started:
+    """How a run of so many images starts; it is stopped as soon as its first stage begins.
+
+    Args:
+        images: How many.
+        first: The first command, which looks into every image.
+        again: The same command later, which asks the file system whether they are as they were.
+    """
+
+    images: int
+    first: Command
+    again: Command
+
+
 CPU_OF: dict[str, Callable[[Sized], Command]] = {
     "run": lambda found: found.first,
     "predict": lambda found: found.predict[1],
@@ -135,16 +153,50 @@ def draw_images(root: Path, count: int) -> None:
     (root / "tags.csv").write_text("\n".join(rows) + "\n")
 
 
+def measure_start(words: Sequence[str]) -> Command:
+    """Run a command with one thread until its first stage begins, and measure it."""
+    started_s = time.monotonic()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "weakseg", *words, "--log", "json"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=ONE_THREAD,
+    )
+    assert process.stderr is not None
+    told = []
+    for line in process.stderr:
+        told.append(line)
+        if line.startswith("{") and json.loads(line)["event"] == "stage":
+            break
+    else:
+        sys.exit(f"weakseg {' '.join(words)} ended before its first stage: {told[-1:]}")
+    seconds = round(time.monotonic() - started_s, 1)
+    process.kill()
+    _, _, usage = os.wait4(process.pid, 0)
+    process.returncode = 0
+    cpu_s = round(usage.ru_utime + usage.ru_stime, 1)
+    return Command(seconds, seconds, cpu_s, round(usage.ru_maxrss / MIB), {})
+
+
+def measure_starts(root: Path, count: int) -> Started:
+    """Measure how a run of so many images starts."""
+    photos, recipe = root / "photos", root / "scaling.yaml"
+    draw_images(photos, count)
+    recipe.write_text(SETTINGS)
+    words = ["run", str(recipe), "--data.root", str(photos), "--out", str(root / "run")]
+    return Started(count, measure_start(words), measure_start(words))
+
+
 def measure(words: Sequence[str]) -> Command:
     """Run a command with one thread and measure it."""
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
     started_s, started = time.monotonic(), time.time()
     with tempfile.TemporaryFile("w+") as told:
         process = subprocess.Popen(
             [sys.executable, "-m", "weakseg", *words, "--log", "json"],
             stdout=subprocess.DEVNULL,
             stderr=told,
-            env=environment,
+            env=ONE_THREAD,
         )
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
@@ -224,9 +276,15 @@ def main() -> None:
     parser.add_argument(
         "--sizes", type=int, nargs="+", default=[250, 1000], help="numbers of images (default: 250 1000)"
     )
+    parser.add_argument("--starts", type=int, nargs="+", default=[], help="measure starts alone, for so many images")
     parser.add_argument("--out", type=Path, default=RESULTS, help=f"JSON to write (default: {RESULTS})")
     parser.add_argument("--work", type=Path, help="where images and runs go (default: a temporary folder)")
     args = parser.parse_args()
+    if args.starts:
+        for count in args.starts:
+            with tempfile.TemporaryDirectory(dir=args.work) as root:
+                print(json.dumps(asdict(measure_starts(Path(root), count)), indent=1))
+        return
     found = []
     for count in sorted(args.sizes):
         with tempfile.TemporaryDirectory(dir=args.work) as root:
