@@ -9,6 +9,7 @@ import pytest
 from tests.studies.sizes import TINY_STUDY
 from tests.tiny import with_settings
 from weakseg.config.load import build_config, read_recipe
+from weakseg.config.ranges import check_ranges
 from weakseg.config.schema import RunConfig
 from weakseg.errors import ArtifactError, ConfigError
 from weakseg.pipeline.artifacts import load_info, save_mask
@@ -65,6 +66,12 @@ def test_a_seed_is_that_of_images_and_networks() -> None:
 def test_only_what_is_scored_gets_seeds() -> None:
     assert restrict_config(CONFIG, split="train").localize.splits == ("train",)
     assert restrict_config(CONFIG, split="val").localize.splits == ("train", "val")
+
+
+@pytest.mark.parametrize("recipe", ["methods_photographs", "folder", "folder_quick"])
+def test_a_run_of_a_study_can_be_gone_on_with(recipe: str) -> None:
+    config = restrict_config(build_config(read_recipe(recipe), ["--data.root=photos"]), split="train")
+    check_ranges(config)  # the masks have no confidence, so that the segmenter must not ask for it
 
 
 def test_critters_of_several_seeds_cannot_lie_in_one_place() -> None:

@@ -102,8 +102,9 @@ def restrict_config(config: RunConfig, *, split: str) -> RunConfig:
     return replace(
         config,
         localize=replace(config.localize, splits=splits, compared_images=0),
-        # How sure masks are is a thing of segmenters; it triples the CRF's work.
+        # How sure masks are is a thing of segmenters; it triples the CRF's work. A run of the study can go on to one.
         refine=replace(config.refine, irn=irn, confidence=False, stable_within=(1.0, 1.0)),
+        segmenter=replace(config.segmenter, ignore_below=0.0),
     )
 
 
