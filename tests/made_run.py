@@ -19,7 +19,7 @@ from weakseg.files import write_json
 from weakseg.ops.instances import Instances
 from weakseg.ops.metrics import ConfusionMatrix, ThresholdSweep
 from weakseg.pipeline.artifacts import RunFolder, save_mask, save_seed, save_tensors
-from weakseg.pipeline.runner import Context
+from weakseg.pipeline.context import Context
 from weakseg.refine.instance_files import save_instances
 from weakseg.refine.irn import IRNConfig
 from weakseg.refine.masks import seed_to_mask

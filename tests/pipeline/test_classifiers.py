@@ -16,9 +16,9 @@ from weakseg.localize.seam import refined_score_maps
 from weakseg.models.seam import SEAM
 from weakseg.pipeline.artifacts import RunFolder, load_info, load_seed, save_mask
 from weakseg.pipeline.classifiers import name_donor_source, open_pasting, warn_of_guessing
+from weakseg.pipeline.fingerprints import plan_records
 from weakseg.pipeline.networks import load_classifier, load_history
 from weakseg.pipeline.records import StageRecord, write_records
-from weakseg.pipeline.runner import plan_records
 from weakseg.pipeline.stages import STAGES, classify, localize
 
 CDA = (("classifier.batch_size", 4), ("classifier.epochs", 1), ("classifier.cda.area_share", (0.05, 0.9)))

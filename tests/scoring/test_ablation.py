@@ -12,8 +12,8 @@ from weakseg.data.masks import read_mask
 from weakseg.models.inference import predict_labels
 from weakseg.ops.crf_settings import DEEPLAB_CRF, CRFSettings
 from weakseg.pipeline.artifacts import RunFolder, save_mask
+from weakseg.pipeline.context import Context
 from weakseg.pipeline.networks import save_network
-from weakseg.pipeline.runner import Context
 from weakseg.pipeline.segmenters import describe_segmenter
 from weakseg.report.ablation import AblationRow, build_ablation
 from weakseg.report.page import report

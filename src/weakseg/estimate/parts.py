@@ -14,7 +14,7 @@ from weakseg.estimate.costs import PartCost, StepTimes, scale_memory
 from weakseg.estimate.measure import time_images, time_training
 from weakseg.estimate.memory import read_gpu_peak, read_peak, start_peak
 from weakseg.estimate.trial import Trial
-from weakseg.pipeline.runner import Context
+from weakseg.pipeline.context import Context
 from weakseg.train.plan import TrainingHooks
 
 MIN_SHARE = 1e-6

@@ -24,10 +24,10 @@ from weakseg.localize.score_maps import smooth_score_maps
 from weakseg.methods import Settings
 from weakseg.models.classifier import Classifier
 from weakseg.pipeline.artifacts import load_stop_reason
+from weakseg.pipeline.context import Context
 from weakseg.pipeline.images import is_large
 from weakseg.pipeline.networks import load_classifier
 from weakseg.pipeline.records import RESULT, read_records
-from weakseg.pipeline.runner import Context
 from weakseg.pipeline.runtime import show_progress
 from weakseg.pipeline.side_by_side import run_side_by_side
 from weakseg.train.distributed import rank, world_size

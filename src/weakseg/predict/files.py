@@ -19,10 +19,10 @@ from weakseg.data.base import Dataset
 from weakseg.errors import DataError, UsageError
 from weakseg.files import JsonValue
 from weakseg.models.predictor import batched
+from weakseg.pipeline.context import Context
 from weakseg.pipeline.image_jobs import Engine, OneProcess
 from weakseg.pipeline.notes import Notebook, begin_work, hold_notebook
 from weakseg.pipeline.parts import Finishing, PartOf
-from weakseg.pipeline.runner import Context
 from weakseg.pipeline.runtime import choose_device, joined_processes
 from weakseg.predict.constraint import TagConstraint, constrain
 from weakseg.predict.notices import tell_passed_over, tell_suffixed, tell_unconstrained

@@ -12,12 +12,12 @@ from weakseg.config.schema import ClassifierConfig, RunConfig, SegmenterConfig
 from weakseg.data.base import Dataset, Problem
 from weakseg.ops.color import heat
 from weakseg.pipeline.artifacts import RunFolder, load_tensors
+from weakseg.pipeline.context import Context
 from weakseg.pipeline.images import seeded_datasets
 from weakseg.pipeline.origin import read_origin
 from weakseg.pipeline.records import StageRecord, read_records
 from weakseg.pipeline.refiner_networks import makes_instances
 from weakseg.pipeline.released import released_refiner
-from weakseg.pipeline.runner import Context
 from weakseg.pipeline.runtime import format_duration
 from weakseg.pipeline.seeds import REFINER
 from weakseg.pipeline.threshold import mask_threshold

@@ -28,10 +28,10 @@ from weakseg.models.modes import evaluating
 from weakseg.models.segmenter import SegmentationNetwork
 from weakseg.ops.images import normalise
 from weakseg.pipeline.artifacts import RunFolder, load_seed
+from weakseg.pipeline.context import Context
 from weakseg.pipeline.images import seeded_datasets
 from weakseg.pipeline.networks import load_classifier
 from weakseg.pipeline.pseudo_masks import doubted_ids
-from weakseg.pipeline.runner import Context
 from weakseg.pipeline.runtime import show_progress
 from weakseg.pipeline.seeds import resize_labels
 from weakseg.pipeline.segmenters import load_segmenter

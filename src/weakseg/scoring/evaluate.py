@@ -16,6 +16,7 @@ from weakseg.data.masks import read_mask
 from weakseg.files import JsonValue, write_text
 from weakseg.ops.metrics import ConfusionMatrix, ThresholdSweep
 from weakseg.pipeline.artifacts import RunFolder, load_info, load_seed, save_mask
+from weakseg.pipeline.context import Context
 from weakseg.pipeline.health import check_masks
 from weakseg.pipeline.image_jobs import ImageJob, ImageWork, run_job
 from weakseg.pipeline.images import first_missing, seeded_datasets
@@ -24,9 +25,9 @@ from weakseg.pipeline.networks import WEIGHTS_FROM
 from weakseg.pipeline.origin import read_map, read_origin
 from weakseg.pipeline.pseudo_masks import choose_training_images, truly_taught
 from weakseg.pipeline.requirements import require_for_evaluate
-from weakseg.pipeline.runner import Context, Stage
 from weakseg.pipeline.runtime import show_progress
 from weakseg.pipeline.segmenters import load_segmenter
+from weakseg.pipeline.stage import Stage
 from weakseg.pipeline.threshold import mask_threshold
 from weakseg.refine.masks import shows_class
 from weakseg.scoring.ablation import mask_files, predict_steps, prediction_steps, score_ablation

@@ -15,10 +15,10 @@ from weakseg.handover.corrections.edited import read_edited
 from weakseg.handover.corrections.formats import opened
 from weakseg.handover.corrections.known_images import Brought, KnownImages
 from weakseg.handover.corrections.plan import ACCEPTED, EDITED, Change, Plan, Receiver, accept_mask
+from weakseg.pipeline.context import Context
 from weakseg.pipeline.corrections.store import CorrectionStore
 from weakseg.pipeline.opening import open_run
 from weakseg.pipeline.run_folder import RunFolder
-from weakseg.pipeline.runner import Context
 from weakseg.pipeline.runtime import show_progress
 
 logger = logging.getLogger("weakseg")

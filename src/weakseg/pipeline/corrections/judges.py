@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from weakseg.ops.metrics import ConfusionMatrix
+from weakseg.pipeline.context import Context
 from weakseg.pipeline.cutters import Cutter, cut_image
-from weakseg.pipeline.runner import Context
 from weakseg.pipeline.runtime import show_progress
 from weakseg.pipeline.seeds import pair_with_seed, resize_labels
 from weakseg.refine.threshold.area import measure_areas

@@ -19,9 +19,9 @@ from weakseg.estimate.parts import ImageWork, Part, image_part, try_parts
 from weakseg.estimate.stages import plan_parts
 from weakseg.estimate.trial import Trial, count_tagged, open_trial, write_seeds
 from weakseg.pipeline.artifacts import RunFolder
+from weakseg.pipeline.context import Context
 from weakseg.pipeline.cutters import open_cutter
 from weakseg.pipeline.records import read_records
-from weakseg.pipeline.runner import Context
 from weakseg.pipeline.runtime import format_duration
 from weakseg.pipeline.seeds import pair_with_seed
 from weakseg.studies.methods.fixed import fixed_threshold, is_automatic
