@@ -11,7 +11,8 @@ from weakseg.data.masks import read_mask
 from weakseg.errors import ArtifactError, ConfigError
 from weakseg.pipeline.artifacts import save_mask
 from weakseg.pipeline.context import Context
-from weakseg.pipeline.corrections.store import Correction, CorrectionStore
+from weakseg.pipeline.corrections.correction import Correction
+from weakseg.pipeline.corrections.store import CorrectionStore
 from weakseg.pipeline.edited_masks import find_edited
 from weakseg.pipeline.runner import run_stages
 from weakseg.pipeline.stages import STAGES

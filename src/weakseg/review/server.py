@@ -28,7 +28,8 @@ from weakseg.errors import ArtifactError, DataError, WeaksegError
 from weakseg.file_names import digest_text
 from weakseg.files import JsonValue
 from weakseg.ops.color import class_colours
-from weakseg.pipeline.corrections.store import Correction, EditConflict
+from weakseg.pipeline.corrections.correction import Correction
+from weakseg.pipeline.corrections.store import EditConflict
 from weakseg.pipeline.run_folder import learning_command
 from weakseg.review.desk import SEED_STRIDE_PX, Desk, Kept, Listed
 from weakseg.review.images import THUMBNAIL_SIDE_PX, encode_jpeg, encode_thumbnail
