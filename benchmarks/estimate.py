@@ -13,7 +13,7 @@ from pathlib import Path
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch, as the command has it
 
-from weakseg.arguments import parse_recipe_words
+from weakseg.arguments.requests import parse_recipe_words
 from weakseg.chain import run_recipe
 from weakseg.estimate.costs import total_time
 from weakseg.estimate.process import estimate_run

@@ -159,7 +159,7 @@ def _run_single(stage: str) -> Callable[[Sequence[str]], int]:
 
 
 def _run_recipe(words: Sequence[str], *, verb: str, only: str | None, recipe: str | None = None) -> int:
-    from weakseg.arguments import parse_recipe_words
+    from weakseg.arguments.requests import parse_recipe_words
     from weakseg.config.load import to_yaml
 
     if verb == "run" and not words:
@@ -188,13 +188,13 @@ def _run_recipe(words: Sequence[str], *, verb: str, only: str | None, recipe: st
 
 def _demo(words: Sequence[str]) -> int:
     """Run the recipe `demo`, or `demo_quick`: as `weakseg run` does, in `runs/` under their names."""
-    from weakseg.arguments import QUICK
+    from weakseg.arguments.requests import QUICK
 
     return _run_recipe(words, verb="demo", only=None, recipe="demo_quick" if QUICK in words else "demo")
 
 
 def _check(words: Sequence[str]) -> int:
-    from weakseg.arguments import parse_recipe_words
+    from weakseg.arguments.requests import parse_recipe_words
 
     request = parse_recipe_words("check", words, summary=VERBS["check"].summary)
     if request is None:
@@ -254,7 +254,7 @@ def _study(words: Sequence[str]) -> int:
 
 
 def _synth(words: Sequence[str]) -> int:
-    from weakseg.arguments import new_parser, parse_words
+    from weakseg.arguments.verbs import new_parser, parse_words
 
     parser = new_parser("synth", "Write generated images with exact masks as a VOC-layout folder.")
     parser.add_argument("out", help="folder to write to")

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from weakseg.arguments import new_parser, parse_words
+from weakseg.arguments.verbs import new_parser, parse_words
 from weakseg.errors import UsageError
 
 DEFAULT_TOP = 8

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import PurePosixPath
 
-from weakseg.arguments import RECIPE_FILE
+from weakseg.arguments.recipes import RECIPE_FILE
 from weakseg.errors import UsageError
 from weakseg.remote import is_url, names_shards
 from weakseg.stores import Store

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from weakseg.arguments import RECIPE_FILE, new_parser, resolve_recipe
+from weakseg.arguments.recipes import RECIPE_FILE, resolve_recipe
+from weakseg.arguments.verbs import new_parser
 
 
 def run(words: Sequence[str]) -> int:

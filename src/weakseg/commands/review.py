@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from weakseg.arguments import new_parser, parse_words
+from weakseg.arguments.verbs import new_parser, parse_words
 from weakseg.errors import UsageError
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from weakseg.arguments import new_parser, parse_words
+from weakseg.arguments.verbs import new_parser, parse_words
 from weakseg.endings import allow_grace
 from weakseg.errors import UsageError
 
