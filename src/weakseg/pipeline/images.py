@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from weakseg.data.base import Dataset
 from weakseg.data.images import ShrunkImage
-from weakseg.data.loaders import iterate_places
+from weakseg.data.whole_images import iterate_places
 from weakseg.pipeline.context import Context
 from weakseg.pipeline.runtime import show_progress
 from weakseg.pipeline.side_by_side import LARGE_PX, run_side_by_side

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from weakseg.config.chosen import localizer_facts
-from weakseg.data.loaders import iterate_shrunk
+from weakseg.data.whole_images import iterate_shrunk
 from weakseg.localize.method import ImageLocalizer, LocalizeContext, Localizer, find_localizer
 from weakseg.localize.method import Localized as Localized
 from weakseg.localize.rib import RIB

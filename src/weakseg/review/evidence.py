@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from weakseg.data.base import Dataset
 from weakseg.data.grey import read_grey
 from weakseg.data.images import ShrunkImage
-from weakseg.data.loaders import iterate_shrunk
 from weakseg.data.masks import read_mask
+from weakseg.data.whole_images import iterate_shrunk
 from weakseg.errors import ArtifactError
 from weakseg.files import JsonValue
 from weakseg.models.classifier import Classifier
