@@ -21,7 +21,7 @@ from weakseg.estimate.text import render_estimate
 from weakseg.pipeline.artifacts import RunFolder
 from weakseg.pipeline.inputs import open_splits, prepare
 from weakseg.pipeline.records import read_records
-from weakseg.pipeline.runtime import start_logging
+from weakseg.pipeline.telling import start_logging
 
 
 def main(words: Sequence[str]) -> int:

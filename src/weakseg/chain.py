@@ -21,8 +21,9 @@ from weakseg.pipeline.inputs import prepare
 from weakseg.pipeline.parts import PartDone, PartOf, StoppedAtImages, read_handed_out
 from weakseg.pipeline.records import read_records
 from weakseg.pipeline.runner import run_in_stage, run_stages
-from weakseg.pipeline.runtime import choose_device, joined_processes, keep_log, launched_rank, make_deterministic
+from weakseg.pipeline.runtime import choose_device, joined_processes, launched_rank, make_deterministic
 from weakseg.pipeline.stages import STAGES
+from weakseg.pipeline.telling import keep_log
 from weakseg.pipeline.trackers import list_settings, open_trackers, require_trackers
 from weakseg.pipeline.tracking import track_files, track_numbers, tracking
 from weakseg.report.page import REPORT

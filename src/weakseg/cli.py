@@ -173,7 +173,7 @@ def _run_recipe(words: Sequence[str], *, verb: str, only: str | None, recipe: st
     from weakseg.chain import run_recipe
     from weakseg.pipeline.artifacts import RunFolder
     from weakseg.pipeline.engines import choose_engine
-    from weakseg.pipeline.runtime import start_logging
+    from weakseg.pipeline.telling import start_logging
     from weakseg.scoring.summary import print_summary
 
     start_logging()
@@ -202,7 +202,7 @@ def _check(words: Sequence[str]) -> int:
     from weakseg.checks.dataset import check_dataset, render_check
     from weakseg.pipeline.artifacts import RunFolder
     from weakseg.pipeline.inputs import open_splits
-    from weakseg.pipeline.runtime import show_progress, start_logging
+    from weakseg.pipeline.telling import show_progress, start_logging
 
     start_logging()
     logging.getLogger("weakseg").setLevel(logging.ERROR)  # the report below says it all, once

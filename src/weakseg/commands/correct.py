@@ -44,7 +44,7 @@ def run(words: Sequence[str]) -> int:
         return 0
     from weakseg.handover.corrections.bring import bring_corrections
     from weakseg.pipeline.run_folder import learning_command
-    from weakseg.pipeline.runtime import start_logging
+    from weakseg.pipeline.telling import start_logging
 
     start_logging()
     brought = bring_corrections(

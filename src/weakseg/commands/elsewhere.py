@@ -37,7 +37,8 @@ def runs_here(words: Sequence[str]) -> Iterator[list[str]]:
         yield list(words)
         return
     from weakseg.pipeline.putting import open_run_elsewhere
-    from weakseg.pipeline.runtime import launched_processes, start_logging
+    from weakseg.pipeline.runtime import launched_processes
+    from weakseg.pipeline.telling import start_logging
 
     start_logging()
     lent = list(words)

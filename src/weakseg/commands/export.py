@@ -45,8 +45,9 @@ def run(words: Sequence[str]) -> int:
     from weakseg.handover.export import export_run
     from weakseg.pipeline.engines import choose_engine
     from weakseg.pipeline.notes import tell_stop
-    from weakseg.pipeline.runtime import launched_rank, start_logging
+    from weakseg.pipeline.runtime import launched_rank
     from weakseg.pipeline.stage import StageStopped
+    from weakseg.pipeline.telling import start_logging
 
     start_logging()
     engine = choose_engine(processes=given.processes, engine=given.engine, part=given.part, finish=given.finish)

@@ -36,7 +36,7 @@ def run(words: Sequence[str]) -> int:
     from weakseg.models.hf_masks import MaskOptions
     from weakseg.pipeline.artifacts import RunFolder
     from weakseg.pipeline.inputs import open_splits
-    from weakseg.pipeline.runtime import start_logging
+    from weakseg.pipeline.telling import start_logging
     from weakseg.predict.outlines import OutlineOptions, make_outlines
 
     given = resolved.arguments

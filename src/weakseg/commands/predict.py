@@ -58,8 +58,8 @@ def run(words: Sequence[str]) -> int:
     from weakseg.models.tiling import choose_tiling
     from weakseg.pipeline.engines import choose_engine
     from weakseg.pipeline.notes import tell_stop
-    from weakseg.pipeline.runtime import start_logging
     from weakseg.pipeline.stage import StageStopped
+    from weakseg.pipeline.telling import start_logging
     from weakseg.predict.constraint import parse_tags
     from weakseg.predict.files import predict_files
     from weakseg.predict.options import PredictOptions

@@ -57,7 +57,7 @@ def run(words: Sequence[str]) -> int:
 
     from weakseg.data.images import MAX_PIXELS
     from weakseg.models.tiling import choose_tiling
-    from weakseg.pipeline.runtime import start_logging
+    from weakseg.pipeline.telling import start_logging
     from weakseg.predict.opened import limit_views, open_model
     from weakseg.serve.answers import Labeller
     from weakseg.serve.app import MEGA, Limits

@@ -21,7 +21,8 @@ from weakseg.handover.source import MASKS, PREDICTIONS, Part, choose_part, choos
 from weakseg.pipeline.context import Context
 from weakseg.pipeline.image_jobs import Engine, OneProcess
 from weakseg.pipeline.opening import open_run
-from weakseg.pipeline.runtime import joined_processes, show_progress
+from weakseg.pipeline.runtime import joined_processes
+from weakseg.pipeline.telling import show_progress
 from weakseg.train.distributed import world_size
 from weakseg.types import Sample
 

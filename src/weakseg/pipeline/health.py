@@ -19,7 +19,7 @@ from weakseg.pipeline.context import Context
 from weakseg.pipeline.images import seeded_datasets
 from weakseg.pipeline.localizers import why_no_classifier
 from weakseg.pipeline.origin import read_map
-from weakseg.pipeline.runtime import show_progress
+from weakseg.pipeline.telling import show_progress
 from weakseg.pipeline.threshold import mask_threshold
 from weakseg.refine.health import TaggedMask, TagHealth, judge_tags
 from weakseg.refine.health_words import MaskHealth, MaskMethod, judge_classes

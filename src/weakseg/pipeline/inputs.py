@@ -33,7 +33,8 @@ from weakseg.pipeline.context import Context
 from weakseg.pipeline.corrections.taught import read_taught, require_classes
 from weakseg.pipeline.file_index import INSPECTION_THREADS, FileFacts, Looked, index_files
 from weakseg.pipeline.records import DIGEST_BYTES
-from weakseg.pipeline.runtime import choose_device, show_progress
+from weakseg.pipeline.runtime import choose_device
+from weakseg.pipeline.telling import show_progress
 from weakseg.remote import is_stand_in
 from weakseg.train.distributed import rank, wait_for_all
 from weakseg.types import Sample

@@ -28,8 +28,8 @@ from weakseg.pipeline.context import Context
 from weakseg.pipeline.images import is_large
 from weakseg.pipeline.networks import load_classifier
 from weakseg.pipeline.records import RESULT, read_records
-from weakseg.pipeline.runtime import show_progress
 from weakseg.pipeline.side_by_side import run_side_by_side
+from weakseg.pipeline.telling import show_progress
 from weakseg.train.distributed import rank, world_size
 from weakseg.types import Sample
 

@@ -26,7 +26,8 @@ from weakseg.pipeline.image_jobs import ImageJob, ImageWork
 from weakseg.pipeline.images import Images, list_images, work_on
 from weakseg.pipeline.losses import Losses
 from weakseg.pipeline.processes import packable
-from weakseg.pipeline.runtime import make_deterministic, show_progress
+from weakseg.pipeline.runtime import make_deterministic
+from weakseg.pipeline.telling import show_progress
 from weakseg.pipeline.turns import cut_blocks
 from weakseg.train.loop import Tick
 

@@ -23,8 +23,8 @@ from weakseg.pipeline.fingerprints import plan_records
 from weakseg.pipeline.lock import hold_folder
 from weakseg.pipeline.records import StageRecord, describe_changes, read_records, write_records
 from weakseg.pipeline.removal import remove_files, remove_half_written, remove_results
-from weakseg.pipeline.runtime import format_duration
 from weakseg.pipeline.stage import Stage
+from weakseg.pipeline.telling import format_duration
 from weakseg.pipeline.tracking import track_numbers
 from weakseg.train.distributed import rank, wait_for_all
 

@@ -51,11 +51,12 @@ from weakseg.pipeline.requirements import (
     require_for_refine,
     require_for_segment,
 )
-from weakseg.pipeline.runtime import place_network, show_progress
+from weakseg.pipeline.runtime import place_network
 from weakseg.pipeline.saliency import name_saliency_maps
 from weakseg.pipeline.segmenters import describe_segmenter, fit_segmenter, start_segmenter
 from weakseg.pipeline.stage import Stage
 from weakseg.pipeline.starting import start_classifier
+from weakseg.pipeline.telling import show_progress
 from weakseg.pipeline.threshold import mask_threshold, name_choice_rule
 from weakseg.train.distributed import rank, wait_for_all
 

@@ -18,8 +18,8 @@ from weakseg.pipeline.origin import read_origin
 from weakseg.pipeline.records import StageRecord, read_records
 from weakseg.pipeline.refiner_networks import makes_instances
 from weakseg.pipeline.released import released_refiner
-from weakseg.pipeline.runtime import format_duration
 from weakseg.pipeline.seeds import REFINER
+from weakseg.pipeline.telling import format_duration
 from weakseg.pipeline.threshold import mask_threshold
 from weakseg.report.ablation import build_ablation
 from weakseg.report.charts import build_threshold_charts, build_training_charts

@@ -32,9 +32,9 @@ from weakseg.pipeline.context import Context
 from weakseg.pipeline.images import seeded_datasets
 from weakseg.pipeline.networks import load_classifier
 from weakseg.pipeline.pseudo_masks import doubted_ids
-from weakseg.pipeline.runtime import show_progress
 from weakseg.pipeline.seeds import resize_labels
 from weakseg.pipeline.segmenters import load_segmenter
+from weakseg.pipeline.telling import show_progress
 from weakseg.pipeline.threshold import mask_threshold
 from weakseg.scoring.evidence import Evidence, measure_image, name_sources, read_evidence, write_evidence
 from weakseg.types import Sample

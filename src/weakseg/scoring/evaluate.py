@@ -25,9 +25,9 @@ from weakseg.pipeline.networks import WEIGHTS_FROM
 from weakseg.pipeline.origin import read_map, read_origin
 from weakseg.pipeline.pseudo_masks import choose_training_images, truly_taught
 from weakseg.pipeline.requirements import require_for_evaluate
-from weakseg.pipeline.runtime import show_progress
 from weakseg.pipeline.segmenters import load_segmenter
 from weakseg.pipeline.stage import Stage
+from weakseg.pipeline.telling import show_progress
 from weakseg.pipeline.threshold import mask_threshold
 from weakseg.refine.masks import shows_class
 from weakseg.scoring.ablation import mask_files, predict_steps, prediction_steps, score_ablation

@@ -19,7 +19,7 @@ from weakseg.pipeline.context import Context
 from weakseg.pipeline.corrections.store import CorrectionStore
 from weakseg.pipeline.opening import open_run
 from weakseg.pipeline.run_folder import RunFolder
-from weakseg.pipeline.runtime import show_progress
+from weakseg.pipeline.telling import show_progress
 
 logger = logging.getLogger("weakseg")
 

@@ -23,8 +23,8 @@ from weakseg.pipeline.inputs import prepare
 from weakseg.pipeline.records import read_records
 from weakseg.pipeline.run_folder import RunFolder
 from weakseg.pipeline.runner import run_stages
-from weakseg.pipeline.runtime import format_duration
 from weakseg.pipeline.stages import STAGES
+from weakseg.pipeline.telling import format_duration
 from weakseg.pipeline.threshold import mask_threshold
 from weakseg.scoring.evaluate import EVALUATE
 from weakseg.scoring.scores import load_metrics

@@ -22,8 +22,8 @@ from weakseg.pipeline.artifacts import RunFolder
 from weakseg.pipeline.context import Context
 from weakseg.pipeline.cutters import open_cutter
 from weakseg.pipeline.records import read_records
-from weakseg.pipeline.runtime import format_duration
 from weakseg.pipeline.seeds import pair_with_seed
+from weakseg.pipeline.telling import format_duration
 from weakseg.studies.methods.fixed import fixed_threshold, is_automatic
 from weakseg.studies.methods.measure import CLASS_AGNOSTIC, Task, has_own_threshold, trains
 from weakseg.studies.methods.offers import find_offer
