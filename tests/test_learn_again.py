@@ -16,7 +16,7 @@ from weakseg.pipeline.corrections.correction import Correction
 from weakseg.pipeline.corrections.store import CorrectionStore
 from weakseg.pipeline.opening import open_run
 from weakseg.pipeline.records import read_records
-from weakseg.scoring.scores import load_metrics
+from weakseg.scoring.metrics_file import load_metrics
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("undrawn")]
 

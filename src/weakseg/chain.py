@@ -28,7 +28,8 @@ from weakseg.pipeline.trackers import list_settings, open_trackers, require_trac
 from weakseg.pipeline.tracking import track_files, track_numbers, tracking
 from weakseg.report.page import REPORT
 from weakseg.scoring.evaluate import EVALUATE
-from weakseg.scoring.scores import Metrics, load_metrics
+from weakseg.scoring.metrics_file import load_metrics
+from weakseg.scoring.scores import Metrics
 from weakseg.spelling import require_option
 from weakseg.train.distributed import rank
 

@@ -10,7 +10,7 @@ import pytest
 from tests.data.layouts import coco_document, square, write_image, write_json, write_text, write_voc, write_xml
 from tests.tiny import make_dataset, with_settings
 from weakseg.config.schema import RunConfig
-from weakseg.data.images import inspect_image
+from weakseg.data.image_facts import inspect_image
 from weakseg.errors import ConfigError, DataError
 from weakseg.pipeline.artifacts import RunFolder
 from weakseg.pipeline.context import Context

@@ -37,7 +37,7 @@ from weakseg.pipeline.runner import run_stages
 from weakseg.pipeline.stages import STAGES, classify
 from weakseg.refine.irn import IRNConfig
 from weakseg.refine.psa import PSAConfig
-from weakseg.scoring.scores import load_metrics
+from weakseg.scoring.metrics_file import load_metrics
 
 pytestmark = pytest.mark.slow
 

@@ -12,7 +12,7 @@ from weakseg.pipeline.context import Context
 from weakseg.report.comparison import build_comparison
 from weakseg.report.page import report
 from weakseg.scoring.compare import score_comparison
-from weakseg.scoring.scores import load_metrics, save_metrics
+from weakseg.scoring.metrics_file import load_metrics, save_metrics
 from weakseg.types import ScoreMaps
 
 pytestmark = pytest.mark.slow

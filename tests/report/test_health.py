@@ -11,7 +11,7 @@ from weakseg.pipeline.artifacts import save_mask
 from weakseg.pipeline.context import Context
 from weakseg.pipeline.health import check_masks
 from weakseg.report.health import HealthSection, build_health_section
-from weakseg.scoring.scores import load_metrics, save_metrics
+from weakseg.scoring.metrics_file import load_metrics, save_metrics
 
 
 def spoil(context: Context) -> Context:

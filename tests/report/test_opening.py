@@ -10,7 +10,7 @@ from weakseg.pipeline.context import Context
 from weakseg.pipeline.health import check_masks
 from weakseg.report.doubts import look_for_doubts
 from weakseg.report.opening import Opening, build_opening, list_commands
-from weakseg.scoring.scores import load_metrics
+from weakseg.scoring.metrics_file import load_metrics
 
 
 def open_report(context: Context) -> Opening:

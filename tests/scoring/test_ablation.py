@@ -18,8 +18,10 @@ from weakseg.pipeline.segmenters import describe_segmenter
 from weakseg.report.ablation import AblationRow, build_ablation
 from weakseg.report.page import report
 from weakseg.scoring.ablation import make_crf, predict_steps, prediction_steps, score_ablation
-from weakseg.scoring.evaluate import EVALUATE, predict_split
-from weakseg.scoring.scores import AblationScore, ClassifierScore, Metrics, load_metrics, save_metrics
+from weakseg.scoring.evaluate import EVALUATE
+from weakseg.scoring.metrics_file import load_metrics, save_metrics
+from weakseg.scoring.predictions import predict_split
+from weakseg.scoring.scores import AblationScore, ClassifierScore, Metrics
 from weakseg.scoring.summary import print_summary
 
 pytestmark = pytest.mark.slow

@@ -22,8 +22,10 @@ from weakseg.pipeline.corrections.taught import Taught, TaughtCounts, TaughtImag
 from weakseg.pipeline.networks import save_network
 from weakseg.pipeline.segmenters import describe_segmenter
 from weakseg.refine.instance_files import save_instances
-from weakseg.scoring.evaluate import EVALUATE, evaluate, predict_split
-from weakseg.scoring.scores import Metrics, load_metrics
+from weakseg.scoring.evaluate import EVALUATE, evaluate
+from weakseg.scoring.metrics_file import load_metrics
+from weakseg.scoring.predictions import predict_split
+from weakseg.scoring.scores import Metrics
 from weakseg.scoring.truth import read_truth
 from weakseg.train.loop import EpochRecord
 from weakseg.types import ClassSet, Sample, ScoreMaps

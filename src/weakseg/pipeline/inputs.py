@@ -21,7 +21,7 @@ from weakseg.data.base import Dataset, Problem
 from weakseg.data.coco import open_coco
 from weakseg.data.depth import PixelRange, find_range
 from weakseg.data.folder import FolderReading, open_folder_splits
-from weakseg.data.images import inspect_image
+from weakseg.data.image_facts import inspect_image
 from weakseg.data.remote.kept import set_max_mb
 from weakseg.data.remote.places import lies_elsewhere, open_place
 from weakseg.data.synthetic import CritterSettings, write_critters

@@ -146,11 +146,9 @@ def _run_stage(
     spent_s = 0.0 if old is None else old.time_s
     if rank() == 0:
         _write_record(context.folder, stage, replace(planned, time_s=spent_s))
-    if old is None:
-        how = "started"
-    else:
-        how = "some of its files are gone, making them again" if old.finished else "going on where it was interrupted"
-    logger.info("%s: %s", stage.name, how, extra=stage_event(stage.name, "resumed" if old else "started"))
+    logger.info(
+        "%s: %s", stage.name, _describe_start(old), extra=stage_event(stage.name, "resumed" if old else "started")
+    )
     remove_half_written(context.folder.root, stage.outputs)
     wait_for_all()
     started_s = time.monotonic()
@@ -180,6 +178,12 @@ def _run_stage(
     event = stage_event(stage.name, "finished", seconds=record.time_s, rate=record.images_per_s, summary=summary)
     logger.info("%s: done in %s (%s)", stage.name, format_duration(record.time_s), summary, extra=event)
     return record
+
+
+def _describe_start(old: StageRecord | None) -> str:
+    if old is None:
+        return "started"
+    return "some of its files are gone, making them again" if old.finished else "going on where it was interrupted"
 
 
 def _write_record(folder: RunFolder, stage: Stage, record: StageRecord) -> None:

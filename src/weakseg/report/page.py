@@ -16,7 +16,7 @@ from weakseg.pipeline.stage import Stage
 from weakseg.report.content import build_report
 from weakseg.report.rendering import lay_out
 from weakseg.report.view import Report
-from weakseg.scoring.scores import load_metrics
+from weakseg.scoring.metrics_file import load_metrics
 from weakseg.train.distributed import rank
 
 TEMPLATE = "report.html.j2"

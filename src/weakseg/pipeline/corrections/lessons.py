@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from weakseg.data.base import Dataset
-from weakseg.data.images import inspect_image
+from weakseg.data.image_facts import inspect_image
 from weakseg.data.masks import read_mask
 from weakseg.errors import ArtifactError, DataError, WeaksegError
 from weakseg.file_names import printable

@@ -22,7 +22,7 @@ from weakseg.pipeline.artifacts import RunFolder, save_seed
 from weakseg.pipeline.context import Context
 from weakseg.pipeline.images import iterate_pending
 from weakseg.pipeline.localizers import open_localizer, open_rib
-from weakseg.studies.bottleneck.parts import ImageGradients, LogitMaps, layer_maps, logit_maps
+from weakseg.studies.bottleneck.layer_gradients import ImageGradients, LogitMaps, layer_maps, logit_maps
 
 
 @dataclass(frozen=True)

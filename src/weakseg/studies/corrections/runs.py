@@ -27,7 +27,7 @@ from weakseg.pipeline.stages import STAGES
 from weakseg.pipeline.telling import format_duration
 from weakseg.pipeline.threshold import mask_threshold
 from weakseg.scoring.evaluate import EVALUATE
-from weakseg.scoring.scores import load_metrics
+from weakseg.scoring.metrics_file import load_metrics
 from weakseg.studies.corrections.person import correct_images
 from weakseg.train.distributed import rank, wait_for_all
 
