@@ -13,7 +13,7 @@ from pathlib import Path
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch, as the command has it
 
-from weakseg.arguments import parse_recipe_words
+from weakseg.arguments.requests import parse_recipe_words
 from weakseg.chain import run_recipe
 from weakseg.estimate.costs import total_time
 from weakseg.estimate.process import estimate_run
@@ -21,7 +21,7 @@ from weakseg.estimate.text import render_estimate
 from weakseg.pipeline.artifacts import RunFolder
 from weakseg.pipeline.inputs import open_splits, prepare
 from weakseg.pipeline.records import read_records
-from weakseg.pipeline.runtime import start_logging
+from weakseg.pipeline.telling import start_logging
 
 
 def main(words: Sequence[str]) -> int:

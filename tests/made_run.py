@@ -19,21 +19,14 @@ from weakseg.files import write_json
 from weakseg.ops.instances import Instances
 from weakseg.ops.metrics import ConfusionMatrix, ThresholdSweep
 from weakseg.pipeline.artifacts import RunFolder, save_mask, save_seed, save_tensors
-from weakseg.pipeline.runner import Context
+from weakseg.pipeline.context import Context
 from weakseg.refine.instance_files import save_instances
 from weakseg.refine.irn import IRNConfig
 from weakseg.refine.masks import seed_to_mask
-from weakseg.scoring.evaluate import IMAGE_COLUMNS
 from weakseg.scoring.from_counts import make_curve, score_confusion, score_sweep
-from weakseg.scoring.scores import (
-    ClassifierScore,
-    Curve,
-    InstanceScore,
-    Metrics,
-    Score,
-    load_metrics,
-    save_metrics,
-)
+from weakseg.scoring.image_scores import IMAGE_COLUMNS
+from weakseg.scoring.metrics_file import load_metrics, save_metrics
+from weakseg.scoring.scores import ClassifierScore, Curve, InstanceScore, Metrics, Score
 from weakseg.types import ClassSet, Sample, ScoreMaps
 
 HEIGHT, WIDTH = 30, 44

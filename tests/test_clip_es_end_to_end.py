@@ -11,7 +11,7 @@ from weakseg.cli import main
 from weakseg.data.masks import read_mask
 from weakseg.pipeline.artifacts import RunFolder, load_seed
 from weakseg.pipeline.records import read_records
-from weakseg.scoring.scores import load_metrics
+from weakseg.scoring.metrics_file import load_metrics
 
 SETTINGS = (
     *(word for word in TINY if "localize" not in word),

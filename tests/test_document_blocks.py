@@ -182,7 +182,7 @@ def require_options(command: str) -> None:
             parsers.append(self)
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("weakseg.arguments.ArgumentParser", Noted)
+        patched.setattr("weakseg.arguments.verbs.ArgumentParser", Noted)
         runs = list(takewhile(lambda word: word.isupper() and "|" not in word, words[len(verb) :]))
         make_runs(runs, "folder")
         assert main([*verb, *runs, "--help"]) == 0

@@ -12,7 +12,7 @@ from weakseg.cli import main
 from weakseg.data.images import read_image
 from weakseg.data.masks import read_mask
 from weakseg.pipeline.artifacts import load_info, save_state
-from weakseg.scoring.scores import load_metrics
+from weakseg.scoring.metrics_file import load_metrics
 from weakseg.train.loop import TrainState
 
 

@@ -12,10 +12,11 @@ from tests.test_end_to_end import read_files
 from weakseg.cli import main
 from weakseg.data.masks import read_mask
 from weakseg.pipeline.artifacts import RunFolder
-from weakseg.pipeline.corrections.store import Correction, CorrectionStore
+from weakseg.pipeline.corrections.correction import Correction
+from weakseg.pipeline.corrections.store import CorrectionStore
 from weakseg.pipeline.opening import open_run
 from weakseg.pipeline.records import read_records
-from weakseg.scoring.scores import load_metrics
+from weakseg.scoring.metrics_file import load_metrics
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("undrawn")]
 

@@ -17,8 +17,8 @@ from weakseg.log_form import (
     stage_event,
     within_stage,
 )
-from weakseg.pipeline import runtime
-from weakseg.pipeline.runtime import json_ticker, keep_log, show_progress, start_logging
+from weakseg.pipeline import telling
+from weakseg.pipeline.telling import json_ticker, keep_log, show_progress, start_logging
 
 ISO = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d{4}"
 
@@ -138,7 +138,7 @@ def test_a_log_that_cannot_be_written_ends_nothing(tmp_path: Path) -> None:
 
 
 def test_only_the_first_process_keeps_a_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runtime, "launched_rank", lambda: 1)
+    monkeypatch.setattr(telling, "launched_rank", lambda: 1)
     with keep_log(tmp_path / "weakseg.log"):
         logging.getLogger("weakseg").warning("told by the first")
     assert not list(tmp_path.iterdir())

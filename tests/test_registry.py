@@ -33,7 +33,7 @@ def test_reading_a_recipe_imports_no_torch() -> None:
     code = (
         "import sys; from weakseg.config.load import build_config, read_recipe, to_yaml;"
         "to_yaml(build_config(read_recipe('demo'), ('--refine.method=irn',)));"
-        "from weakseg.arguments import parse_recipe_words; parse_recipe_words('run', ['--help']);"
+        "from weakseg.arguments.requests import parse_recipe_words; parse_recipe_words('run', ['--help']);"
         "print('torch' in sys.modules, file=sys.stderr)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

@@ -46,7 +46,7 @@ for module, names in ((os, {os_names!r}), (signal, {signal_names!r})):
     for name in names:
         if hasattr(module, name):
             delattr(module, name)
-import weakseg.cli, weakseg.arguments, weakseg.files, weakseg.endings
+import weakseg.cli, weakseg.arguments.requests, weakseg.files, weakseg.endings
 sys.exit(weakseg.cli.main(["--help"]))
 """
 

@@ -12,6 +12,7 @@ from weakseg.config.paths import absolute_paths
 from weakseg.config.schema import RunConfig
 from weakseg.errors import ArtifactError
 from weakseg.pipeline.artifacts import RunFolder
+from weakseg.pipeline.context import Context
 from weakseg.pipeline.corrections.begin import begin_learning, carry_over
 from weakseg.pipeline.corrections.lessons import tell_unlearnt
 from weakseg.pipeline.edited_masks import tell_of_edited
@@ -19,14 +20,16 @@ from weakseg.pipeline.image_jobs import Engine, OneProcess
 from weakseg.pipeline.inputs import prepare
 from weakseg.pipeline.parts import PartDone, PartOf, StoppedAtImages, read_handed_out
 from weakseg.pipeline.records import read_records
-from weakseg.pipeline.runner import Context, run_in_stage, run_stages
-from weakseg.pipeline.runtime import choose_device, joined_processes, keep_log, launched_rank, make_deterministic
+from weakseg.pipeline.runner import run_in_stage, run_stages
+from weakseg.pipeline.runtime import choose_device, joined_processes, launched_rank, make_deterministic
 from weakseg.pipeline.stages import STAGES
+from weakseg.pipeline.telling import keep_log
 from weakseg.pipeline.trackers import list_settings, open_trackers, require_trackers
 from weakseg.pipeline.tracking import track_files, track_numbers, tracking
 from weakseg.report.page import REPORT
 from weakseg.scoring.evaluate import EVALUATE
-from weakseg.scoring.scores import Metrics, load_metrics
+from weakseg.scoring.metrics_file import load_metrics
+from weakseg.scoring.scores import Metrics
 from weakseg.spelling import require_option
 from weakseg.train.distributed import rank
 

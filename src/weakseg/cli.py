@@ -10,11 +10,9 @@ import importlib
 import io
 import logging
 import os
-import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from weakseg import __version__
 from weakseg.endings import EXIT_DONE, EXIT_USAGE, EXIT_USER_ERROR, end_well
@@ -159,7 +157,7 @@ def _run_single(stage: str) -> Callable[[Sequence[str]], int]:
 
 
 def _run_recipe(words: Sequence[str], *, verb: str, only: str | None, recipe: str | None = None) -> int:
-    from weakseg.arguments import parse_recipe_words
+    from weakseg.arguments.requests import parse_recipe_words
     from weakseg.config.load import to_yaml
 
     if verb == "run" and not words:
@@ -173,7 +171,7 @@ def _run_recipe(words: Sequence[str], *, verb: str, only: str | None, recipe: st
     from weakseg.chain import run_recipe
     from weakseg.pipeline.artifacts import RunFolder
     from weakseg.pipeline.engines import choose_engine
-    from weakseg.pipeline.runtime import start_logging
+    from weakseg.pipeline.telling import start_logging
     from weakseg.scoring.summary import print_summary
 
     start_logging()
@@ -188,13 +186,13 @@ def _run_recipe(words: Sequence[str], *, verb: str, only: str | None, recipe: st
 
 def _demo(words: Sequence[str]) -> int:
     """Run the recipe `demo`, or `demo_quick`: as `weakseg run` does, in `runs/` under their names."""
-    from weakseg.arguments import QUICK
+    from weakseg.arguments.requests import QUICK
 
     return _run_recipe(words, verb="demo", only=None, recipe="demo_quick" if QUICK in words else "demo")
 
 
 def _check(words: Sequence[str]) -> int:
-    from weakseg.arguments import parse_recipe_words
+    from weakseg.arguments.requests import parse_recipe_words
 
     request = parse_recipe_words("check", words, summary=VERBS["check"].summary)
     if request is None:
@@ -202,7 +200,7 @@ def _check(words: Sequence[str]) -> int:
     from weakseg.checks.dataset import check_dataset, render_check
     from weakseg.pipeline.artifacts import RunFolder
     from weakseg.pipeline.inputs import open_splits
-    from weakseg.pipeline.runtime import show_progress, start_logging
+    from weakseg.pipeline.telling import show_progress, start_logging
 
     start_logging()
     logging.getLogger("weakseg").setLevel(logging.ERROR)  # the report below says it all, once
@@ -253,39 +251,6 @@ def _study(words: Sequence[str]) -> int:
     return STUDIES[words[0]].run(words[1:])
 
 
-def _synth(words: Sequence[str]) -> int:
-    from weakseg.arguments import new_parser, parse_words
-
-    parser = new_parser("synth", "Write generated images with exact masks as a VOC-layout folder.")
-    parser.add_argument("out", help="folder to write to")
-    parser.add_argument("--images", type=int, default=800, help="training images")
-    parser.add_argument("--val-images", type=int, default=200, help="validation images")
-    parser.add_argument("--seed", type=int, default=0, help="another seed is another data set")
-    parser.add_argument("--size", type=int, default=128, help="height and width in pixels")
-    arguments = parse_words(parser, words)
-    if arguments is None:
-        return EXIT_DONE
-    from weakseg.data.synthetic import CritterSettings, write_critters
-
-    written = write_critters(
-        Path(arguments.out),
-        CritterSettings(size_px=arguments.size),
-        images=arguments.images,
-        val_images=arguments.val_images,
-        seed=arguments.seed,
-        progress=_print_progress if sys.stderr.isatty() else None,
-    )
-    total = arguments.images + arguments.val_images
-    print(f"{total} images in {arguments.out}, {written} of them drawn now; look at them with")
-    print(f"  weakseg check voc --data.root {shlex.quote(arguments.out)} --data.train train")
-    return EXIT_DONE
-
-
-def _print_progress(done: int, total: int) -> None:
-    # rich would do this better, but its import comes with torch here, and drawing takes seconds.
-    print(f"\r{done}/{total} images", end="\n" if done == total else "", file=sys.stderr, flush=True)
-
-
 STUDIES: dict[str, Verb] = {
     "rib": Verb("what one setting of RIB does to the seeds", _run_command("study_rib")),
     "bottleneck": Verb("the RIB paper's toy: on which pixels layers depend", _run_command("study_bottleneck")),
@@ -320,5 +285,5 @@ VERBS: dict[str, Verb] = {
     "convert": Verb("write a checkpoint's tensors as safetensors", _run_command("convert")),
     "check": Verb("look for problems in a data set before training", _check),
     "list": Verb("list methods, backbones and recipes with source and licence", _run_command("list")),
-    "synth": Verb("write the generated data set as a VOC-layout folder", _synth),
+    "synth": Verb("write the generated data set as a VOC-layout folder", _run_command("synth")),
 }

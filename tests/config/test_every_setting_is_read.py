@@ -15,7 +15,7 @@ from tests.tiny_sam3 import save_sam3
 from weakseg.cli import main
 from weakseg.config.schema import RunConfig
 
-NOT_READERS = ("weakseg.config.", "weakseg.pipeline.runner", "dataclasses", "jsonargparse", "copy")
+NOT_READERS = ("weakseg.config.", "weakseg.pipeline.fingerprints", "dataclasses", "jsonargparse", "copy")
 """Modules that touch every setting only to parse, write or fingerprint it."""
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from weakseg.arguments import parse_recipe_words
+from weakseg.arguments.requests import parse_recipe_words
 from weakseg.config.own_recipes import list_recipes
 from weakseg.config.schema import RunConfig
 from weakseg.errors import ConfigError

@@ -13,10 +13,10 @@ from tests.pipeline.test_stages import AUGMENT, make_context
 from tests.tiny import SIZE_HW, make_dataset
 from weakseg.data.base import Dataset
 from weakseg.pipeline.artifacts import save_seed
+from weakseg.pipeline.context import Context
 from weakseg.pipeline.images import seeded_datasets
 from weakseg.pipeline.networks import describe_network, save_network
 from weakseg.pipeline.refiners import make_masks
-from weakseg.pipeline.runner import Context
 from weakseg.pipeline.runtime import joined_processes
 from weakseg.pipeline.seeds import REFINER
 from weakseg.pipeline.stages import localize

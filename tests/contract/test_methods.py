@@ -16,7 +16,7 @@ from tests.pipeline.test_stages import AUGMENT, contents, make_context
 from tests.tiny import make_classifier, make_dataset
 from tests.tiny_clip import save_clip
 from tests.tiny_sam3 import save_sam3
-from weakseg.arguments import new_parser
+from weakseg.arguments.verbs import new_parser
 from weakseg.config.load import add_config_arguments, build_config, read_recipe, to_yaml
 from weakseg.config.schema import RunConfig
 from weakseg.data.base import Dataset

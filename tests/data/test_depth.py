@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 
 from weakseg.data.depth import PixelRange, choose_range, describe_misfit, find_range, measure_span
-from weakseg.data.images import inspect_image, read_image
+from weakseg.data.image_facts import inspect_image
+from weakseg.data.images import read_image
 from weakseg.errors import DataError
 
 GREY, COLOUR, GREY_ALPHA, COLOUR_ALPHA = 0, 2, 4, 6

@@ -8,7 +8,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from weakseg.data.images import MAX_PIXELS, inspect_image, read_image, read_shrunk
+from weakseg.data.image_facts import inspect_image
+from weakseg.data.images import MAX_PIXELS, read_image, read_shrunk
 from weakseg.errors import DataError
 from weakseg.ops.images import limit_side
 

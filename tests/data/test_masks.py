@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis.extra.numpy import array_shapes, arrays
 from PIL import Image
 
-from weakseg.data.masks import PngMasks, encode_mask, find_palette_fault, read_mask
+from weakseg.data.mask_colours import find_palette_fault
+from weakseg.data.masks import PngMasks, encode_mask, read_mask
 from weakseg.errors import DataError, ShapeError
 from weakseg.ops.color import colourise, label_palette
 from weakseg.types import Sample

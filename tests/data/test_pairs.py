@@ -11,8 +11,8 @@ from torch import Tensor
 
 from tests.tiny import AUGMENTATION, COLOURS, DictMasks, make_dataset
 from weakseg.data.base import Dataset
+from weakseg.data.crops import Batch, CropSet, order_batches
 from weakseg.data.donors import DonorPool, PackedDonor, mine_donors
-from weakseg.data.loaders import Batch, CropSet, order_batches
 from weakseg.data.pairs import PairedCrops, draw_pasted_sheet, load_pairs
 from weakseg.data.pasting import PasteSettings
 from weakseg.data.transforms import Augmentation

@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 
 from weakseg.data.grey import read_grey
-from weakseg.data.images import inspect_image, read_image
+from weakseg.data.image_facts import inspect_image
+from weakseg.data.images import read_image
 from weakseg.data.masks import read_mask
 from weakseg.data.regular_files import is_regular, read_regular
 from weakseg.errors import DataError

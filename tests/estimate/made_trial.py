@@ -13,7 +13,7 @@ from weakseg.config.schema import RunConfig
 from weakseg.data.base import Dataset
 from weakseg.estimate.trial import Trial, open_trial
 from weakseg.pipeline.artifacts import RunFolder
-from weakseg.pipeline.runner import Context
+from weakseg.pipeline.context import Context
 
 
 def tiny_config(*words: str) -> RunConfig:

@@ -21,7 +21,8 @@ from weakseg.pipeline.artifacts import RunFolder, load_info, load_tensors
 from weakseg.pipeline.records import StageRecord, write_records
 from weakseg.predict.files import predict_files
 from weakseg.predict.opened import open_model
-from weakseg.scoring.scores import ClassifierScore, Metrics, Score, load_metrics, save_metrics
+from weakseg.scoring.metrics_file import load_metrics, save_metrics
+from weakseg.scoring.scores import ClassifierScore, Metrics, Score
 from weakseg.scoring.threshold_choices import THRESHOLD_CHOICES
 
 pytestmark = pytest.mark.slow

@@ -17,8 +17,8 @@ from weakseg.errors import ArtifactError, DataError, UsageError
 from weakseg.handover.export import Exported, export_masks, export_run
 from weakseg.ops.instances import Instances
 from weakseg.pipeline.artifacts import RunFolder, save_mask
+from weakseg.pipeline.context import Context
 from weakseg.pipeline.inputs import prepare
-from weakseg.pipeline.runner import Context
 from weakseg.refine.instance_files import save_instances
 
 SIZE_HW = (6, 9)

@@ -13,12 +13,12 @@ from tests.tiny import with_settings
 from weakseg.data.export.formats import FORMATS
 from weakseg.errors import ArtifactError, UsageError
 from weakseg.handover.export import Exported, export_masks, export_run
+from weakseg.pipeline.context import Context
 from weakseg.pipeline.engines import choose_engine
 from weakseg.pipeline.image_jobs import Engine
 from weakseg.pipeline.parts import PartDone, StoppedAtImages
 from weakseg.pipeline.processes import Processes
 from weakseg.pipeline.records import StageRecord, write_records
-from weakseg.pipeline.runner import Context
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are forked here")]
 

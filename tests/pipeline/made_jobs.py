@@ -16,8 +16,8 @@ from pathlib import Path
 from weakseg.data.images import ShrunkImage
 from weakseg.errors import DataError
 from weakseg.files import write_text
+from weakseg.pipeline.context import Context
 from weakseg.pipeline.image_jobs import ImageJob, ImageWork
-from weakseg.pipeline.runner import Context
 from weakseg.types import Sample
 
 

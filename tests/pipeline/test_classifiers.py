@@ -16,9 +16,9 @@ from weakseg.localize.seam import refined_score_maps
 from weakseg.models.seam import SEAM
 from weakseg.pipeline.artifacts import RunFolder, load_info, load_seed, save_mask
 from weakseg.pipeline.classifiers import name_donor_source, open_pasting, warn_of_guessing
+from weakseg.pipeline.fingerprints import plan_records
 from weakseg.pipeline.networks import load_classifier, load_history
 from weakseg.pipeline.records import StageRecord, write_records
-from weakseg.pipeline.runner import plan_records
 from weakseg.pipeline.stages import STAGES, classify, localize
 
 CDA = (("classifier.batch_size", 4), ("classifier.epochs", 1), ("classifier.cda.area_share", (0.05, 0.9)))
@@ -105,7 +105,7 @@ def test_another_refinement_of_the_source_changes_the_fingerprint(
 
 
 def test_an_odd_batch_cannot_be_half_pasted() -> None:
-    from weakseg.arguments import parse_recipe_words
+    from weakseg.arguments.requests import parse_recipe_words
 
     with pytest.raises(ConfigError, match=r"classifier\.batch_size: half of a batch is pasted .* got 5"):
         parse_recipe_words("run", ["demo", "--classifier.cda.masks=runs/a", "--classifier.batch_size=5"])
@@ -176,7 +176,7 @@ def test_a_seam_training_goes_on_where_it_was_interrupted(
 
 
 def test_seam_on_another_backbone_is_refused_when_the_recipe_is_read() -> None:
-    from weakseg.arguments import parse_recipe_words
+    from weakseg.arguments.requests import parse_recipe_words
 
     with pytest.raises(
         ConfigError,

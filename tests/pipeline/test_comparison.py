@@ -8,7 +8,7 @@ from weakseg.config.schema import RunConfig
 from weakseg.localize.method import Localized
 from weakseg.pipeline.artifacts import RunFolder, load_seed
 from weakseg.pipeline.comparison import choose_compared, compared_iterations, comparison_files, save_trace
-from weakseg.pipeline.runner import Context
+from weakseg.pipeline.context import Context
 from weakseg.types import ScoreMaps
 
 

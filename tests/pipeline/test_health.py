@@ -16,10 +16,10 @@ from weakseg.data.base import Dataset
 from weakseg.files import write_bytes
 from weakseg.pipeline import health
 from weakseg.pipeline.artifacts import load_seed, save_mask, save_seed
+from weakseg.pipeline.context import Context
 from weakseg.pipeline.health import HealthCheck, check_masks, tell_health
 from weakseg.pipeline.images import seeded_datasets
 from weakseg.pipeline.refiners import refine_seeds
-from weakseg.pipeline.runner import Context
 from weakseg.types import Sample, ScoreMaps
 
 TAGS = ((0,), (1,), (2,), (0, 1), (1, 2), (), (0,), (0,))

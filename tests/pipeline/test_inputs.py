@@ -10,12 +10,12 @@ import pytest
 from tests.data.layouts import coco_document, square, write_image, write_json, write_text, write_voc, write_xml
 from tests.tiny import make_dataset, with_settings
 from weakseg.config.schema import RunConfig
-from weakseg.data.images import inspect_image
+from weakseg.data.image_facts import inspect_image
 from weakseg.errors import ConfigError, DataError
 from weakseg.pipeline.artifacts import RunFolder
+from weakseg.pipeline.context import Context
 from weakseg.pipeline.file_index import find_changed
 from weakseg.pipeline.inputs import index_images, open_splits, prepare
-from weakseg.pipeline.runner import Context
 
 CPU = with_settings(RunConfig(), ("runtime.device", "cpu"))
 TAGS = {"a": ["cat"], "b": ["dog"], "c": ["cat", "dog"], "d": [], "v": ["cat"], "w": ["dog"]}

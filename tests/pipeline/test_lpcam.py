@@ -16,8 +16,9 @@ from weakseg.localize.prototype_files import load_prototypes, save_prototypes
 from weakseg.localize.prototypes import Prototypes, prototype_score_maps
 from weakseg.pipeline import localizers, localizing
 from weakseg.pipeline.artifacts import load_seed
+from weakseg.pipeline.context import Context
 from weakseg.pipeline.localizers import open_localizer
-from weakseg.pipeline.runner import Context, run_stages
+from weakseg.pipeline.runner import run_stages
 from weakseg.pipeline.stages import STAGES
 from weakseg.train import distributed
 

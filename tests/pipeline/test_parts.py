@@ -10,6 +10,7 @@ from weakseg.config.load import build_config, read_recipe
 from weakseg.data.base import Dataset
 from weakseg.errors import ArtifactError, UsageError
 from weakseg.pipeline.artifacts import RunFolder
+from weakseg.pipeline.context import Context
 from weakseg.pipeline.engines import choose_engine
 from weakseg.pipeline.image_jobs import OneProcess
 from weakseg.pipeline.parts import (
@@ -24,7 +25,6 @@ from weakseg.pipeline.parts import (
     read_handed_out,
 )
 from weakseg.pipeline.records import StageRecord, read_records, write_records
-from weakseg.pipeline.runner import Context
 
 DEMO = with_settings(build_config(read_recipe("demo")), ("runtime.workers", 0))
 SLURM = {"SLURM_ARRAY_TASK_ID": "7", "SLURM_ARRAY_TASK_COUNT": "10", "SLURM_ARRAY_TASK_MIN": "0"}

@@ -18,10 +18,10 @@ from weakseg.data.base import Dataset
 from weakseg.errors import DataError, UsageError
 from weakseg.pipeline import processes
 from weakseg.pipeline.artifacts import RunFolder
+from weakseg.pipeline.context import Context
 from weakseg.pipeline.engines import choose_engine
 from weakseg.pipeline.image_jobs import ImageJob, OneProcess, run_job
 from weakseg.pipeline.processes import Processes
-from weakseg.pipeline.runner import Context
 
 pytestmark = [
     pytest.mark.slow,

@@ -18,11 +18,12 @@ from weakseg.errors import ConfigError, DataError
 from weakseg.ops.crf_settings import CRFSettings
 from weakseg.ops.images import normalise
 from weakseg.pipeline.artifacts import load_seed
+from weakseg.pipeline.context import Context
 from weakseg.pipeline.images import seeded_datasets
 from weakseg.pipeline.networks import load_affinitynet, load_irnet
 from weakseg.pipeline.pseudo_masks import training_masks, write_pseudo_mask
 from weakseg.pipeline.refiners import refine_seeds, refined_files, unmade_file
-from weakseg.pipeline.runner import Context, run_stages
+from weakseg.pipeline.runner import run_stages
 from weakseg.pipeline.stages import STAGES, classify, refine, segment
 from weakseg.pipeline.turns import OwnTurns
 from weakseg.refine.crf import crf_marginals

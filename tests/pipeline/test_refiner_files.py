@@ -12,11 +12,11 @@ from weakseg.data.base import Dataset
 from weakseg.data.masks import read_mask
 from weakseg.errors import ConfigError, DataError
 from weakseg.pipeline.artifacts import save_seed
+from weakseg.pipeline.context import Context
 from weakseg.pipeline.images import seeded_datasets
 from weakseg.pipeline.refiner_files import lacks_folder, name_refiner_files, require_refiner_files, without_files
 from weakseg.pipeline.refiners import refine_seeds
 from weakseg.pipeline.requirements import require_for_refine
-from weakseg.pipeline.runner import Context
 from weakseg.types import ScoreMaps
 
 KEY = "contents of refine.merge.folder"

@@ -14,10 +14,10 @@ from weakseg.files import write_bytes
 from weakseg.ops.crf_settings import IRN_CRF, PSA_CRF
 from weakseg.ops.images import limit_side, normalise
 from weakseg.pipeline.artifacts import RunFolder, load_info, load_seed, save_mask, save_seed
+from weakseg.pipeline.context import Context
 from weakseg.pipeline.images import seeded_datasets
 from weakseg.pipeline.networks import load_affinitynet, load_history, load_irnet
 from weakseg.pipeline.refiners import refine_seeds, refined_files
-from weakseg.pipeline.runner import Context
 from weakseg.pipeline.stages import classify, refine
 from weakseg.refine.confidence import confident_labels
 from weakseg.refine.crf import crf_mask

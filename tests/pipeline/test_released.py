@@ -27,15 +27,17 @@ from weakseg.localize.cam import score_maps
 from weakseg.models.irnet import IRNet
 from weakseg.models.weights import load_official
 from weakseg.pipeline.artifacts import load_info, load_seed
+from weakseg.pipeline.context import Context
+from weakseg.pipeline.fingerprints import plan_records
 from weakseg.pipeline.networks import load_classifier, load_history, load_irnet
 from weakseg.pipeline.origin import Origin, read_map, read_origin
 from weakseg.pipeline.refiners import refined_files
 from weakseg.pipeline.released import ReleasedNetwork, released_classifier, released_refiner
-from weakseg.pipeline.runner import Context, plan_records, run_stages
+from weakseg.pipeline.runner import run_stages
 from weakseg.pipeline.stages import STAGES, classify
 from weakseg.refine.irn import IRNConfig
 from weakseg.refine.psa import PSAConfig
-from weakseg.scoring.scores import load_metrics
+from weakseg.scoring.metrics_file import load_metrics
 
 pytestmark = pytest.mark.slow
 

@@ -13,9 +13,11 @@ from weakseg.data.base import Dataset
 from weakseg.data.grey import encode_grey
 from weakseg.errors import ArtifactError, ConfigError, DataError, WeaksegError
 from weakseg.pipeline.artifacts import RunFolder, save_mask
+from weakseg.pipeline.context import Context
+from weakseg.pipeline.fingerprints import plan_records
 from weakseg.pipeline.records import write_records
 from weakseg.pipeline.requirements import require_for_classify, require_for_refine, require_for_segment
-from weakseg.pipeline.runner import Context, plan_records, run_stages
+from weakseg.pipeline.runner import run_stages
 from weakseg.pipeline.stages import STAGES
 
 

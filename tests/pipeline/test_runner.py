@@ -12,8 +12,10 @@ from weakseg.config.load import build_config, read_recipe
 from weakseg.data.base import Dataset
 from weakseg.errors import ArtifactError, ConfigError, DataError
 from weakseg.pipeline.artifacts import RunFolder
+from weakseg.pipeline.context import Context
 from weakseg.pipeline.records import StageRecord, read_records, write_records
-from weakseg.pipeline.runner import Context, Stage, run_stages
+from weakseg.pipeline.runner import run_stages
+from weakseg.pipeline.stage import Stage
 from weakseg.types import ClassSet, Sample
 
 DEMO = build_config(read_recipe("demo"))

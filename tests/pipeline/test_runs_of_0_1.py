@@ -13,9 +13,11 @@ from weakseg.chain import CHAIN
 from weakseg.config.load import build_config, read_recipe
 from weakseg.pipeline import threshold
 from weakseg.pipeline.artifacts import RunFolder
+from weakseg.pipeline.context import Context
+from weakseg.pipeline.fingerprints import plan_records
 from weakseg.pipeline.inputs import prepare
 from weakseg.pipeline.recipe import read_run_config
-from weakseg.pipeline.runner import Context, plan_records, run_stages
+from weakseg.pipeline.runner import run_stages
 from weakseg.pipeline.stages import STAGES
 
 GOLDEN = Path(__file__).parent.parent / "golden"

@@ -16,9 +16,11 @@ from weakseg.data.images import read_image
 from weakseg.data.masks import read_mask
 from weakseg.errors import ConfigError, DataError
 from weakseg.pipeline.artifacts import save_seed
+from weakseg.pipeline.context import Context
+from weakseg.pipeline.fingerprints import plan_records
 from weakseg.pipeline.images import seeded_datasets
 from weakseg.pipeline.records import read_records, write_records
-from weakseg.pipeline.runner import Context, plan_records, run_stages
+from weakseg.pipeline.runner import run_stages
 from weakseg.pipeline.saliency import FINGERPRINT_KEY, announce_saliency, find_saliency
 from weakseg.pipeline.stages import STAGES, classify, refine
 from weakseg.types import ScoreMaps

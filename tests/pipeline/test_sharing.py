@@ -8,9 +8,10 @@ import pytest
 from weakseg.errors import ArtifactError
 from weakseg.pipeline import sharing
 from weakseg.pipeline.artifacts import RunFolder
+from weakseg.pipeline.context import Context
 from weakseg.pipeline.records import StageRecord, read_records, write_records
-from weakseg.pipeline.runner import Context, Stage
 from weakseg.pipeline.sharing import share_files, share_stages
+from weakseg.pipeline.stage import Stage
 
 
 def forbidden(context: Context) -> str:

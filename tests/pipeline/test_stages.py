@@ -24,9 +24,10 @@ from weakseg.pipeline.artifacts import (
     save_mask,
     save_tensors,
 )
+from weakseg.pipeline.context import Context
 from weakseg.pipeline.images import iterate_pending, seeded_datasets
 from weakseg.pipeline.networks import load_classifier, load_history, make_plan
-from weakseg.pipeline.runner import Context, run_stages
+from weakseg.pipeline.runner import run_stages
 from weakseg.pipeline.runtime import place_network
 from weakseg.pipeline.segmenters import load_segmenter, start_segmenter
 from weakseg.pipeline.stages import STAGES, classify, localize, refine, segment

@@ -15,10 +15,11 @@ from weakseg.errors import ArtifactError, ConfigError
 from weakseg.pipeline import judging
 from weakseg.pipeline import threshold as subject
 from weakseg.pipeline.artifacts import RunFolder, save_seed
+from weakseg.pipeline.context import Context
 from weakseg.pipeline.cutters import cut_image, open_cutter
 from weakseg.pipeline.judging import draw_tagged
 from weakseg.pipeline.refiners import refined_files
-from weakseg.pipeline.runner import Context, run_stages
+from weakseg.pipeline.runner import run_stages
 from weakseg.pipeline.seeds import pair_with_seed
 from weakseg.pipeline.stages import STAGES, classify, refine
 from weakseg.pipeline.threshold import (

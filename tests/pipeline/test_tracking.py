@@ -13,7 +13,7 @@ from weakseg.config.load import build_config, read_recipe
 from weakseg.errors import MissingExtra
 from weakseg.pipeline import trackers
 from weakseg.pipeline.artifacts import RunFolder
-from weakseg.pipeline.runner import StageStopped
+from weakseg.pipeline.stage import StageStopped
 from weakseg.pipeline.trackers import list_settings, open_trackers, require_trackers
 from weakseg.pipeline.tracking import track_files, track_numbers, tracking
 

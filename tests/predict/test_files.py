@@ -24,10 +24,12 @@ from weakseg.models.tiling import Tiling
 from weakseg.ops.color import overlay
 from weakseg.pipeline.artifacts import RunFolder
 from weakseg.pipeline.networks import describe_network, save_network
+from weakseg.predict import command
 from weakseg.predict import files as commanding
 from weakseg.predict import work as predicting
-from weakseg.predict.files import Predicted, predict_files
-from weakseg.predict.opened import find_segmenter, find_settings, open_model, views_of
+from weakseg.predict.command import Predicted
+from weakseg.predict.files import predict_files
+from weakseg.predict.opened import OpenedModel, find_segmenter, find_settings, open_model, views_of
 from weakseg.predict.options import PredictOptions
 from weakseg.predict.reading import settle_range
 from weakseg.predict.summary import read_summary
@@ -230,7 +232,7 @@ def test_large_images_are_seen_in_tiles(run: Path, tmp_path: Path, monkeypatch: 
     seen: list[torch.Size] = []
     real = commanding.open_model
 
-    def spy(path: Path, *, device: str) -> commanding.OpenedModel:
+    def spy(path: Path, *, device: str) -> OpenedModel:
         opened = real(path, device=device)
         network = opened.network
 
@@ -369,7 +371,7 @@ def test_what_is_done_survives_a_command_that_is_killed_while_it_looks_for_it(
     out = tmp_path / "out"
     with monkeypatch.context() as patch:
         Counted(patch, stop_at=2)
-        patch.setattr(commanding._Command, "_keep_what_there_is", lambda *_, **__: None)  # as if it had been killed
+        patch.setattr(command.Command, "_keep_what_there_is", lambda *_, **__: None)  # as if it had been killed
         with pytest.raises(KeyboardInterrupt):
             predict(run, [*photos], out)
     assert not (out / "summary.json").exists()
@@ -378,7 +380,7 @@ def test_what_is_done_survives_a_command_that_is_killed_while_it_looks_for_it(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(commanding, "digest_image", stop)
+        patch.setattr(command, "digest_image", stop)
         with pytest.raises(KeyboardInterrupt):
             predict(run, [*photos], out, skip_existing=True)
     done = predict(run, [*photos], out, skip_existing=True)

@@ -8,7 +8,8 @@ import pytest
 from tests.made_run import make_run
 from weakseg.files import write_json
 from weakseg.report.charts import Key, build_threshold_charts, build_training_charts
-from weakseg.scoring.scores import ClassifierScore, Curve, Metrics, load_metrics
+from weakseg.scoring.metrics_file import load_metrics
+from weakseg.scoring.scores import ClassifierScore, Curve, Metrics
 
 NO_SCORES = Metrics("folder", ("background", "a"), ClassifierScore("val", 4, None, "random"), (), (), ())
 

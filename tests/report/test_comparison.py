@@ -8,11 +8,11 @@ from tests.made_run import make_run, make_seed
 from tests.tiny import with_settings
 from weakseg.pipeline.artifacts import save_seed
 from weakseg.pipeline.comparison import choose_compared, compared_iterations
-from weakseg.pipeline.runner import Context
+from weakseg.pipeline.context import Context
 from weakseg.report.comparison import build_comparison
 from weakseg.report.page import report
 from weakseg.scoring.compare import score_comparison
-from weakseg.scoring.scores import load_metrics, save_metrics
+from weakseg.scoring.metrics_file import load_metrics, save_metrics
 from weakseg.types import ScoreMaps
 
 pytestmark = pytest.mark.slow

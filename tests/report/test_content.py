@@ -10,7 +10,8 @@ from tests.made_run import add_instances, make_run
 from weakseg.data.base import Problem
 from weakseg.report.content import build_report, group_problems, group_scores
 from weakseg.report.view import Fact
-from weakseg.scoring.scores import Score, load_metrics
+from weakseg.scoring.metrics_file import load_metrics
+from weakseg.scoring.scores import Score
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 

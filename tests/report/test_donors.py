@@ -6,7 +6,7 @@ from PIL import Image
 from tests.made_run import make_run
 from weakseg.errors import ArtifactError
 from weakseg.files import write_json
-from weakseg.pipeline.runner import Context
+from weakseg.pipeline.context import Context
 from weakseg.report.donors import DonorRow, build_donor_section
 from weakseg.report.page import report
 

@@ -7,7 +7,8 @@ import pytest
 from tests.made_run import HEIGHT, WIDTH, make_run
 from weakseg.files import write_json
 from weakseg.pipeline.artifacts import save_mask
-from weakseg.pipeline.corrections.store import Correction, CorrectionStore
+from weakseg.pipeline.corrections.correction import Correction
+from weakseg.pipeline.corrections.store import CorrectionStore
 from weakseg.pipeline.corrections.taught import Taught, TaughtImage
 from weakseg.report import doubts as module
 from weakseg.report.doubts import look_for_doubts

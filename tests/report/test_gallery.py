@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tests.made_run import add_instances, make_run
 from weakseg.config.schema import ReportConfig
 from weakseg.errors import ArtifactError
-from weakseg.pipeline.runner import Context
+from weakseg.pipeline.context import Context
 from weakseg.report import gallery
 from weakseg.report.gallery import build_gallery, share_out
 

@@ -8,10 +8,10 @@ from tests.made_run import HEIGHT, WIDTH, make_run
 from tests.report.test_page import parse, read_report
 from weakseg.config.schema import ReportConfig
 from weakseg.pipeline.artifacts import save_mask
+from weakseg.pipeline.context import Context
 from weakseg.pipeline.health import check_masks
-from weakseg.pipeline.runner import Context
 from weakseg.report.health import HealthSection, build_health_section
-from weakseg.scoring.scores import load_metrics, save_metrics
+from weakseg.scoring.metrics_file import load_metrics, save_metrics
 
 
 def spoil(context: Context) -> Context:

@@ -6,11 +6,11 @@ import numpy as np
 from tests.made_run import HEIGHT, WIDTH, make_run
 from weakseg.config.schema import ReportConfig
 from weakseg.pipeline.artifacts import save_mask
+from weakseg.pipeline.context import Context
 from weakseg.pipeline.health import check_masks
-from weakseg.pipeline.runner import Context
 from weakseg.report.doubts import look_for_doubts
 from weakseg.report.opening import Opening, build_opening, list_commands
-from weakseg.scoring.scores import load_metrics
+from weakseg.scoring.metrics_file import load_metrics
 
 
 def open_report(context: Context) -> Opening:

@@ -12,7 +12,7 @@ import pytest
 from tests.made_run import HEIGHT, WIDTH, add_instances, make_run
 from weakseg.config.schema import ReportConfig
 from weakseg.data.base import Problem
-from weakseg.pipeline.runner import Context
+from weakseg.pipeline.context import Context
 from weakseg.report import page as report_module
 from weakseg.report import rendering
 from weakseg.report.page import report

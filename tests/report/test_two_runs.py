@@ -9,7 +9,7 @@ from tests.report.test_page import parse
 from tests.scoring.test_two_runs import finish
 from weakseg.errors import DataError
 from weakseg.pipeline.artifacts import save_mask
-from weakseg.pipeline.runner import Context
+from weakseg.pipeline.context import Context
 from weakseg.report import two_runs as module
 from weakseg.report.two_runs import build_pair, write_comparison
 from weakseg.scoring.two_runs import compare_runs

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from starlette.testclient import TestClient
 
 from tests.made_run import HEIGHT, WIDTH, make_run
-from weakseg.pipeline.runner import Context
+from weakseg.pipeline.context import Context
 from weakseg.review.desk import Desk, Entry
 from weakseg.review.server import build_app
 

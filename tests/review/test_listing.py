@@ -10,9 +10,11 @@ from tests.tiny import SIZE_HW, make_dataset
 from weakseg.data.masks import read_mask
 from weakseg.errors import ArtifactError, ConfigError
 from weakseg.pipeline.artifacts import save_mask
-from weakseg.pipeline.corrections.store import Correction, CorrectionStore
+from weakseg.pipeline.context import Context
+from weakseg.pipeline.corrections.correction import Correction
+from weakseg.pipeline.corrections.store import CorrectionStore
 from weakseg.pipeline.edited_masks import find_edited
-from weakseg.pipeline.runner import Context, run_stages
+from weakseg.pipeline.runner import run_stages
 from weakseg.pipeline.stages import STAGES
 from weakseg.review import evidence
 from weakseg.review.listing import describe_queue, open_queue, write_queue

@@ -12,6 +12,7 @@ from tests.made_run import make_run
 from tests.review.desks import HEADERS, HOST, ORIGIN, SIZE_HW, TOKEN, make_desk, open_client, packed, unpacked
 from weakseg.data.masks import read_mask
 from weakseg.errors import DataError
+from weakseg.pipeline.corrections.correction import Correction
 from weakseg.refine.masks import seed_to_mask
 from weakseg.review import desk as desk_module
 from weakseg.review import server
@@ -208,7 +209,7 @@ def test_large_images_are_painted_small_and_change_only_where_painted(
     desk = make_desk(tmp_path)
     fine = read_mask(desk.folder.mask(ID)).copy()
     fine[::2] = 2  # finer than what is shown
-    desk.store.write(server.Correction(ID), fine, expected_revision=0)
+    desk.store.write(Correction(ID), fine, expected_revision=0)
     client = open_client(desk)
     state = client.get(f"/api/state?id={ID}").json()
     assert (state["width"], state["height"], state["fullWidth"], state["fullHeight"]) == (22, 15, 44, 30)
@@ -234,7 +235,7 @@ def test_an_image_that_has_changed_since_is_named(tmp_path: Path) -> None:
 
 def test_a_mask_of_a_person_that_cannot_be_read_is_never_written_over(tmp_path: Path) -> None:
     desk = make_desk(tmp_path)
-    desk.store.write(server.Correction(ID), np.ones(SIZE_HW, np.uint8), expected_revision=0)
+    desk.store.write(Correction(ID), np.ones(SIZE_HW, np.uint8), expected_revision=0)
     Image.new("L", (3, 3)).save(desk.store.mask_file(ID))
     answer = open_client(desk).get(f"/api/state?id={ID}")
     assert answer.status_code == 500

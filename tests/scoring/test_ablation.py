@@ -12,14 +12,16 @@ from weakseg.data.masks import read_mask
 from weakseg.models.inference import predict_labels
 from weakseg.ops.crf_settings import DEEPLAB_CRF, CRFSettings
 from weakseg.pipeline.artifacts import RunFolder, save_mask
+from weakseg.pipeline.context import Context
 from weakseg.pipeline.networks import save_network
-from weakseg.pipeline.runner import Context
 from weakseg.pipeline.segmenters import describe_segmenter
 from weakseg.report.ablation import AblationRow, build_ablation
 from weakseg.report.page import report
 from weakseg.scoring.ablation import make_crf, predict_steps, prediction_steps, score_ablation
-from weakseg.scoring.evaluate import EVALUATE, predict_split
-from weakseg.scoring.scores import AblationScore, ClassifierScore, Metrics, load_metrics, save_metrics
+from weakseg.scoring.evaluate import EVALUATE
+from weakseg.scoring.metrics_file import load_metrics, save_metrics
+from weakseg.scoring.predictions import predict_split
+from weakseg.scoring.scores import AblationScore, ClassifierScore, Metrics
 from weakseg.scoring.summary import print_summary
 
 pytestmark = pytest.mark.slow

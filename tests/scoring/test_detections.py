@@ -15,7 +15,7 @@ from weakseg.data.base import Dataset, SourceId
 from weakseg.errors import ArtifactError, DataError
 from weakseg.ops.instances import Instances, InstanceTruth
 from weakseg.pipeline.artifacts import RunFolder
-from weakseg.pipeline.runner import Context
+from weakseg.pipeline.context import Context
 from weakseg.refine.instance_files import save_instances
 from weakseg.scoring.detections import detection_files, makes_instances, score_instances, write_instance_results
 from weakseg.scoring.scores import InstanceScore

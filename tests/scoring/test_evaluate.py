@@ -17,13 +17,15 @@ from weakseg.files import write_json
 from weakseg.models.inference import predict_labels
 from weakseg.ops.instances import Instances, InstanceTruth
 from weakseg.pipeline.artifacts import RunFolder, save_mask, save_seed, save_tensors
+from weakseg.pipeline.context import Context
 from weakseg.pipeline.corrections.taught import Taught, TaughtCounts, TaughtImage
 from weakseg.pipeline.networks import save_network
-from weakseg.pipeline.runner import Context
 from weakseg.pipeline.segmenters import describe_segmenter
 from weakseg.refine.instance_files import save_instances
-from weakseg.scoring.evaluate import EVALUATE, evaluate, predict_split
-from weakseg.scoring.scores import Metrics, load_metrics
+from weakseg.scoring.evaluate import EVALUATE, evaluate
+from weakseg.scoring.metrics_file import load_metrics
+from weakseg.scoring.predictions import predict_split
+from weakseg.scoring.scores import Metrics
 from weakseg.scoring.truth import read_truth
 from weakseg.train.loop import EpochRecord
 from weakseg.types import ClassSet, Sample, ScoreMaps

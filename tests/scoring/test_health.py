@@ -10,7 +10,7 @@ from weakseg.errors import ArtifactError
 from weakseg.refine.health import TagHealth
 from weakseg.refine.health_words import HEALTH_VERSION
 from weakseg.scoring.health import plain_health, read_health, write_tag_rows
-from weakseg.scoring.scores import load_metrics, save_metrics
+from weakseg.scoring.metrics_file import load_metrics, save_metrics
 from weakseg.scoring.summary import list_problems
 
 HEALTH = make_health(*fine(2, 0), *missing(23), TagHealth("x", "val", 2, 0.0, "swallowed", "swallowed", 0), *fine(9, 2))

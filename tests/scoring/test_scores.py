@@ -9,6 +9,7 @@ import pytest
 from weakseg.errors import ArtifactError
 from weakseg.ops.metrics import ConfusionMatrix, ThresholdSweep
 from weakseg.scoring.from_counts import make_curve, note_unscored, score_confusion, score_sweep
+from weakseg.scoring.metrics_file import load_metrics, save_metrics
 from weakseg.scoring.scores import (
     ClassifierScore,
     ComparedSeeds,
@@ -16,11 +17,9 @@ from weakseg.scoring.scores import (
     InstanceScore,
     Metrics,
     Score,
-    load_metrics,
     number,
     numbers,
     percent,
-    save_metrics,
 )
 
 

@@ -6,7 +6,8 @@ from tests.scoring.test_scores import make_metrics, make_score
 from weakseg.errors import ArtifactError
 from weakseg.files import write_json
 from weakseg.pipeline.artifacts import RunFolder
-from weakseg.scoring.scores import ClassifierScore, Metrics, save_metrics
+from weakseg.scoring.metrics_file import save_metrics
+from weakseg.scoring.scores import ClassifierScore, Metrics
 from weakseg.scoring.summary import print_summary
 
 

@@ -10,12 +10,12 @@ from weakseg.config.load import to_yaml
 from weakseg.data.masks import read_mask
 from weakseg.errors import ArtifactError
 from weakseg.pipeline.artifacts import save_mask
+from weakseg.pipeline.context import Context
 from weakseg.pipeline.health import check_masks
 from weakseg.pipeline.records import StageRecord, write_records
-from weakseg.pipeline.runner import Context
 from weakseg.scoring import differing_labels
+from weakseg.scoring.metrics_file import load_metrics, save_metrics
 from weakseg.scoring.pairs import NumberPair
-from weakseg.scoring.scores import load_metrics, save_metrics
 from weakseg.scoring.two_runs import compare_runs
 from weakseg.scoring.two_runs_text import describe_two_runs, show_gain
 

@@ -18,7 +18,7 @@ import uvicorn
 
 from tests.predict.made_model import make_model, write_photo
 from tests.serve.made_server import make_labeller
-from weakseg.arguments import SHOW_PARSER, ParserShown
+from weakseg.arguments.verbs import SHOW_PARSER, ParserShown
 from weakseg.cli import main
 from weakseg.commands.serve import run
 from weakseg.errors import DataError

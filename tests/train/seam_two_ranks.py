@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from weakseg.data.loaders import Batch
+from weakseg.data.crops import Batch
 from weakseg.models.seam import SEAM, build_seam
 from weakseg.pipeline.runtime import joined_processes
 from weakseg.train.distributed import average_gradients, rank, sum_over_ranks, world_size

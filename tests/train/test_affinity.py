@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from tests.tiny import AUGMENTATION, DictMasks, make_dataset, make_plan
 from weakseg.data.base import Dataset
-from weakseg.data.loaders import Batch
+from weakseg.data.crops import Batch
 from weakseg.errors import ConfigError, DataError, ShapeError
 from weakseg.models.affinitynet import AffinityNet, build_affinitynet
 from weakseg.ops.images import normalise

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from tests.data.test_pairs import TAGS, make_pairs, mine
 from tests.tiny import AUGMENTATION, make_classifier, make_dataset, make_plan
 from weakseg.data.base import Dataset
+from weakseg.data.crops import Batch
 from weakseg.data.donors import DonorPool
-from weakseg.data.loaders import Batch
 from weakseg.errors import ConfigError
 from weakseg.train.cda import Pasting, build_pair_schedule, train_on_pairs, train_on_tags
 from weakseg.train.classify import classification_loss

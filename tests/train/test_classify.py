@@ -8,7 +8,7 @@ import torch
 
 from tests.tiny import AUGMENTATION, make_classifier, make_dataset, make_plan
 from weakseg.data.base import Dataset
-from weakseg.data.loaders import Batch
+from weakseg.data.crops import Batch
 from weakseg.models.classifier import Classifier
 from weakseg.ops.images import normalise, resize_image
 from weakseg.train.classify import (

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from tests.tiny import AUGMENTATION, DictMasks, make_dataset, make_plan
 from weakseg.data.base import Dataset
-from weakseg.data.loaders import Batch
+from weakseg.data.crops import Batch
 from weakseg.errors import ConfigError, DataError
 from weakseg.models.irnet import IRNet, build_irnet
 from weakseg.ops.affinity import affinity_displacement_losses

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
-from weakseg.data.loaders import Batch
+from weakseg.data.crops import Batch
 from weakseg.errors import ArtifactError
 from weakseg.pipeline.artifacts import load_state, save_state
 from weakseg.train.loop import EpochRecord, TrainingDiverged, TrainState, capture, fit, restore

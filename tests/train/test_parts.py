@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from weakseg.data.loaders import Batch
+from weakseg.data.crops import Batch
 from weakseg.train.parts import BatchPart, add_gradients, split_batch, whole_of
 
 

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from tests.tiny import AUGMENTATION, make_classifier, make_dataset, make_plan
 from weakseg.data.base import Dataset
-from weakseg.data.loaders import Batch, CropSet
+from weakseg.data.crops import Batch, CropSet
 from weakseg.errors import ConfigError
 from weakseg.train.classify import classification_loss
 from weakseg.train.loop import EpochRecord, TrainState

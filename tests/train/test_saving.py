@@ -3,7 +3,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from weakseg.data.loaders import EpochOfCrops
+from weakseg.data.crops import EpochOfCrops
 from weakseg.train import saving
 from weakseg.train.saving import BegunEpoch, SaveClock, gather_losses, own_loss, skip_batches
 

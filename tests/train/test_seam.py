@@ -10,7 +10,7 @@ from tests.tiny import AUGMENTATION, make_dataset, make_plan
 from tests.train import seam_two_ranks
 from tests.train.test_distributed import fork_ranks
 from weakseg.data.base import Dataset
-from weakseg.data.loaders import Batch
+from weakseg.data.crops import Batch
 from weakseg.errors import ConfigError
 from weakseg.models.seam import SEAM, build_seam
 from weakseg.ops.images import normalise

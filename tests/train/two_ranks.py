@@ -8,7 +8,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from weakseg.data.loaders import Batch
+from weakseg.data.crops import Batch
 from weakseg.pipeline.runtime import joined_processes
 from weakseg.train.classify import classification_loss
 from weakseg.train.distributed import (

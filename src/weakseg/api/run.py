@@ -20,7 +20,8 @@ from weakseg.ops.color import heat, overlay
 from weakseg.pipeline.artifacts import RunFolder, load_seed
 from weakseg.pipeline.corrections.taught import read_taught
 from weakseg.pipeline.recipe import read_run_config
-from weakseg.scoring.scores import Metrics, load_metrics
+from weakseg.scoring.metrics_file import load_metrics
+from weakseg.scoring.scores import Metrics
 from weakseg.scoring.two_runs import TwoRuns, compare_runs
 from weakseg.types import ScoreMaps
 

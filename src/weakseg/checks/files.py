@@ -8,8 +8,9 @@ import numpy as np
 
 from weakseg.data.base import Dataset, Problem
 from weakseg.data.coco_truth import CocoMasks
-from weakseg.data.images import ImageFacts, inspect_image
-from weakseg.data.masks import MatchedMasks, PngMasks, find_palette_fault
+from weakseg.data.image_facts import ImageFacts, inspect_image
+from weakseg.data.mask_colours import find_palette_fault
+from weakseg.data.masks import MatchedMasks, PngMasks
 from weakseg.errors import DataError
 from weakseg.types import IGNORE_LABEL, Sample
 

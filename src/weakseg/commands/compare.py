@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from weakseg.arguments import new_parser, parse_words
+from weakseg.arguments.verbs import new_parser, parse_words
 from weakseg.errors import UsageError
 
 DEFAULT_TOP = 8
@@ -37,7 +37,7 @@ def run(words: Sequence[str]) -> int:
         return 0
     if given.top < 0:
         raise UsageError(f"--top: expected 0 or more images, got {given.top}")
-    from weakseg.pipeline.runtime import start_logging
+    from weakseg.pipeline.telling import start_logging
     from weakseg.scoring.two_runs import compare_runs
     from weakseg.scoring.two_runs_text import describe_two_runs
 
@@ -64,7 +64,7 @@ def write_page(words: Sequence[str]) -> int:
         return 0
     if given.images < 0:
         raise UsageError(f"--images: expected 0 or more, got {given.images}")
-    from weakseg.pipeline.runtime import start_logging
+    from weakseg.pipeline.telling import start_logging
     from weakseg.report.two_runs import write_comparison
 
     start_logging()

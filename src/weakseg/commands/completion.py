@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from weakseg.arguments import SHOW_PARSER, STAGES_WITH_METHOD, ParserShown
+from weakseg.arguments.requests import STAGES_WITH_METHOD
+from weakseg.arguments.verbs import SHOW_PARSER, ParserShown
 from weakseg.errors import UsageError
 from weakseg.help.completion import (
     Completions,

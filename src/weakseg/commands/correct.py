@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from weakseg.arguments import new_parser, parse_words
+from weakseg.arguments.verbs import new_parser, parse_words
 
 
 def run(words: Sequence[str]) -> int:
@@ -44,7 +44,7 @@ def run(words: Sequence[str]) -> int:
         return 0
     from weakseg.handover.corrections.bring import bring_corrections
     from weakseg.pipeline.run_folder import learning_command
-    from weakseg.pipeline.runtime import start_logging
+    from weakseg.pipeline.telling import start_logging
 
     start_logging()
     brought = bring_corrections(

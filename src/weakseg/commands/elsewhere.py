@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import PurePosixPath
 
-from weakseg.arguments import RECIPE_FILE
+from weakseg.arguments.recipes import RECIPE_FILE
 from weakseg.errors import UsageError
 from weakseg.remote import is_url, names_shards
 from weakseg.stores import Store
@@ -37,7 +37,8 @@ def runs_here(words: Sequence[str]) -> Iterator[list[str]]:
         yield list(words)
         return
     from weakseg.pipeline.putting import open_run_elsewhere
-    from weakseg.pipeline.runtime import launched_processes, start_logging
+    from weakseg.pipeline.runtime import launched_processes
+    from weakseg.pipeline.telling import start_logging
 
     start_logging()
     lent = list(words)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from weakseg.arguments import add_engine_options, new_parser, parse_words
+from weakseg.arguments.verbs import add_engine_options, new_parser, parse_words
 
 
 def run(words: Sequence[str]) -> int:
@@ -45,8 +45,9 @@ def run(words: Sequence[str]) -> int:
     from weakseg.handover.export import export_run
     from weakseg.pipeline.engines import choose_engine
     from weakseg.pipeline.notes import tell_stop
-    from weakseg.pipeline.runner import StageStopped
-    from weakseg.pipeline.runtime import launched_rank, start_logging
+    from weakseg.pipeline.runtime import launched_rank
+    from weakseg.pipeline.stage import StageStopped
+    from weakseg.pipeline.telling import start_logging
 
     start_logging()
     engine = choose_engine(processes=given.processes, engine=given.engine, part=given.part, finish=given.finish)

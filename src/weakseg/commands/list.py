@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from weakseg.arguments import new_parser, parse_words
+from weakseg.arguments.verbs import new_parser, parse_words
 from weakseg.config.own_recipes import list_recipes, summarize_recipe
 from weakseg.endings import EXIT_DONE
 from weakseg.methods import BackboneFacts, MethodFacts

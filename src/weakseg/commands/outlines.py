@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from weakseg.arguments import RECIPE_FILE, new_parser, resolve_recipe
+from weakseg.arguments.recipes import RECIPE_FILE, resolve_recipe
+from weakseg.arguments.verbs import new_parser
 
 
 def run(words: Sequence[str]) -> int:
@@ -35,7 +36,7 @@ def run(words: Sequence[str]) -> int:
     from weakseg.models.hf_masks import MaskOptions
     from weakseg.pipeline.artifacts import RunFolder
     from weakseg.pipeline.inputs import open_splits
-    from weakseg.pipeline.runtime import start_logging
+    from weakseg.pipeline.telling import start_logging
     from weakseg.predict.outlines import OutlineOptions, make_outlines
 
     given = resolved.arguments

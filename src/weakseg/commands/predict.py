@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from weakseg.arguments import add_engine_options, new_parser, parse_words
+from weakseg.arguments.verbs import add_engine_options, new_parser, parse_words
 from weakseg.errors import UsageError
 from weakseg.file_names import printable
 from weakseg.remote import as_said, is_url
@@ -58,8 +58,8 @@ def run(words: Sequence[str]) -> int:
     from weakseg.models.tiling import choose_tiling
     from weakseg.pipeline.engines import choose_engine
     from weakseg.pipeline.notes import tell_stop
-    from weakseg.pipeline.runner import StageStopped
-    from weakseg.pipeline.runtime import start_logging
+    from weakseg.pipeline.stage import StageStopped
+    from weakseg.pipeline.telling import start_logging
     from weakseg.predict.constraint import parse_tags
     from weakseg.predict.files import predict_files
     from weakseg.predict.options import PredictOptions

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from weakseg.arguments import new_parser, parse_words
+from weakseg.arguments.verbs import new_parser, parse_words
 from weakseg.errors import UsageError
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def run(words: Sequence[str]) -> int:
 def _list(run: Path, *, part: Part, top: int) -> None:
     from weakseg.pipeline.corrections.lessons import find_unlearnt
     from weakseg.pipeline.opening import open_run
-    from weakseg.pipeline.runtime import start_logging
+    from weakseg.pipeline.telling import start_logging
     from weakseg.review.listing import describe_queue, open_queue, write_queue
 
     start_logging()
@@ -82,7 +82,7 @@ def _serve(run: Path, *, part: Part, is_sorted: bool, port: int | None, open_bro
     from weakseg.review.extra import require_extra
 
     require_extra()
-    from weakseg.pipeline.runtime import start_logging
+    from weakseg.pipeline.telling import start_logging
     from weakseg.review.opening import open_desk
     from weakseg.review.server import serve
 

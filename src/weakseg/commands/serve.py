@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from weakseg.arguments import new_parser, parse_words
+from weakseg.arguments.verbs import new_parser, parse_words
 from weakseg.endings import allow_grace
 from weakseg.errors import UsageError
 
@@ -57,7 +57,7 @@ def run(words: Sequence[str]) -> int:
 
     from weakseg.data.images import MAX_PIXELS
     from weakseg.models.tiling import choose_tiling
-    from weakseg.pipeline.runtime import start_logging
+    from weakseg.pipeline.telling import start_logging
     from weakseg.predict.opened import limit_views, open_model
     from weakseg.serve.answers import Labeller
     from weakseg.serve.app import MEGA, Limits

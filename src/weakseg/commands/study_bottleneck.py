@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from weakseg.arguments import RUNS, new_parser, parse_words, resolve_recipe
+from weakseg.arguments.recipes import RUNS, resolve_recipe
+from weakseg.arguments.verbs import new_parser, parse_words
 from weakseg.commands.study_words import RECIPE_USAGE, add_recipe_words, add_study_words, show_study, start_study
 from weakseg.errors import UsageError
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from weakseg.arguments import new_parser, resolve_recipe
+from weakseg.arguments.recipes import resolve_recipe
+from weakseg.arguments.verbs import new_parser
 from weakseg.commands.study_words import add_recipe_words, show_study, start_study
 from weakseg.errors import UsageError
 

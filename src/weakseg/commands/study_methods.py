@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from jsonargparse import ArgumentParser, Namespace
 
-from weakseg.arguments import new_parser, resolve_recipe
+from weakseg.arguments.recipes import resolve_recipe
+from weakseg.arguments.verbs import new_parser
 from weakseg.commands.study_words import RECIPE_USAGE, add_method_words, add_recipe_words, show_study, start_study
 from weakseg.registry import LOCALIZERS, REFINERS
 

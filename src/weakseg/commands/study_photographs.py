@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from weakseg.arguments import RECIPE_FILE, RUNS, new_parser, resolve_recipe
+from weakseg.arguments.recipes import RECIPE_FILE, RUNS, resolve_recipe
+from weakseg.arguments.verbs import new_parser
 from weakseg.commands.study_methods import USAGE, add_table_words, make_table
 from weakseg.commands.study_words import add_study_words, start_study
 from weakseg.errors import UsageError

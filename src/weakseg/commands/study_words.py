@@ -69,7 +69,7 @@ def start_study(
         run: Where studies go.
         may_train: Whether a run without a classifier may train one.
     """
-    from weakseg.pipeline.runtime import start_logging
+    from weakseg.pipeline.telling import start_logging
     from weakseg.studies.folder import StudyRequest
 
     start_logging()

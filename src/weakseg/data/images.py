@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import stat
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFile, UnidentifiedImageError
 
-from weakseg.data.depth import PixelRange, has_hidden_bits, load_deep, measure_span
+from weakseg.data.depth import PixelRange, load_deep
 from weakseg.data.formats import describe_format, list_suffixes
-from weakseg.data.remote.pointers import fetch_pointed, read_content
+from weakseg.data.remote.pointers import fetch_pointed
 from weakseg.errors import DataError
 from weakseg.ops.images import limit_side, scaled_size_hw
 
@@ -26,7 +25,7 @@ MAX_PIXELS = 89_478_485
 """Larger images are refused as decompression bombs; Pillow starts to warn at the same number (a quarter of 1 GiB)."""
 
 ORIENTATION_TAG = 0x0112
-_UPRIGHT = {
+UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -37,46 +36,15 @@ _UPRIGHT = {
 }
 """What makes an image of the given EXIF orientation upright (EXIF 2.3, tag 0x0112)."""
 
+QUARTER_TURNS = (5, 6, 7, 8)
+"""Orientations whose height and width are exchanged."""
+
 DRAFT_MARGIN = 2
 """A JPEG that is to be shrunk is decoded at no less than this many times the wanted size."""
 
-_EMPTY = "the file is empty"
-_NO_FILE = "not a regular file, but a directory, pipe or device"
-QUARTER_TURNS = (5, 6, 7, 8)
-_DIGEST_BYTES = 16
-_DRAFT_FACTOR = 8  # libjpeg's smallest scale; all entropy-coded data are still read, which is what finds truncation
-
-
-@dataclass(frozen=True)
-class ImageFacts:
-    """What an image file is, whether or not it can be used.
-
-    Args:
-        size_hw: (height, width) in pixels after EXIF rotation (as stored, if there is a problem); None if the header
-            cannot be read.
-        format: Pillow's name of the format (`JPEG`, `PNG`, ...); empty if unknown.
-        mode: Pillow's pixel mode (`RGB`, `L`, `CMYK`, `RGBA`, `I;16`, ...), with `;16` added where Pillow hides that
-            the file has 16 bits per channel; empty if unknown.
-        has_alpha: Whether the image has an alpha channel or a transparent colour.
-        exif_rotated: Whether EXIF says that the stored pixels are rotated or mirrored.
-        digest: Hexadecimal 16-byte BLAKE2b of the file's bytes; empty if the file cannot be read.
-        problem: Why the image cannot be used, or None.
-        span: What its values span if they have more than 8 bits, see `weakseg.data.depth.measure_span`; else None.
-    """
-
-    size_hw: tuple[int, int] | None
-    format: str
-    mode: str
-    has_alpha: bool
-    exif_rotated: bool
-    digest: str
-    problem: str | None
-    span: PixelRange | None = None
-
-
-_NOTHING_KNOWN = ImageFacts(
-    size_hw=None, format="", mode="", has_alpha=False, exif_rotated=False, digest="", problem=None
-)
+EMPTY_FILE = "the file is empty"
+NO_FILE = "not a regular file, but a directory, pipe or device"
+"""Said of files that no decoder is asked about."""
 
 
 def read_image(path: Path, *, pixel_range: PixelRange | None = None) -> NDArray[np.uint8]:
@@ -133,9 +101,9 @@ def read_shrunk(path: Path, max_side_px: int | None, *, pixel_range: PixelRange 
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):
-            raise DataError(_NO_FILE)
+            raise DataError(NO_FILE)
         if status.st_size == 0:
-            raise DataError(_EMPTY)
+            raise DataError(EMPTY_FILE)
         return decode_opened(lambda: open_picture(path), max_side_px, pixel_range=pixel_range)
     except Exception as error:  # decoders raise nearly anything on damaged bytes
         raise DataError(f"cannot read image {path}: {explain_failure(error, suffix=path.suffix)}") from error
@@ -152,13 +120,13 @@ def decode_opened(
         pixel_range: See `read_image`.
     """
     with open_image() as image:
-        _require_decodable(image)
+        require_decodable(image)
         draft = _choose_draft(image, max_side_px)
         deep = load_deep(image, open_image)
         image.load()
         # Read after loading: Pillow turns a TIFF's pixels itself while it loads, and then drops the tag.
-        orientation = _orientation(image)
-        turn = _UPRIGHT.get(orientation)
+        orientation = read_orientation(image)
+        turn = UPRIGHT.get(orientation)
         rgb = _to_rgb(image if deep is None else deep.to_image(pixel_range))
         if draft is not None:
             rgb = rgb.resize(draft.wanted_hw[::-1], Image.Resampling.BICUBIC, box=draft.box)
@@ -211,73 +179,16 @@ def _choose_draft(image: Image.Image, max_side_px: int | None) -> _Draft | None:
     return _Draft(stored_hw, wanted_hw, found[1])
 
 
-def inspect_image(path: Path) -> ImageFacts:
-    """Look at an image file without raising for a bad one.
-
-    The file is decoded to its end, JPEG at an eighth of its size, so that truncation is found. Safe to call from
-    several threads; Pillow releases the interpreter lock while it decodes.
-
-    Args:
-        path: The image file.
-
-    Returns:
-        The facts; `problem` is what `read_image` would complain about.
-
-    Raises:
-        DataError: If it lies elsewhere and cannot be fetched now, which says nothing about the image.
-    """
-    try:
-        if not stat.S_ISREG(path.stat().st_mode):  # a pipe or device would be read for ever
-            return replace(_NOTHING_KNOWN, problem=_NO_FILE)
-        content = read_content(path)
-    except OSError as error:
-        return replace(_NOTHING_KNOWN, problem=explain_failure(error, suffix=path.suffix))
-    facts = replace(_NOTHING_KNOWN, digest=hashlib.blake2b(content, digest_size=_DIGEST_BYTES).hexdigest())
-    if not content:
-        return replace(facts, problem=_EMPTY)
-    try:
-        with Image.open(io.BytesIO(content)) as image:
-            facts = _header_facts(image, facts.digest)
-            _require_decodable(image)
-            # Pillow turns a TIFF's pixels and drops its tag while it loads, but reads a PNG's tag only by loading it.
-            orientation = _orientation(image) if image.format == "TIFF" else None
-            draft_size = (max(1, image.width // _DRAFT_FACTOR), max(1, image.height // _DRAFT_FACTOR))
-            image.draft(None, draft_size)
-            deep = load_deep(image, lambda: Image.open(io.BytesIO(content)))
-            image.load()
-            if deep is not None:
-                facts = replace(facts, span=measure_span(deep.values))
-            if orientation is not None:
-                facts = replace(facts, size_hw=(image.height, image.width))
-            else:
-                orientation = _orientation(image)
-                if facts.size_hw is not None and orientation in QUARTER_TURNS:
-                    facts = replace(facts, size_hw=facts.size_hw[::-1])
-            return replace(facts, exif_rotated=orientation in _UPRIGHT)
-    except Exception as error:  # decoders raise nearly anything on damaged bytes
-        return replace(facts, problem=explain_failure(error, suffix=path.suffix))
-
-
-def _header_facts(image: ImageFile.ImageFile, digest: str) -> ImageFacts:
-    return ImageFacts(
-        size_hw=(image.height, image.width),
-        format=image.format or "",
-        mode=f"{image.mode};16" if has_hidden_bits(image) else image.mode,
-        has_alpha=image.has_transparency_data,
-        exif_rotated=False,
-        digest=digest,
-        problem=None,
-    )
-
-
-def _require_decodable(image: Image.Image) -> None:
+def require_decodable(image: Image.Image) -> None:
+    """Raise a `DataError` for an image with more than `MAX_PIXELS`; nothing is decoded."""
     if image.width * image.height > MAX_PIXELS:
         raise DataError(
             f"{image.width} x {image.height} pixels are more than the {MAX_PIXELS} that are accepted; scale it down"
         )
 
 
-def _orientation(image: Image.Image) -> int:
+def read_orientation(image: Image.Image) -> int:
+    """Return an opened image's EXIF orientation, 1..8; 1 where none can be read."""
     try:
         return int(image.getexif().get(ORIENTATION_TAG, 1))
     except Exception:  # a damaged EXIF block does not make the pixels unusable

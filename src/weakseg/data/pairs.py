@@ -1,6 +1,6 @@
 """Pairs of training crops: an image as it is, and its twin with a donor pasted into it (`weakseg.train.cda`).
 
-As in `weakseg.data.loaders`, every twin is a function of (seed, epoch, image), never of workers or processes.
+As in `weakseg.data.crops`, every twin is a function of (seed, epoch, image), never of workers or processes.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ import torch
 from numpy.typing import NDArray
 
 from weakseg.data.base import Dataset
+from weakseg.data.crops import Crop, CropSet, EpochOfCrops, order_batches
 from weakseg.data.donors import DonorPool
-from weakseg.data.loaders import Crop, CropSet, EpochOfCrops, order_batches
 from weakseg.data.pasting import PasteSettings, contact_sheet, draw_placement, paste_donor
 from weakseg.data.transforms import Augmentation, augment_image
 from weakseg.errors import ConfigError
@@ -105,7 +105,7 @@ def load_pairs(
 ) -> EpochOfCrops:
     """Return one epoch of this rank's batches: images beside their pasted twins, `batch_size / 2` pairs over all ranks.
 
-    Order and incomplete last batch are as in `weakseg.data.loaders.order_batches`, counted in pairs.
+    Order and incomplete last batch are as in `weakseg.data.crops.order_batches`, counted in pairs.
 
     Raises:
         ConfigError: If the pairs of a batch do not divide evenly over the processes, or there are fewer images than

@@ -13,8 +13,8 @@ from weakseg.estimate.costs import PartCost
 from weakseg.estimate.parts import ImageWork, Part, image_part
 from weakseg.estimate.trial import Trial, count_tagged, put_classifier
 from weakseg.pipeline.comparison import choose_compared
+from weakseg.pipeline.context import Context
 from weakseg.pipeline.images import seeded_datasets
-from weakseg.pipeline.runner import Context
 from weakseg.pipeline.stages import localize
 
 NO_RULE = 1e30

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from weakseg.data.loaders import order_batches
+from weakseg.data.crops import order_batches
 from weakseg.estimate.costs import PartCost, StepTimes, scale_memory
 from weakseg.estimate.measure import time_images, time_training
 from weakseg.estimate.memory import read_gpu_peak, read_peak, start_peak
 from weakseg.estimate.trial import Trial
-from weakseg.pipeline.runner import Context
+from weakseg.pipeline.context import Context
 from weakseg.train.plan import TrainingHooks
 
 MIN_SHARE = 1e-6

@@ -32,7 +32,7 @@ from weakseg.estimate.text import render_estimate
 from weakseg.estimate.trial import open_trial
 from weakseg.ops.crf import refine_labels
 from weakseg.pipeline.artifacts import RunFolder
-from weakseg.pipeline.runner import Context
+from weakseg.pipeline.context import Context
 from weakseg.pipeline.runtime import choose_device, make_deterministic
 
 BUDGET_S = 14.0

@@ -19,13 +19,13 @@ from weakseg.estimate.trial import (
     write_seeds,
 )
 from weakseg.models.irnet import IRNet
+from weakseg.pipeline.context import Context
 from weakseg.pipeline.cutters import open_cutter
 from weakseg.pipeline.health import check_masks
 from weakseg.pipeline.images import learning_images
 from weakseg.pipeline.judging import MAX_IMAGES, MAX_PIXELS, judge_side_by_side
 from weakseg.pipeline.refiner_networks import chosen_network, fit_refiner, write_labels
 from weakseg.pipeline.refiners import make_masks
-from weakseg.pipeline.runner import Context
 from weakseg.pipeline.seeds import pair_with_seed
 from weakseg.refine.threshold.choice import FIRST_JUDGES
 from weakseg.train.irn import estimate_mean_displacement

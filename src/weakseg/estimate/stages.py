@@ -24,11 +24,12 @@ from weakseg.estimate.trial import (
 from weakseg.models.classifier import Classifier
 from weakseg.models.segmenter import SegmentationNetwork
 from weakseg.pipeline.classifiers import fit_classifier
+from weakseg.pipeline.context import Context
 from weakseg.pipeline.health import check_masks
-from weakseg.pipeline.runner import Context
 from weakseg.pipeline.segmenters import fit_segmenter
 from weakseg.scoring.ablation import mask_files, prediction_steps
-from weakseg.scoring.evaluate import SplitTally, predict_split
+from weakseg.scoring.predictions import predict_split
+from weakseg.scoring.tally import SplitTally
 from weakseg.train.classify import predict_logits
 from weakseg.train.plan import TrainingHooks
 

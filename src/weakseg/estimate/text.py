@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from weakseg.estimate.costs import Estimate, PartCost, most_gpu_memory, most_memory, total_time
-from weakseg.pipeline.runtime import format_duration
+from weakseg.pipeline.telling import format_duration
 
 GIGABYTE = 1e9
 

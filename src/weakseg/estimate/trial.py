@@ -21,11 +21,11 @@ from weakseg.models.backbone import Backbone
 from weakseg.models.classifier import Classifier
 from weakseg.models.segmenter import SegmentationNetwork
 from weakseg.pipeline.artifacts import save_mask, save_seed
+from weakseg.pipeline.context import Context
 from weakseg.pipeline.images import seeded_datasets
 from weakseg.pipeline.networks import describe_network, save_network
 from weakseg.pipeline.refiner_files import without_files
 from weakseg.pipeline.refiner_networks import chosen_network, chosen_refiner
-from weakseg.pipeline.runner import Context
 from weakseg.pipeline.runtime import place_network
 from weakseg.pipeline.seeds import REFINER
 from weakseg.pipeline.segmenters import describe_segmenter, start_segmenter

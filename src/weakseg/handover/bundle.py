@@ -29,7 +29,8 @@ from weakseg.pipeline.networks import WEIGHTS_FROM
 from weakseg.pipeline.records import list_versions, read_records
 from weakseg.predict.opened import digest_file, find_segmenter
 from weakseg.predict.zipped import BUNDLE_FILE
-from weakseg.scoring.scores import ClassifierScore, Metrics, load_metrics, save_metrics
+from weakseg.scoring.metrics_file import load_metrics, save_metrics
+from weakseg.scoring.scores import ClassifierScore, Metrics
 from weakseg.types import ClassSet
 
 if TYPE_CHECKING:

@@ -18,10 +18,11 @@ from weakseg.errors import ArtifactError, UsageError
 from weakseg.handover.network import EXPORTS, MODEL_FORMATS, ExportedModel, export_model
 from weakseg.handover.pieces import PieceWork
 from weakseg.handover.source import MASKS, PREDICTIONS, Part, choose_part, choose_parts, make_source
+from weakseg.pipeline.context import Context
 from weakseg.pipeline.image_jobs import Engine, OneProcess
 from weakseg.pipeline.opening import open_run
-from weakseg.pipeline.runner import Context
-from weakseg.pipeline.runtime import joined_processes, show_progress
+from weakseg.pipeline.runtime import joined_processes
+from weakseg.pipeline.telling import show_progress
 from weakseg.train.distributed import world_size
 from weakseg.types import Sample
 

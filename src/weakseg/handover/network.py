@@ -21,8 +21,8 @@ from weakseg.models.onnx_network import OnnxInfo
 from weakseg.pipeline.artifacts import RunFolder
 from weakseg.pipeline.opening import open_run
 from weakseg.pipeline.recipe import read_run_config
-from weakseg.pipeline.runtime import show_progress
 from weakseg.pipeline.segmenters import load_segmenter
+from weakseg.pipeline.telling import show_progress
 from weakseg.predict.opened import ONNX_SUFFIX, find_segmenter, views_of
 from weakseg.predict.zipped import BUNDLE_FILE, ZIP_SUFFIX
 

@@ -17,10 +17,10 @@ from weakseg.data.images import ShrunkImage
 from weakseg.errors import ArtifactError
 from weakseg.files import JsonValue
 from weakseg.handover.source import MASKS, PREDICTIONS, Part, make_source
+from weakseg.pipeline.context import Context
 from weakseg.pipeline.image_jobs import Engine, ImageJob, ImageWork
 from weakseg.pipeline.notes import MAKE_HERE, Notebook, begin_work, hold_notebook
 from weakseg.pipeline.records import read_records
-from weakseg.pipeline.runner import Context
 from weakseg.train.distributed import rank, wait_for_all
 from weakseg.types import Sample
 

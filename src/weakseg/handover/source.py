@@ -16,9 +16,9 @@ from weakseg.data.export.split import LabelledSplit, Role, SplitName
 from weakseg.data.masks import PngMasks
 from weakseg.errors import ArtifactError
 from weakseg.ops.instances import Instances
+from weakseg.pipeline.context import Context
 from weakseg.pipeline.images import seeded_datasets
 from weakseg.pipeline.refiner_networks import makes_instances
-from weakseg.pipeline.runner import Context
 from weakseg.refine.instance_files import load_instances
 from weakseg.types import Sample
 

@@ -24,7 +24,8 @@ from weakseg.localize.clip_prompts import BOX_THRESHOLD
 from weakseg.localize.clip_texts import TextEmbeddings
 from weakseg.localize.frame import fit_frame
 from weakseg.localize.score_maps import tagged_classes, zero_maps
-from weakseg.models.clip_parts import Attention, Block, CLIPNetwork, Embeddings
+from weakseg.models.clip_parts import CLIPNetwork
+from weakseg.models.clip_passes import attend, attend_openly, embed_image, finish_block
 from weakseg.ops.images import require_image, resize_image, scaled_size_hw
 from weakseg.ops.kinds import require_tensor
 from weakseg.types import ScoreMaps
@@ -100,21 +101,21 @@ def grad_cam(clip: CLIPNetwork, image: Tensor, text_embeddings: Tensor, *, num_t
     *blocks, last = vision.encoder.layers
     averaged = min(ATTENTION_LAYERS, len(blocks) + 1)
     with torch.no_grad():
-        tokens = vision.pre_layrnorm(_embed(vision.embeddings, image.to(weight)))
+        tokens = vision.pre_layrnorm(embed_image(vision.embeddings, image.to(weight)))
         total: Tensor | None = None
         for place, block in enumerate(blocks):
             if place <= len(blocks) - averaged:
-                tokens = _finish_block(block, tokens + _attend(block.self_attn, block.layer_norm1(tokens)))
+                tokens = finish_block(block, tokens + attend(block.self_attn, block.layer_norm1(tokens)))
                 continue
-            attended, attention = _attend_openly(block.self_attn, block.layer_norm1(tokens))
+            attended, attention = attend_openly(block.self_attn, block.layer_norm1(tokens))
             total = attention if total is None else total.add_(attention)
-            tokens = _finish_block(block, tokens + attended)
+            tokens = finish_block(block, tokens + attended)
         normed = last.layer_norm1(tokens)
     with torch.enable_grad():
         normed = normed.detach().requires_grad_()
-        attended, attention = _attend_openly(last.self_attn, normed)
+        attended, attention = attend_openly(last.self_attn, normed)
         total = attention.detach() if total is None else total.add_(attention.detach())
-        features = vision.post_layernorm(_finish_block(last, tokens + attended))[:, 1:].mean(dim=1)
+        features = vision.post_layernorm(finish_block(last, tokens + attended))[:, 1:].mean(dim=1)
         pooled = nn.functional.normalize(clip.visual_projection(features), dim=-1)
         texts = nn.functional.normalize(text_embeddings.detach().to(weight), dim=-1)
         probabilities = (clip.logit_scale.exp() * pooled @ texts.T).softmax(dim=-1)[0]
@@ -205,54 +206,6 @@ def attention_refine(maps: Tensor, attention: Tensor, *, box_threshold: float = 
         # Twice a product with K vectors instead of the square of the matrix.
         spread = walk @ (walk @ boxed.flatten(1).T)
         return spread.T.reshape(maps.shape).to(maps.dtype)
-
-
-def _embed(embeddings: Embeddings, image: Tensor) -> Tensor:
-    """Return the tokens (1, 1 + hw, D) of an image, with position embeddings resampled to its size."""
-    patches = embeddings.patch_embedding(image)
-    positions = embeddings.position_embedding.weight
-    side = math.isqrt(positions.shape[0] - 1)
-    grid = positions[1:].T.reshape(1, -1, side, side)
-    grid = nn.functional.interpolate(grid, patches.shape[2:], mode="bilinear", align_corners=False)
-    tokens = patches.flatten(2).transpose(1, 2)
-    tokens = torch.cat([embeddings.class_embedding.expand(1, 1, -1), tokens], dim=1)
-    # The release rounds them to half precision, whatever the network's; maps differ by 2e-4 without.
-    return tokens + torch.cat([positions[:1], grid[0].flatten(1).T]).half().to(tokens)
-
-
-def _attend(attention: Attention, tokens: Tensor) -> Tensor:
-    """Return what self-attention gives (1, N, D), in the quickest way."""
-    queries, keys, values = _project(attention, tokens)
-    gathered = nn.functional.scaled_dot_product_attention(queries, keys, values, scale=attention.scale)
-    attended: Tensor = attention.out_proj(gathered.transpose(1, 2).flatten(2))
-    return attended
-
-
-def _attend_openly(attention: Attention, tokens: Tensor) -> tuple[Tensor, Tensor]:
-    """Return what self-attention gives (1, N, D), and what it attends to (N, N), averaged over the heads.
-
-    `transformers` returns weights in one of its implementations of attention only; this is all of them.
-    """
-    queries, keys, values = _project(attention, tokens)
-    weights = (queries * attention.scale @ keys.transpose(-1, -2)).softmax(dim=-1)
-    gathered = (weights @ values).transpose(1, 2).flatten(2)
-    return attention.out_proj(gathered), weights.mean(dim=1)[0]
-
-
-def _project(attention: Attention, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Return queries, keys and values (1, heads, N, D / heads)."""
-    shape = (*tokens.shape[:2], attention.num_heads, -1)
-    queries, keys, values = (
-        project(tokens).reshape(shape).transpose(1, 2)
-        for project in (attention.q_proj, attention.k_proj, attention.v_proj)
-    )
-    return queries, keys, values
-
-
-def _finish_block(block: Block, tokens: Tensor) -> Tensor:
-    """Do what follows attention in a block."""
-    finished: Tensor = tokens + block.mlp(block.layer_norm2(tokens))
-    return finished
 
 
 def _weigh(normed: Tensor, probability: Tensor) -> Tensor:

@@ -18,10 +18,10 @@ from weakseg.files import JsonValue, write_bytes, write_json
 from weakseg.models.classifier import Classifier
 from weakseg.models.seam import SEAM
 from weakseg.pipeline.artifacts import RunFolder
+from weakseg.pipeline.context import Context
 from weakseg.pipeline.networks import plan_training
 from weakseg.pipeline.records import read_records
-from weakseg.pipeline.runner import Context
-from weakseg.pipeline.runtime import show_progress
+from weakseg.pipeline.telling import show_progress
 from weakseg.train.cda import Pasting
 from weakseg.train.classify import constant_guess_loss, train_classifier
 from weakseg.train.distributed import rank

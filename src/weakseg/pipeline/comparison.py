@@ -14,7 +14,7 @@ from weakseg.config.schema import LocalizeConfig
 from weakseg.data.base import Dataset
 from weakseg.localize.method import Localized
 from weakseg.pipeline.artifacts import save_seed
-from weakseg.pipeline.runner import Context
+from weakseg.pipeline.context import Context
 from weakseg.types import ScoreMaps
 
 EARLY_ITERATIONS = (0, 2, 5)

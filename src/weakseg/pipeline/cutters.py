@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from weakseg.errors import ConfigError
+from weakseg.pipeline.context import Context
 from weakseg.pipeline.refiner_networks import chosen_refiner, open_refiner
-from weakseg.pipeline.runner import Context
 from weakseg.refine.method import SeededImage
 from weakseg.refine.threshold.cuts import Cuts, cut_maps, strongest_score
 from weakseg.registry import REFINERS

@@ -18,7 +18,7 @@ from weakseg.documents import decode_json
 from weakseg.errors import WeaksegError
 from weakseg.files import JsonValue, write_json
 from weakseg.pipeline.records import DIGEST_BYTES
-from weakseg.pipeline.runtime import show_progress
+from weakseg.pipeline.telling import show_progress
 from weakseg.train.distributed import rank, wait_for_all
 
 logger = logging.getLogger("weakseg")

@@ -15,11 +15,11 @@ from weakseg.data.masks import read_mask
 from weakseg.errors import ArtifactError, DataError
 from weakseg.ops.mask_health import NUM_FACTS, TagFacts, examine_tags
 from weakseg.pipeline.artifacts import load_seed
+from weakseg.pipeline.context import Context
 from weakseg.pipeline.images import seeded_datasets
 from weakseg.pipeline.localizers import why_no_classifier
 from weakseg.pipeline.origin import read_map
-from weakseg.pipeline.runner import Context
-from weakseg.pipeline.runtime import show_progress
+from weakseg.pipeline.telling import show_progress
 from weakseg.pipeline.threshold import mask_threshold
 from weakseg.refine.health import TaggedMask, TagHealth, judge_tags
 from weakseg.refine.health_words import MaskHealth, MaskMethod, judge_classes

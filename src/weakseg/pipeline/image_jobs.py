@@ -17,9 +17,9 @@ import torch
 from weakseg.data.base import Dataset
 from weakseg.data.images import ShrunkImage
 from weakseg.errors import WeaksegError
+from weakseg.pipeline.context import Context
 from weakseg.pipeline.images import Images, Reading, list_images, work_on
-from weakseg.pipeline.runner import Context
-from weakseg.pipeline.runtime import show_progress
+from weakseg.pipeline.telling import show_progress
 from weakseg.pipeline.turns import open_turns
 from weakseg.train.distributed import rank, sum_over_ranks, wait_for_all, world_size
 from weakseg.types import Sample

@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 
 from weakseg.data.base import Dataset
 from weakseg.data.images import ShrunkImage
-from weakseg.data.loaders import iterate_places
-from weakseg.pipeline.runner import Context
-from weakseg.pipeline.runtime import show_progress
+from weakseg.data.whole_images import iterate_places
+from weakseg.pipeline.context import Context
 from weakseg.pipeline.side_by_side import LARGE_PX, run_side_by_side
+from weakseg.pipeline.telling import show_progress
 from weakseg.pipeline.turns import open_turns
 from weakseg.types import Sample
 

@@ -21,7 +21,7 @@ from weakseg.data.base import Dataset, Problem
 from weakseg.data.coco import open_coco
 from weakseg.data.depth import PixelRange, find_range
 from weakseg.data.folder import FolderReading, open_folder_splits
-from weakseg.data.images import inspect_image
+from weakseg.data.image_facts import inspect_image
 from weakseg.data.remote.kept import set_max_mb
 from weakseg.data.remote.places import lies_elsewhere, open_place
 from weakseg.data.synthetic import CritterSettings, write_critters
@@ -29,11 +29,12 @@ from weakseg.data.voc import open_voc
 from weakseg.errors import ConfigError, DataError
 from weakseg.files import write_bytes
 from weakseg.pipeline.artifacts import RunFolder
+from weakseg.pipeline.context import Context
 from weakseg.pipeline.corrections.taught import read_taught, require_classes
 from weakseg.pipeline.file_index import INSPECTION_THREADS, FileFacts, Looked, index_files
 from weakseg.pipeline.records import DIGEST_BYTES
-from weakseg.pipeline.runner import Context
-from weakseg.pipeline.runtime import choose_device, show_progress
+from weakseg.pipeline.runtime import choose_device
+from weakseg.pipeline.telling import show_progress
 from weakseg.remote import is_stand_in
 from weakseg.train.distributed import rank, wait_for_all
 from weakseg.types import Sample

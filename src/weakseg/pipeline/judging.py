@@ -14,11 +14,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from weakseg.pipeline.context import Context
 from weakseg.pipeline.cutters import Cutter, cut_image
-from weakseg.pipeline.runner import Context
-from weakseg.pipeline.runtime import show_progress
 from weakseg.pipeline.seeds import pair_with_seed, require_training_seeds
 from weakseg.pipeline.side_by_side import LARGE_PX, run_side_by_side
+from weakseg.pipeline.telling import show_progress
 from weakseg.refine.method import SeededImage
 from weakseg.refine.threshold.area import measure_areas
 from weakseg.refine.threshold.choice import CANDIDATES, FIRST_JUDGES, still_open, worth_refining

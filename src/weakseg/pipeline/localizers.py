@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from weakseg.config.chosen import localizer_facts
-from weakseg.data.loaders import iterate_shrunk
+from weakseg.data.whole_images import iterate_shrunk
 from weakseg.localize.method import ImageLocalizer, LocalizeContext, Localizer, find_localizer
 from weakseg.localize.method import Localized as Localized
 from weakseg.localize.rib import RIB
@@ -24,12 +24,12 @@ from weakseg.localize.score_maps import smooth_score_maps
 from weakseg.methods import Settings
 from weakseg.models.classifier import Classifier
 from weakseg.pipeline.artifacts import load_stop_reason
+from weakseg.pipeline.context import Context
 from weakseg.pipeline.images import is_large
 from weakseg.pipeline.networks import load_classifier
 from weakseg.pipeline.records import RESULT, read_records
-from weakseg.pipeline.runner import Context
-from weakseg.pipeline.runtime import show_progress
 from weakseg.pipeline.side_by_side import run_side_by_side
+from weakseg.pipeline.telling import show_progress
 from weakseg.train.distributed import rank, world_size
 from weakseg.types import Sample
 

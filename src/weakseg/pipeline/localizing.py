@@ -14,6 +14,7 @@ from weakseg.localize.method import find_localizer
 from weakseg.ops.images import limit_side
 from weakseg.pipeline.artifacts import save_seed
 from weakseg.pipeline.comparison import save_trace, trace_files
+from weakseg.pipeline.context import Context
 from weakseg.pipeline.image_jobs import ImageJob, ImageWork
 from weakseg.pipeline.images import first_missing, whole_datasets
 from weakseg.pipeline.joined_calls import JoinedCalls, join_passes
@@ -24,7 +25,6 @@ from weakseg.pipeline.localizers import (
     open_localizer,
     open_rib,
 )
-from weakseg.pipeline.runner import Context
 from weakseg.types import Sample
 
 

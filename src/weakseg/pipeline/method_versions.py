@@ -7,8 +7,8 @@ from typing import Any
 from weakseg.config.chosen import localizer_facts, refiner_facts
 from weakseg.files import JsonValue
 from weakseg.methods import MethodFacts
+from weakseg.pipeline.context import Context
 from weakseg.pipeline.records import CONTENTS, read_records
-from weakseg.pipeline.runner import Context
 from weakseg.pipeline.threshold import CHOICE_RULE
 
 UNTOLD = 1

@@ -22,7 +22,7 @@ from weakseg.pipeline.lock import hold_folder
 from weakseg.pipeline.parts import Finishing, PartOf, StoppedAtImages, read_handed_out
 from weakseg.pipeline.removal import remove_files
 from weakseg.pipeline.run_folder import RunFolder
-from weakseg.pipeline.runner import StageStopped
+from weakseg.pipeline.stage import StageStopped
 from weakseg.train.distributed import rank, wait_for_all
 
 logger = logging.getLogger("weakseg")

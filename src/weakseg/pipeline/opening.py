@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from weakseg.pipeline.context import Context
 from weakseg.pipeline.inputs import prepare
 from weakseg.pipeline.recipe import read_run_config
 from weakseg.pipeline.run_folder import RunFolder
-from weakseg.pipeline.runner import Context
 
 
 def open_run(run: Path) -> Context:

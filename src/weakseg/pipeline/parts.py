@@ -24,12 +24,13 @@ from weakseg.data.base import Dataset
 from weakseg.documents import decode_json
 from weakseg.errors import ArtifactError, UsageError
 from weakseg.files import write_json
+from weakseg.pipeline.context import Context
 from weakseg.pipeline.image_jobs import Engine, ImageJob
 from weakseg.pipeline.records import read_record, read_records, write_records
 from weakseg.pipeline.removal import remove_files
 from weakseg.pipeline.run_folder import RunFolder
-from weakseg.pipeline.runner import Context, StageStopped
-from weakseg.pipeline.runtime import format_duration
+from weakseg.pipeline.stage import StageStopped
+from weakseg.pipeline.telling import format_duration
 from weakseg.train.distributed import rank, wait_for_all
 
 logger = logging.getLogger("weakseg")

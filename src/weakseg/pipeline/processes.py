@@ -25,11 +25,12 @@ import torch
 
 from weakseg.config.schema import RunConfig
 from weakseg.data.base import Dataset
+from weakseg.pipeline.context import Context
 from weakseg.pipeline.image_jobs import ImageJob, work_in_turn
 from weakseg.pipeline.images import list_images
 from weakseg.pipeline.losses import Losses
-from weakseg.pipeline.runner import Context
-from weakseg.pipeline.runtime import make_deterministic, show_progress
+from weakseg.pipeline.runtime import make_deterministic
+from weakseg.pipeline.telling import show_progress
 from weakseg.train.loop import Tick
 
 logger = logging.getLogger("weakseg")

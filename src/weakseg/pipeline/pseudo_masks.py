@@ -15,7 +15,7 @@ from weakseg.data.sure_masks import SureMasks
 from weakseg.errors import ConfigError, DataError
 from weakseg.files import write_bytes
 from weakseg.pipeline.artifacts import save_mask
-from weakseg.pipeline.runner import Context
+from weakseg.pipeline.context import Context
 from weakseg.pipeline.saliency import find_saliency
 from weakseg.pipeline.seeds import resize_labels
 from weakseg.refine.saliency import apply_saliency

@@ -21,12 +21,13 @@ import torch
 
 from weakseg.data.base import Dataset
 from weakseg.errors import ArtifactError, MissingExtra, WeaksegError
+from weakseg.pipeline.context import Context
 from weakseg.pipeline.image_jobs import ImageJob, ImageWork
 from weakseg.pipeline.images import Images, list_images, work_on
 from weakseg.pipeline.losses import Losses
 from weakseg.pipeline.processes import packable
-from weakseg.pipeline.runner import Context
-from weakseg.pipeline.runtime import make_deterministic, show_progress
+from weakseg.pipeline.runtime import make_deterministic
+from weakseg.pipeline.telling import show_progress
 from weakseg.pipeline.turns import cut_blocks
 from weakseg.train.loop import Tick
 

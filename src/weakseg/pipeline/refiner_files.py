@@ -21,11 +21,11 @@ from weakseg.data.regular_files import read_regular
 from weakseg.errors import ConfigError, DataError
 from weakseg.files import JsonValue
 from weakseg.methods import ImageFiles, RefinerFacts
+from weakseg.pipeline.context import Context
 from weakseg.pipeline.file_index import Looked, digest_bytes, index_files
 from weakseg.pipeline.images import seeded_datasets
 from weakseg.pipeline.inputs import MAX_NAMED
 from weakseg.pipeline.records import CONTENTS, DIGEST_BYTES, read_records
-from weakseg.pipeline.runner import Context
 from weakseg.train.distributed import rank
 
 logger = logging.getLogger("weakseg")

@@ -21,14 +21,15 @@ from weakseg.data.masks import PngMasks
 from weakseg.files import JsonValue
 from weakseg.models.backbone import Backbone
 from weakseg.pipeline.artifacts import save_mask
+from weakseg.pipeline.context import Context
 from weakseg.pipeline.image_jobs import ImageJob, ImageWork, run_job
 from weakseg.pipeline.images import learning_images
 from weakseg.pipeline.networks import describe_network, load_refiner, make_hooks, plan_training, save_network
 from weakseg.pipeline.records import DIGEST_BYTES
-from weakseg.pipeline.runner import Context
-from weakseg.pipeline.runtime import place_network, show_progress
+from weakseg.pipeline.runtime import place_network
 from weakseg.pipeline.seeds import REFINER, pair_copy, resize_labels
 from weakseg.pipeline.starting import start_refiner
+from weakseg.pipeline.telling import show_progress
 from weakseg.refine.method import (
     ImageRefiner,
     RefineContext,

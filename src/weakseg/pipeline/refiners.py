@@ -13,6 +13,7 @@ from weakseg.data.base import Dataset
 from weakseg.data.images import ShrunkImage
 from weakseg.data.masks import read_mask
 from weakseg.errors import DataError
+from weakseg.pipeline.context import Context
 from weakseg.pipeline.corrections.reuse import reuse_masks, reuse_network
 from weakseg.pipeline.image_jobs import ImageJob, ImageWork, run_job
 from weakseg.pipeline.images import Reading, first_missing, learning_images
@@ -26,7 +27,6 @@ from weakseg.pipeline.refiner_networks import (
     write_labels,
 )
 from weakseg.pipeline.released import obtain_refiner, released_refiner
-from weakseg.pipeline.runner import Context
 from weakseg.pipeline.saliency import announce_saliency
 from weakseg.pipeline.seeds import REFINER, pair_read
 from weakseg.pipeline.threshold import settle_threshold

@@ -26,10 +26,10 @@ from weakseg.models.classifier import Classifier
 from weakseg.models.irnet import IRNet
 from weakseg.models.official_names import recognise_kind
 from weakseg.models.weights import load_official
+from weakseg.pipeline.context import Context
 from weakseg.pipeline.networks import RELEASED, describe_network, save_network
 from weakseg.pipeline.origin import Origin
 from weakseg.pipeline.records import CONTENTS, read_records
-from weakseg.pipeline.runner import Context
 from weakseg.pipeline.seeds import REFINER, require_training_seeds
 from weakseg.registry import REFINERS
 from weakseg.train.classify import measure_map

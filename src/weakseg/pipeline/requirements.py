@@ -14,6 +14,7 @@ from weakseg.models.hf_source import import_transformers
 from weakseg.models.weights import find_weights
 from weakseg.pipeline.artifacts import NetworkFolder
 from weakseg.pipeline.classifiers import find_donor_source
+from weakseg.pipeline.context import Context
 from weakseg.pipeline.edited_masks import require_kept, require_own
 from weakseg.pipeline.hf_backbones import require_hf_backbone
 from weakseg.pipeline.images import seeded_datasets
@@ -21,7 +22,6 @@ from weakseg.pipeline.pseudo_masks import require_training_masks
 from weakseg.pipeline.refiner_files import require_refiner_files
 from weakseg.pipeline.refiner_networks import chosen_network
 from weakseg.pipeline.released import released_classifier, released_refiner, require_released
-from weakseg.pipeline.runner import Context
 from weakseg.pipeline.saliency import require_saliency
 from weakseg.pipeline.seeds import REFINER, require_training_seeds
 from weakseg.pipeline.segmenters import require_segmenter

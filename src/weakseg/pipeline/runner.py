@@ -1,150 +1,34 @@
 """Running stages in a run folder: skip what is finished, go on with what was interrupted, stop at what has changed.
 
-A stage's fingerprint covers its own settings, its inputs (the images and tags, and the fingerprints of earlier stages)
-and its version. `run.json` keeps the parts of every fingerprint, so that a change is reported by the name of the
-setting. Under `torchrun` every process walks through the same decisions; only rank 0 writes the state.
+Under `torchrun` every process walks through the same decisions; only rank 0 writes the state.
 """
 
 from __future__ import annotations
 
 import logging
-import operator
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext, suppress
-from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from dataclasses import replace
 
-import torch
-
-from weakseg.config.chosen import uncounted
-from weakseg.config.load import to_plain, to_yaml
-from weakseg.config.schema import RunConfig
-from weakseg.data.base import Dataset
+from weakseg.config.load import to_yaml
 from weakseg.errors import ArtifactError, ConfigError, WeaksegError
-from weakseg.files import JsonValue, write_text
+from weakseg.files import write_text
 from weakseg.log_form import format_time, stage_event, within_stage
 from weakseg.pipeline.artifacts import RunFolder
 from weakseg.pipeline.claims import Claim
-from weakseg.pipeline.corrections.taught import Taught
-from weakseg.pipeline.file_index import ChangeWatch, FileFacts
+from weakseg.pipeline.context import Context
+from weakseg.pipeline.file_index import ChangeWatch
+from weakseg.pipeline.fingerprints import plan_records
 from weakseg.pipeline.lock import hold_folder
-from weakseg.pipeline.records import (
-    RESULT,
-    StageRecord,
-    describe_changes,
-    digest_parts,
-    flatten_settings,
-    read_records,
-    write_records,
-)
+from weakseg.pipeline.records import StageRecord, describe_changes, read_records, write_records
 from weakseg.pipeline.removal import remove_files, remove_half_written, remove_results
-from weakseg.pipeline.runtime import format_duration
+from weakseg.pipeline.stage import Stage
+from weakseg.pipeline.telling import format_duration
 from weakseg.pipeline.tracking import track_numbers
 from weakseg.train.distributed import rank, wait_for_all
 
-if TYPE_CHECKING:
-    from weakseg.pipeline.image_jobs import Engine
-
 logger = logging.getLogger("weakseg")
-
-
-@dataclass(frozen=True, eq=False)
-class Context:
-    """What a stage works with.
-
-    Args:
-        config: The resolved configuration.
-        folder: The run's files.
-        device: Where networks run.
-        train: Usable images of the training split.
-        val: Usable images of the validation split, or None.
-        digests: Digest of images, tags and classes per split: `train`, `val`.
-        images: What the image files of both splits were when the run began.
-        only: Ids of the images that get seeds and masks, where it is not all of the splits. Classifiers, and localisers
-            that look at other images, learn from all of them nevertheless; refiners that train learn from these.
-        taught: What the run learns from the corrections of another; its tags are already those of the splits.
-        redone: Names of the stages whose files are removed before the first stage runs; the runner sets it.
-        engine: Who works on single images; None for this process, or those of `torchrun`.
-    """
-
-    config: RunConfig
-    folder: RunFolder
-    device: torch.device
-    train: Dataset
-    val: Dataset | None
-    digests: Mapping[str, str]
-    images: Mapping[Path, FileFacts] = field(default_factory=dict)
-    only: frozenset[str] | None = None
-    taught: Taught | None = None
-    redone: frozenset[str] = frozenset()
-    engine: Engine | None = None
-
-
-class StageStopped(Exception):
-    """A stage has done all that it can for now, and stops in good order without being finished."""
-
-
-class Requirement(Protocol):
-    """Looks for what a stage needs besides the run folder and the images."""
-
-    def __call__(self, context: Context, /, *, afresh: bool) -> None:
-        """Raise a `WeaksegError` if something is not there; write nothing into the run but caches.
-
-        Args:
-            context: The run.
-            afresh: Whether the stage begins without files of its own, since there are none or they are to be removed.
-                Otherwise it goes on with what it finds.
-        """
-        ...
-
-
-@dataclass(frozen=True)
-class Stage:
-    """One stage of the chain.
-
-    Args:
-        name: As in docs/runs.md and on the command line.
-        version: Raised when the stage's results change for the same settings.
-        settings: Dotted names of the sections and settings its result depends on.
-        needs: Earlier stages whose files it reads.
-        outputs: Files and folders below the run folder that are its own; removed by `--redo`.
-        run: Does the work and returns a one-line summary. Called again after an interruption.
-        files: Names every file a finished stage has written; when one is gone, the stage goes on to make it again.
-            None stands for `outputs`.
-        inputs: Names what the result depends on besides settings, images and earlier stages, such as another run's
-            files; these parts join the fingerprint.
-        added: Settings among these that came later, and the value with which they change nothing: they then leave
-            the fingerprint as it was, so that older runs stay valid.
-        require: Looks for what it needs from elsewhere, such as weights; asked if the stage has work to do, before
-            anything of the run is written or removed.
-        derived: Whether it only summarises other stages' files. It is then done again when a setting changes, since
-            nothing is lost; other stages stop and ask for `--redo`.
-        shared: Whether it may run alone while another process works in the folder, since it reads, and writes one file.
-        images: Says how many images it looks at in all, in a training those of all epochs; None where unknown.
-        skipped: Says why a run does without the stage; an empty text where it does not. None stands for never. What
-            needs the stage then depends on nothing of it, and files it has made before stay.
-    """
-
-    name: str
-    version: int
-    settings: tuple[str, ...]
-    needs: tuple[str, ...]
-    outputs: tuple[str, ...]
-    run: Callable[[Context], str]
-    files: Callable[[Context], Iterable[Path]] | None = None
-    inputs: Callable[[Context], Mapping[str, JsonValue]] | None = None
-    added: Mapping[str, JsonValue] = field(default_factory=dict)
-    require: Requirement | None = None
-    derived: bool = False
-    shared: bool = False
-    images: Callable[[Context], int] | None = None
-    skipped: Callable[[Context], str] | None = None
-
-    def why_skipped(self, context: Context) -> str:
-        """Say why a run does without the stage; an empty text where it does not."""
-        return "" if self.skipped is None else self.skipped(context)
 
 
 def run_stages(context: Context, stages: Sequence[Stage], *, only: str | None = None, redo: str | None = None) -> None:
@@ -244,42 +128,6 @@ def _without_skipped(context: Context, stages: Sequence[Stage], *, only: str | N
     return kept
 
 
-def plan_records(context: Context, stages: Sequence[Stage]) -> dict[str, StageRecord]:
-    """Return the record that each stage would begin with: fingerprints follow from settings and inputs alone.
-
-    A stage that the run does without has none.
-    """
-    planned: dict[str, StageRecord] = {}
-    for stage in stages:
-        if stage.why_skipped(context):
-            continue
-        parts = fingerprint_parts(stage, context, planned)
-        planned[stage.name] = StageRecord(finished=False, fingerprint=digest_parts(parts), parts=parts)
-    return planned
-
-
-def fingerprint_parts(stage: Stage, context: Context, planned: Mapping[str, StageRecord]) -> dict[str, JsonValue]:
-    """Name everything a stage's result depends on; `planned` holds the stages before it."""
-    parts: dict[str, JsonValue] = {f"version of {stage.name}": stage.version}
-    for path in stage.settings:
-        value = to_plain(operator.attrgetter(path)(context.config))
-        if isinstance(value, dict):
-            left_out = uncounted(context.config, path)
-            value = {name: item for name, item in value.items() if name not in left_out}
-        parts.update(flatten_settings(path, value))
-    for path, without_effect in stage.added.items():
-        if parts[path] == without_effect:
-            del parts[path]
-    for split, digest in context.digests.items():
-        parts[f"images and tags of {split}"] = digest
-    for name in stage.needs:
-        if name in planned:
-            parts[f"{RESULT}{name}"] = planned[name].fingerprint
-    if stage.inputs is not None:
-        parts.update(stage.inputs(context))
-    return parts
-
-
 def _run_stage(
     context: Context, stage: Stage, records: Mapping[str, StageRecord], planned: StageRecord, watch: ChangeWatch
 ) -> StageRecord:
@@ -298,11 +146,9 @@ def _run_stage(
     spent_s = 0.0 if old is None else old.time_s
     if rank() == 0:
         _write_record(context.folder, stage, replace(planned, time_s=spent_s))
-    if old is None:
-        how = "started"
-    else:
-        how = "some of its files are gone, making them again" if old.finished else "going on where it was interrupted"
-    logger.info("%s: %s", stage.name, how, extra=stage_event(stage.name, "resumed" if old else "started"))
+    logger.info(
+        "%s: %s", stage.name, _describe_start(old), extra=stage_event(stage.name, "resumed" if old else "started")
+    )
     remove_half_written(context.folder.root, stage.outputs)
     wait_for_all()
     started_s = time.monotonic()
@@ -332,6 +178,12 @@ def _run_stage(
     event = stage_event(stage.name, "finished", seconds=record.time_s, rate=record.images_per_s, summary=summary)
     logger.info("%s: done in %s (%s)", stage.name, format_duration(record.time_s), summary, extra=event)
     return record
+
+
+def _describe_start(old: StageRecord | None) -> str:
+    if old is None:
+        return "started"
+    return "some of its files are gone, making them again" if old.finished else "going on where it was interrupted"
 
 
 def _write_record(folder: RunFolder, stage: Stage, record: StageRecord) -> None:

@@ -23,11 +23,11 @@ from weakseg.data.regular_files import read_regular
 from weakseg.errors import DataError, ShapeError
 from weakseg.files import JsonValue
 from weakseg.pipeline.artifacts import load_seed
+from weakseg.pipeline.context import Context
 from weakseg.pipeline.file_index import FileFacts, Looked, digest_bytes, index_files
 from weakseg.pipeline.images import seeded_datasets
 from weakseg.pipeline.inputs import MAX_NAMED
 from weakseg.pipeline.records import DIGEST_BYTES, read_records
-from weakseg.pipeline.runner import Context
 from weakseg.refine.saliency import find_size_fault, fit_saliency
 from weakseg.train.distributed import rank
 

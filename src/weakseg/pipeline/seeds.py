@@ -18,8 +18,8 @@ from weakseg.data.images import ShrunkImage
 from weakseg.errors import ConfigError
 from weakseg.ops.images import limit_side
 from weakseg.pipeline.artifacts import load_seed
+from weakseg.pipeline.context import Context
 from weakseg.pipeline.images import Reading, process_pending
-from weakseg.pipeline.runner import Context
 from weakseg.refine.method import SeededImage
 from weakseg.types import Sample
 

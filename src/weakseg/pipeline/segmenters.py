@@ -24,10 +24,10 @@ from weakseg.models.hf_source import NetworkSource, find_source, read_config
 from weakseg.models.segmenter import SegmentationNetwork
 from weakseg.models.weights import find_weights
 from weakseg.pipeline.artifacts import NetworkFolder, load_info, load_tensors
+from weakseg.pipeline.context import Context
 from weakseg.pipeline.hf_backbones import OWN, require_hf_backbone
 from weakseg.pipeline.networks import WEIGHTS_FROM, load_network, plan_training
 from weakseg.pipeline.pseudo_masks import corrected_images
-from weakseg.pipeline.runner import Context
 from weakseg.pipeline.runtime import make_generator
 from weakseg.pipeline.starting import start_backbone, start_hf
 from weakseg.train.loop import EpochRecord

@@ -12,7 +12,7 @@ from weakseg.files import partial_path
 from weakseg.pipeline.artifacts import RunFolder
 from weakseg.pipeline.lock import hold_folder
 from weakseg.pipeline.records import read_records, write_records
-from weakseg.pipeline.runner import Stage
+from weakseg.pipeline.stage import Stage
 from weakseg.train.distributed import rank, wait_for_all
 
 

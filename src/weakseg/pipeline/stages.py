@@ -15,6 +15,7 @@ from weakseg.files import JsonValue
 from weakseg.localize.method import find_localizer
 from weakseg.pipeline.classifiers import fit_classifier, name_donor_source, open_pasting, warn_of_guessing
 from weakseg.pipeline.comparison import choose_compared, comparison_files
+from weakseg.pipeline.context import Context
 from weakseg.pipeline.corrections.taught import CORRECTED_TAGS
 from weakseg.pipeline.edited_masks import remember_masks
 from weakseg.pipeline.health import check_masks, tell_health
@@ -50,11 +51,12 @@ from weakseg.pipeline.requirements import (
     require_for_refine,
     require_for_segment,
 )
-from weakseg.pipeline.runner import Context, Stage
-from weakseg.pipeline.runtime import place_network, show_progress
+from weakseg.pipeline.runtime import place_network
 from weakseg.pipeline.saliency import name_saliency_maps
 from weakseg.pipeline.segmenters import describe_segmenter, fit_segmenter, start_segmenter
+from weakseg.pipeline.stage import Stage
 from weakseg.pipeline.starting import start_classifier
+from weakseg.pipeline.telling import show_progress
 from weakseg.pipeline.threshold import mask_threshold, name_choice_rule
 from weakseg.train.distributed import rank, wait_for_all
 

@@ -18,10 +18,10 @@ from weakseg.config.schema import RefineConfig
 from weakseg.documents import decode_json
 from weakseg.errors import ArtifactError, ConfigError
 from weakseg.files import JsonValue, write_json
+from weakseg.pipeline.context import Context
 from weakseg.pipeline.corrections.judges import ENOUGH_MASKS, choose_on_masks, list_judges
 from weakseg.pipeline.cutters import Cutter, open_cutter
 from weakseg.pipeline.judging import MAX_IMAGES, Judged, judge_on_tags
-from weakseg.pipeline.runner import Context
 from weakseg.refine.threshold.choice import (
     ThresholdChoice,
     choose_in_rounds,

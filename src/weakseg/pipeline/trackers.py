@@ -16,7 +16,7 @@ from weakseg.errors import MissingExtra, WeaksegError
 from weakseg.files import JsonValue, write_json
 from weakseg.pipeline.records import digest_parts, flatten_settings
 from weakseg.pipeline.run_folder import RunFolder
-from weakseg.pipeline.runner import StageStopped
+from weakseg.pipeline.stage import StageStopped
 from weakseg.pipeline.tracking import Tracker
 
 PACKAGES = {"tensorboard": "TensorBoard", "mlflow": "MLflow"}

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from weakseg.pipeline.context import Context
 from weakseg.pipeline.networks import load_irnet
-from weakseg.pipeline.runner import Context
 from weakseg.pipeline.seeds import REFINER
 from weakseg.refine.irn_walker import Walker
 

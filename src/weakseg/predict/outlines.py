@@ -17,7 +17,8 @@ from weakseg.file_names import safe_path
 from weakseg.files import remove_partial_files
 from weakseg.models.hf_masks import MaskOptions, ScoredMasks, open_mask_generator
 from weakseg.ops.superpixels import MIN_PX, SCALE, find_superpixels
-from weakseg.pipeline.runtime import choose_device, show_progress
+from weakseg.pipeline.runtime import choose_device
+from weakseg.pipeline.telling import show_progress
 from weakseg.spelling import nearest
 from weakseg.types import Sample
 

@@ -8,7 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from weakseg.data.depth import describe_misfit, find_range, is_deep
-from weakseg.data.images import ORIENTATION_TAG, QUARTER_TURNS, inspect_image, open_picture
+from weakseg.data.image_facts import inspect_image
+from weakseg.data.images import ORIENTATION_TAG, QUARTER_TURNS, open_picture
 from weakseg.models.predictor import Views
 
 logger = logging.getLogger("weakseg")

@@ -21,9 +21,9 @@ from weakseg.files import JsonValue
 from weakseg.models.inference import LabelledPixels
 from weakseg.models.predictor import Views, choose_labels, predict_views
 from weakseg.models.tiling import Tiling
+from weakseg.pipeline.context import Context
 from weakseg.pipeline.image_jobs import ImageJob, ImageWork
 from weakseg.pipeline.notes import MAKE_HERE, Notebook
-from weakseg.pipeline.runner import Context
 from weakseg.predict.constraint import TagConstraint
 from weakseg.predict.opened import OpenedModel, allowed_labels, digest_file, open_model
 from weakseg.predict.pictures import write_pictures

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from weakseg.data.base import Dataset
 from weakseg.pipeline.artifacts import load_seed
 from weakseg.pipeline.comparison import choose_compared, compared_iterations
+from weakseg.pipeline.context import Context
 from weakseg.pipeline.images import seeded_datasets
-from weakseg.pipeline.runner import Context
 from weakseg.report.charts import Chart, build_comparison_chart
 from weakseg.report.gallery import GalleryImage
 from weakseg.report.pictures import Painter, Panel, label_swatches

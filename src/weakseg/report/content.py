@@ -7,25 +7,18 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from weakseg.config.load import to_yaml
-from weakseg.config.network_names import hf_name
-from weakseg.config.schema import ClassifierConfig, RunConfig, SegmenterConfig
-from weakseg.data.base import Dataset, Problem
+from weakseg.data.base import Problem
 from weakseg.ops.color import heat
-from weakseg.pipeline.artifacts import RunFolder, load_tensors
-from weakseg.pipeline.images import seeded_datasets
-from weakseg.pipeline.origin import read_origin
+from weakseg.pipeline.context import Context
 from weakseg.pipeline.records import StageRecord, read_records
 from weakseg.pipeline.refiner_networks import makes_instances
-from weakseg.pipeline.released import released_refiner
-from weakseg.pipeline.runner import Context
-from weakseg.pipeline.runtime import format_duration
-from weakseg.pipeline.seeds import REFINER
-from weakseg.pipeline.threshold import mask_threshold
+from weakseg.pipeline.telling import format_duration
 from weakseg.report.ablation import build_ablation
 from weakseg.report.charts import build_threshold_charts, build_training_charts
 from weakseg.report.comparison import build_comparison
 from weakseg.report.donors import build_donor_section
 from weakseg.report.doubts import look_for_doubts
+from weakseg.report.facts import build_facts, tell_count
 from weakseg.report.gallery import NO_PLACES, GalleryGroup, build_gallery
 from weakseg.report.health import build_health_section
 from weakseg.report.instances import build_instance_section, describe_precision
@@ -45,7 +38,7 @@ from weakseg.report.view import (
     StageTime,
 )
 from weakseg.scoring.from_counts import NAN
-from weakseg.scoring.scores import ClassifierScore, Metrics, Score, Subject, percent
+from weakseg.scoring.scores import Metrics, Score, Subject, percent
 from weakseg.scoring.threshold_choices import THRESHOLD_CHOICES
 from weakseg.scoring.two_runs import STAGE_ORDER
 
@@ -86,7 +79,7 @@ def build_report(context: Context, metrics: Metrics) -> Report:
         opening=build_opening(context, metrics, doubts),
         health=build_health_section(context, metrics),
         card_groups=_group_cards(context, metrics),
-        facts=_build_facts(context, metrics),
+        facts=build_facts(context, metrics),
         scores=tuple(_score_row(score) for score in metrics.scores),
         choices=tuple(Fact(choice, text) for choice, text in THRESHOLD_CHOICES.items() if choice in used),
         notes=metrics.notes,
@@ -154,7 +147,7 @@ def _describe_run(context: Context) -> str:
     checked = "" if context.val is None else f", checked on {len(context.val)} of {context.val.split}"
     return (
         f"From image-level tags to pixel masks and a segmentation network: {context.train.name}, "
-        f"{_count(classes, 'class', 'classes')}, trained on {_count(len(context.train), 'image')} "
+        f"{tell_count(classes, 'class', 'classes')}, trained on {tell_count(len(context.train), 'image')} "
         f"of {context.train.split}{checked}."
     )
 
@@ -191,7 +184,7 @@ def _build_cards(metrics: Metrics) -> list[tuple[str, Card]]:
     classifier = metrics.classifier
     if classifier is not None and classifier.split is not None:
         value = percent(classifier.mean_average_precision)
-        detail = f"{classifier.split}, {_count(classifier.images, 'image')}, tags as truth"
+        detail = f"{classifier.split}, {tell_count(classifier.images, 'image')}, tags as truth"
         detail += "" if classifier.released_sha256 is None else ", released, not trained here"
         cards.append((classifier.split, Card("Classifier, mAP", value, detail, "classifier")))
     return cards
@@ -201,80 +194,7 @@ def _describe_pictures(context: Context, gallery: Sequence[GalleryGroup]) -> str
     """Say how many images are shown, of how many."""
     shown = sum(len(group.images) for group in gallery)
     total = len({sample.id for dataset in (context.train, context.val) for sample in dataset or ()})
-    return f"{shown:,} of {_count(total, 'image')} shown, the worst of each split first."
-
-
-def _build_facts(context: Context, metrics: Metrics) -> tuple[Fact, ...]:
-    config = context.config
-    seeded = " and ".join(f"{dataset.split} ({_count(len(dataset), 'image')})" for dataset in seeded_datasets(context))
-    scales = ", ".join(f"{scale:g}" for scale in config.localize.scales)
-    threshold = mask_threshold(context)
-    return (
-        Fact("Training split", _describe_split(context.train)),
-        Fact("Validation split", "none" if context.val is None else _describe_split(context.val)),
-        Fact("Classifier", _describe_classifier(config, metrics.classifier)),
-        Fact("Seeds", f"{config.localize.method.upper()} at scales {scales}, on {seeded}"),
-        Fact(
-            "Masks",
-            f"refinement {config.refine.method}, "
-            + ("no background threshold" if threshold is None else f"background threshold {threshold}")
-            + _describe_released_refiner(context),
-        ),
-        *([_instance_fact(config)] if makes_instances(config) else []),
-        Fact(
-            "Segmenter",
-            _describe_training(config.segmenter, _name_network(config.segmenter), _segmenter_origin(context.folder))
-            + (", taught by the data's true masks" if config.segmenter.masks == "truth" else ""),
-        ),
-        *([] if metrics.taught is None else [Fact("Corrections", metrics.taught.describe())]),
-        Fact("Random seed", f"{config.runtime.seed}, for initialisation, order and augmentation"),
-    )
-
-
-def _instance_fact(config: RunConfig) -> Fact:
-    threshold = config.refine.irn.instance_threshold
-    return Fact("Instances", f"one mask per object by IRN, background threshold {threshold:g} (fixed)")
-
-
-def _describe_split(dataset: Dataset) -> str:
-    untagged = sum(not sample.keys for sample in dataset)
-    partly = sum(not sample.known.all() for sample in dataset)
-    counts = [_count(len(dataset), "image")]
-    counts += [f"{untagged} without tags"] if untagged else []
-    counts += [f"{partly} with only some tags known"] if partly else []
-    return f"{dataset.split}: {', '.join(counts)}"
-
-
-def _describe_training(config: ClassifierConfig | SegmenterConfig, network: str, weights_from: str) -> str:
-    start = {
-        "random": "random weights",
-        "imagenet": "ImageNet weights",
-        "classifier": "the weights of this run's classifier",
-    }.get(weights_from, weights_from)
-    return f"{network}, started from {start}, {_count(config.epochs, 'epoch')}, batches of {config.batch_size}"
-
-
-def _describe_classifier(config: RunConfig, score: ClassifierScore | None) -> str:
-    if score is None:
-        return f"none: the localiser {config.localize.method} works without"
-    if score.released_sha256 is not None:
-        return f"{config.classifier.name}, {score.describe_origin()}"
-    return _describe_training(config.classifier, config.classifier.name, score.weights_from)
-
-
-def _describe_released_refiner(context: Context) -> str:
-    if released_refiner(context.config.refine) is None:
-        return ""
-    return f", network: {read_origin(context.folder.network(REFINER))}"
-
-
-def _name_network(config: SegmenterConfig) -> str:
-    return config.name if hf_name(config.name) is not None else f"DeepLab-v2 on {config.name}"
-
-
-def _segmenter_origin(folder: RunFolder) -> str:
-    _, info = load_tensors(folder.network("segmenter").model)
-    return str(info.get("weights_from", "unknown weights"))
+    return f"{shown:,} of {tell_count(total, 'image')} shown, the worst of each split first."
 
 
 def _describe_threshold(score: Score) -> str:
@@ -285,7 +205,7 @@ def _describe_conditions(score: Score) -> str:
     tags = "tags given" if score.given_tags else "no tags given"
     threshold = "no threshold" if score.threshold is None else f"threshold {_describe_threshold(score)}"
     whose = score.what.removeprefix(score.subject)
-    return f"{_count(score.images, 'image')}{whose}, {tags}, {threshold}"
+    return f"{tell_count(score.images, 'image')}{whose}, {tags}, {threshold}"
 
 
 def _score_row(score: Score) -> ScoreRow:
@@ -318,7 +238,3 @@ def _class_row(label: int, swatch: Swatch, groups: Sequence[Sequence[Score]]) ->
 
 def _heat_stops() -> tuple[str, ...]:
     return tuple(hex_colour(colour) for colour in heat(np.linspace(0.0, 1.0, HEAT_STOPS)[None])[0])
-
-
-def _count(number: int, one: str, many: str | None = None) -> str:
-    return f"{number:,} {one if number == 1 else many or one + 's'}"

@@ -16,11 +16,11 @@ from weakseg.data.grey import read_grey
 from weakseg.data.masks import read_mask
 from weakseg.errors import ArtifactError, DataError
 from weakseg.pipeline.artifacts import load_seed
+from weakseg.pipeline.context import Context
 from weakseg.pipeline.corrections.store import CorrectionStore
 from weakseg.pipeline.images import seeded_datasets
 from weakseg.pipeline.pseudo_masks import doubted_ids
-from weakseg.pipeline.runner import Context
-from weakseg.pipeline.runtime import show_progress
+from weakseg.pipeline.telling import show_progress
 from weakseg.pipeline.threshold import mask_threshold
 from weakseg.scoring.evidence import Evidence, differing_share, measure_image, name_sources, read_evidence
 from weakseg.scoring.queue import QueuedImage, order_images

@@ -10,9 +10,9 @@ from typing import Literal
 from weakseg.data.base import Dataset
 from weakseg.data.masks import read_mask
 from weakseg.pipeline.artifacts import RunFolder, load_seed
+from weakseg.pipeline.context import Context
 from weakseg.pipeline.images import seeded_datasets
-from weakseg.pipeline.runner import Context
-from weakseg.pipeline.runtime import show_progress
+from weakseg.pipeline.telling import show_progress
 from weakseg.refine.instance_files import load_instances
 from weakseg.report.pictures import Painter, Panel, Swatch, label_swatches, picture_side
 from weakseg.scoring.image_scores import UNSCORED, ImageScore, read_image_scores

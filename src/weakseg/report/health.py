@@ -9,8 +9,8 @@ from weakseg.data.base import Dataset
 from weakseg.data.masks import read_mask
 from weakseg.errors import DataError
 from weakseg.pipeline.artifacts import load_seed
+from weakseg.pipeline.context import Context
 from weakseg.pipeline.images import seeded_datasets
-from weakseg.pipeline.runner import Context
 from weakseg.refine.health import Verdict
 from weakseg.refine.health_words import ClassHealth, MaskHealth
 from weakseg.report.gallery import GalleryImage

@@ -11,10 +11,10 @@ from weakseg.data.base import Dataset
 from weakseg.data.masks import read_mask
 from weakseg.errors import DataError
 from weakseg.file_names import printable
+from weakseg.pipeline.context import Context
 from weakseg.pipeline.corrections.taught import comparing_command
 from weakseg.pipeline.images import seeded_datasets
 from weakseg.pipeline.run_folder import learning_command, name_next
-from weakseg.pipeline.runner import Context
 from weakseg.pipeline.threshold import load_choice, mask_threshold
 from weakseg.refine.health_words import MaskHealth
 from weakseg.report.doubts import Doubts

@@ -10,12 +10,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 from weakseg.files import write_text
+from weakseg.pipeline.context import Context
 from weakseg.pipeline.health import check_masks
-from weakseg.pipeline.runner import Context, Stage
+from weakseg.pipeline.stage import Stage
 from weakseg.report.content import build_report
 from weakseg.report.rendering import lay_out
 from weakseg.report.view import Report
-from weakseg.scoring.scores import load_metrics
+from weakseg.scoring.metrics_file import load_metrics
 from weakseg.train.distributed import rank
 
 TEMPLATE = "report.html.j2"

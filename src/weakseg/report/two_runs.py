@@ -11,9 +11,9 @@ from weakseg.data.masks import read_mask
 from weakseg.errors import DataError
 from weakseg.files import write_text
 from weakseg.pipeline.artifacts import RunFolder
+from weakseg.pipeline.context import Context
 from weakseg.pipeline.opening import open_run
-from weakseg.pipeline.runner import Context
-from weakseg.pipeline.runtime import format_duration, show_progress
+from weakseg.pipeline.telling import format_duration, show_progress
 from weakseg.report.gallery import GalleryImage
 from weakseg.report.opening import sample_swatches
 from weakseg.report.pictures import Painter, Panel, Swatch, label_swatches, picture_side, unsure_swatch

@@ -21,9 +21,10 @@ from weakseg.data.masks import read_mask
 from weakseg.errors import DataError
 from weakseg.ops.images import limit_side, scaled_size_hw
 from weakseg.pipeline.artifacts import RunFolder, load_seed
+from weakseg.pipeline.context import Context
+from weakseg.pipeline.corrections.correction import Correction, change_tags
 from weakseg.pipeline.corrections.lessons import is_overtaken
-from weakseg.pipeline.corrections.store import Correction, CorrectionStore, change_tags
-from weakseg.pipeline.runner import Context
+from weakseg.pipeline.corrections.store import CorrectionStore
 from weakseg.pipeline.seeds import resize_labels
 from weakseg.pipeline.threshold import load_choice
 from weakseg.refine.crf import CRF, cut_by_crf

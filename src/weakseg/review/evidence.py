@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from weakseg.data.base import Dataset
 from weakseg.data.grey import read_grey
 from weakseg.data.images import ShrunkImage
-from weakseg.data.loaders import iterate_shrunk
 from weakseg.data.masks import read_mask
+from weakseg.data.whole_images import iterate_shrunk
 from weakseg.errors import ArtifactError
 from weakseg.files import JsonValue
 from weakseg.models.classifier import Classifier
@@ -28,13 +28,13 @@ from weakseg.models.modes import evaluating
 from weakseg.models.segmenter import SegmentationNetwork
 from weakseg.ops.images import normalise
 from weakseg.pipeline.artifacts import RunFolder, load_seed
+from weakseg.pipeline.context import Context
 from weakseg.pipeline.images import seeded_datasets
 from weakseg.pipeline.networks import load_classifier
 from weakseg.pipeline.pseudo_masks import doubted_ids
-from weakseg.pipeline.runner import Context
-from weakseg.pipeline.runtime import show_progress
 from weakseg.pipeline.seeds import resize_labels
 from weakseg.pipeline.segmenters import load_segmenter
+from weakseg.pipeline.telling import show_progress
 from weakseg.pipeline.threshold import mask_threshold
 from weakseg.scoring.evidence import Evidence, measure_image, name_sources, read_evidence, write_evidence
 from weakseg.types import Sample

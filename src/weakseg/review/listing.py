@@ -11,10 +11,10 @@ from weakseg.errors import ArtifactError
 from weakseg.file_names import printable
 from weakseg.files import write_text
 from weakseg.pipeline.artifacts import RunFolder
+from weakseg.pipeline.context import Context
 from weakseg.pipeline.corrections.lessons import is_overtaken
 from weakseg.pipeline.corrections.store import CorrectionStore
 from weakseg.pipeline.run_folder import learning_command
-from weakseg.pipeline.runner import Context
 from weakseg.review.evidence import gather_evidence
 from weakseg.scoring.queue import Queue, order_images
 

@@ -6,12 +6,12 @@ from pathlib import Path
 
 from weakseg.data.base import Dataset
 from weakseg.errors import ArtifactError, DataError
+from weakseg.pipeline.context import Context
 from weakseg.pipeline.images import seeded_datasets
 from weakseg.pipeline.lock import hold_folder
 from weakseg.pipeline.opening import open_run
 from weakseg.pipeline.recipe import read_run_config
 from weakseg.pipeline.run_folder import RunFolder
-from weakseg.pipeline.runner import Context
 from weakseg.review.desk import Desk, Entry
 from weakseg.review.listing import Part, open_queue
 

@@ -17,7 +17,7 @@ from starlette.requests import Request
 from weakseg.documents import decode_json
 from weakseg.errors import DataError
 from weakseg.files import JsonValue
-from weakseg.pipeline.corrections.store import Verdict
+from weakseg.pipeline.corrections.correction import Verdict
 
 WORDS_BYTES = 64 * 1024
 """Room for everything in a message but label maps: tags, verdict, revision."""

@@ -17,8 +17,8 @@ from weakseg.models.segmenter import SegmentationNetwork
 from weakseg.ops.crf_settings import CRFSettings
 from weakseg.ops.images import limit_side
 from weakseg.ops.metrics import ConfusionMatrix
+from weakseg.pipeline.context import Context
 from weakseg.pipeline.pseudo_masks import truly_taught
-from weakseg.pipeline.runner import Context
 from weakseg.scoring.from_counts import mean_of_shown, measured, why_undefined
 from weakseg.scoring.scores import AblationScore, number
 from weakseg.scoring.truth import read_truth

@@ -8,8 +8,8 @@ from weakseg.data.base import Dataset
 from weakseg.ops.metrics import ThresholdSweep
 from weakseg.pipeline.artifacts import load_seed
 from weakseg.pipeline.comparison import choose_compared, compared_iterations
+from weakseg.pipeline.context import Context
 from weakseg.pipeline.images import seeded_datasets
-from weakseg.pipeline.runner import Context
 from weakseg.scoring.from_counts import make_curve
 from weakseg.scoring.scores import ComparedSeeds
 from weakseg.scoring.truth import read_truth

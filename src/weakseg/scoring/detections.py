@@ -12,10 +12,10 @@ from weakseg.errors import DataError
 from weakseg.ops.detection import DetectionResult, DetectionScores
 from weakseg.ops.instances import Instances, InstanceTruth
 from weakseg.pipeline.artifacts import RunFolder
+from weakseg.pipeline.context import Context
 from weakseg.pipeline.images import seeded_datasets
 from weakseg.pipeline.refiner_networks import makes_instances
-from weakseg.pipeline.runner import Context
-from weakseg.pipeline.runtime import show_progress
+from weakseg.pipeline.telling import show_progress
 from weakseg.refine.instance_files import load_instances
 from weakseg.scoring.scores import InstanceScore, number, numbers
 from weakseg.types import Sample

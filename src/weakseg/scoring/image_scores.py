@@ -1,13 +1,25 @@
-"""What `image_scores.csv` says of each image; `weakseg.scoring.evaluate` writes it."""
+"""What `image_scores.csv` says of each image: reading it, and writing it row by row."""
 
 from __future__ import annotations
 
 import csv
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from weakseg.csv_cells import restore_cell
+import numpy as np
+from numpy.typing import NDArray
+
+from weakseg.csv_cells import restore_cell, to_csv
+from weakseg.data.base import Dataset
 from weakseg.errors import ArtifactError
+from weakseg.files import write_text
+from weakseg.ops.metrics import ConfusionMatrix
+from weakseg.scoring.scores import number
+from weakseg.types import Sample
+
+IMAGE_COLUMNS = ("id", "split", "tags", "mask_iou", "segmenter_iou")
+"""Columns of `image_scores.csv`; a score is empty where there is no truth or nothing to score."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +39,25 @@ class ImageScore:
 
 UNSCORED = ImageScore(None, None)
 """Of an image that the file does not name."""
+
+
+def begin_row(dataset: Dataset, sample: Sample) -> dict[str, str]:
+    """Return the row of an image of which nothing is scored yet."""
+    tags = ";".join(dataset.classes.decode(sample.tags))
+    return {"id": sample.id, "split": dataset.split, "tags": tags, "mask_iou": "", "segmenter_iou": ""}
+
+
+def image_iou(labels: NDArray[np.uint8], truth: NDArray[np.uint8], num_labels: int) -> str:
+    """Return the cell of an image's mean IoU, of labels and truth (H, W); empty where it is undefined."""
+    confusion = ConfusionMatrix(num_labels)
+    confusion.update(labels, truth)
+    iou = number(confusion.result().mean_iou)
+    return "" if iou is None else f"{iou:.4f}"
+
+
+def write_image_scores(path: Path, rows: Iterable[Mapping[str, str]]) -> None:
+    """Write a row per image."""
+    write_text(path, to_csv(IMAGE_COLUMNS, ([row[column] for column in IMAGE_COLUMNS] for row in rows)))
 
 
 def read_image_scores(path: Path) -> dict[str, ImageScore]:

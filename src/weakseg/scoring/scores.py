@@ -1,34 +1,23 @@
-"""Numbers that say what they are: every score carries its split, its number of images and how its threshold was chosen.
-
-`metrics.json` is a `Metrics` written down; the report and the tables on the terminal read it back.
-"""
+"""Numbers that say what they are: scores carry their split, number of images and how their threshold was chosen."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Literal, TypeVar
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from weakseg.documents import decode_json
-from weakseg.errors import ArtifactError
-from weakseg.files import JsonValue, write_json
 from weakseg.pipeline.corrections.taught import TaughtCounts
 from weakseg.pipeline.origin import describe_released
 from weakseg.refine.health_words import MaskHealth
-from weakseg.scoring.health import plain_health, read_health
 
 ThresholdChoice = Literal["fixed", "oracle", "label-free", "corrected", "none"]
 """`oracle`: swept against the truth of that very split. `none`: there is no threshold, as for a segmenter's argmax.
 `corrected`: chosen on masks that a person has corrected."""
 
 Subject = Literal["seeds", "masks", "segmenter"]
-
-Record = TypeVar("Record")
 
 
 @dataclass(frozen=True)
@@ -262,41 +251,6 @@ class Metrics:
         return next((s for s in self.scores if (s.subject, s.split, s.corrected is True) == wanted), None)
 
 
-def save_metrics(path: Path, metrics: Metrics) -> None:
-    """Write all numbers as JSON; undefined ones are null."""
-    write_json(path, asdict(metrics) | {"health": None if metrics.health is None else plain_health(metrics.health)})
-
-
-def load_metrics(path: Path) -> Metrics:
-    """Read what `save_metrics` wrote, now or by an older version: what came later is then empty.
-
-    Raises:
-        ArtifactError: If the file is missing or damaged.
-    """
-    try:
-        document = decode_json(path.read_text(encoding="utf-8"))
-        return Metrics(
-            dataset=document["dataset"],
-            label_names=tuple(document["label_names"]),
-            classifier=None if document["classifier"] is None else ClassifierScore(**document["classifier"]),
-            scores=tuple(_read(Score, entry) for entry in document["scores"]),
-            curves=tuple(_read(Curve, entry) for entry in document["curves"]),
-            compared=tuple(
-                ComparedSeeds(entry["iterations"], _read(Curve, entry["curve"]))
-                for entry in document.get("compared", ())
-            ),
-            instances=tuple(_read(InstanceScore, entry) for entry in document.get("instances", ())),
-            ablation=tuple(_read(AblationScore, entry) for entry in document.get("ablation", ())),
-            notes=tuple(document["notes"]),
-            health=read_health(document.get("health")),
-            taught=None if document.get("taught") is None else TaughtCounts(**document["taught"]),
-        )
-    except FileNotFoundError:
-        raise ArtifactError(f"there is no {path}; run the stage 'evaluate' first") from None
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ArtifactError(f"{path} is damaged ({error}); run the stage 'evaluate' again") from None
-
-
 def number(value: float) -> float | None:
     """Return a rounded number, or None for NaN; six digits are beyond any meaning and equal on every machine."""
     return None if math.isnan(value) else round(value, 6)
@@ -310,7 +264,3 @@ def numbers(values: NDArray[np.float64]) -> tuple[float | None, ...]:
 def percent(value: float | None, *, undefined: str = "–") -> str:
     """Write a fraction as a percentage with one digit, or a dash where it is undefined."""
     return undefined if value is None else f"{100 * value:.1f}"
-
-
-def _read(kind: Callable[..., Record], entry: dict[str, JsonValue]) -> Record:
-    return kind(**{key: tuple(value) if isinstance(value, list) else value for key, value in entry.items()})

@@ -10,7 +10,8 @@ from weakseg.pipeline.corrections.taught import comparing_command
 from weakseg.pipeline.runtime import launched_rank
 from weakseg.refine.health_words import MaskHealth
 from weakseg.scoring.from_counts import NAN
-from weakseg.scoring.scores import load_metrics, percent
+from weakseg.scoring.metrics_file import load_metrics
+from weakseg.scoring.scores import percent
 
 MAX_PROBLEMS = 5
 """Classes whose troubles are printed; the report has all."""

@@ -20,8 +20,9 @@ from weakseg.pipeline.recipe import read_run_config
 from weakseg.pipeline.records import RESULT, StageRecord, flatten_settings, read_records
 from weakseg.refine.health_words import ClassHealth, MaskHealth
 from weakseg.scoring.differing_labels import DifferingLabels, find_differences
+from weakseg.scoring.metrics_file import load_metrics
 from weakseg.scoring.pairs import HealthPair, NumberPair, RunFacts, ScorePair, SettingPair, StagePair
-from weakseg.scoring.scores import Metrics, Score, load_metrics
+from weakseg.scoring.scores import Metrics, Score
 
 VERSION = 1
 """Raised when the keys of the JSON, or their meaning, change."""

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from weakseg.file_names import printable
 from weakseg.files import JsonValue
-from weakseg.pipeline.runtime import format_duration
+from weakseg.pipeline.telling import format_duration
 from weakseg.scoring.pairs import NumberPair, ScorePair, SettingPair
 from weakseg.scoring.scores import percent
 from weakseg.scoring.two_runs import TwoRuns

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from weakseg.chain import CHAIN
 from weakseg.errors import ArtifactError, ConfigError
+from weakseg.pipeline.context import Context
+from weakseg.pipeline.fingerprints import plan_records
 from weakseg.pipeline.localizers import why_no_classifier
 from weakseg.pipeline.records import read_records
-from weakseg.pipeline.runner import Context, plan_records, run_stages
+from weakseg.pipeline.runner import run_stages
 
 
 def ensure_classifier(context: Context, *, may_train: bool) -> str:

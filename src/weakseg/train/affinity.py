@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from weakseg.data.loaders import Batch
+from weakseg.data.crops import Batch
 from weakseg.errors import ConfigError, ShapeError
 from weakseg.models.affinitynet import AffinityNet
 from weakseg.ops.affinity import LOG_EPS, feature_affinity

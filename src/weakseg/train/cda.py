@@ -20,8 +20,8 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from weakseg.data.base import Dataset
+from weakseg.data.crops import Batch, CropSet
 from weakseg.data.donors import DonorPool
-from weakseg.data.loaders import Batch, CropSet
 from weakseg.data.pairs import PairedCrops, load_pairs
 from weakseg.data.pasting import PasteSettings
 from weakseg.data.transforms import Augmentation

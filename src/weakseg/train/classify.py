@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from weakseg.data.base import Dataset
-from weakseg.data.loaders import Batch, iterate_images
+from weakseg.data.crops import Batch
 from weakseg.data.transforms import Augmentation
+from weakseg.data.whole_images import iterate_images
 from weakseg.models.classifier import Classifier
 from weakseg.models.modes import evaluating
 from weakseg.ops.images import normalise

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from weakseg.data.base import Dataset
-from weakseg.data.loaders import Batch, iterate_images
+from weakseg.data.crops import Batch
+from weakseg.data.whole_images import iterate_images
 from weakseg.models.irnet import IRNet
 from weakseg.ops.affinity import affinity_displacement_losses
 from weakseg.ops.images import normalise

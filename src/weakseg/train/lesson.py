@@ -10,7 +10,7 @@ from typing import Protocol
 from torch import Tensor, nn
 
 from weakseg.data.base import Dataset, MaskReader
-from weakseg.data.loaders import Batch, CropSet
+from weakseg.data.crops import Batch, CropSet
 from weakseg.data.transforms import Augmentation
 from weakseg.errors import ConfigError
 from weakseg.models.affinitynet import AffinityNet

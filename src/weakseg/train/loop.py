@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
-from weakseg.data.loaders import Batch
+from weakseg.data.crops import Batch
 from weakseg.errors import ArtifactError, WeaksegError
 from weakseg.files import JsonValue
 from weakseg.models.checkpoints import fit_state

@@ -14,7 +14,7 @@ from itertools import pairwise
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from weakseg.data.loaders import Batch
+from weakseg.data.crops import Batch
 
 
 @dataclass(frozen=True, eq=False)

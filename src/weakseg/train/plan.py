@@ -11,7 +11,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from weakseg.config.sections.training import AugmentConfig
-from weakseg.data.loaders import Batch, CropSet, EpochOfCrops, load_crops
+from weakseg.data.crops import Batch, CropSet, EpochOfCrops, load_crops
 from weakseg.data.transforms import Augmentation
 from weakseg.errors import ConfigError
 from weakseg.models.affinitynet import AffinityNet
@@ -41,7 +41,7 @@ class TrainingPlan:
         workers: Processes that decode and augment; changes no result.
         accumulate: In how many parts each process passes its share of a batch through the network, see `fit`.
         optimizer: `sgd` or `adamw`.
-        cache_bytes: Memory for decoded training images, see `weakseg.data.loaders.CropSet.keep_images`; changes no
+        cache_bytes: Memory for decoded training images, see `weakseg.data.crops.CropSet.keep_images`; changes no
             result.
         validates_last_only: Whether metrics are computed after the last epoch only; changes no network.
 
@@ -131,7 +131,7 @@ def train_on_crops(
 
 
 class LoadEpoch(Protocol[Crops]):
-    """Makes up this rank's batches of an epoch, as `weakseg.data.loaders.load_crops` does."""
+    """Makes up this rank's batches of an epoch, as `weakseg.data.crops.load_crops` does."""
 
     def __call__(
         self, crops: Crops, /, *, epoch: int, batch_size: int, workers: int, rank: int, world_size: int

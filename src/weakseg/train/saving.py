@@ -10,7 +10,7 @@ from itertools import islice
 import torch
 from torch import Tensor
 
-from weakseg.data.loaders import Batch, EpochOfCrops
+from weakseg.data.crops import Batch, EpochOfCrops
 from weakseg.train.distributed import rank, sum_over_ranks, world_size
 
 MAX_STEPS_BETWEEN = 200

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from weakseg.data.base import Dataset
-from weakseg.data.loaders import Batch
+from weakseg.data.crops import Batch
 from weakseg.data.transforms import Augmentation
 from weakseg.errors import ConfigError
 from weakseg.models.seam import SEAM

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from weakseg.data.base import Dataset, MaskReader
-from weakseg.data.loaders import Batch, CropSet
+from weakseg.data.crops import Batch, CropSet
 from weakseg.data.transforms import Augmentation
 from weakseg.models.deeplab import EveryScale, Segmenter
 from weakseg.models.segmenter import SegmentationNetwork

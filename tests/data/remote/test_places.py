@@ -17,8 +17,10 @@ from tests.photos import make_photos
 from weakseg.data.base import Dataset
 from weakseg.data.coco import open_coco
 from weakseg.data.folder import open_folder
-from weakseg.data.images import inspect_image, open_picture, read_shrunk
-from weakseg.data.masks import encode_mask, find_palette_fault
+from weakseg.data.image_facts import inspect_image
+from weakseg.data.images import open_picture, read_shrunk
+from weakseg.data.mask_colours import find_palette_fault
+from weakseg.data.masks import encode_mask
 from weakseg.data.regular_files import read_regular
 from weakseg.data.remote.kept import kept_or, set_max_mb
 from weakseg.data.remote.places import lies_elsewhere, open_place

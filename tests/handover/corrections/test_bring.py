@@ -15,9 +15,10 @@ from weakseg.files import write_bytes
 from weakseg.handover.corrections.bring import bring_corrections
 from weakseg.handover.export import export_run
 from weakseg.pipeline.artifacts import RunFolder, save_mask
-from weakseg.pipeline.corrections.store import Correction, CorrectionStore
+from weakseg.pipeline.context import Context
+from weakseg.pipeline.corrections.correction import Correction
+from weakseg.pipeline.corrections.store import CorrectionStore
 from weakseg.pipeline.edited_masks import remember_masks
-from weakseg.pipeline.runner import Context
 
 PARTIAL = np.full(SIZE_HW, 255, np.uint8)
 PARTIAL[2:4, 1:6] = 2

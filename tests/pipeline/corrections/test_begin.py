@@ -13,7 +13,8 @@ from weakseg.errors import ArtifactError, ConfigError
 from weakseg.files import partial_path
 from weakseg.pipeline.artifacts import RunFolder, save_mask
 from weakseg.pipeline.corrections.begin import begin_learning
-from weakseg.pipeline.corrections.store import Correction, CorrectionStore
+from weakseg.pipeline.corrections.correction import Correction
+from weakseg.pipeline.corrections.store import CorrectionStore
 from weakseg.pipeline.corrections.taught import read_taught
 from weakseg.pipeline.inputs import open_splits, prepare
 

@@ -8,8 +8,9 @@ import pytest
 
 from tests.pipeline.test_stages import make_context
 from tests.tiny import NAMES, SIZE_HW, make_dataset
+from weakseg.pipeline.context import Context
 from weakseg.pipeline.corrections.taught import Taught, TaughtImage, digest_mask
-from weakseg.pipeline.runner import Context, plan_records
+from weakseg.pipeline.fingerprints import plan_records
 from weakseg.pipeline.stages import STAGES
 from weakseg.types import ClassSet
 

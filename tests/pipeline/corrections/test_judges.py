@@ -11,9 +11,9 @@ from tests.tiny import NAMES, SIZE_HW, make_dataset
 from weakseg.documents import decode_json
 from weakseg.pipeline import threshold as module
 from weakseg.pipeline.artifacts import save_mask, save_seed
+from weakseg.pipeline.context import Context
 from weakseg.pipeline.corrections.judges import choose_on_masks, list_judges
 from weakseg.pipeline.corrections.taught import Taught, TaughtImage, digest_mask
-from weakseg.pipeline.runner import Context
 from weakseg.pipeline.threshold import mask_threshold, name_choice_rule, settle_threshold
 from weakseg.refine.method import SeededImage
 from weakseg.types import ClassSet, ScoreMaps

@@ -11,8 +11,9 @@ from weakseg.data.base import Dataset
 from weakseg.errors import ArtifactError, WeaksegError
 from weakseg.files import write_json
 from weakseg.pipeline.artifacts import RunFolder, save_mask, save_tensors
+from weakseg.pipeline.corrections.correction import Correction
 from weakseg.pipeline.corrections.lessons import collect_lessons, find_unlearnt, tell_unlearnt
-from weakseg.pipeline.corrections.store import Correction, CorrectionStore
+from weakseg.pipeline.corrections.store import CorrectionStore
 from weakseg.pipeline.corrections.taught import Taught, TaughtImage, digest_mask
 from weakseg.pipeline.records import StageRecord, write_records
 from weakseg.pipeline.run_folder import learning_command, name_next

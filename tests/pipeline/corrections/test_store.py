@@ -9,7 +9,8 @@ import pytest
 
 from weakseg.errors import ArtifactError, DataError, ShapeError, WeaksegError
 from weakseg.pipeline.corrections import store as module
-from weakseg.pipeline.corrections.store import Correction, CorrectionStore, EditConflict, change_tags
+from weakseg.pipeline.corrections.correction import Correction, change_tags
+from weakseg.pipeline.corrections.store import CorrectionStore, EditConflict
 from weakseg.types import ClassSet
 
 CLASSES = ClassSet(("cat", "dog", "cow"))

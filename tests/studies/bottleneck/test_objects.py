@@ -28,22 +28,18 @@ from weakseg.models.convolution_chain import ConvolutionChain
 from weakseg.models.efficientnet_lite import build_efficientnet_lite
 from weakseg.models.resnet import build_backbone
 from weakseg.ops.images import normalise
-from weakseg.studies.bottleneck.objects import ObjectSettings, study_objects
-from weakseg.studies.bottleneck.objects_figure import draw_objects
-from weakseg.studies.bottleneck.objects_table import Findings, make_details, make_table
-from weakseg.studies.bottleneck.parts import (
+from weakseg.studies.bottleneck.layer_gradients import (
     ImageGradients,
     LogitMaps,
-    ObjectParts,
-    ObjectResult,
     average_over_squares,
     find_layers,
     layer_maps,
     logit_maps,
-    measure_object,
-    measure_parts,
-    split_objects,
 )
+from weakseg.studies.bottleneck.objects import ObjectSettings, study_objects
+from weakseg.studies.bottleneck.objects_figure import draw_objects
+from weakseg.studies.bottleneck.objects_table import Findings, make_details, make_table
+from weakseg.studies.bottleneck.parts import ObjectParts, ObjectResult, measure_object, measure_parts, split_objects
 from weakseg.studies.folder import Study, StudyFolder, StudyRequest
 
 HEIGHT, WIDTH = 13, 22

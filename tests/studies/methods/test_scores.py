@@ -14,8 +14,8 @@ from weakseg.data.masks import read_mask
 from weakseg.errors import ArtifactError
 from weakseg.files import write_json
 from weakseg.pipeline.artifacts import RunFolder, save_mask, save_seed
+from weakseg.pipeline.context import Context
 from weakseg.pipeline.inputs import prepare
-from weakseg.pipeline.runner import Context
 from weakseg.studies.methods.runs import restrict_config
 from weakseg.studies.methods.scores import MethodScore, classifier_map, score_masks, score_seeds, scored_split
 from weakseg.train.loop import EpochRecord

@@ -14,7 +14,9 @@ from tests.tiny import with_settings
 from weakseg.config.load import build_config, read_recipe
 from weakseg.config.schema import RunConfig
 from weakseg.errors import ConfigError, DataError, UsageError, WeaksegError
-from weakseg.pipeline.runner import Context, Stage, run_stages
+from weakseg.pipeline.context import Context
+from weakseg.pipeline.runner import run_stages
+from weakseg.pipeline.stage import Stage
 from weakseg.studies.choices import choose_thresholds
 from weakseg.studies.folder import Study, StudyRequest
 from weakseg.studies.methods.study import study_methods

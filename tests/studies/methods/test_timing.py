@@ -13,7 +13,7 @@ from tests.tiny import make_dataset
 from weakseg.config.load import build_config, read_recipe
 from weakseg.errors import ArtifactError
 from weakseg.pipeline.artifacts import RunFolder
-from weakseg.pipeline.runner import Context
+from weakseg.pipeline.context import Context
 from weakseg.studies.methods import timing
 from weakseg.studies.methods.timing import time_localizer, time_refiner
 from weakseg.types import Sample

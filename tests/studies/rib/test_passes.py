@@ -10,8 +10,8 @@ from weakseg.config.schema import AugmentConfig, RunConfig
 from weakseg.errors import ArtifactError
 from weakseg.localize.cam import score_maps
 from weakseg.pipeline.artifacts import RunFolder, load_seed
+from weakseg.pipeline.context import Context
 from weakseg.pipeline.localizers import open_localizer
-from weakseg.pipeline.runner import Context
 from weakseg.studies.rib.passes import Adapted, Pass, run_pass
 
 CONFIG = with_settings(

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from weakseg.data.depth import PixelRange
-from weakseg.data.images import inspect_image, read_image
+from weakseg.data.image_facts import inspect_image
+from weakseg.data.images import read_image
 from weakseg.data.remote.pointers import read_content
 from weakseg.documents import decode_json
 from weakseg.errors import ArtifactError, DataError

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from weakseg.data.images import inspect_image
+from weakseg.data.image_facts import inspect_image
 from weakseg.data.lists import read_lines
 from weakseg.data.masks import decode_mask
 from weakseg.errors import DataError, UsageError
@@ -15,11 +15,11 @@ from weakseg.handover.corrections.edited import read_edited
 from weakseg.handover.corrections.formats import opened
 from weakseg.handover.corrections.known_images import Brought, KnownImages
 from weakseg.handover.corrections.plan import ACCEPTED, EDITED, Change, Plan, Receiver, accept_mask
+from weakseg.pipeline.context import Context
 from weakseg.pipeline.corrections.store import CorrectionStore
 from weakseg.pipeline.opening import open_run
 from weakseg.pipeline.run_folder import RunFolder
-from weakseg.pipeline.runner import Context
-from weakseg.pipeline.runtime import show_progress
+from weakseg.pipeline.telling import show_progress
 
 logger = logging.getLogger("weakseg")
 

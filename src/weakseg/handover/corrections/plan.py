@@ -12,7 +12,8 @@ from weakseg.data.masks import encode_mask, read_mask
 from weakseg.errors import DataError
 from weakseg.file_names import printable
 from weakseg.handover.corrections.known_images import Brought, KnownImages
-from weakseg.pipeline.corrections.store import Correction, CorrectionStore, Verdict, unknown_labels
+from weakseg.pipeline.corrections.correction import Correction, Verdict
+from weakseg.pipeline.corrections.store import CorrectionStore, unknown_labels
 from weakseg.pipeline.run_folder import RunFolder
 from weakseg.types import IGNORE_LABEL
 

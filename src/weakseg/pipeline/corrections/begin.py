@@ -12,6 +12,7 @@ from weakseg.data.masks import encode_mask, read_mask
 from weakseg.errors import ArtifactError, ConfigError
 from weakseg.file_names import safe_path
 from weakseg.files import advise_on, write_bytes, write_json
+from weakseg.pipeline.context import Context
 from weakseg.pipeline.corrections.lessons import (
     Lessons,
     collect_lessons,
@@ -23,14 +24,15 @@ from weakseg.pipeline.corrections.lessons import (
 from weakseg.pipeline.corrections.store import CorrectionStore
 from weakseg.pipeline.corrections.taught import Taught, read_taught
 from weakseg.pipeline.edited_masks import is_remembered, is_untouched, remember_masks
+from weakseg.pipeline.fingerprints import plan_records
 from weakseg.pipeline.images import seeded_datasets
 from weakseg.pipeline.inputs import open_splits
 from weakseg.pipeline.lock import LOCK_NAME, hold_folder
 from weakseg.pipeline.records import describe_changes, read_records
 from weakseg.pipeline.removal import remove_files
 from weakseg.pipeline.run_folder import RunFolder, name_next
-from weakseg.pipeline.runner import Context, Stage, plan_records
 from weakseg.pipeline.sharing import share_files, share_stages
+from weakseg.pipeline.stage import Stage
 from weakseg.train.distributed import rank, wait_for_all
 from weakseg.types import ClassSet
 

@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from weakseg.ops.metrics import ConfusionMatrix
+from weakseg.pipeline.context import Context
 from weakseg.pipeline.cutters import Cutter, cut_image
-from weakseg.pipeline.runner import Context
-from weakseg.pipeline.runtime import show_progress
 from weakseg.pipeline.seeds import pair_with_seed, resize_labels
+from weakseg.pipeline.telling import show_progress
 from weakseg.refine.threshold.area import measure_areas
 from weakseg.refine.threshold.choice import ThresholdChoice
 from weakseg.types import Sample

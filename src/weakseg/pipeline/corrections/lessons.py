@@ -12,12 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from weakseg.data.base import Dataset
-from weakseg.data.images import inspect_image
+from weakseg.data.image_facts import inspect_image
 from weakseg.data.masks import read_mask
 from weakseg.errors import ArtifactError, DataError, WeaksegError
 from weakseg.file_names import printable
 from weakseg.pipeline.artifacts import load_info
-from weakseg.pipeline.corrections.store import Correction, CorrectionStore
+from weakseg.pipeline.corrections.correction import Correction
+from weakseg.pipeline.corrections.store import CorrectionStore
 from weakseg.pipeline.corrections.taught import Taught, TaughtImage, digest_mask, read_taught
 from weakseg.pipeline.records import read_records
 from weakseg.pipeline.run_folder import RunFolder, learning_command

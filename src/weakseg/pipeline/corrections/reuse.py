@@ -14,11 +14,11 @@ from weakseg.config.chosen import has_threshold
 from weakseg.data.base import Dataset
 from weakseg.errors import WeaksegError
 from weakseg.files import JsonValue
+from weakseg.pipeline.context import Context
 from weakseg.pipeline.corrections.taught import CORRECTED_MASKS, read_taught
 from weakseg.pipeline.edited_masks import is_untouched
 from weakseg.pipeline.records import CONTENTS, read_records
 from weakseg.pipeline.run_folder import RunFolder
-from weakseg.pipeline.runner import Context
 from weakseg.pipeline.seeds import REFINER
 from weakseg.pipeline.sharing import share_files
 from weakseg.pipeline.threshold import CHOICE_RULE, MASKS_RULE, load_choice

@@ -8,25 +8,23 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal, get_args
+from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from weakseg.data.masks import encode_mask, read_mask
-from weakseg.documents import decode_json
 from weakseg.errors import ArtifactError, DataError, ShapeError
 from weakseg.file_names import printable, safe_path
 from weakseg.files import advise_on, write_bytes, write_json
+from weakseg.pipeline.corrections.correction import KEEP_ADVICE, Correction, Verdict, read_correction
 from weakseg.pipeline.lock import release_folder, take_folder
 from weakseg.types import IGNORE_LABEL, ClassSet
-
-Verdict = Literal["right", "wrong"]
 
 LOCK_WAIT_S = 10.0
 """How long a writer waits for another process; each holds the lock for a single image."""
@@ -34,11 +32,6 @@ LOCK_WAIT_S = 10.0
 _LOCK_PAUSE_S = 0.02
 _THREADS = threading.RLock()
 """The lock between processes lets a whole process in; this one lets in one of its threads."""
-
-_KEPT_FIELDS = ("id", "verdict", "added_tags", "removed_tags", "has_mask", "revision", "source", "changed_at")
-
-_KEEP = "put back a copy of it, or move it elsewhere if nothing of it can be used"
-"""What to do about a damaged file that may hold a person's work."""
 
 
 class EditConflict(ArtifactError):
@@ -52,36 +45,6 @@ class EditConflict(ArtifactError):
     def __init__(self, message: str, current: Correction | None) -> None:
         super().__init__(message)
         self.current = current
-
-
-@dataclass(frozen=True)
-class Correction:
-    """What a person has said about one image.
-
-    Args:
-        id: The image.
-        verdict: `right` or `wrong` of its mask as a whole; None if nothing was said of it.
-        added_tags: Names of classes that the image shows although its tags do not say so.
-        removed_tags: Names of classes that its tags say and the image does not show.
-        has_mask: Whether there is a corrected mask, see `CorrectionStore.read_mask`.
-        revision: 1 at the first write and one more at each that follows; 0 before. `CorrectionStore.write` sets it.
-        source: Where it came from: `review`, `cvat`, `folder`, ...
-        changed_at: When it was written, ISO 8601 in UTC. `CorrectionStore.write` sets it.
-    """
-
-    id: str
-    verdict: Verdict | None = None
-    added_tags: tuple[str, ...] = ()
-    removed_tags: tuple[str, ...] = ()
-    has_mask: bool = False
-    revision: int = 0
-    source: str = "review"
-    changed_at: str = ""
-
-    @property
-    def says_nothing(self) -> bool:
-        """Whether there is no verdict, no mask and no change of tags: all was taken back."""
-        return self.verdict is None and not (self.has_mask or self.added_tags or self.removed_tags)
 
 
 @dataclass(frozen=True)
@@ -137,10 +100,10 @@ class CorrectionStore:
             ArtifactError: If the file is damaged.
         """
         path = self.record_file(sample_id)
-        correction = _read_record(path)
+        correction = read_correction(path)
         if correction is not None and correction.id != sample_id:
             raise ArtifactError(
-                f"{path} is about the image '{printable(correction.id)}', not '{printable(sample_id)}'; {_KEEP}"
+                f"{path} is about the image '{printable(correction.id)}', not '{printable(sample_id)}'; {KEEP_ADVICE}"
             )
         return correction
 
@@ -161,7 +124,7 @@ class CorrectionStore:
             mask = read_mask(path)
             self._check_mask(sample_id, mask)
         except (DataError, ShapeError) as error:
-            raise ArtifactError(f"corrected mask {path} cannot be used: {error}; {_KEEP}") from None
+            raise ArtifactError(f"corrected mask {path} cannot be used: {error}; {KEEP_ADVICE}") from None
         return mask
 
     def write(
@@ -223,7 +186,7 @@ class CorrectionStore:
     def __iter__(self) -> Iterator[Correction]:
         """Go through all corrections by the names of their files; raises an `ArtifactError` at a damaged one."""
         for path in sorted(self.root.rglob("*.json")):
-            correction = None if path.name.startswith(".") else _read_record(path)
+            correction = None if path.name.startswith(".") else read_correction(path)
             if correction is not None:
                 yield correction
 
@@ -307,63 +270,8 @@ def unknown_labels(mask: NDArray[np.uint8], classes: ClassSet) -> list[int]:
     return [int(label) for label in used if classes.num_classes < label < IGNORE_LABEL]
 
 
-def change_tags(tags: Iterable[str], correction: Correction | None) -> tuple[str, ...]:
-    """Return tags as a correction leaves them: without the removed ones, and the added ones at the end."""
-    if correction is None:
-        return tuple(tags)
-    kept = [tag for tag in tags if tag not in correction.removed_tags]
-    return tuple(dict.fromkeys((*kept, *correction.added_tags)))
-
-
 def _count(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
-
-
-def _read_record(path: Path) -> Correction | None:
-    try:
-        document = decode_json(path.read_bytes())
-        if not isinstance(document, dict) or not set(_KEPT_FIELDS) <= document.keys():
-            raise ValueError(f"expected a mapping with {', '.join(_KEPT_FIELDS)}")
-        return _parse({name: document[name] for name in _KEPT_FIELDS})
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError, TypeError) as error:
-        raise ArtifactError(f"{path} is damaged ({error}); {_KEEP}") from None
-
-
-def _parse(document: dict[str, object]) -> Correction:
-    """Build a correction from what JSON held; raises a `ValueError` that names the field."""
-    verdict, has_mask, revision = document["verdict"], document["has_mask"], document["revision"]
-    if verdict not in (None, "right", "wrong"):
-        raise ValueError(f"verdict: expected right, wrong or null, got {verdict!r}")
-    if not isinstance(has_mask, bool):
-        raise ValueError(f"has_mask: expected true or false, got {has_mask!r}")
-    if not isinstance(revision, int) or isinstance(revision, bool) or revision < 1:
-        raise ValueError(f"revision: expected 1 or more, got {revision!r}")
-    return Correction(
-        id=_text(document, "id"),
-        verdict=verdict,
-        added_tags=_texts(document, "added_tags"),
-        removed_tags=_texts(document, "removed_tags"),
-        has_mask=has_mask,
-        revision=revision,
-        source=_text(document, "source"),
-        changed_at=_text(document, "changed_at"),
-    )
-
-
-def _text(document: dict[str, object], name: str) -> str:
-    value = document[name]
-    if not isinstance(value, str):
-        raise ValueError(f"{name}: expected text, got {value!r}")
-    return value
-
-
-def _texts(document: dict[str, object], name: str) -> tuple[str, ...]:
-    value = document[name]
-    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-        raise ValueError(f"{name}: expected a list of texts, got {value!r}")
-    return tuple(value)
 
 
 def _take_patiently(root: Path) -> bool:

@@ -8,7 +8,7 @@ const LETTERS = {
 };
 const TOOLS = { b: "brush", e: "eraser", s: "patch", f: "spread", g: "polygon", h: "hand" };
 
-export const HELP = [
+const HELP = [
   [["N", "→"], "next image"],
   [["P", "←"], "previous image"],
   [["A"], "the mask is right; on to the next"],
@@ -37,7 +37,7 @@ export const HELP = [
   [["Esc"], "leave a polygon, a scribble, a list"],
 ];
 
-export function findCommand(event) {
+function findCommand(event) {
   const { key, target } = event;
   if (document.querySelector("dialog[open]")) return null;
   if (event.ctrlKey || event.metaKey) {
@@ -55,4 +55,19 @@ export function findCommand(event) {
   if (/^[1-9]$/.test(letter)) return { name: "paint", value: Number(letter) };
   if (letter in TOOLS) return { name: "tool", value: TOOLS[letter] };
   return letter in LETTERS ? { name: LETTERS[letter] } : null;
+}
+
+// Lets keys do what the commands say, wherever the focus is.
+export function listenToKeys(commands) {
+  document.addEventListener("keydown", (event) => {
+    const command = findCommand(event);
+    if (!command) return;
+    event.preventDefault();
+    commands[command.name](command.value);
+  });
+}
+
+export function listKeys(element) {
+  const rows = HELP.map(([keys, what]) => `<dt>${keys.map((key) => `<kbd>${key}</kbd>`).join(" ")}</dt><dd>${what}</dd>`);
+  element.innerHTML = rows.join("");
 }

@@ -22,9 +22,9 @@ from weakseg.ops.gradient_ratio import HIGH_GRADIENT, normalise_gradients
 from weakseg.ops.images import limit_side
 from weakseg.ops.metrics import ThresholdSweep
 from weakseg.pipeline.artifacts import RunFolder, load_seed
+from weakseg.pipeline.context import Context
 from weakseg.pipeline.inputs import prepare
 from weakseg.pipeline.networks import load_classifier
-from weakseg.pipeline.runner import Context
 from weakseg.pipeline.runtime import choose_device, joined_processes, make_deterministic
 from weakseg.pipeline.seeds import resize_labels
 from weakseg.refine.masks import seed_to_mask

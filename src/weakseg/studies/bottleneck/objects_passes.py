@@ -19,10 +19,10 @@ from weakseg.files import write_bytes
 from weakseg.models.classifier import Classifier
 from weakseg.ops.images import limit_side
 from weakseg.pipeline.artifacts import RunFolder, save_seed
+from weakseg.pipeline.context import Context
 from weakseg.pipeline.images import iterate_pending
 from weakseg.pipeline.localizers import open_localizer, open_rib
-from weakseg.pipeline.runner import Context
-from weakseg.studies.bottleneck.parts import ImageGradients, LogitMaps, layer_maps, logit_maps
+from weakseg.studies.bottleneck.layer_gradients import ImageGradients, LogitMaps, layer_maps, logit_maps
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from weakseg.documents import decode_json
 from weakseg.errors import ArtifactError, WeaksegError
 from weakseg.files import write_bytes, write_json
 from weakseg.models.classifier import Classifier
-from weakseg.pipeline.runtime import show_progress
+from weakseg.pipeline.telling import show_progress
 from weakseg.studies.bottleneck.adaptation import PartnerTensors, Watched, watch_adaptation
 from weakseg.studies.bottleneck.gradients import Regions, layer_gradients, normalise_grey, to_grey
 from weakseg.studies.bottleneck.settings import ACTIVATIONS, OBJECTIVES, Activation, BottleneckSettings, Objective

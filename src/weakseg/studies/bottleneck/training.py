@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from weakseg.data.loaders import Batch
+from weakseg.data.crops import Batch
 from weakseg.data.marked_digits import MARKED_DIGITS, MarkedDigits
 from weakseg.models.classifier import Classifier
 from weakseg.models.convolution_chain import ConvolutionChain

@@ -17,9 +17,9 @@ from weakseg.documents import decode_json
 from weakseg.errors import ArtifactError, ConfigError, UsageError
 from weakseg.files import write_json
 from weakseg.models.classifier import Classifier
+from weakseg.pipeline.context import Context
 from weakseg.pipeline.inputs import open_splits
 from weakseg.pipeline.networks import load_classifier
-from weakseg.pipeline.runner import Context
 from weakseg.pipeline.runtime import choose_device, joined_processes, make_deterministic
 from weakseg.scoring.scores import number
 from weakseg.studies.choices import choose_seeds, choose_thresholds, require_distinct, require_split

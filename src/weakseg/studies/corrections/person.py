@@ -8,9 +8,10 @@ import numpy as np
 
 from weakseg.data.base import Dataset
 from weakseg.data.masks import read_mask
-from weakseg.pipeline.corrections.store import Correction, CorrectionStore
+from weakseg.pipeline.context import Context
+from weakseg.pipeline.corrections.correction import Correction
+from weakseg.pipeline.corrections.store import CorrectionStore
 from weakseg.pipeline.run_folder import RunFolder
-from weakseg.pipeline.runner import Context
 from weakseg.review.listing import open_queue
 from weakseg.scoring.truth import read_truth
 

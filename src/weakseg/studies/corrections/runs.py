@@ -17,16 +17,17 @@ from pathlib import Path
 
 from weakseg.config.schema import RunConfig
 from weakseg.data.base import Dataset
+from weakseg.pipeline.context import Context
 from weakseg.pipeline.corrections.begin import begin_learning, carry_over
 from weakseg.pipeline.inputs import prepare
 from weakseg.pipeline.records import read_records
 from weakseg.pipeline.run_folder import RunFolder
-from weakseg.pipeline.runner import Context, run_stages
-from weakseg.pipeline.runtime import format_duration
+from weakseg.pipeline.runner import run_stages
 from weakseg.pipeline.stages import STAGES
+from weakseg.pipeline.telling import format_duration
 from weakseg.pipeline.threshold import mask_threshold
 from weakseg.scoring.evaluate import EVALUATE
-from weakseg.scoring.scores import load_metrics
+from weakseg.scoring.metrics_file import load_metrics
 from weakseg.studies.corrections.person import correct_images
 from weakseg.train.distributed import rank, wait_for_all
 

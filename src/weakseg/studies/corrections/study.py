@@ -17,9 +17,9 @@ from weakseg.config.schema import RunConfig
 from weakseg.documents import decode_json
 from weakseg.errors import ArtifactError, ConfigError, DataError, UsageError
 from weakseg.files import JsonValue, write_json
+from weakseg.pipeline.context import Context
 from weakseg.pipeline.corrections.judges import ENOUGH_MASKS
 from weakseg.pipeline.run_folder import RunFolder
-from weakseg.pipeline.runner import Context
 from weakseg.pipeline.runtime import choose_device, joined_processes, make_deterministic
 from weakseg.scoring.truth import digest_truth
 from weakseg.studies.choices import choose_names, require_distinct

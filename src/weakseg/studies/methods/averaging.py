@@ -13,10 +13,11 @@ from weakseg.config.chosen import localizer_facts
 from weakseg.data.images import ShrunkImage
 from weakseg.localize.score_maps import smooth_score_maps
 from weakseg.pipeline.artifacts import load_seed, load_stop_reason, save_seed
+from weakseg.pipeline.context import Context
 from weakseg.pipeline.images import process_pending, seeded_datasets
 from weakseg.pipeline.networks import load_classifier
-from weakseg.pipeline.runner import Context, Stage
 from weakseg.pipeline.sharing import share_files
+from weakseg.pipeline.stage import Stage
 from weakseg.pipeline.stages import STAGES, localize
 from weakseg.train.distributed import wait_for_all
 from weakseg.types import Sample

@@ -19,11 +19,11 @@ from weakseg.estimate.parts import ImageWork, Part, image_part, try_parts
 from weakseg.estimate.stages import plan_parts
 from weakseg.estimate.trial import Trial, count_tagged, open_trial, write_seeds
 from weakseg.pipeline.artifacts import RunFolder
+from weakseg.pipeline.context import Context
 from weakseg.pipeline.cutters import open_cutter
 from weakseg.pipeline.records import read_records
-from weakseg.pipeline.runner import Context
-from weakseg.pipeline.runtime import format_duration
 from weakseg.pipeline.seeds import pair_with_seed
+from weakseg.pipeline.telling import format_duration
 from weakseg.studies.methods.fixed import fixed_threshold, is_automatic
 from weakseg.studies.methods.measure import CLASS_AGNOSTIC, Task, has_own_threshold, trains
 from weakseg.studies.methods.offers import find_offer

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from weakseg.config.schema import RunConfig
-from weakseg.pipeline.runner import Context
+from weakseg.pipeline.context import Context
 from weakseg.refine.method import find_refiner
 from weakseg.studies.methods.fixed import fixed_threshold, is_automatic
 from weakseg.studies.methods.rows import is_quick

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from weakseg.errors import ArtifactError
+from weakseg.pipeline.context import Context
+from weakseg.pipeline.fingerprints import plan_records
 from weakseg.pipeline.records import describe_changes, read_records
 from weakseg.pipeline.run_folder import RunFolder
-from weakseg.pipeline.runner import Context, plan_records
 from weakseg.pipeline.sharing import share_stages
 from weakseg.pipeline.stages import STAGES
 

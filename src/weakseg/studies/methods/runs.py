@@ -21,10 +21,11 @@ from weakseg.config.schema import RunConfig, SplitName
 from weakseg.documents import decode_json
 from weakseg.errors import ArtifactError, ConfigError
 from weakseg.pipeline.artifacts import RunFolder
+from weakseg.pipeline.context import Context
 from weakseg.pipeline.inputs import prepare
 from weakseg.pipeline.localizers import why_no_classifier
 from weakseg.pipeline.records import read_records
-from weakseg.pipeline.runner import Context, run_stages
+from weakseg.pipeline.runner import run_stages
 from weakseg.pipeline.sharing import share_stages
 from weakseg.pipeline.stages import STAGES
 from weakseg.registry import REFINERS

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from weakseg.data.base import Dataset
+from weakseg.pipeline.context import Context
 from weakseg.pipeline.images import whole_datasets
-from weakseg.pipeline.runner import Context
 
 SAMPLE_SEED = 0
 """The images are the same for every seed of the networks, which are then compared on nothing else."""

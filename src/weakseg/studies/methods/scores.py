@@ -21,10 +21,10 @@ from weakseg.files import write_json
 from weakseg.ops.maps import FloatArray
 from weakseg.ops.metrics import ConfusionMatrix, ThresholdSweep
 from weakseg.pipeline.artifacts import load_seed
+from weakseg.pipeline.context import Context
 from weakseg.pipeline.images import seeded_datasets
 from weakseg.pipeline.localizers import why_no_classifier
 from weakseg.pipeline.networks import load_history
-from weakseg.pipeline.runner import Context
 from weakseg.pipeline.seeds import pair_with_seed
 from weakseg.pipeline.threshold import mask_threshold
 from weakseg.pipeline.walking import open_walker

@@ -20,8 +20,8 @@ from weakseg.file_names import safe_path
 from weakseg.files import JsonValue, write_json
 from weakseg.ops.metrics import ConfusionMatrix
 from weakseg.pipeline.artifacts import load_seed
+from weakseg.pipeline.context import Context
 from weakseg.pipeline.cutters import cut_image, open_cutter
-from weakseg.pipeline.runner import Context
 from weakseg.pipeline.seeds import process_seeds, resize_labels
 from weakseg.refine.method import SeededImage
 from weakseg.refine.threshold.area import measure_areas

@@ -13,10 +13,10 @@ from weakseg.documents import decode_json
 from weakseg.errors import ArtifactError
 from weakseg.files import write_json
 from weakseg.ops.images import limit_side
+from weakseg.pipeline.context import Context
 from weakseg.pipeline.localizers import open_localizer
 from weakseg.pipeline.networks import load_classifier
 from weakseg.pipeline.refiner_networks import open_refiner
-from weakseg.pipeline.runner import Context
 from weakseg.pipeline.seeds import pair_with_seed
 from weakseg.studies.methods.scores import scored_split
 from weakseg.train.distributed import rank, wait_for_all

@@ -21,9 +21,9 @@ from weakseg.localize.method import Localized
 from weakseg.models.classifier import Classifier
 from weakseg.ops.images import limit_side
 from weakseg.pipeline.artifacts import save_seed
+from weakseg.pipeline.context import Context
 from weakseg.pipeline.images import iterate_pending
 from weakseg.pipeline.localizers import open_localizer
-from weakseg.pipeline.runner import Context
 from weakseg.types import ScoreMaps
 
 

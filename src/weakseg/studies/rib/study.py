@@ -16,9 +16,9 @@ from weakseg.data.base import Dataset
 from weakseg.errors import ConfigError, DataError, UsageError
 from weakseg.files import JsonValue
 from weakseg.pipeline.artifacts import RunFolder
+from weakseg.pipeline.context import Context
 from weakseg.pipeline.inputs import prepare
 from weakseg.pipeline.networks import load_classifier
-from weakseg.pipeline.runner import Context
 from weakseg.pipeline.runtime import choose_device, joined_processes, make_deterministic
 from weakseg.studies.choices import SPLITS
 from weakseg.studies.folder import (

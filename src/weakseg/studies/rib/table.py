@@ -13,7 +13,7 @@ from weakseg.data.base import Dataset
 from weakseg.localize.rib import RIBConfig
 from weakseg.ops.metrics import SweepResult, ThresholdSweep
 from weakseg.pipeline.artifacts import load_seed
-from weakseg.pipeline.runtime import show_progress
+from weakseg.pipeline.telling import show_progress
 from weakseg.scoring.scores import number
 from weakseg.scoring.truth import read_truth
 from weakseg.studies.rib.passes import Adapted, Pass

@@ -12,10 +12,10 @@ from weakseg.data.masks import read_mask
 from weakseg.errors import ArtifactError, ConfigError, UsageError
 from weakseg.pipeline.artifacts import RunFolder, load_seed
 from weakseg.pipeline.comparison import choose_compared, compared_iterations
+from weakseg.pipeline.context import Context
 from weakseg.pipeline.images import seeded_datasets
 from weakseg.pipeline.opening import open_run
 from weakseg.pipeline.records import digest_parts, read_records
-from weakseg.pipeline.runner import Context
 from weakseg.studies.seeds.truth import TruthReader, open_part_maps, survey_truth
 
 SUBJECTS = {"seeds": "localize", "masks": "refine", "predictions": "evaluate", "adaptations": "localize"}

@@ -17,7 +17,8 @@ from weakseg.config.load import to_plain
 from weakseg.errors import UsageError
 from weakseg.files import JsonValue
 from weakseg.ops.boundary import DIAGONAL_SHARE
-from weakseg.pipeline.runtime import choose_device, joined_processes, make_deterministic, show_progress
+from weakseg.pipeline.runtime import choose_device, joined_processes, make_deterministic
+from weakseg.pipeline.telling import show_progress
 from weakseg.studies.folder import (
     Study,
     StudyFolder,

@@ -15,9 +15,9 @@ from weakseg.data.masks import PngMasks
 from weakseg.data.synthetic.parts import PARTS, open_parts
 from weakseg.errors import DataError
 from weakseg.ops.objects import TrueObjects, find_objects
+from weakseg.pipeline.context import Context
 from weakseg.pipeline.inputs import critters_root
 from weakseg.pipeline.records import DIGEST_BYTES
-from weakseg.pipeline.runner import Context
 from weakseg.scoring.truth import read_truth
 from weakseg.types import Sample
 

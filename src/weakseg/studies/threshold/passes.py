@@ -20,9 +20,9 @@ from weakseg.file_names import safe_path
 from weakseg.files import JsonValue, write_json
 from weakseg.models.classifier import Classifier
 from weakseg.ops.metrics import ConfusionMatrix
+from weakseg.pipeline.context import Context
 from weakseg.pipeline.cutters import Cutter, cut_image
 from weakseg.pipeline.images import iterate_pending
-from weakseg.pipeline.runner import Context
 from weakseg.pipeline.seeds import pair_with_seed, resize_labels
 from weakseg.refine.threshold.agreement import score_refinement, score_stability, score_typicality
 from weakseg.refine.threshold.area import measure_areas

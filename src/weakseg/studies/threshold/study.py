@@ -16,13 +16,13 @@ from weakseg.data.base import Dataset
 from weakseg.errors import ArtifactError, DataError, UsageError
 from weakseg.files import JsonValue
 from weakseg.pipeline.artifacts import RunFolder
+from weakseg.pipeline.context import Context
 from weakseg.pipeline.cutters import open_cutter
 from weakseg.pipeline.images import seeded_datasets
 from weakseg.pipeline.inputs import prepare
 from weakseg.pipeline.judging import choose_judges
 from weakseg.pipeline.networks import load_classifier
 from weakseg.pipeline.records import StageRecord, read_records
-from weakseg.pipeline.runner import Context
 from weakseg.pipeline.runtime import choose_device, joined_processes, make_deterministic
 from weakseg.pipeline.seeds import require_training_seeds
 from weakseg.refine.threshold.choice import CANDIDATES, USUAL, choose_in_rounds, choose_threshold

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from weakseg.arguments import RecipeRequest, parse_recipe_words
+from weakseg.arguments.requests import RecipeRequest, parse_recipe_words
 
 pytestmark = pytest.mark.slow
 

@@ -9,12 +9,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.tiny import AUGMENTATION, SIZE_HW, DictMasks, make_dataset
+from tests.tiny import AUGMENTATION, DictMasks, make_dataset
 from weakseg.data.base import Dataset
-from weakseg.data.loaders import Batch, CropSet, iterate_images, iterate_shrunk, load_crops, order_batches
+from weakseg.data.crops import Batch, CropSet, load_crops, order_batches
 from weakseg.data.transforms import augment_image, make_rng
+from weakseg.data.whole_images import iterate_images
 from weakseg.errors import ConfigError, DataError
-from weakseg.ops.images import limit_side
 
 
 @pytest.fixture(scope="module")
@@ -219,41 +219,6 @@ def test_what_is_wrong_with_a_file_reaches_the_user_as_one_line_from_any_process
     assert str(raised.value) == message
 
 
-SIZES_HW = ((8, 9), (8, 9), (8, 9), (9, 8), (8, 9), (8, 9))
-
-
-@pytest.mark.parametrize("workers", [0, 2])
-@pytest.mark.parametrize(
-    ("batch_size", "groups"),
-    [(1, [[0], [1], [2], [3], [4], [5]]), (2, [[0, 1], [2], [3], [4, 5]]), (9, [[0, 1, 2], [3], [4, 5]])],
-)
-def test_images_come_in_order_in_runs_of_one_size(
-    batch_size: int, groups: list[list[int]], workers: int, tmp_path: Path
-) -> None:
-    dataset = make_dataset(tmp_path, sizes_hw=SIZES_HW)
-    runs = list(iterate_images(dataset, dataset.samples, batch_size=batch_size, workers=workers))
-    assert [[sample.id for sample in samples] for samples, _ in runs] == [[f"train_{k}" for k in g] for g in groups]
-    for samples, images in runs:
-        assert all((image == dataset.load_image(sample)).all() for sample, image in zip(samples, images, strict=True))
-        assert {image.dtype for image in images} == {np.dtype(np.uint8)}
-
-
-def test_only_the_samples_asked_for_are_decoded(dataset: Dataset) -> None:
-    chosen = (dataset.samples[4], dataset.samples[1])
-    runs = list(iterate_images(lose_image(dataset, "train_0"), chosen, batch_size=9))
-    assert [[sample.id for sample in samples] for samples, _ in runs] == [["train_4", "train_1"]]
-    assert runs[0][1][0].shape == (*SIZE_HW, 3)
-    assert list(iterate_images(dataset, [])) == []
-
-
-@pytest.mark.parametrize("workers", [0, 1])
-def test_an_unreadable_image_is_named_from_any_process(workers: int, dataset: Dataset) -> None:
-    damaged = lose_image(dataset, "train_2")
-    with pytest.raises(DataError) as raised:
-        list(iterate_images(damaged, damaged.samples, workers=workers))
-    assert str(raised.value) == "cannot read image /gone.png: there is no such file"
-
-
 def test_loading_leaves_the_global_generators_alone(dataset: Dataset) -> None:
     before = torch.random.get_rng_state(), np.random.get_state()[1].tolist()
     crops = CropSet(dataset, AUGMENTATION, seed=0)
@@ -294,13 +259,3 @@ def test_large_images_and_their_masks_are_shrunk_to_what_augmentation_can_make_o
     assert picture.labels is not None
     assert picture.labels.shape == (32, 48)
     assert crops[0, 0][0].shape == (3, AUGMENTATION.crop_px, AUGMENTATION.crop_px)
-
-
-@pytest.mark.parametrize("workers", [0, 1])
-def test_whole_images_come_shrunk_with_their_full_size(workers: int, tmp_path: Path) -> None:
-    dataset = make_dataset(tmp_path, sizes_hw=((24, 33), (17, 20)))
-    found = list(iterate_shrunk(dataset, dataset.samples[:2], max_side_px=20, workers=workers))
-    assert [sample.id for sample, _ in found] == ["train_0", "train_1"]
-    assert [image.pixels.shape for _, image in found] == [(15, 20, 3), (17, 20, 3)]
-    assert [image.size_hw for _, image in found] == [(24, 33), (17, 20)]
-    assert np.array_equal(found[0][1].pixels, limit_side(dataset.load_image(dataset.samples[0]), 20))
