@@ -1,7 +1,10 @@
 """Settings of the whole test suite."""
 
+import gc
 import logging
+import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -18,6 +21,12 @@ def pytest_collection_finish() -> None:
     import torch  # two seconds, which the process that hands tests out need not spend
 
     torch.set_num_threads(1)
+    gc.freeze()  # modules and tests stay; looking through them again and again, as sympy makes it do, takes seconds
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes longest, so that no process waits at the end for another."""
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)
 
 
 class _Keeper(logging.Handler):
@@ -50,3 +59,20 @@ def undrawn() -> Iterator[None]:
         for name in ("draw_epochs", "draw_thresholds"):
             patched.setattr(f"weakseg.report.charts.{name}", lambda *arguments, **options: "<svg></svg>")
         yield
+
+
+@pytest.fixture(scope="session")
+def onnx_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`make_segmenter()` as an ONNX file; tracing takes seconds, so once for all tests and, by xdist, processes."""
+    from tests.models.onnx_info import ONNX_INFO
+    from tests.tiny import make_segmenter
+    from weakseg.models.onnx_export import export_onnx
+
+    base = tmp_path_factory.getbasetemp()
+    shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "shared.onnx"
+    if not shared.is_file():
+        own = tmp_path_factory.mktemp("onnx") / "model.onnx"
+        assert export_onnx(make_segmenter(), own, ONNX_INFO) < 1e-5
+        assert [file.name for file in own.parent.iterdir()] == ["model.onnx"]
+        own.replace(shared)
+    return shared

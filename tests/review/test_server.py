@@ -26,6 +26,7 @@ def said(revision: int = 0, **words: object) -> dict[str, object]:
     return {"revision": revision, "verdict": None, "tags": ["avo"], "mask": "keep", **words}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("headers", "method", "path", "status"),
     [
@@ -142,6 +143,7 @@ def test_two_tabs_do_not_overwrite_each_other(tmp_path: Path, mask: str) -> None
     assert (correction.verdict, correction.has_mask) == ("wrong", False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("message", "status", "words"),
     [
