@@ -25,6 +25,7 @@ def save_and_die(path: Path, state: TrainState) -> None:
     raise Killed
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.usefixtures("undrawn")
 def test_a_backbone_goes_through_every_stage_and_a_killed_training_ends_with_the_same_bytes(

@@ -19,6 +19,7 @@ LEAST_AGREEMENT = 0.99
 """Share of a mask's pixels: sums of floats may take another order in another process, and flip a tie."""
 
 
+@pytest.mark.long
 def test_two_processes_make_the_files_of_one(tmp_path: Path) -> None:
     one, two = tmp_path / "one", tmp_path / "two"
     make_files(one, tmp_path / "images")
