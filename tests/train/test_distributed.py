@@ -35,7 +35,7 @@ from weakseg.train.distributed import (
 REPOSITORY = Path(__file__).parents[2]
 
 RECIPE = """
-data: {name: critters, critters: {images: 8, val_images: 3, size_px: 64}}
+data: {name: critters, critters: {images: 12, val_images: 4, size_px: 64}}
 classifier:
   name: critter
   weights: none
@@ -251,7 +251,6 @@ def test_two_processes_choose_the_threshold_of_one(tmp_path: Path) -> None:
     recipe.write_text(RECIPE)
     one, two = RunFolder(tmp_path / "one"), RunFolder(tmp_path / "two")
     settings = ("--refine.background_threshold=auto", "--refine.confidence=true", "--refine.method=crf")
-    settings = (*settings, "--data.critters.images=12", "--data.critters.val_images=4")  # enough for a clear choice
     words = (str(recipe), f"--data.root={tmp_path / 'data'}", *settings, "--out", str(one.root))
     assert main(["classify", *words]) == main(["localize", *words]) == 0
     shutil.copytree(one.root, two.root)
