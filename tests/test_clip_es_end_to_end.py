@@ -26,7 +26,7 @@ def test_tags_become_a_segmenter_without_a_classifier(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    make_photos(tmp_path / "photos", count=8)
+    make_photos(tmp_path / "photos")
     save_clip(tmp_path / "clip")
     words = ("clip_es", "--data.root=photos", "--localize.clip_es.model=clip", *SETTINGS, "--out", "run")
     assert main(["run", *words]) == 0

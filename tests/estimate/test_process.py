@@ -32,7 +32,7 @@ def test_a_run_leaves_out_what_cannot_be_read_or_taught(tmp_path: Path) -> None:
 def test_a_check_ends_with_time_and_memory_and_leaves_nothing_behind(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    make_photos(tmp_path / "photos", count=8)
+    make_photos(tmp_path / "photos")
     words = ["check", "folder", "--data.root", str(tmp_path / "photos"), "--out", str(tmp_path / "run"), *TINY]
     assert main(words) == 0
     checked, estimated = capsys.readouterr().out.split("how long it takes here")
