@@ -31,7 +31,7 @@ lint: setup
 # Two processes with one thread each: most tests are too small for more threads. Each begins with a half of the tests
 # and takes over what the other has left, so that most fixtures of a module are made once. Bytecode is kept even where
 # the environment forbids it: without, each process spends ten seconds on compiling the tests.
-PYTEST := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(RUN)/pytest -n 2 --dist worksteal
+PYTEST := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(RUN)/pytest -n 2 --dist worksteal -p no:anyio
 
 unit: setup
 	$(PYTEST) -m "not slow"

@@ -3,7 +3,7 @@
 import gc
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -16,12 +16,27 @@ settings.register_profile("explore", deadline=None, print_blob=True)
 settings.load_profile("repeatable")
 
 
+YOUNG_OBJECTS = 10_000
+"""So many are made before cycles are looked for; Python's 700 are for programs that make fewer."""
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Look for no cycles meanwhile: what is imported and collected stays."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+
+
 def pytest_collection_finish() -> None:
     """Small tensors gain nothing from threads, and on busy cores threads that wait for each other cost tenfold."""
     import torch  # two seconds, which the process that hands tests out need not spend
 
     torch.set_num_threads(1)
-    gc.freeze()  # modules and tests stay; looking through them again and again, as sympy makes it do, takes seconds
+    gc.freeze()  # modules and tests are not looked through again and again
+    gc.set_threshold(YOUNG_OBJECTS)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
