@@ -1,5 +1,5 @@
 # Every target sets up .venv by itself; the second time that takes no time.
-.PHONY: demo test heavy unit lint explore bench gpu browser clean dist sbom docs help setup
+.PHONY: demo test pytest heavy unit lint explore bench gpu browser clean dist sbom docs help setup
 
 RUN := .venv/bin
 
@@ -32,12 +32,16 @@ lint: setup
 # Two processes with one thread each: most tests are too small for more threads. Each begins with a half of the tests
 # and takes over what the other has left, so that most fixtures of a module are made once. Bytecode is kept even where
 # the environment forbids it: without, each process spends ten seconds on compiling the tests.
-PYTEST := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(RUN)/pytest -n 2 --dist worksteal
+PYTEST := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(RUN)/pytest -n 2 --dist worksteal -p no:anyio
 
 unit: setup
 	$(PYTEST) -m "not slow"
 
-test: lint
+# mypy, which takes one core, looks at the package beside the tests; a complaint stands above what they say.
+test: setup
+	@$(MAKE) --no-print-directory -j 2 lint pytest
+
+pytest: setup
 	$(PYTEST)
 
 # What `make test` skips for want of packages.

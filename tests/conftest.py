@@ -1,7 +1,10 @@
 """Settings of the whole test suite."""
 
+import gc
 import logging
-from collections.abc import Iterator
+import os
+from collections.abc import Generator, Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -13,11 +16,32 @@ settings.register_profile("explore", deadline=None, print_blob=True)
 settings.load_profile("repeatable")
 
 
+YOUNG_OBJECTS = 10_000
+"""So many are made before cycles are looked for; Python's 700 are for programs that make fewer."""
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Look for no cycles meanwhile: what is imported and collected stays."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+
+
 def pytest_collection_finish() -> None:
     """Small tensors gain nothing from threads, and on busy cores threads that wait for each other cost tenfold."""
     import torch  # two seconds, which the process that hands tests out need not spend
 
     torch.set_num_threads(1)
+    gc.freeze()  # modules and tests are not looked through again and again
+    gc.set_threshold(YOUNG_OBJECTS)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes longest, so that no process waits at the end for another."""
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)
 
 
 class _Keeper(logging.Handler):
@@ -50,3 +74,20 @@ def undrawn() -> Iterator[None]:
         for name in ("draw_epochs", "draw_thresholds"):
             patched.setattr(f"weakseg.report.charts.{name}", lambda *arguments, **options: "<svg></svg>")
         yield
+
+
+@pytest.fixture(scope="session")
+def onnx_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`make_segmenter()` as an ONNX file; tracing takes seconds, so once for all tests and, by xdist, processes."""
+    from tests.models.onnx_info import ONNX_INFO
+    from tests.tiny import make_segmenter
+    from weakseg.models.onnx_export import export_onnx
+
+    base = tmp_path_factory.getbasetemp()
+    shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "shared.onnx"
+    if not shared.is_file():
+        own = tmp_path_factory.mktemp("onnx") / "model.onnx"
+        assert export_onnx(make_segmenter(), own, ONNX_INFO) < 1e-5
+        assert [file.name for file in own.parent.iterdir()] == ["model.onnx"]
+        own.replace(shared)
+    return shared

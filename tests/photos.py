@@ -109,3 +109,6 @@ TINY_PSA = (
 TINY_SEAM = ("--classifier.method=seam", "--classifier.name=critter38", "--segmenter.weights=none")
 
 TINY_CRITTERS = ("--data.critters.images=12", "--data.critters.val_images=5", "--data.critters.size_px=48")
+
+FEWER_CRITTERS = (*TINY_CRITTERS, "--data.critters.images=6", "--data.critters.val_images=2")
+"""For tests in which no number and no choice hangs on how much there is to learn from."""

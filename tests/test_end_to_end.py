@@ -30,7 +30,8 @@ VARYING = {"run.json", "weakseg.log"}
 FORKS = multiprocessing.get_context("fork")
 
 COMPARING = (*(word for word in TINY_RIB if "method" not in word), "--localize.compared_images=2")
-CRITTERS = ("run", "demo", *TINY_CRITTERS, *TINY, *COMPARING, *TINY_IRN, "--runtime.save_every_s=0")
+FEWER = (*TINY_CRITTERS, "--data.critters.images=8")
+CRITTERS = ("run", "demo", *FEWER, *TINY, *COMPARING, *TINY_IRN, "--runtime.save_every_s=0")
 
 
 def read_files(run: Path) -> dict[str, bytes]:
@@ -63,19 +64,19 @@ def test_the_chain_leaves_everything_a_user_looks_for(finished: Path) -> None:
     state = json.loads((finished / "run.json").read_text())
     assert sorted(state["stages"]) == ["classify", "evaluate", "localize", "refine", "report", "segment"]
     assert all(stage["finished"] for stage in state["stages"].values())
-    assert len(list((finished / "seeds").glob("*.npz"))) == 17
+    assert len(list((finished / "seeds").glob("*.npz"))) == 13
     assert len(list((finished / "adaptations").rglob("*.npz"))) == 2 * 3  # two images after 0, 2 and 3 iterations
-    assert len(list((finished / "labels").glob("*.png"))) == 12
-    assert len(list((finished / "masks").glob("*.png"))) == 17
-    assert len(list((finished / "instances").glob("*.npz"))) == 17
+    assert len(list((finished / "labels").glob("*.png"))) == 8
+    assert len(list((finished / "masks").glob("*.png"))) == 13
+    assert len(list((finished / "instances").glob("*.npz"))) == 13
     assert len(list((finished / "predictions").glob("*.png"))) == 5
     metrics = json.loads((finished / "metrics.json").read_text())
     told = [
         (score["subject"], score["split"], score["images"], score["threshold_choice"]) for score in metrics["scores"]
     ]
     assert told == [
-        ("seeds", "train", 12, "oracle"),
-        ("masks", "train", 12, "fixed"),
+        ("seeds", "train", 8, "oracle"),
+        ("masks", "train", 8, "fixed"),
         ("seeds", "val", 5, "oracle"),
         ("masks", "val", 5, "fixed"),
         ("segmenter", "val", 5, "none"),
@@ -293,7 +294,7 @@ def test_adapted_seeds_do_not_depend_on_where_a_run_was_interrupted(
     settings = [str(run), *TINY_RIB, f"--localize.rib.partner_draws={draws}"]
     assert main(["localize", *settings, "--redo", "localize"]) == 0
     told = capsys.readouterr().err
-    assert "rib seeds of 17 images; adaptations ended: " in told
+    assert "rib seeds of 13 images; adaptations ended: " in told
     whole = {path.name: path.read_bytes() for path in (run / "seeds").iterdir()}
     plain = {path.name: path.read_bytes() for path in (finished / "seeds").iterdir()}
     assert whole.keys() == plain.keys()

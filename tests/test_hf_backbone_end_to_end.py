@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import weakseg.pipeline.networks
-from tests.photos import TINY, TINY_CRITTERS, TINY_IRN, TINY_RIB
+from tests.photos import FEWER_CRITTERS, TINY, TINY_IRN, TINY_RIB
 from tests.tiny_networks import DINOV2, write_config
 from weakseg.cli import main
 from weakseg.data.images import read_image
@@ -25,6 +25,7 @@ def save_and_die(path: Path, state: TrainState) -> None:
     raise Killed
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.usefixtures("undrawn")
 def test_a_backbone_goes_through_every_stage_and_a_killed_training_ends_with_the_same_bytes(
@@ -33,7 +34,7 @@ def test_a_backbone_goes_through_every_stage_and_a_killed_training_ends_with_the
     network = write_config(tmp_path / "network" / "config.json", DINOV2)
     monkeypatch.chdir(tmp_path)
     settings = (
-        *TINY_CRITTERS,
+        *FEWER_CRITTERS,
         *TINY,
         *TINY_RIB,
         *TINY_IRN,

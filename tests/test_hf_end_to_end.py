@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import weakseg.pipeline.networks
-from tests.photos import TINY, TINY_CRITTERS
+from tests.photos import FEWER_CRITTERS, TINY
 from tests.tiny_networks import SEGFORMER, write_config
 from weakseg.cli import main
 from weakseg.data.images import read_image
@@ -28,7 +28,7 @@ def test_a_segformer_goes_through_every_stage_and_a_killed_training_ends_with_th
     network = write_config(tmp_path / "network" / "config.json", SEGFORMER)
     monkeypatch.chdir(tmp_path)
     settings = (
-        *TINY_CRITTERS,
+        *FEWER_CRITTERS,
         *TINY,
         "--segmenter.name=hf:network/config.json",
         "--segmenter.weights=none",
@@ -65,7 +65,7 @@ def test_a_segformer_goes_through_every_stage_and_a_killed_training_ends_with_th
     info = load_info(Path(two) / "segmenter" / "model.safetensors")
     assert (info["name"], info["weights_from"]) == (f"hf:{network}", "random")
     (score,) = [score for score in load_metrics(Path(two) / "metrics.json").scores if score.subject == "segmenter"]
-    assert (score.split, score.images, score.given_tags) == ("val", 5, False)
+    assert (score.split, score.images, score.given_tags) == ("val", 2, False)
     assert f"hf:{network}, started from random weights, 3 epochs" in (Path(two) / "report.html").read_text()
     capsys.readouterr()
     image = min((Path(two) / "data" / "JPEGImages").iterdir())

@@ -3,6 +3,7 @@
 import re
 import shlex
 import subprocess
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,10 @@ import torch
 
 from tests.data.layouts import coco_document, square, write_image, write_json, write_mask, write_voc
 from tests.golden_weights import fill_state_dict, load_layout
-from tests.photos import TINY, TINY_CRITTERS, TINY_IRN, TINY_RIB, make_photos
+from tests.photos import FEWER_CRITTERS, TINY, TINY_IRN, TINY_RIB, make_photos
 from weakseg.cli import main
+from weakseg.models.onnx_network import OnnxInfo
+from weakseg.models.segmenter import SegmentationNetwork
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -42,6 +45,9 @@ STUDIES: dict[str, tuple[str, ...]] = {
 }
 """Overrides of each study; those of a run take the one that `make demo` is taken to have left."""
 
+SMALLER = {"check": ("--estimate=false",), "synth": ("--images=4", "--val-images=2")}
+"""Overrides of verbs. How long a run takes has a test of its own, and so have drawn images."""
+
 TINIER = (*TINY, "--classifier.epochs=1", "--segmenter.epochs=1")
 
 TINY_AROUND_RELEASED = ("--classifier.name=resnet50", "--refine.irn.weights=none", "--segmenter.weights=none")
@@ -66,32 +72,43 @@ def write_released(path: Path) -> None:
     torch.save({name: torch.from_numpy(np.asarray(value)) for name, value in weights.items()}, path)
 
 
+def write_traced(onnx_file: Path, segmenter: SegmentationNetwork, path: Path, info: OnnxInfo) -> float:
+    """Write a traced network in the place of another."""
+    path.write_bytes(onnx_file.read_bytes())
+    return 0.0
+
+
 def make_workspace(root: Path) -> None:
     """Lay out what the pages take for granted: photographs, VOC, COCO and a released checkpoint."""
-    make_photos(root / "photos", count=8)
+    make_photos(root / "photos", count=6)
     make_photos(root / "new_photos", count=3)
     write_released(root / "res50_cam.pth")
-    names = {f"2007_{n:06d}": (("cat",), ("dog",), ("cat", "dog"), ("person",))[n % 4] for n in range(8)}
-    voc = write_voc(root / "VOCdevkit" / "VOC2012", names, train=list(names)[:6], val=list(names)[6:])
+    names = {f"2007_{n:06d}": (("cat",), ("dog",), ("cat", "dog"), ("person",))[n % 4] for n in range(5)}
+    voc = write_voc(root / "VOCdevkit" / "VOC2012", names, train=list(names)[:4], val=list(names)[4:])
     for name in names:
         write_image(voc / "JPEGImages" / f"{name}.jpg", (40, 52))
         write_mask(voc / "SegmentationClassAug" / f"{name}.png", np.full((40, 52), 8))
-    files = [f"{n:012d}.jpg" for n in range(6)]
+    files = [f"{n:012d}.jpg" for n in range(4)]
     for split in ("train2014", "val2014"):
-        document = coco_document(["cat", "dog"], files, [(n, n % 2, square(4, 4, 9)) for n in range(5)], (40, 52))
+        document = coco_document(["cat", "dog"], files, [(n, n % 2, square(4, 4, 9)) for n in range(3)], (40, 52))
         write_json(root / "coco" / "annotations" / f"instances_{split}.json", document)
         for name in files:
             write_image(root / "coco" / split / name, (40, 52))
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.usefixtures("undrawn")
-def test_every_command_of_the_readme_and_the_first_pages_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_command_of_the_readme_and_the_first_pages_runs(
+    tmp_path: Path, onnx_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     make_workspace(tmp_path)
     monkeypatch.chdir(tmp_path)
+    # Tracing takes seconds, and networks of runs are traced by tests/predict/test_command.py.
+    monkeypatch.setattr("weakseg.handover.network.export_onnx", partial(write_traced, onnx_file))
     for study in ("rib", "seeds", "bottleneck"):  # these figures have tests of their own
         monkeypatch.setattr(f"weakseg.studies.{study}.study.draw_{study}", lambda figure, *results: None)
-    assert main(["demo", *TINY_CRITTERS, *TINIER]) == 0
+    assert main(["demo", *FEWER_CRITTERS, *TINIER]) == 0
     assert (tmp_path / "runs" / "demo" / "report.html").is_file()
     ran = 0
     for command in commands():
@@ -102,9 +119,7 @@ def test_every_command_of_the_readme_and_the_first_pages_runs(tmp_path: Path, mo
             if "--classifier.released" in words:
                 of_methods = (*TINY_RIB, *TINY_IRN, *TINY_AROUND_RELEASED)
             study = STUDIES[words[1]] if words[0] == "study" else ()
-            # How long a run takes has a test of its own.
-            rest = ("--estimate=false",) if words[0] == "check" else study
-            smaller = (*TINIER, *of_methods) if tiny else rest
+            smaller = (*TINIER, *of_methods) if tiny else SMALLER.get(words[0], study)
             assert main([*words, *smaller]) == 0, command
             ran += 1
         elif program == "make":

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.photos import TINY, TINY_CRITTERS
+from tests.photos import FEWER_CRITTERS, TINY
 from weakseg import __version__
 from weakseg.config.own_recipes import list_recipes
 
@@ -113,7 +113,7 @@ def test_away_from_the_checkout_the_demo_runs_and_predicts_without_a_warning(bui
     where = run(["-c", "import weakseg; print(weakseg.__file__)"], tmp_path, PYTHONPATH=str(built.site))
     assert Path(where.stdout.strip()).is_relative_to(built.site)
     shorter = ("--classifier.epochs=1", "--segmenter.epochs=1", "--localize.scales=[1.0]", "--evaluate.scales=[1.0]")
-    told = [weakseg("demo", "--quick", *TINY_CRITTERS, *TINY, *shorter)]
+    told = [weakseg("demo", "--quick", *FEWER_CRITTERS, *TINY, *shorter)]
     images = tmp_path / "runs" / "demo_quick" / "data" / "JPEGImages"
     told.append(weakseg("predict", "runs/demo_quick", str(images), "--out", "new_masks"))
     told.append(weakseg("list"))

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests.photos import TINY, TINY_CRITTERS, TINY_IRN, TINY_PSA, TINY_RIB, TINY_SEAM, make_photos
+from tests.photos import FEWER_CRITTERS, TINY, TINY_IRN, TINY_PSA, TINY_RIB, TINY_SEAM, make_photos
 from tests.tiny_clip import save_clip
 from tests.tiny_sam3 import save_sam3
 from weakseg.cli import main
@@ -27,6 +27,7 @@ def sections(kind: type) -> Iterator[type]:
             yield from sections(annotation)
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.usefixtures("undrawn")
 def test_every_setting_is_read_by_the_chain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -41,8 +42,7 @@ def test_every_setting_is_read_by_the_chain(tmp_path: Path, monkeypatch: pytest.
     for kind in set(sections(RunConfig)):
         monkeypatch.setattr(kind, "__getattribute__", record)
     make_photos(tmp_path / "photos", count=6)
-    small = (*TINY_CRITTERS, "--data.critters.images=8", "--data.critters.val_images=3", *TINY)
-    small = (*small, "--classifier.epochs=1", "--segmenter.epochs=1")
+    small = (*FEWER_CRITTERS, *TINY, "--classifier.epochs=1", "--segmenter.epochs=1")
     assert main(["run", "demo", *small, *TINY_IRN, "--localize.method=lpcam", "--out", str(tmp_path / "a")]) == 0
     cda = (f"--classifier.cda.masks={tmp_path / 'a'}", "--classifier.cda.area_share=[0.001, 1.0]")
     words = (*small, *TINY_SEAM, *cda, *TINY_PSA)

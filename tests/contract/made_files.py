@@ -1,8 +1,7 @@
-"""The files that every registered method makes of a few images; `test_two_processes` starts it under `torchrun`."""
+"""The files that every registered method makes of a few images, in one process or in several."""
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import torch
@@ -76,6 +75,7 @@ def open_refined(root: Path, train: Dataset, name: str) -> Context:
     return context
 
 
-if __name__ == "__main__":
+def make_files_together(root: Path) -> None:
+    """Make them as one of several processes, each with images of its own."""
     with joined_processes(torch.device("cpu")):
-        make_files(Path(sys.argv[1]), Path(f"{sys.argv[1]}_images_{rank()}"))
+        make_files(root, Path(f"{root}_images_{rank()}"))

@@ -37,8 +37,6 @@ METHODS = [("localize", facts) for facts in LOCALIZERS.usable()] + [("refine", f
 EACH = pytest.mark.parametrize(("stage", "facts"), METHODS, ids=lambda value: getattr(value, "name", value))
 CHOOSE = {"localize": "--localize.method", "refine": "--refine.method"}
 CPU = torch.device("cpu")
-SLOW = {"clip_es": pytest.mark.slow, "sam3": pytest.mark.slow}
-"""What imports `transformers`."""
 SAVED = {"clip_es": save_clip, "sam3": save_sam3}
 """Makes the network of a localiser that needs one."""
 SIZE_HW = (25, 38)
@@ -61,6 +59,7 @@ def test_it_says_what_it_is(stage: str, facts: MethodFacts[Any]) -> None:
     assert facts.version >= 1
 
 
+@pytest.mark.slow
 @EACH
 def test_its_settings_survive_a_recipe(tmp_path: Path, stage: str, facts: MethodFacts[Any]) -> None:
     config = build_config({}, (f"{CHOOSE[stage]}={facts.name}", *RANDOM))
@@ -130,8 +129,9 @@ def open_localizer(
         yield classifier, localize
 
 
+@pytest.mark.slow
 @TAGS
-@pytest.mark.parametrize("name", [pytest.param(name, marks=SLOW.get(name, ())) for name in LOCALIZERS.names()])
+@pytest.mark.parametrize("name", LOCALIZERS.names())
 def test_a_localizer_gives_maps_of_the_tags_and_leaves_all_as_it_was(
     tmp_path: Path, name: str, keys: tuple[int, ...], num_classes: int
 ) -> None:
@@ -163,6 +163,7 @@ def make_refine_config() -> RunConfig:
     return build_config({}, (*words, *RANDOM))
 
 
+@pytest.mark.slow
 @TAGS
 @pytest.mark.parametrize("name", REFINERS.names())
 def test_a_refiner_gives_a_mask_of_the_tags_at_every_threshold(
@@ -186,6 +187,7 @@ def test_a_refiner_gives_a_mask_of_the_tags_at_every_threshold(
     assert item.image.tolist() == image().tolist()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", REFINERS.names())
 def test_a_refiner_makes_the_masks_that_are_gone_and_no_others(tmp_path: Path, name: str) -> None:
     sizes_hw = (SIZE_HW, (33, 24), SIZE_HW)

@@ -45,6 +45,7 @@ def test_an_image_without_objects_is_background() -> None:
     assert draw_labels([], size_hw=(2, 5)).tolist() == [[0] * 5] * 2
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None)
 @given(pixels=arrays(np.bool_, array_shapes(min_dims=2, max_dims=2, max_side=70)))
 def test_packed_and_plain_runs_give_the_pixels_back(pixels: np.ndarray) -> None:

@@ -115,6 +115,7 @@ def test_a_complete_folder_is_left_as_it_is(tmp_path: Path, monkeypatch: pytest.
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("finished_images", [0, 1, 5])
 def test_an_interrupted_folder_goes_on_and_ends_equal(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, finished_images: int

@@ -30,6 +30,8 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import cache
+from typing import Any
 from unittest.mock import patch
 
 import torch
@@ -37,7 +39,7 @@ from torch import Tensor
 from torch._ops import OpOverload
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves, tree_map
+from torch.utils._pytree import tree_map
 
 PRETENDED = torch.device("meta")
 CPU = torch.device("cpu")
@@ -101,7 +103,7 @@ class PretendedDevice(TorchDispatchMode):
         self, func: OpOverload, types: object, args: Sequence[object] = (), kwargs: Mapping[str, object] | None = None
     ) -> object:
         result = _run(func, args, kwargs or {})
-        self.operations += any(isinstance(leaf, PretendedTensor) for leaf in tree_leaves((args, kwargs, result)))
+        self.operations += any(isinstance(leaf, PretendedTensor) for leaf in _leaves_of((args, kwargs, result)))
         return result
 
 
@@ -123,7 +125,7 @@ def pretended_device() -> Iterator[PretendedDevice]:
 
 def _run(func: OpOverload, args: Sequence[object], kwargs: Mapping[str, object]) -> object:
     """Compute one operation on the values of its arguments and put the result where it belongs."""
-    leaves = tree_leaves((args, kwargs))
+    leaves = _leaves_of((args, kwargs))
     tensors = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
     here = [tensor for tensor in tensors if isinstance(tensor, PretendedTensor)]
     there = [tensor for tensor in tensors if not isinstance(tensor, PretendedTensor)]
@@ -137,7 +139,7 @@ def _run(func: OpOverload, args: Sequence[object], kwargs: Mapping[str, object])
         raise WrongDevice(f"{func}: expected a generator of the device, got one of the CPU")
     if device is not None:
         kwargs = {**kwargs, "device": CPU}
-    result = func(*tree_map(_values_of, tuple(args)), **tree_map(_values_of, dict(kwargs)))
+    result = func(*_map_leaves(_values_of, tuple(args)), **_map_leaves(_values_of, dict(kwargs)))
     if not stays:
         return result
     written = _written(func, args, kwargs)
@@ -145,22 +147,56 @@ def _run(func: OpOverload, args: Sequence[object], kwargs: Mapping[str, object])
         assert isinstance(tensor, PretendedTensor)
         if tensor.shape != tensor.values.shape:
             raise NotImplementedError(f"{func}: the pretended device changes no shape in place")
-    if written and any(value.alias_info is not None for value in func._schema.returns):
+    if written and _returns_argument(func):
         return written[0] if len(written) == 1 else tuple(written)
-    return tree_map(lambda value: PretendedTensor(value) if isinstance(value, Tensor) else value, result)
+    return _map_leaves(_wrap, result)
 
 
 def _values_of(leaf: object) -> object:
     return leaf.values if isinstance(leaf, PretendedTensor) else leaf
 
 
+def _wrap(leaf: object) -> object:
+    return PretendedTensor(leaf) if isinstance(leaf, Tensor) else leaf
+
+
+def _leaves_of(tree: object) -> list[object]:
+    """Return what stands in nested arguments; torch's own walk takes longer than most operations."""
+    if isinstance(tree, (tuple, list)):
+        return [leaf for part in tree for leaf in _leaves_of(part)]
+    if isinstance(tree, dict):
+        return [leaf for part in tree.values() for leaf in _leaves_of(part)]
+    return [tree]
+
+
+def _map_leaves(function: Callable[[object], object], tree: Any) -> Any:
+    """Return nested arguments with a function applied to each."""
+    kind = type(tree)
+    if kind is tuple or kind is list:
+        return kind([_map_leaves(function, part) for part in tree])
+    if kind is dict:
+        return {name: _map_leaves(function, part) for name, part in tree.items()}
+    return tree_map(function, tree) if isinstance(tree, tuple) else function(tree)  # a named tuple
+
+
+@cache
+def _written_places(func: OpOverload) -> tuple[tuple[int, str], ...]:
+    """Return place and name of the arguments that an operation writes to; torch makes its schema anew at each look."""
+    aliases = [(argument.name, argument.alias_info) for argument in func._schema.arguments]
+    return tuple((place, name) for place, (name, alias) in enumerate(aliases) if alias is not None and alias.is_write)
+
+
+@cache
+def _returns_argument(func: OpOverload) -> bool:
+    return any(value.alias_info is not None for value in func._schema.returns)
+
+
 def _written(func: OpOverload, args: Sequence[object], kwargs: Mapping[str, object]) -> list[Tensor]:
     """Return the arguments that an operation writes to, in order."""
     written = []
-    for place, argument in enumerate(func._schema.arguments):
-        if argument.alias_info is not None and argument.alias_info.is_write:
-            given = args[place] if place < len(args) else kwargs.get(argument.name)
-            written += [leaf for leaf in tree_leaves(given) if isinstance(leaf, Tensor)]
+    for place, name in _written_places(func):
+        given = args[place] if place < len(args) else kwargs.get(name)
+        written += [leaf for leaf in _leaves_of(given) if isinstance(leaf, Tensor)]
     return written
 
 
@@ -169,7 +205,7 @@ def _refuse_mixture(func: OpOverload, args: Sequence[object], kwargs: Mapping[st
     kind = func.overloadpacket
     if kind in _COPIES:
         return
-    tensors = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
+    tensors = [leaf for leaf in _leaves_of((args, kwargs)) if isinstance(leaf, Tensor)]
     if kind in _INDEXING and isinstance(args[0], PretendedTensor):
         if all(isinstance(value, PretendedTensor) or value.ndim == 0 for value in args[2:3]):
             return

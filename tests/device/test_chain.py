@@ -59,6 +59,7 @@ def run_on(
     }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", CHAINS)
 def test_a_run_on_the_device_leaves_the_files_of_one_on_the_cpu(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

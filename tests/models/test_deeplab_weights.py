@@ -93,6 +93,7 @@ LAYOUTS: list[tuple[str, Convert]] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("layout", "convert"), LAYOUTS)
 def test_every_layout_fills_the_whole_network(layout: str, convert: Convert, source: Segmenter) -> None:
     checkpoint = convert(source)

@@ -59,6 +59,7 @@ def use_hub(monkeypatch: pytest.MonkeyPatch, root: Path, *names: str) -> Hub:
     return hub
 
 
+@pytest.mark.slow
 def test_a_folder_is_found_with_or_without_weights(folder: Path) -> None:
     source = find_source(str(folder), with_weights=True)
     assert source == NetworkSource(config=folder / "config.json", folder=folder, origin=str(folder))
@@ -180,6 +181,7 @@ def test_without_a_processor_images_are_normalised_as_for_imagenet(folder: Path)
     assert InputFormat() == InputFormat(IMAGENET_MEAN, IMAGENET_STD, bgr=False)
 
 
+@pytest.mark.slow
 def test_a_processor_says_mean_and_deviation(folder: Path) -> None:
     source = write_processor(
         folder,

@@ -125,6 +125,7 @@ def test_features_that_range_too_widely_are_refused() -> None:
         Lattice(features, team)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("num_features", "tolerance"), [(1, 0.02), (2, 0.025), (5, 0.03)])
 def test_normalised_filter_is_near_the_gaussian(num_features: int, tolerance: float) -> None:
     features = draw_points(num_features, 3000, spread=4.0)

@@ -78,6 +78,7 @@ def test_affinity_walk_joins_the_recorded_pairs() -> None:
     np.testing.assert_array_equal(reached.flatten(1), related)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("doublings", [0, 1, 3, 8])
 @pytest.mark.parametrize("size_hw", SIZES)
 def test_random_walk_is_that_of_the_dense_matrix(size_hw: tuple[int, int], doublings: int) -> None:

@@ -81,6 +81,7 @@ def test_an_error_reaches_every_thread_of_the_call() -> None:
                 future.result()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["critter", "efficientnet_lite0"])
 def test_maps_of_joined_passes_are_those_of_single_ones(name: str) -> None:
     generator = torch.Generator().manual_seed(0)

@@ -43,6 +43,7 @@ def old_run(tmp_path: Path) -> RunFolder:
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", FINGERPRINTS)
 def test_unchanged_settings_have_the_fingerprints_of_0_1(words: str) -> None:
     recipe, *overrides = words.split(" ")

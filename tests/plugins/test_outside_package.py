@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.photos import TINY, TINY_CRITTERS
+from tests.photos import FEWER_CRITTERS, TINY
 
 ROOT = Path(__file__).parent.parent.parent
 TINT = Path(__file__).parent / "tint"
@@ -73,7 +73,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("runs") / "tint"
     methods = ("--localize.method=tint", "--localize.tint.power=1.5", "--refine.method=smooth")
     small = ("--classifier.epochs=1", "--segmenter.epochs=1", "--refine.background_threshold=auto")
-    words = ("run", "demo", *TINY_CRITTERS, *TINY, *methods, *small, "--out", str(out))
+    words = ("run", "demo", *FEWER_CRITTERS, *TINY, *methods, *small, "--out", str(out))
     done, again = run(words, ("run", str(out)), installed=TINT)
     assert done.returncode == 0, done.stderr
     assert again.returncode == 0, again.stderr

@@ -3,6 +3,7 @@ from __future__ import annotations
 from xml.etree import ElementTree
 
 import matplotlib
+import pytest
 
 from weakseg.report.figures import Line, draw_epochs, draw_thresholds
 
@@ -40,6 +41,7 @@ def test_colours_are_variables_of_the_page() -> None:
     assert "#4338ca" not in svg
 
 
+@pytest.mark.slow
 def test_charts_of_one_page_share_no_ids() -> None:
     ids = [{e.attrib["id"] for e in ElementTree.fromstring(draw_curve(key)).iter() if "id" in e.attrib} for key in "ab"]
     assert ids[0]

@@ -27,6 +27,7 @@ def said(revision: int = 0, **words: object) -> dict[str, object]:
     return {"revision": revision, "verdict": None, "tags": ["avo"], "mask": "keep", **words}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("headers", "method", "path", "status"),
     [
@@ -143,6 +144,7 @@ def test_two_tabs_do_not_overwrite_each_other(tmp_path: Path, mask: str) -> None
     assert (correction.verdict, correction.has_mask) == ("wrong", False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("message", "status", "words"),
     [

@@ -1,6 +1,6 @@
 """Overrides that make a study of methods finish in seconds."""
 
-from tests.photos import TINY_CRITTERS
+from tests.photos import FEWER_CRITTERS, TINY_CRITTERS
 
 TINY_STUDY = (
     *TINY_CRITTERS,
@@ -24,3 +24,6 @@ TINY_STUDY = (
     "--refine.psa.augment.crop_px=80",
     "--evaluate.threshold_steps=20",
 )
+
+SMALLER_STUDY = (*TINY_STUDY, *FEWER_CRITTERS)
+"""For tests that run many methods and look at no number."""

@@ -203,6 +203,7 @@ def test_when_one_process_fails_its_line_is_all_that_both_say_and_the_launchers_
     assert set(rule) == {"="}
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.usefixtures("undrawn")
 @pytest.mark.parametrize("backbone", ["critter", "efficientnet_lite0"])
@@ -266,6 +267,7 @@ def test_two_processes_choose_the_threshold_of_one(tmp_path: Path) -> None:
     assert files(one.root) == files(two.root)
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.usefixtures("undrawn")
 def test_two_processes_share_out_adaptations_and_refinement(tmp_path: Path) -> None:

@@ -34,6 +34,7 @@ def test_every_channel_is_painted() -> None:
     assert unpack(encode_brush(np.array([[False, True]]))) == [0] * 4 + [255] * 4
 
 
+@pytest.mark.slow
 @given(arrays(np.bool_, array_shapes(min_dims=2, max_dims=2, max_side=13)))
 def test_an_independent_decoder_gives_the_mask_back(mask: np.ndarray) -> None:
     before = mask.copy()

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.studies.sizes import TINY_STUDY
+from tests.studies.sizes import SMALLER_STUDY
 from tests.tiny import with_settings
 from weakseg.config.load import build_config, read_recipe
 from weakseg.config.schema import RunConfig
@@ -14,7 +14,7 @@ from weakseg.errors import ArtifactError, ConfigError, UsageError
 from weakseg.studies.context.study import study_context, with_context
 from weakseg.studies.folder import Study, StudyRequest
 
-CONFIG = build_config(read_recipe("methods_critters"), (*TINY_STUDY, "--classifier.name=critter"))
+CONFIG = build_config(read_recipe("methods_critters"), (*SMALLER_STUDY, "--classifier.name=critter"))
 
 
 def make_study(

@@ -98,6 +98,7 @@ def test_the_command_line_takes_settings_and_another_place(run: Path, tmp_path: 
     assert "drawn 2 times as often" in (found / "table.md").read_text()
 
 
+@pytest.mark.slow
 def test_the_orders_hold_all_images_once_and_differ(run: Path) -> None:
     context = open_run(run)
     images = list_correctable(context, set())
@@ -114,6 +115,7 @@ def test_steps_are_named_by_what_they_are() -> None:
     assert [step.name for step in steps] == ["base", "queue-10", "random-10", "all"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("counts", "orders", "error", "message"),
     [
@@ -131,6 +133,7 @@ def test_what_cannot_be_is_refused(
         make_study(run, tmp_path, counts=counts, orders=orders)
 
 
+@pytest.mark.slow
 def test_a_run_without_validation_or_with_corrections_is_refused(run: Path, tmp_path: Path) -> None:
     without = with_settings(read_run_config(run), ("data.critters.val_images", 0))
     with pytest.raises(ConfigError, match=r"data\.val: the study scores on the validation split"):

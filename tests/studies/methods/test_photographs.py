@@ -76,6 +76,7 @@ def test_networks_learn_from_the_usual_seeds_that_there_are(
     assert ask(monkeypatch, "photos", *words)[2]["saving"] == Saving(40, expected, (), estimate=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.photos import make_photos
-from tests.studies.sizes import TINY_STUDY
+from tests.studies.sizes import SMALLER_STUDY
 from tests.tiny import with_settings
 from weakseg.config.load import build_config, read_recipe
 from weakseg.config.schema import RunConfig
@@ -21,7 +21,7 @@ from weakseg.studies.choices import choose_thresholds
 from weakseg.studies.folder import Study, StudyRequest
 from weakseg.studies.methods.study import study_methods
 
-CONFIG = build_config(read_recipe("methods_critters"), TINY_STUDY)
+CONFIG = build_config(read_recipe("methods_critters"), SMALLER_STUDY)
 
 
 def make_study(
@@ -48,6 +48,7 @@ def forbid_stages(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("weakseg.pipeline.runner.remove_half_written", fail)
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_every_method_is_refined_in_every_way_and_goes_on_without_doing_anything_twice(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -125,7 +126,7 @@ def test_superpixels_stand_in_for_masks_to_merge_and_each_seed_has_those_of_its_
 @pytest.mark.slow
 def test_seeds_of_the_validation_split_are_scored_when_asked_for(tmp_path: Path) -> None:
     study = make_study(tmp_path, masks=("irn",), split="val")
-    assert study.table.title.endswith("critters val, 5 images, tags given")
+    assert study.table.title.endswith("critters val, 2 images, tags given")
 
 
 def test_other_settings_are_refused_until_redo_is_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
