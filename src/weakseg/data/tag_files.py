@@ -10,7 +10,7 @@ from pathlib import Path
 
 from weakseg.data.base import Problem
 from weakseg.data.coco_index import read_coco_index
-from weakseg.data.folder_parts import container_folders
+from weakseg.data.folder_parts import NO_CLASS_FOLDER, container_folders, doubt_folders, is_no_class
 from weakseg.data.image_tags import ImageTags, TagTable
 from weakseg.data.tables import Row, Table, read_table, without_empty_end
 from weakseg.data.tag_cells import UNKNOWN_MARK, is_one_tag, part_cells
@@ -19,9 +19,6 @@ from weakseg.errors import DataError
 from weakseg.types import MAX_CLASSES
 
 __all__ = ["NO_CLASS_FOLDER", "ImageTags", "TagTable", "join_tags", "normalise_name", "read_tags", "tags_from_folders"]
-
-NO_CLASS_FOLDER = "_none"
-"""Reserved name of the sub-folder whose images are known to show no class."""
 
 MAX_TAGS = 100_000
 """A table with more different tags has something else in that column; a data set has at most 254 classes."""
@@ -78,7 +75,7 @@ def tags_from_folders(ids: Iterable[str], *, only_class: bool = False) -> TagTab
         folder = next((name for name in folders if name not in containers), None)
         if folder is not None:
             name = normalise_name(folder)
-            none = name == NO_CLASS_FOLDER
+            none = is_no_class(name)
             entries[image] = ImageTags(frozenset(() if none else (name,)), rest_absent=none or only_class)
     names = tuple(sorted({name for tags in entries.values() for name in tags.present}))
     message = (
@@ -86,8 +83,8 @@ def tags_from_folders(ids: Iterable[str], *, only_class: bool = False) -> TagTab
         f"image shows it; only images in {NO_CLASS_FOLDER}/ tell what a class does not look like; if each photograph "
         "shows nothing but its folder's class, --data.only_folder_class true says so"
     )
-    problems = () if only_class else (Problem("note", "unknown-absence", "tags", message),)
-    return TagTable("the sub-folders", names, entries, problems)
+    unknown = () if only_class else (Problem("note", "unknown-absence", "tags", message),)
+    return TagTable("the sub-folders", names, entries, (*unknown, *doubt_folders(ids, names)))
 
 
 def normalise_name(name: str) -> str:
