@@ -23,7 +23,9 @@ _NEGATIVE_WORDS = frozenset(
     )
 )
 _UNKNOWN_WORDS = frozenset({"unknown", "unclear", "unsure", "not sure", "void", "ignore", "ignored", "todo", "tbd"})
-_MARK_PAIRS = ({"0", "1"}, {"no", "yes"}, {"false", "true"}, {"n", "y"}, {"f", "t"}, {"nein", "ja"}, {"absent", "present"})
+_MARK_PAIRS = (
+    *({"0", "1"}, {"no", "yes"}, {"false", "true"}, {"n", "y"}, {"f", "t"}, {"nein", "ja"}, {"absent", "present"}),
+)
 QUOTES = "\"'`\u201c\u201d\u201e\u2018\u2019\u00ab\u00bb"
 """Quotation marks that people put around names."""
 

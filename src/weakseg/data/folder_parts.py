@@ -94,7 +94,9 @@ def doubt_folders(ids: Iterable[str], classes: Iterable[str]) -> list[Problem]:
     """
     problems = []
     classes = tuple(classes)
-    named = {name: part for name in classes for word in re.split(r"[\W\d_]+", name.lower()) if (part := _PARTS.get(word))}
+    named = {
+        name: part for name in classes for word in re.split(r"[\W\d_]+", name.lower()) if (part := _PARTS.get(word))
+    }
     if len(set(named.values())) > 1:
         message = (
             f"the classes {_list(named)} look like splits; call such folders train, val and test, with a folder per "

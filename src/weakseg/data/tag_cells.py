@@ -36,7 +36,9 @@ _RARE_MARKS = (
 _ANY_MARK = re.compile(
     "[" + re.escape("".join((*_SURE_MARKS, *_LIKELY_MARKS, *_RARE_MARKS, *_OTHER_BLANKS))) + r"\[({]"
 )
-_NO_PARTS = frozenset({"n/a"})
+_NO_PARTS = re.compile(r"n/a|/[a-z]/[a-z0-9_]+", re.IGNORECASE)
+"""Names with a mark that parts nothing, such as `/m/01yrx` of Open Images."""
+
 _ENTITY = re.compile(r"&(?:amp|lt|gt|quot|apos|nbsp|#[0-9]{2,4});")
 _HASHTAGS = re.compile(r"(?:#[^\W\d][\w-]*[\s,;]*)+")
 _MAX_COMPARED = 1000  # names; a data set has at most 254 classes
@@ -164,7 +166,7 @@ def _names_to_part(
     if mark == _BLANK:
         marked += [name for name in names if mark not in name and _WIDE_BLANK.search(name)]
     parts = {name: [_bare(part) for part in _split(name, mark)] for name in marked}
-    parts = {name: found for name, found in parts.items() if len(found) > 1 and name.casefold() not in _NO_PARTS}
+    parts = {name: found for name, found in parts.items() if len(found) > 1 and not _NO_PARTS.fullmatch(name)}
     if not parts:
         return frozenset()
     alone = {name for name in names if name not in parts} | known

@@ -70,4 +70,4 @@ def _read_mapping(value: dict[object, object]) -> list[str] | None:
     if named is not None:
         return [str(named)]
     only = next(iter(value.values())) if len(value) == 1 else None
-    return _flatten(only) if isinstance(only, list | str) else None
+    return _flatten(only) if isinstance(only, list | str | dict) else None
