@@ -155,13 +155,13 @@ def match_entries(table: TagTable, images: ImageNames, found: FoundImages) -> Ma
             entry = table.entries[name]
             entries[key] = join_tags(entries[key], entry) if key in entries else entry
     parts = {key: table.parts[name] for key, written in names.items() for name in written if name in table.parts}
-    unread = tuple(_of_other_formats(problem, found) for problem in matches.problems)
+    others = {name.rpartition("/")[2].casefold() for name in found.others}
+    unread = tuple(_of_other_formats(problem, others) for problem in matches.problems)
     return MatchedEntries(entries, paths, (*problems, *unread), parts)
 
 
-def _of_other_formats(problem: Problem, found: FoundImages) -> Problem:
+def _of_other_formats(problem: Problem, others: Collection[str]) -> Problem:
     """Say of an entry whose picture is there, but not read, just that."""
-    others = {name.rpartition("/")[2].casefold() for name in found.others}
     name = problem.where.replace("\\", "/").rpartition("/")[2]
     if problem.kind != "missing-image" or name.strip().casefold() not in others:
         return problem
