@@ -12,6 +12,7 @@ from pathlib import Path
 
 from weakseg.data.base import Problem
 from weakseg.data.class_names import check_class_names
+from weakseg.data.folder_parts import find_parts
 from weakseg.data.image_tags import ImageTags, TagTable, map_background, spell_as_listed
 from weakseg.data.images import IMAGE_SUFFIXES
 from weakseg.data.lists import read_text
@@ -114,7 +115,7 @@ def find_tags(
         table = tags_from_folders(ids, only_class=reading.only_folder_class)
         tables = _other_tables(root)
         if not table.names:
-            raise DataError(_say_nothing(root, len(ids), tables))
+            raise DataError(_say_nothing(root, ids, tables))
         problems = tuple(
             Problem("warning", "table-not-read", name, f"tags are taken from the sub-folders; {_how_to_read(name)}")
             for name in tables
@@ -231,7 +232,7 @@ def _labels_beside(root: Path) -> str | None:
     return f"{counts[suffix]} files {suffix} called like images ({_PER_IMAGE[suffix]})" if counts[suffix] > 1 else None
 
 
-def _say_nothing(root: Path, num_images: int, tables: list[str]) -> str:
+def _say_nothing(root: Path, ids: Collection[str], tables: list[str]) -> str:
     beside = _labels_beside(root)
     if beside:
         return (
@@ -240,7 +241,13 @@ def _say_nothing(root: Path, num_images: int, tables: list[str]) -> str:
         )
     if tables:
         return f"{root} has no {TAG_FILES[0]}, but {', '.join(tables)}: {_how_to_read(tables[0])}"
+    parts = sorted(set(find_parts(ids).values()))
+    if parts:
+        return (
+            f"{root} says nothing about its {len(ids)} images: the folders of {', '.join(parts)} are taken for splits, "
+            f"and hold no folder per class; add these, or write {TAG_FILES[0]} with the header 'image,tags'"
+        )
     return (
-        f"{root} says nothing about its {num_images} images: write {TAG_FILES[0]} with the header 'image,tags', "
+        f"{root} says nothing about its {len(ids)} images: write {TAG_FILES[0]} with the header 'image,tags', "
         "add a COCO-style tags.json, or sort the images into one folder per class"
     )

@@ -91,7 +91,7 @@ def part_cells(
             tokens = {cell: _part(found, mark, parted) for cell, found in tokens.items()}
             names = _names_of(tokens)
     doubted = " ".join(problem.message for problem in problems)
-    joined = (_joined(name, names) for name in names if name not in known and f"'{name}'" not in doubted)
+    joined = (find_joined(name, names) for name in names if name not in known and f"'{name}'" not in doubted)
     for name, parts, mark in filter(None, joined if len(names) <= _MAX_COMPARED else ()):
         if not any(map(str.isalnum, mark)):
             raise DataError(f"{source}: {_doubt(name, parts, mark)}")
@@ -145,8 +145,12 @@ def _part(tokens: tuple[str, ...], mark: str, parted: Collection[str]) -> tuple[
     return tuple(parts)
 
 
-def _joined(name: str, names: Collection[str]) -> tuple[str, list[str], str] | None:
-    """Find two names of others at the ends of a name, and what joins them, whatever it is: `cat<br>dog`."""
+def find_joined(name: str, names: Collection[str]) -> tuple[str, list[str], str] | None:
+    """Find two names of others at the ends of a name, and what joins them, whatever it is: `cat<br>dog`.
+
+    Returns:
+        The name, the two others and what stands between them; None where there are none.
+    """
     alike = {other.casefold() for other in names if other != name}
     folded = name.casefold()
     for end in range(1, len(folded)):

@@ -15,7 +15,7 @@ from weakseg.data.folder_parts import NO_CLASS_FOLDER, container_folders, doubt_
 from weakseg.data.image_tags import ImageTags, TagTable
 from weakseg.data.json_tables import read_json_table
 from weakseg.data.tables import Row, Table, read_table, without_empty_end
-from weakseg.data.tag_cells import UNKNOWN_MARK, is_one_tag, part_cells
+from weakseg.data.tag_cells import UNKNOWN_MARK, find_joined, is_one_tag, part_cells
 from weakseg.data.tag_columns import Columns, find_columns, heed_value, read_marks, read_part
 from weakseg.errors import DataError
 from weakseg.types import MAX_CLASSES
@@ -26,6 +26,7 @@ MAX_TAGS = 100_000
 """A table with more different tags has something else in that column; a data set has at most 254 classes."""
 
 _OPENING = "[({"
+_MANY = 1000  # folders that are not compared with each other
 _NOTHING = ImageTags(frozenset())
 _LOOKED_AT = 65_536  # bytes of a JSON file
 _SHOWN = 60  # letters of a row in a message
@@ -95,7 +96,18 @@ def tags_from_folders(ids: Iterable[str], *, only_class: bool = False) -> TagTab
         "shows nothing but its folder's class, --data.only_folder_class true says so"
     )
     unknown = () if only_class else (Problem("note", "unknown-absence", "tags", message),)
-    return TagTable("the sub-folders", names, entries, (*unknown, *doubt_folders(ids, names)))
+    joined = [found for name in names if (found := find_joined(name, names)) is not None] if len(names) < _MANY else []
+    several = [
+        Problem(
+            "warning",
+            "several-in-one",
+            "the sub-folders",
+            f"the folder '{name}' looks like several classes ({' and '.join(parts)}); it is one now, a tags.csv can "
+            "give an image several tags",
+        )
+        for name, parts, _ in joined
+    ]
+    return TagTable("the sub-folders", names, entries, (*unknown, *several, *doubt_folders(ids, names)))
 
 
 def normalise_name(name: str) -> str:
