@@ -322,7 +322,7 @@ def test_names_that_fit_several_images_and_folders_without_any_are_told(tmp_path
     with pytest.raises(DataError, match=r"fits one image alone: tags.csv names '1.jpg', which may be any of 2 images"):
         open_all(tmp_path)
     (with_images(tmp_path / "c", ("1.jpg",)) / "1.jpg").rename(tmp_path / "c" / "1.orig")
-    with pytest.raises(DataError, match=r"holds no images: 1 files such as 1.orig hold pictures"):
+    with pytest.raises(DataError, match=r"holds no images that are read: 1 files such as 1.orig hold pictures"):
         open_all(tmp_path / "c")
 
 

@@ -64,8 +64,9 @@ def open_folder_splits(
     mask_folders = find_mask_folders(root)
     found, companions, beside = take_companions(find_images(root, skip=mask_folders))
     if not found.paths:
-        why = f": {found.problems[0].message}" if found.problems else "; expected .jpg, .png, ... anywhere below it"
-        raise DataError(f"{root} holds no images{why}")
+        if found.problems:
+            raise DataError(f"{root} holds no images that are read: {found.problems[0].message}")
+        raise DataError(f"{root} holds no images; expected .jpg, .png, ... anywhere below it")
     listed = _read_classes(root, reading)
     table, told = find_tags(root, tags, found.paths, reading=reading, known=listed.names if listed is not None else ())
     classes = _choose_classes(root, table, listed)

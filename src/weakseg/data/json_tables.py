@@ -38,13 +38,14 @@ def read_json_table(path: Path) -> Table:
 def _decode(path: Path) -> JsonValue:
     text = read_text(path)
     try:
-        return decode_json(text)
+        value: JsonValue = decode_json(text)
     except ValueError as error:
         lines = [line for line in text.splitlines() if line.strip()]
         try:
             return [decode_json(line) for line in lines]
         except ValueError:
             raise DataError(f"{path} is not JSON: {error}") from error
+    return value
 
 
 def _entries(value: JsonValue) -> list[Mapping[str, JsonValue]]:
