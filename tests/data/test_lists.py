@@ -24,7 +24,7 @@ def test_class_list_keeps_its_order(tmp_path: Path) -> None:
         (b"", "is empty; expected one entry per line"),
         (b"caf\xe9\n", r"not UTF-8 text \(byte 3\)"),
         (b"cat\ncat\n", r"classes\.txt: class names must differ"),
-        (b"cat;dog\n", r"classes\.txt: class names are non-empty, without ';'"),
+        (b"cat;dog\nsofa\n", r"classes\.txt: class names are non-empty, without ';'"),
     ],
 )
 def test_a_bad_class_list_is_named(tmp_path: Path, content: bytes, text: str) -> None:

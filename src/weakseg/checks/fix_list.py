@@ -48,6 +48,7 @@ ACTIONS = {
     "several-in-one": "Part the tags with ';'.",
     "shared-image": "Remove the image from one of the splits.",
     "similar-tags": "Use one spelling.",
+    "split-folders": "Put a folder per class into train, val and test, or write a tags.csv.",
     "table-not-read": "Name the table tags.csv, or give it by --data.tags.",
     "unknown-image": "Add the image to the JSON file, or remove the annotation.",
     "unknown-tag": "Correct the tag, or add it to classes.txt.",

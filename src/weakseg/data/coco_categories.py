@@ -80,9 +80,17 @@ def _read_names(categories: list[JsonValue], path: Path) -> tuple[dict[int, str]
     for entry in categories:
         key = as_number(entry.get("id")) if isinstance(entry, dict) else None
         name = entry.get("name") if isinstance(entry, dict) else None
+        if isinstance(name, int | float) and not isinstance(name, bool):
+            name = str(name)
         if isinstance(key, int) and isinstance(name, str) and named.get(key) == compose_name(name):
             continue  # the same line twice
-        if not isinstance(entry, dict) or not isinstance(key, int) or not isinstance(name, str) or key in named:
+        if (
+            not isinstance(entry, dict)
+            or not isinstance(key, int)
+            or not isinstance(name, str)
+            or not name.strip()
+            or key in named
+        ):
             raise DataError(f"{path}: expected categories with distinct integer ids and a name, got {str(entry)[:60]}")
         named[key] = compose_name(name)
         parent = entry.get("supercategory")

@@ -15,7 +15,7 @@ from weakseg.data.folder_tags import FolderReading, find_tags, match_entries, na
 from weakseg.data.image_tags import ImageTags, TagTable
 from weakseg.data.lists import CLASSES_FILE, read_class_set
 from weakseg.data.mask_codes import distrust_masks, find_mask_code
-from weakseg.data.mask_folders import find_mask_folders, match_masks
+from weakseg.data.mask_folders import find_mask_folders, match_masks, take_companions
 from weakseg.data.scan import find_images
 from weakseg.errors import ConfigError, DataError
 from weakseg.types import ClassSet, Sample
@@ -62,26 +62,28 @@ def open_folder_splits(
     if not 0.0 <= val_fraction < 1.0:
         raise ConfigError(f"val_fraction is a share of the images from 0 to below 1, got {val_fraction}")
     mask_folders = find_mask_folders(root)
-    found = find_images(root, skip=mask_folders)
+    found, companions, beside = take_companions(find_images(root, skip=mask_folders))
     if not found.paths:
+        if found.problems:
+            raise DataError(f"{root} holds no images that are read: {found.problems[0].message}")
         raise DataError(f"{root} holds no images; expected .jpg, .png, ... anywhere below it")
     listed = _read_classes(root, reading)
     table, told = find_tags(root, tags, found.paths, reading=reading, known=listed.names if listed is not None else ())
     classes = _choose_classes(root, table, listed)
     images = name_images(found)
     matched = match_entries(table, images, found)
-    _require_matches(matched.entries, table, matched.paths)
+    _require_matches(matched.entries, table, matched.paths, matched.problems)
     samples, misfits = _make_samples(matched.entries, matched.paths, classes, table)
     unfit = [p for p in matched.problems if p.kind in ("ambiguous-image", "missing-image")]
     code, coded = find_mask_code(root, classes, values=reading.mask_values)
-    reader, strays = match_masks(root, mask_folders, images, code=code)
+    reader, strays = match_masks(root, mask_folders, images, code=code, companions=companions)
     opened = []
     for split in splits:
         chosen = choose_split(
             samples, images, root, split=split, val_fraction=val_fraction, told=matched.parts, untagged=unfit
         )
         doubt = None if reader is None else distrust_masks(reader, chosen.samples, classes)
-        found_of_masks = (*strays, *coded, *(() if doubt is None else (doubt,)))
+        found_of_masks = (*beside, *strays, *coded, *(() if doubt is None else (doubt,)))
         name = split if split in (*PARTS, ALL) else Path(split).stem
         problems = (*told, *table.problems, *matched.problems, *misfits, *chosen.problems, *found_of_masks)
         masks = None if doubt is not None else reader
@@ -89,8 +91,13 @@ def open_folder_splits(
     return opened
 
 
-def _require_matches(entries: dict[str, ImageTags], table: TagTable, paths: dict[str, Path]) -> None:
+def _require_matches(
+    entries: dict[str, ImageTags], table: TagTable, paths: dict[str, Path], problems: Sequence[Problem]
+) -> None:
     if table.entries and not entries:
+        doubts = [problem.message for problem in problems if problem.kind == "ambiguous-image"]
+        if doubts:
+            raise DataError(f"no row of {table.source} fits one image alone: {doubts[0]} ({len(doubts)} such rows)")
         rows, ids = (", ".join(list(names)[:_SHOWN]) for names in (table.entries, paths))
         raise DataError(
             f"no row of {table.source} fits an image: {len(table.entries)} rows ({rows}, ...), {len(paths)} images "

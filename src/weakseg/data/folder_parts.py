@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
+
+from weakseg.data.base import Problem
+
+NO_CLASS_FOLDER = "_none"
+"""Reserved name, in whatever case, of the sub-folder whose images are known to show no class."""
 
 IMAGE_FOLDERS = ("images", "image", "imgs", "img", "jpegimages")
 """Names, in small letters, of folders of images."""
 
 _PARTS = {
     **{"train": "train", "training": "train", "trn": "train"},
-    **{"val": "val", "valid": "val", "validation": "val", "dev": "val"},
+    **{"val": "val", "valid": "val", "validation": "val", "dev": "val", "eval": "val", "holdout": "val"},
     **{"test": "test", "testing": "test"},
 }
-_PART = re.compile(r"([a-z]+?)(?:[ _-]?(?:set|data|images|imgs|split))?(?:[ _-]?20[0-9]{2})?")
+_PART = re.compile(r"(?:[0-9]{1,2}[ _.-]+)?([a-z]+?)(?:[ _-]?(?:set|data|images|imgs|split))?(?:[ _-]?20[0-9]{2})?")
+_SHOWN = 6  # folders in a message
 
 
 def part_of_name(name: str) -> str | None:
@@ -33,14 +40,15 @@ def find_parts(ids: Iterable[str]) -> dict[str, str]:
         ids: Image ids, `/` between folders.
     """
     ids = tuple(ids)
-    outer = len(_common_folders(ids))
-    places = {image: _part_of(image, outer) for image in ids}
+    classed = _without_negatives(ids)
+    outer = len(_common_folders(classed))
+    places = {image: _part_of(image, outer) for image in classed}
     if not any(places.values()):
-        within = {image: _part_within(image, outer) for image in ids}
+        within = {image: _part_within(image, outer) for image in classed}
         places = within if all(within.values()) else places
     if len(set(places.values()) - {None}) < 2 or "train" not in places.values():
         return {}
-    return {image: part or "train" for image, part in places.items()}
+    return {image: places.get(image) or "train" for image in ids}
 
 
 def container_folders(ids: Iterable[str]) -> frozenset[str]:
@@ -49,7 +57,7 @@ def container_folders(ids: Iterable[str]) -> frozenset[str]:
     Args:
         ids: Image ids, `/` between folders.
     """
-    ids = tuple(ids)
+    ids = _without_negatives(tuple(ids))
     folders = {image: image.split("/")[:-1] for image in ids}
     containers = set()
     parts = find_parts(ids)
@@ -66,6 +74,61 @@ def container_folders(ids: Iterable[str]) -> frozenset[str]:
         inner = (names[len(outer) :] for names in folders.values())
         containers |= {name for names in inner for name in names[:2] if name.lower() in IMAGE_FOLDERS}
     return frozenset(containers)
+
+
+def is_no_class(folder: str) -> bool:
+    """Say whether a folder holds images that are known to show no class."""
+    return folder.strip().casefold() == NO_CLASS_FOLDER
+
+
+def doubt_folders(ids: Iterable[str], classes: Iterable[str]) -> list[Problem]:
+    """Tell which folders that are taken for classes look like something else.
+
+    Args:
+        ids: Image ids, `/` between folders.
+        classes: Names of the folders that are taken for classes.
+
+    Returns:
+        `split-folders` where names look like parts of a data set (`seg_train`, `seg_test`), and where folders hold
+        sub-folders of the same names, so that these may be the classes.
+    """
+    problems = []
+    classes = tuple(classes)
+    named = {
+        name: part for name in classes for word in re.split(r"[\W\d_]+", name.lower()) if (part := _PARTS.get(word))
+    }
+    if len(set(named.values())) > 1:
+        message = (
+            f"the classes {_list(named)} look like splits; call such folders train, val and test, with a folder per "
+            "class in each, or write a tags.csv"
+        )
+        problems.append(Problem("warning", "split-folders", "the sub-folders", message))
+    inner: defaultdict[str, set[str]] = defaultdict(set)
+    for image in ids:
+        folders = image.split("/")[:-1]
+        at = next((n for n, name in enumerate(folders) if name.strip() in classes), len(folders))
+        if at < len(folders):
+            inner[folders[at]].add("/".join(folders[at + 1 :]))
+    held = [{path.split("/")[0] for path in paths} for paths in inner.values() if "" not in paths]
+    shared = set.intersection(*held) if len(held) > 1 and len(held) == len(classes) and not problems else set()
+    shared = {name for name in shared if part_of_name(name) is None and name.lower() not in IMAGE_FOLDERS}
+    if len(shared) > 1:
+        message = (
+            f"each of {_list(inner)} is taken for a class and holds the folders {_list(shared)}: if these are the "
+            "classes, move them to the top, or write a tags.csv"
+        )
+        problems.append(Problem("warning", "split-folders", "the sub-folders", message))
+    return problems
+
+
+def _list(names: Iterable[str]) -> str:
+    found = sorted(names)
+    return ", ".join(found[:_SHOWN]) + (", ..." if len(found) > _SHOWN else "")
+
+
+def _without_negatives(ids: Sequence[str]) -> tuple[str, ...]:
+    """Leave out what lies in `_none/` at the top: it says nothing of how the other folders are meant."""
+    return tuple(image for image in ids if not ("/" in image and is_no_class(image.split("/")[0])))
 
 
 def _common_folders(ids: Sequence[str]) -> tuple[str, ...]:

@@ -94,7 +94,10 @@ def choose_split(
     chosen_samples = tuple(sample for sample in samples if parts.get(sample.id) == split)
     if chosen_samples:
         return ChosenSplit(chosen_samples, (), f"the folder of '{split}'")
-    raise DataError(f"no split '{split}': a folder has 'train', 'val', 'all', or takes the path of a list file")
+    raise DataError(
+        f"no split '{split}': a folder has 'train', 'val', 'all', or takes the path of a list file; --data.val null is "
+        "for no validation"
+    )
 
 
 def _find_list(root: Path, part: str) -> Path | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 from collections import defaultdict
 from collections.abc import Collection
@@ -11,21 +12,32 @@ from pathlib import Path
 
 from weakseg.data.base import Problem
 from weakseg.data.class_names import check_class_names
-from weakseg.data.image_tags import ImageTags, TagTable, map_background
+from weakseg.data.folder_parts import find_parts
+from weakseg.data.image_tags import ImageTags, TagTable, map_background, spell_as_listed
+from weakseg.data.images import IMAGE_SUFFIXES
+from weakseg.data.lists import read_text
 from weakseg.data.matching import ImageNames, match_names
 from weakseg.data.part_tables import find_part_tables, read_part_tables
 from weakseg.data.scan import FoundImages, list_files
 from weakseg.data.tag_files import join_tags, read_tags, tags_from_folders
 from weakseg.errors import DataError
 
-TAG_FILES = ("tags.csv", "tags.tsv", "tags.json", "instances.json", "annotations.json")
-"""Looked for in the root in this order."""
+TAG_FILES = (
+    *("tags.csv", "tags.tsv", "tags.json", "tags.jsonl", "instances.json", "annotations.json"),
+    *("tags.csv.txt", "tags.tsv.txt", "tags.json.json", "tags.csv.csv"),
+)
+"""Looked for in the root in this order, whatever the case; Windows hides suffixes, so that some get a second one."""
 
 _VOC_FOLDERS = ("Annotations", "ImageSets", "SegmentationClass", "SegmentationClassAug")
-_TEXTS = (".csv", ".tsv")
+_TEXTS = (".csv", ".tsv", ".jsonl")
+_NO_TABLES = frozenset({"classes", "readme", "license", "licence", "requirements", "train", "val", "valid", "test"})
+"""Stems, in small letters, of texts that hold no tags."""
+
 _SPREADSHEETS = (".xlsx", ".xls", ".ods")
 _MAX_DEPTH = 3  # folders and name of a table that is looked for
 _MAX_TABLES = 5
+_PER_IMAGE = {".txt": "labels of YOLO?", ".xml": "as PASCAL VOC has them?", ".json": "of labelme?", ".npy": "arrays"}
+"""What files of an image may be, by suffix."""
 
 
 @dataclass(frozen=True)
@@ -103,12 +115,12 @@ def find_tags(
         table = tags_from_folders(ids, only_class=reading.only_folder_class)
         tables = _other_tables(root)
         if not table.names:
-            raise DataError(_say_nothing(root, len(ids), tables))
+            raise DataError(_say_nothing(root, ids, tables))
         problems = tuple(
             Problem("warning", "table-not-read", name, f"tags are taken from the sub-folders; {_how_to_read(name)}")
             for name in tables
         )
-    table = map_background(table, drop=reading.drop_background)
+    table = map_background(spell_as_listed(table, known), drop=reading.drop_background)
     return table, (*problems, *check_class_names((*table.names, *known), source=table.source))
 
 
@@ -144,13 +156,13 @@ def match_entries(table: TagTable, images: ImageNames, found: FoundImages) -> Ma
             entry = table.entries[name]
             entries[key] = join_tags(entries[key], entry) if key in entries else entry
     parts = {key: table.parts[name] for key, written in names.items() for name in written if name in table.parts}
-    unread = tuple(_of_other_formats(problem, found) for problem in matches.problems)
+    others = {name.rpartition("/")[2].casefold() for name in found.others}
+    unread = tuple(_of_other_formats(problem, others) for problem in matches.problems)
     return MatchedEntries(entries, paths, (*problems, *unread), parts)
 
 
-def _of_other_formats(problem: Problem, found: FoundImages) -> Problem:
+def _of_other_formats(problem: Problem, others: Collection[str]) -> Problem:
     """Say of an entry whose picture is there, but not read, just that."""
-    others = {name.rpartition("/")[2].casefold() for name in found.others}
     name = problem.where.replace("\\", "/").rpartition("/")[2]
     if problem.kind != "missing-image" or name.strip().casefold() not in others:
         return problem
@@ -188,19 +200,54 @@ def _other_tables(root: Path) -> list[str]:
         for path in list_files(root)
         if path.suffix.lower() in (*_TEXTS, *_SPREADSHEETS) and len(path.parts) <= _MAX_DEPTH
     )
+    found += [path.name for path in sorted(root.glob("*.[tT][xX][tT]")) if _is_table(path)]
     return sorted(found, key=lambda name: not name.lower().endswith(_TEXTS))[:_MAX_TABLES]
 
 
+def _is_table(path: Path) -> bool:
+    """Say whether a text may be a table of tags: lines with something behind the name of an image."""
+    if path.stem.lower() in _NO_TABLES or not path.is_file():
+        return False
+    try:
+        lines = [line for line in read_text(path).splitlines() if line.strip()][1:_MAX_TABLES]
+    except DataError:
+        return False
+    return bool(lines) and all(re.search(r"\.[A-Za-z0-9]{2,5}[\"']?\s*[\s,;|]", line.strip()) for line in lines)
+
+
 def _how_to_read(table: str) -> str:
-    if table.lower().endswith(_TEXTS):
+    if table.lower().endswith((*_TEXTS, ".txt")):
         return f"--data.tags {shlex.quote(table)} reads it"
     return "save it as 'CSV UTF-8' under the name tags.csv"
 
 
-def _say_nothing(root: Path, num_images: int, tables: list[str]) -> str:
+def _labels_beside(root: Path) -> str | None:
+    """Count the files that other tools write for each image: YOLO's `.txt`, `.xml`, `.json`; None without any."""
+    stems = defaultdict(set)
+    for path in list_files(root):
+        stems[path.suffix.lower()].add(path.stem)
+    pictures = set().union(*(found for suffix, found in stems.items() if suffix in IMAGE_SUFFIXES))
+    counts = {suffix: len(stems[suffix] & pictures) for suffix in _PER_IMAGE}
+    suffix = max(counts, key=lambda key: counts[key])
+    return f"{counts[suffix]} files {suffix} called like images ({_PER_IMAGE[suffix]})" if counts[suffix] > 1 else None
+
+
+def _say_nothing(root: Path, ids: Collection[str], tables: list[str]) -> str:
+    beside = _labels_beside(root)
+    if beside:
+        return (
+            f"{root} has no {TAG_FILES[0]}; {beside} are not read: write {TAG_FILES[0]} with the header 'image,tags', "
+            "or convert them to a COCO-style tags.json"
+        )
     if tables:
         return f"{root} has no {TAG_FILES[0]}, but {', '.join(tables)}: {_how_to_read(tables[0])}"
+    parts = sorted(set(find_parts(ids).values()))
+    if parts:
+        return (
+            f"{root} says nothing about its {len(ids)} images: the folders of {', '.join(parts)} are taken for splits, "
+            f"and hold no folder per class; add these, or write {TAG_FILES[0]} with the header 'image,tags'"
+        )
     return (
-        f"{root} says nothing about its {num_images} images: write {TAG_FILES[0]} with the header 'image,tags', "
+        f"{root} says nothing about its {len(ids)} images: write {TAG_FILES[0]} with the header 'image,tags', "
         "add a COCO-style tags.json, or sort the images into one folder per class"
     )

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import codecs
+import re
 import unicodedata
 from pathlib import Path
 
-from weakseg.data.class_names import BACKGROUND_ADVICE, is_background
+from weakseg.data.class_names import BACKGROUND_ADVICE, QUOTES, is_background
 from weakseg.errors import DataError
 from weakseg.types import ClassSet
 
@@ -15,6 +16,7 @@ CLASSES_FILE = "classes.txt"
 
 
 _ZIPPED = b"PK\x03\x04"  # what .xlsx and .ods begin with
+_NUMBERED = re.compile(r"([0-9]{1,3})\s*[\s:,;.)=]\s*(.*\S)")
 _LOOKED_AT = 1024
 _MOST = 0.4  # of every other byte, in UTF-16 of nearly any European language
 
@@ -28,7 +30,7 @@ def read_text(path: Path) -> str:
     try:
         content = path.read_bytes()
         text = content.decode(_guess_encoding(content))
-        return text.replace("\r\n", "\n").replace("\r", "\n")
+        return text.lstrip("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror}") from error
     except UnicodeDecodeError as error:
@@ -40,6 +42,8 @@ def read_text(path: Path) -> str:
 
 
 def _guess_encoding(content: bytes) -> str:
+    if content.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)):  # the former begins as UTF-16 does
+        return "utf-32"
     if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return "utf-16"
     head = content[:_LOOKED_AT]
@@ -62,8 +66,27 @@ def read_lines(path: Path) -> list[str]:
     return lines
 
 
+def _bare_names(lines: list[str]) -> list[str]:
+    """Take off what lists of other tools have beside the names."""
+    lines = [line for line in lines if not line.startswith("# ")] or lines
+    if len(lines) == 1 and re.search("[,;]", lines[0]):
+        lines = re.split("[,;]", lines[0])
+    numbered = [_NUMBERED.fullmatch(line) for line in lines]
+    if len(lines) > 1 and None not in numbered:
+        found = [(int(match.group(1)), match.group(2)) for match in numbered if match is not None]
+        first = found[0][0]
+        if first in (0, 1) and [number for number, _ in found] == list(range(first, first + len(found))):
+            lines = [name for _, name in found]
+    names = [line.strip().rstrip(",;").strip() for line in lines]
+    unquoted = [name[1:-1].strip() if name[:1] in QUOTES and name[-1:] in QUOTES else name for name in names]
+    return [name for name in unquoted if name]
+
+
 def read_class_set(path: Path, *, drop_background: bool = False) -> ClassSet:
     """Read a class list with one name per line; accents are composed (NFC).
+
+    Lines of comment, numbers before all names (`0 cat`), commas and quotation marks around names are passed over, and
+    a single line may hold all names.
 
     Args:
         path: The list.
@@ -72,7 +95,7 @@ def read_class_set(path: Path, *, drop_background: bool = False) -> ClassSet:
     Raises:
         DataError: If the file cannot be read or its names do not make a class set.
     """
-    names = [unicodedata.normalize("NFC", name) for name in read_lines(path)]
+    names = [unicodedata.normalize("NFC", name) for name in _bare_names(read_lines(path))]
     if drop_background:
         names = [name for name in names if not is_background(name)]
     background = next((name for name in names if is_background(name)), None)

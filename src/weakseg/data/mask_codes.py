@@ -17,6 +17,7 @@ from weakseg.types import IGNORE_LABEL, ClassSet, Sample
 
 _NUM_LOOKED_AT = 64  # masks that are read to see whether their values are labels
 _ENOUGH = 3  # tagged images with empty masks that are no chance
+_BLURRED = 16  # different numbers that are no label
 _SHOWN = 8
 
 
@@ -87,6 +88,7 @@ def find_mask_code(root: Path, classes: ClassSet, *, values: str | None) -> tupl
         else:
             colours[colour] = IGNORE_LABEL if name.casefold() in VOID_NAMES else 0
             others += [] if is_background(name) or name.casefold() in VOID_NAMES else [name]
+    _require_different_colours(path, listed, labels, folded)
     if listed and 0 not in colours.values():
         colours.setdefault((0, 0, 0), 0)  # lists of classes leave out the background, which is black
     problems = []
@@ -95,6 +97,17 @@ def find_mask_code(root: Path, classes: ClassSet, *, values: str | None) -> tupl
         message += f"; no classes, hence background: {', '.join(others)}" if others else ""
         problems.append(Problem("note", "labelmap", str(path), message))
     return MaskCode({} if values is None else parse_mask_values(values, classes), colours), tuple(problems)
+
+
+def _require_different_colours(
+    path: Path | None, listed: Mapping[str, Colour], labels: Mapping[str, int], folded: Mapping[str, int]
+) -> None:
+    classes: dict[Colour, str] = {}
+    for name, colour in listed.items():
+        if name in labels or name.casefold() in folded:
+            other = classes.setdefault(colour, name)
+            if other.casefold() != name.casefold():
+                raise DataError(f"{path}: expected a colour per class, got {colour} for '{other}' and for '{name}'")
 
 
 def distrust_masks(reader: MaskReader, samples: Sequence[Sample], classes: ClassSet) -> Problem | None:
@@ -109,9 +122,11 @@ def distrust_masks(reader: MaskReader, samples: Sequence[Sample], classes: Class
     seen = _look_at(reader, tagged)
     holders: Counter[int] = Counter(value for _, values in seen for value in values)
     message = _explain(holders, len(seen), classes, any(sample.tags.any() for sample in tagged))
+    negatives = _look_at(reader, [sample for sample in samples if sample.known.all() and not sample.tags.any()])
     if message is None:
-        negatives = [sample for sample in samples if sample.known.all() and not sample.tags.any()]
-        message = _contradict(seen, _look_at(reader, negatives), classes)
+        message = _contradict(seen, negatives, classes)
+    elif classes.num_classes == 1:
+        message = _say_inverted(holders, negatives) or message
     code = getattr(reader, "code", None)
     if message is None and not (isinstance(code, MaskCode) and code.values):  # who maps values knows what they mean
         message = _one_for_all(seen, classes)
@@ -131,6 +146,18 @@ def _look_at(reader: MaskReader, samples: Sequence[Sample]) -> list[tuple[Sample
             counts = np.bincount(mask.ravel(), minlength=IGNORE_LABEL + 1)
             seen.append((sample, frozenset(int(value) for value in np.flatnonzero(counts))))
     return seen
+
+
+def _say_inverted(holders: Mapping[int, int], negatives: Sequence[tuple[Sample, frozenset[int]]]) -> str | None:
+    """Say that the number beside 0 fills masks of images that show nothing: it is the background, and 0 the class."""
+    values = sorted(set(holders) - {0})
+    full = [sample for sample, found in negatives if found == set(values)]
+    if len(values) != 1 or 2 * len(full) <= len(negatives):
+        return None
+    return (
+        f"truth masks hold {values[0]} all over where images show nothing (such as '{full[0].id}'): if that is the "
+        f"background and 0 the class, --data.mask_values {values[0]}=0,0=1 says so"
+    )
 
 
 def _one_for_all(seen: Sequence[tuple[Sample, frozenset[int]]], classes: ClassSet) -> str | None:
@@ -188,6 +215,13 @@ def _explain(holders: Mapping[int, int], num_read: int, classes: ClassSet, is_ta
     right = [value for value in values if value <= classes.num_classes]
     beyond = [value for value in values if classes.num_classes < value != IGNORE_LABEL]
     expected = f"expected 0 and 1 to {classes.num_classes} ({', '.join(classes.names[:_SHOWN])})"
+    if not is_tagged and values == [IGNORE_LABEL]:
+        return None  # borders that do not count
+    if len(beyond) > max(_BLURRED, 2 * classes.num_labels):
+        return (
+            f"truth masks hold {len(values)} different values, as if they had been resized or saved as JPEG, which "
+            f"blurs labels; {expected}; make them anew without interpolation"
+        )
     if not values:
         if not is_tagged or num_read < _ENOUGH:
             return None

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from weakseg.data.images import IMAGE_SUFFIXES
 from weakseg.data.mask_codes import MaskCode
 from weakseg.data.masks import MatchedMasks
 from weakseg.data.matching import Closeness, ImageNames, match_names
-from weakseg.data.scan import list_files
+from weakseg.data.scan import FoundImages, list_files
 
 MASKS_FOLDER = "masks"
 """Directly below the root, a folder of this name holds masks."""
@@ -24,10 +25,20 @@ MASK_FOLDERS = (
     *("ground_truth", "groundtruth", "ground-truth", "ground truth", "truth", "segmentation", "segmentations", "seg"),
     *("segmentationclass", "segmentation_masks", "targets", "target", "masks_png", "images_masks", "label_masks"),
 )
-"""Beside a folder of `IMAGE_FOLDERS`, at any depth, folders of these names hold masks."""
+"""Beside a folder of `IMAGE_FOLDERS`, or photographs of the same names, folders of these names hold masks."""
 
 _BESIDE = (*IMAGE_FOLDERS, "photos", "photo", "pictures", "jpg", "jpgs", "jpeg", "rgb", "input", "inputs")
 _MASK_SUFFIX = ".png"
+_EXACT = (".png", ".bmp", ".tif", ".tiff")
+_ARRAYS = (".npy", ".npz", ".mat", ".nii", ".gz", ".dcm")
+_ENOUGH = 3  # masks beside images that are no chance
+_COMPANION = re.compile(
+    r"(?P<name>.+)[_ .-](?:masks?|gt|segs?|segmentation|ground_?truth|labels?|labelids|annotations?|anno)"
+    r"(?:[_ -]?[0-9]+)?",
+    re.IGNORECASE,
+)
+"""Names of masks that lie in one folder with their images."""
+
 _AFFIX = re.compile(
     r"^(?:(?:masks?|gt|seg|label)[_-])?(?P<name>.+?)(?:[_ .-](?:masks?|gt|seg|segs|segmentation|groundtruth|"
     r"ground_truth|labels?|labelids|labeltrainids|annotations?|anno|l|color))?$",
@@ -42,7 +53,7 @@ def find_mask_folders(root: Path) -> tuple[str, ...]:
     A folder without a PNG file in it holds none, whatever its name.
     """
     found = []
-    for parent, folder_names, _ in os.walk(root):
+    for parent, folder_names, file_names in os.walk(root):
         here = Path(parent).relative_to(root)
         beside_images = any(name.lower() in _BESIDE for name in folder_names)
         masks = [
@@ -52,13 +63,21 @@ def find_mask_folders(root: Path) -> tuple[str, ...]:
         ]
         others = [root / here / name for name in folder_names if name.lower() in _BESIDE]
         masks = [name for name in masks if _list_masks(root / here / name) or _mirrors(root / here / name, others)]
+        more = [name for name in folder_names if name.lower() in MASK_FOLDERS and name not in masks]
+        stems = _stems(file_names) if more else set()
+        masks += [name for name in more if stems and _mirrors(root / here / name, (), stems=stems)]
         found += [(here / name).as_posix() for name in masks]
         folder_names[:] = [name for name in folder_names if name not in masks and not name.startswith(".")]
     return tuple(sorted(found))
 
 
 def match_masks(
-    root: Path, folders: tuple[str, ...], images: ImageNames, *, code: MaskCode | None = None
+    root: Path,
+    folders: tuple[str, ...],
+    images: ImageNames,
+    *,
+    code: MaskCode | None = None,
+    companions: Mapping[str, Path] | None = None,
 ) -> tuple[MatchedMasks | None, tuple[Problem, ...]]:
     """Give each mask of some folders to its image, and name those that belong to none.
 
@@ -70,9 +89,10 @@ def match_masks(
         folders: Folders below it that hold masks, the first one first where several hold a mask of one image.
         images: The images.
         code: What the numbers and colours in the files mean.
+        companions: Mask file by image id beside the images themselves, see `take_companions`.
 
     Returns:
-        The reader, or None if there is no folder; and what is wrong.
+        The reader, or None if there is no mask; and what is wrong.
     """
     paths: dict[str, Path] = {}
     problems: list[Problem] = []
@@ -90,7 +110,52 @@ def match_masks(
             problems.append(Problem("warning", "mask-unused", f"{folder}/", f"{message}; rename it if they are images"))
         else:
             problems += [replace(problem, kind="mask-unused") for problem in matches.problems]
-    return MatchedMasks(paths, code=code) if folders else None, tuple(problems)
+    for key, path in (companions or {}).items():
+        paths.setdefault(key, path)
+    problems += _name_arrays(root)
+    return MatchedMasks(paths, code=code) if folders or paths else None, tuple(problems)
+
+
+def take_companions(found: FoundImages) -> tuple[FoundImages, dict[str, Path], tuple[Problem, ...]]:
+    """Tell masks that lie beside their images, `a_mask.png` beside `a.jpg`, from the images.
+
+    That is so where most images have one. Of an image with several (`a_mask_1.png`) none is used.
+
+    Args:
+        found: What looks like images.
+
+    Returns:
+        The images, the mask files by image id, and what was found.
+    """
+    groups: defaultdict[str, list[str]] = defaultdict(list)
+    for key, path in found.paths.items():
+        match = _COMPANION.fullmatch(key)
+        if match is not None and match.group("name") in found.paths and path.suffix.lower() in _EXACT:
+            groups[match.group("name")].append(key)
+    taken = {key for keys in groups.values() for key in keys}
+    if len(groups) < _ENOUGH or 2 * len(groups) < len(found.paths) - len(taken):
+        return found, {}, ()
+    single = {image: found.paths[keys[0]] for image, keys in groups.items() if len(keys) == 1}
+    first = next(iter(groups))
+    example = f"{found.paths[groups[first][0]].name} beside {found.paths[first].name}"
+    message = f"{len(taken)} files such as {example} are taken for truth masks, not for images"
+    problems = [Problem("note", "masks-beside", "masks", message)]
+    if len(single) < len(groups):
+        message = f"{len(groups) - len(single)} images have several masks beside them, none of which is used; join them"
+        problems.append(Problem("warning", "mask-unused", "masks", message))
+    paths = {key: path for key, path in found.paths.items() if key not in taken}
+    return replace(found, paths=paths), single, tuple(problems)
+
+
+def _name_arrays(root: Path) -> list[Problem]:
+    """Name folders for masks in the root whose files are arrays, which are not read."""
+    problems = []
+    for folder in sorted(path for path in root.iterdir() if path.name.lower() in MASK_FOLDERS and path.is_dir()):
+        arrays = [path for path in folder.iterdir() if path.suffix.lower() in _ARRAYS]
+        if arrays:
+            message = f"its {len(arrays)} files such as {arrays[0].name} are not read; save masks as 8-bit PNG"
+            problems.append(Problem("warning", "mask-unused", f"{folder.name}/", message))
+    return problems
 
 
 def _bare_name(name: str) -> str:
@@ -100,9 +165,14 @@ def _bare_name(name: str) -> str:
     return f"{folder}{slash}{match.group('name') if match is not None else last}"
 
 
-def _mirrors(folder: Path, others: Sequence[Path]) -> bool:
+def _stems(names: Iterable[str]) -> set[str]:
+    parts = map(os.path.splitext, names)
+    return {stem.casefold() for stem, suffix in parts if suffix.lower() in IMAGE_SUFFIXES and not stem.startswith(".")}
+
+
+def _mirrors(folder: Path, others: Sequence[Path], *, stems: Collection[str] = ()) -> bool:
     """Say whether a folder holds pictures called like those of others beside it: masks that are no PNG files."""
-    stems = {os.path.splitext(path.name)[0].casefold() for other in others for path in list_files(other)}
+    stems = {*stems, *_stems(path.name for other in others for path in list_files(other))}
     own = [_bare_name(path.rpartition("/")[2]).casefold() for path in _list_masks(folder, IMAGE_SUFFIXES)]
     return bool(own) and 2 * sum(stem in stems for stem in own) > len(own)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from weakseg.data.mask_codes import MaskCode
 from weakseg.data.mask_colours import find_coded_labels, find_palette_labels
@@ -93,7 +93,7 @@ def read_mask(path: Path, *, code: MaskCode | None = None) -> NDArray[np.uint8]:
     """Read a label map.
 
     The stored number is the label: the palette index, whatever the palette's colours, or the grey value. Colour files
-    are accepted if every pixel has a colour of the VOC palette, whose index is then the label.
+    are accepted if every pixel has a colour of the VOC palette, whose index is then the label, or if all are grey.
 
     Args:
         path: A PNG file with 1 to 8 bits per channel.
@@ -121,6 +121,8 @@ def decode_mask(content: bytes, *, where: Path | str, code: MaskCode | None = No
         where: The file, for messages.
         code: See `read_mask`.
     """
+    if not content:
+        raise DataError(f"cannot read mask {where}: the file is empty")
     try:
         with Image.open(io.BytesIO(content)) as image:
             if not is_png(content):
@@ -130,6 +132,8 @@ def decode_mask(content: bytes, *, where: Path | str, code: MaskCode | None = No
             return _labels_of(image, bit_depth=bit_depth, path=where, code=code or MaskCode())
     except DataError:
         raise
+    except UnidentifiedImageError as error:
+        raise DataError(f"cannot read mask {where}: it is not an image, or damaged") from error
     except Exception as error:  # decoders raise nearly anything on damaged bytes
         raise DataError(f"cannot read mask {where}: {error or type(error).__name__}") from error
 
@@ -221,6 +225,8 @@ def _translate(stored: NDArray[np.uint8], labels: Mapping[int, int]) -> NDArray[
 def _labels_of_colours(pixels: NDArray[np.uint8], path: Path | str, code: MaskCode) -> NDArray[np.uint8]:
     labels = find_coded_labels(pixels, code.colours) if code.colours else find_palette_labels(pixels)
     unknown = labels < 0
+    if not code.colours and (unknown.any() or code.values) and (pixels == pixels[..., :1]).all():
+        return _translate(pixels[..., 0].copy(), code.values)  # grey, three times over, as OpenCV writes it
     if unknown.any():
         row, column = (int(at) for at in np.argwhere(unknown)[0])
         raise DataError(

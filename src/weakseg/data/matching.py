@@ -122,6 +122,11 @@ class ImageNames:
         wanted = _fold(_last_part(plain_name(written)))
         return tuple(by_name[name] for name in difflib.get_close_matches(wanted, by_name, n=NUM_NEAREST, cutoff=0.0))
 
+    def is_spelling_of(self, written: str, key: str) -> bool:
+        """Say whether a name is that of an image but for upper and lower case and accents, its suffix included."""
+        name, path = _fold(plain_name(written).strip()), _fold(self._paths[key])
+        return path == name or path.endswith(f"/{name}") or name.endswith(f"/{path}")
+
     def path_of(self, key: str) -> str:
         """Return the path of an image relative to the root."""
         return self._paths[key]
@@ -154,7 +159,8 @@ def plain_name(written: str) -> str:
 def match_names(names: Iterable[str], images: ImageNames, *, source: str) -> Matches:
     """Find the image that each name means.
 
-    A name that fits an image loosely means nothing where another name fits that image surely, or just as loosely.
+    A name that fits an image loosely means nothing where another name fits that image surely, or just as loosely;
+    but for one that differs in upper and lower case only.
 
     Args:
         names: Names as written, distinct.
@@ -172,7 +178,8 @@ def match_names(names: Iterable[str], images: ImageNames, *, source: str) -> Mat
     problems: list[Problem] = []
     for name, match in found.items():
         key = single.get(name)
-        if key is not None and (match.closeness is not Closeness.LOOSE or (key not in sure and claims[key] == 1)):
+        is_sure = match.closeness is not Closeness.LOOSE or (key is not None and images.is_spelling_of(name, key))
+        if key is not None and (is_sure or (key not in sure and claims[key] == 1)):
             ids[name] = key
         else:
             suggest = len(problems) < _MAX_SUGGESTIONS

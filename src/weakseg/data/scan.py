@@ -18,6 +18,33 @@ from weakseg.errors import DataError
 _SYSTEM_FOLDERS = ("__MACOSX", "@eaDir", "#recycle", "$RECYCLE.BIN", "System Volume Information")
 """Folders that systems put beside photographs: companions of files, thumbnails, what was deleted."""
 
+_TEXT_SUFFIXES = (
+    *(
+        ".txt",
+        ".xml",
+        ".json",
+        ".jsonl",
+        ".csv",
+        ".tsv",
+        ".yaml",
+        ".yml",
+        ".md",
+        ".html",
+        ".log",
+        ".py",
+        ".npy",
+        ".npz",
+    ),
+    *(".mat", ".zip", ".tar", ".gz", ".pdf", ".db", ".ini", ".xlsx", ".ods", ".pt", ".pth", ".h5", ".pkl"),
+)
+"""What files beside images end in that hold none."""
+
+_SIGNATURES = {
+    **{b"\xff\xd8\xff": ".jpg", b"\x89PNG\r\n": ".png", b"GIF8": ".gif", b"II*\0": ".tif", b"MM\0*": ".tif"},
+    **{b"RIFF": ".webp"},
+}
+_MAX_OPENED = 200  # files whose names do not say what they hold
+
 FileKind = Literal["image", "other-format", "not-a-file", "no-picture"]
 """What a path is: an image, a picture in a format that is not read, a pipe called like an image, or anything else."""
 
@@ -33,7 +60,7 @@ class FoundImages:
             for names that cannot be ids, `not-a-file` for pipes and devices, and one `other-format` per suffix of
             pictures that cannot be read.
         rivals: By id, all files that share it, where there are several.
-        others: Paths relative to the folder of pictures that cannot be read.
+        others: Paths relative to the folder of pictures that cannot be read, and of all other files.
     """
 
     paths: dict[str, Path]
@@ -58,15 +85,29 @@ def find_images(folder: Path, *, skip: tuple[str, ...] = ()) -> FoundImages:
         raise DataError(f"{folder} is not a folder; expected a folder with images")
     relative_paths: list[str] = []
     others: list[str] = []
+    unnamed: list[str] = []
     problems: list[Problem] = []
-    for name in _walk(folder, skip):
+    links: list[str] = []
+    for name in _walk(folder, skip, links):
         kind = _tell_kind_of_name(name)
-        if kind == "other-format":
-            others.append(name)
-        elif kind == "image" and not is_regular(folder / name):
+        if kind == "image" and not is_regular(folder / name):
             problems.append(Problem("warning", "not-a-file", ascii(name)[1:-1], f"{NOT_A_FILE}; it is left out"))
         elif kind == "image":
             relative_paths.append(name)
+        else:
+            others.append(name)
+        if kind == "no-picture" and len(unnamed) < _MAX_OPENED and not name.lower().endswith(_TEXT_SUFFIXES):
+            unnamed.append(name)
+    pictures = {name: suffix for name in unnamed if (suffix := tell_picture(folder / name)) is not None}
+    if pictures:
+        first, suffix = next(iter(sorted(pictures.items())))
+        message = (
+            f"{len(pictures)} files such as {ascii(first)[1:-1]} hold pictures, but their names do not say so; they "
+            f"are left out, rename them to {suffix}"
+        )
+        problems.append(Problem("warning", "other-format", str(folder), message))
+    message = "a link to a folder, which is not followed; put the folder itself there"
+    problems += [Problem("warning", "not-a-file", ascii(name)[1:-1], message) for name in sorted(links)]
     return _name_images(folder, relative_paths, others, problems)
 
 
@@ -78,13 +119,31 @@ def list_files(folder: Path, *, skip: tuple[str, ...] = ()) -> Iterator[Path]:
     return map(Path, _walk(folder, skip))
 
 
-def _walk(folder: Path, skip: tuple[str, ...]) -> Iterator[str]:
-    """Yield the same as texts, `/` between their parts: of a million files, paths take many times as long."""
+def _walk(folder: Path, skip: tuple[str, ...], links: list[str] | None = None) -> Iterator[str]:
+    """Yield the same as texts, `/` between their parts: of a million files, paths take many times as long.
+
+    Links to folders, which are passed over, are added to `links`.
+    """
     for parent, folder_names, file_names in os.walk(folder):
         here = Path(parent).relative_to(folder).as_posix()
         base = "" if here == "." else f"{here}/"
         folder_names[:] = [name for name in folder_names if not _is_hidden(name) and base + name not in skip]
+        if links is not None:
+            links += [base + name for name in folder_names if os.path.islink(os.path.join(parent, name))]
         yield from (base + name for name in file_names if not name.startswith("."))
+
+
+def tell_picture(path: Path) -> str | None:
+    """Return the suffix that a file should have by its first bytes; None if it is no picture, or cannot be read."""
+    if path.name.lower().endswith(_TEXT_SUFFIXES) or not is_regular(path):
+        return None
+    try:
+        with path.open("rb") as file:
+            head = file.read(12)
+    except OSError:
+        return None
+    found = next((suffix for begin, suffix in _SIGNATURES.items() if head.startswith(begin)), None)
+    return found if found != ".webp" or head[8:] == b"WEBP" else None
 
 
 def tell_kind(path: Path) -> FileKind:
@@ -138,7 +197,8 @@ def _name_images(folder: Path, relative_paths: list[str], others: list[str], pro
             message = f"{path} has the same id as {paths[name].name}; the latter is used, rename one of them"
             problems.append(Problem("warning", "same-id", name, message))
         paths.setdefault(name, folder / path)
-    for suffix, count in sorted(Counter(os.path.splitext(path)[1].lower() for path in others).items()):
+    suffixes = (os.path.splitext(path)[1].lower() for path in others)
+    for suffix, count in sorted(Counter(suffix for suffix in suffixes if suffix in OTHER_PICTURES).items()):
         what = "1 file ends" if count == 1 else f"{count} files end"
         message = f"{what} in {suffix}, which is not read here; {advise(suffix)}"
         problems.append(Problem("warning", "other-format", str(folder), message))

@@ -24,12 +24,18 @@ TAG_HEADERS = (
     *("tags", "tag", "labels", "label", "classes", "class", "classname", "classnames", "labelname", "labelnames"),
     *("category", "categories", "categoryname", "findinglabels", "objects", "object", "keywords", "keyword", "taglist"),
     *("labellist", "annotations", "annotation", "species", "groundtruth", "target", "labelid", "classid", "categoryid"),
+    *("regionattributes",),
 )
 """Headers of the columns that hold tags; a number may follow (`tag1`, `tag2`)."""
 
 _COLUMN_SEPARATORS = (",", ";", "\t", "|")  # Excel writes ';' wherever the comma is the decimal sign
 _SEP_LINE = re.compile(r"sep=(.)\s*(?:\r\n|\r|\n|$)", re.IGNORECASE)
 _NUMBER = re.compile(r"\s*(?:[-+]?[0-9]*[.,]?[0-9]+)?\s*")
+_RULE = re.compile(r":?-{3,}:?|")
+"""A cell of the line below the header of a table in Markdown."""
+
+_SPLIT_MARKS = re.compile(r'^"[^"\n]*[,;\t|]')
+_ESCAPED_QUOTE = re.compile(r'\\"[^,;\t|\r\n"]')
 _SHOWN = 60
 
 
@@ -80,13 +86,31 @@ def read_table(path: Path) -> Table:
     if told is not None:
         text, first_line = text[told.end() :], 2
     separator = told.group(1) if told is not None else _guess_separator(text)
-    rows = [row for row in _read_rows(path, text, separator, first_line) if without_empty_end(row.cells)]
+    rows = [row for row in _read_rows(path, text, separator, first_line) if _holds_anything(row)]
+    if _SPLIT_MARKS.search(text) and all(len(without_empty_end(row.cells)) == 1 for row in rows):
+        rows, separator = _unpack_rows(path, rows, separator)
     while len(rows) > 1 and _is_comment(rows[0]):
         rows = rows[1:]
     header = without_empty_end(rows[0].cells) if rows else ()
+    rows = [*rows[:1], *(row for row in rows[1:] if without_empty_end(row.cells) != header)]  # of tables put together
     if image_column(header) is None and any(map(is_file_name, header)):
         return Table(path, separator, _name_columns(rows), tuple(rows), has_header=False)
     return Table(path, separator, header, tuple(rows[1:]))
+
+
+def _holds_anything(row: Row) -> bool:
+    cells = without_empty_end(row.cells)
+    return bool(cells) and not all(map(_RULE.fullmatch, cells))
+
+
+def _unpack_rows(path: Path, rows: Sequence[Row], separator: str) -> tuple[list[Row], str]:
+    """Read rows that are one quoted cell each, `"1.jpg,cat"`, as some programs save a table a second time."""
+    text = "\n".join(row.cells[0] for row in rows)
+    inner = _guess_separator(text)
+    read = list(_read_rows(path, text, inner, 1))
+    if len(read) != len(rows) or len(read[0].cells) < 2:
+        return list(rows), separator
+    return [Row(row.line, found.cells) for row, found in zip(rows, read, strict=True)], inner
 
 
 def is_file_name(cell: str) -> bool:
@@ -179,15 +203,19 @@ def _read_rows(path: Path, text: str, separator: str, line: int) -> Iterator[Row
             taken.append(physical)
             yield physical
 
-    reader = csv.reader(lines(), delimiter=separator)
+    if _ESCAPED_QUOTE.search(text):  # as databases write quotes within quotes
+        text = text.replace('\\"', '""')
+    spaced = re.search(rf'{re.escape(separator)} +"', text) is not None
+    reader = csv.reader(lines(), delimiter=separator, skipinitialspace=spaced)
     try:
         for cells in reader:
             written = "".join(taken)
-            broken = len(taken) > 1 and any("\n" in cell or "\r" in cell for cell in cells)
+            # A cell may hold several lines, as of a spreadsheet; rows that a stray mark has swallowed hold separators.
+            broken = any(separator in line or is_file_name(line) for line in taken[1:])
             if written.count('"') % 2 or broken:
                 raise DataError(
                     f'{path}, line {line}: a quotation mark (") is opened and not closed in its row: '
-                    f"{taken[0].rstrip()[:_SHOWN]}; remove it, or write it twice within quotes; a cell holds one line"
+                    f"{taken[0].rstrip()[:_SHOWN]}; remove it, or write it twice within quotes"
                 )
             yield Row(line, tuple(cells))
             line += len(taken)

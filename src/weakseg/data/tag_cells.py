@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import ast
-import json
+import html
 import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from weakseg.data.base import Problem
+from weakseg.data.class_names import QUOTES
+from weakseg.data.tag_lists import read_list
 from weakseg.errors import DataError
 
 SEPARATOR = ";"
 UNKNOWN_MARK = "?"
 
-_SURE_MARKS = (";", "|", "\uff1b", "\uff5c")
-"""No class is called so; the last two are the wide forms of East Asian keyboards."""
+_SURE_MARKS = (";", "|", "\uff1b", "\uff5c", "\t", "\n", "\r")
+"""No class is called so; `\uff1b` and `\uff5c` are the wide forms of East Asian keyboards."""
 
 _SURE = re.compile(f"[{re.escape(''.join(_SURE_MARKS))}]")
 
@@ -27,16 +28,20 @@ _BLANK = " "
 _OTHER_BLANKS = ("\u00a0", "\u3000")
 _WIDE_BLANK = re.compile(f"[{''.join(_OTHER_BLANKS)}]")
 _RARE_MARKS = (
-    *("\\", ":", "~", " and ", "*", "^", "$", "!", "@", "=", ">", "<", "%", "\u2022", "\u00b7", "-", "_", "."),
+    *(" and ", " or ", " und ", " oder ", " et ", " ou ", " y ", " e ", " en ", " och ", " og ", " \u0438 "),
+    *("\\", ":", "~", "*", "^", "$", "!", "@", "=", ">", "<", "%", "\u2022", "\u00b7", "-", "_", "."),
     _BLANK,
 )
 """They are part of names, too: only where a list fixes the names do they part tags."""
 _ANY_MARK = re.compile(
     "[" + re.escape("".join((*_SURE_MARKS, *_LIKELY_MARKS, *_RARE_MARKS, *_OTHER_BLANKS))) + r"\[({]"
 )
-_NO_PARTS = frozenset({"n/a"})
-_LIST = re.compile(r"^(?:set|frozenset|array)?\s*\(?\s*[\[({](.*?)[\])}]\s*(?:,\s*dtype=\w+)?\)?$", re.DOTALL)
-_QUOTED = re.compile(r"""'([^']*)'|"([^"]*)\"""")
+_NO_PARTS = re.compile(r"n/a|/[a-z]/[a-z0-9_]+", re.IGNORECASE)
+"""Names with a mark that parts nothing, such as `/m/01yrx` of Open Images."""
+
+_ENTITY = re.compile(r"&(?:amp|lt|gt|quot|apos|nbsp|#[0-9]{2,4});")
+_HASHTAGS = re.compile(r"(?:#[^\W\d][\w-]*[\s,;]*)+")
+_MAX_COMPARED = 1000  # names; a data set has at most 254 classes
 
 
 @dataclass(frozen=True)
@@ -85,6 +90,12 @@ def part_cells(
         if parted:
             tokens = {cell: _part(found, mark, parted) for cell, found in tokens.items()}
             names = _names_of(tokens)
+    doubted = " ".join(problem.message for problem in problems)
+    joined = (find_joined(name, names) for name in names if name not in known and f"'{name}'" not in doubted)
+    for name, parts, mark in filter(None, joined if len(names) <= _MAX_COMPARED else ()):
+        if not any(map(str.isalnum, mark)):
+            raise DataError(f"{source}: {_doubt(name, parts, mark)}")
+        problems.append(Problem("warning", "several-in-one", source, f"{_doubt(name, parts, mark)}; it is one now"))
     return PartedCells(tokens, tuple(problems))
 
 
@@ -93,51 +104,27 @@ def _names_of(tokens: Mapping[str, tuple[str, ...]]) -> Collection[str]:
 
 
 def _first_parts(cell: str, separator: str | None) -> tuple[str, ...]:
-    listed = _read_list(cell.strip())
+    listed = read_list(cell.strip())
     if listed is not None:
         return _clean(listed)
+    cell = _without_quotes(html.unescape(cell) if _ENTITY.search(cell) else cell)
+    if _HASHTAGS.fullmatch(cell):
+        return _clean(part.rstrip(",; ") for part in cell.split("#"))
     if separator is not None:
         return _clean(cell.split() if not separator.strip() else cell.split(separator))
     return _clean(_SURE.split(cell))
 
 
-def _read_list(cell: str) -> list[str] | None:
-    """Read `['a', "b"]`, `('a',)`, `{'a'}`, `set()`, `['a' 'b']` (NumPy) or `[a, b]`; None for anything else."""
-    if cell in ("set()", "frozenset()"):
-        return []
-    match = _LIST.match(cell)
-    if match is None or any(bracket in match.group(1) for bracket in "[](){}" if not cell.startswith("{")):
-        return None
-    inner = match.group(1)
-    quoted = [one or other for one, other in _QUOTED.findall(inner)]
-    if len(quoted) > 1 and not set(",:") & set(_QUOTED.sub("", inner)):
-        return quoted  # Python itself would join 'a' 'b' to one
-    for read in (json.loads, ast.literal_eval):
-        try:
-            value = read(cell)
-        except (ValueError, SyntaxError, RecursionError, MemoryError):
-            continue
-        if isinstance(value, dict):
-            return _read_mapping(value)
-        if isinstance(value, list | tuple | set) and all(isinstance(part, str) for part in value):
-            return [str(part) for part in (sorted(value) if isinstance(value, set) else value)]
-    if quoted:
-        return quoted
-    return re.split("[,;]", inner) if cell[0] in "[{" and ":" not in inner else None
-
-
-def _read_mapping(value: dict[object, object]) -> list[str] | None:
-    """Read `{"cat": 1, "dog": 0}`, and `{"choices": ["cat"]}` as Label Studio writes it."""
-    if all(isinstance(name, str) and mark in (0, 1) for name, mark in value.items()):
-        return [str(name) for name, mark in value.items() if mark]
-    listed = next(iter(value.values())) if len(value) == 1 else None
-    if isinstance(listed, list) and all(isinstance(part, str) for part in listed):
-        return [str(part) for part in listed]
-    return None
-
-
 def _clean(parts: Iterable[str]) -> tuple[str, ...]:
-    return tuple(part for part in (part.strip() for part in parts) if part)
+    return tuple(part for part in (_without_quotes(part) for part in parts) if part)
+
+
+def _without_quotes(text: str) -> str:
+    """Trim a text, and take off quotation marks around it."""
+    text = text.strip()
+    inner = text[1:-1]
+    around = len(text) > 1 and text[0] in QUOTES and text[-1] in QUOTES and not set(inner) & {text[0], text[-1]}
+    return inner.strip() if around else text
 
 
 def _bare(token: str) -> str:
@@ -158,6 +145,23 @@ def _part(tokens: tuple[str, ...], mark: str, parted: Collection[str]) -> tuple[
     return tuple(parts)
 
 
+def find_joined(name: str, names: Collection[str]) -> tuple[str, list[str], str] | None:
+    """Find two names of others at the ends of a name, and what joins them, whatever it is: `cat<br>dog`.
+
+    Returns:
+        The name, the two others and what stands between them; None where there are none.
+    """
+    alike = {other.casefold() for other in names if other != name}
+    folded = name.casefold()
+    for end in range(1, len(folded)):
+        if folded[end].isalnum() or folded[:end] not in alike:
+            continue
+        for start in range(end + 1, len(folded)):
+            if folded[start:] in alike:
+                return name, [name[:end], name[start:]], name[end:start]
+    return None
+
+
 def _names_to_part(
     names: Collection[str], mark: str, *, source: str, known: frozenset[str], problems: list[Problem]
 ) -> frozenset[str]:
@@ -166,7 +170,7 @@ def _names_to_part(
     if mark == _BLANK:
         marked += [name for name in names if mark not in name and _WIDE_BLANK.search(name)]
     parts = {name: [_bare(part) for part in _split(name, mark)] for name in marked}
-    parts = {name: found for name, found in parts.items() if len(found) > 1 and name.casefold() not in _NO_PARTS}
+    parts = {name: found for name, found in parts.items() if len(found) > 1 and not _NO_PARTS.fullmatch(name)}
     if not parts:
         return frozenset()
     alone = {name for name in names if name not in parts} | known

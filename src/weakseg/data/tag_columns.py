@@ -42,6 +42,7 @@ _NO_CLASS_HEADERS = frozenset(
     (
         *("fold", "split", "subset", "istrain", "isval", "isvalid", "istest", "val", "test"),
         *("index", "idx", "unnamed0", "difficult", "occluded", "truncated", "iscrowd", "crowd", "isgroupof"),
+        *("regioncount", "regionid", "filesize"),
         *("isoccluded", "istruncated", "isdepiction", "isinside", "xmin", "ymin", "xmax", "ymax"),
     )
 )
@@ -118,7 +119,7 @@ def find_columns(table: Table) -> Columns:
             f"{table.path}, line 1: expected the header 'image{table.separator}tags', got "
             f"'{table.separator.join(table.header)[:_SHOWN]}'; write it as the first line (images may also be called "
             f"{', '.join(IMAGE_HEADERS[1:_LISTED])}, ..., tags {', '.join(TAG_HEADERS[1:_LISTED])}, ..., or each class "
-            f"has a column of 0 and 1{_no_mark(table, image)})"
+            f"has a column of 0 and 1{_no_mark(table, image)}); columns are parted by , ; | or a tab"
         )
     value = _value_column(table, {image, *tags}) if len(tags) == 1 else None
     part = _part_column(table, {image, *tags, *marks})

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+import itertools
+from collections import Counter, defaultdict
+from collections.abc import Iterable
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -10,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from weakseg.data.base import Dataset, Problem
+from weakseg.data.class_names import compose_name, fold_name
 from weakseg.data.instance_masks import PngInstances
 from weakseg.data.label_maps import find_label_map, labelmap_classes
 from weakseg.data.lists import CLASSES_FILE, read_class_set
@@ -32,6 +35,7 @@ _ANNOTATIONS = "Annotations"
 _MASKS = "SegmentationClass"
 _AUGMENTED_MASKS = "SegmentationClassAug"
 _OBJECTS = "SegmentationObject"
+_SHOWN = 3  # names in a message
 
 
 def open_voc(root: Path, *, split: str, mask_values: str | None = None, drop_background: bool = False) -> Dataset:
@@ -79,8 +83,9 @@ def open_voc(root: Path, *, split: str, mask_values: str | None = None, drop_bac
             samples.append(tags.read(sample_id, path))
     if not samples:
         raise DataError(
-            f"none of the {len(listed.ids)} images of split '{listed.name}' is in {base / _IMAGES}, "
-            f"where {len(found.paths)} images were found"
+            f"none of the {len(listed.ids)} images of split '{listed.name}' ({_examples(listed.ids)}) is in "
+            f"{base / _IMAGES}, where {len(found.paths)} images were found ({_examples(found.paths)}); write their "
+            "names without the suffix into the list"
         )
     problems.extend(tags.finish())
     doubt = distrust_masks(masks, samples, classes) if masks.folders else None
@@ -97,6 +102,11 @@ def open_voc(root: Path, *, split: str, mask_values: str | None = None, drop_bac
         problems=tuple(problems),
         instance_reader=instances if has_objects else None,
     )
+
+
+def _examples(names: Iterable[str]) -> str:
+    shown = [f"'{name}'" for name in itertools.islice(names, _SHOWN)]
+    return ", ".join([*shown, "..."]) if shown else "none"
 
 
 def _read_classes(base: Path, *, drop_background: bool) -> ClassSet:
@@ -127,6 +137,8 @@ class _TagReader:
         self._annotations = annotations
         self._masks = masks
         self._index = {name: k for k, name in enumerate(classes)}
+        folded = Counter(map(fold_name, classes))
+        self._alike = {fold_name(name): k for k, name in enumerate(classes) if folded[fold_name(name)] == 1}
         self._all_known = np.ones(len(classes), np.bool_)  # shared by the samples, hence read-only
         self._all_known.setflags(write=False)
         self._may_lack_tags = may_lack_tags
@@ -169,8 +181,9 @@ class _TagReader:
             return None
         tags = self._no_tags()
         for name in {(element.text or "").strip() for element in root.iterfind("object/name")}:
-            if name in self._index:
-                tags[self._index[name]] = 1
+            at = self._index.get(compose_name(name), self._alike.get(fold_name(name)))
+            if at is not None:
+                tags[at] = 1
             else:
                 self._unknown_names[name].append(sample_id)
         return tags

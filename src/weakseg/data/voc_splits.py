@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import unicodedata
+from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -110,8 +111,9 @@ class _LineReader:
 
     def read(self, line: str) -> str:
         """Return the id that a line means, or one that is not there."""
+        line = line.replace("\\", "/")
         bare = line.strip()
-        entries = [line.rpartition(_IMAGES_PREFIX)[2], bare]
+        entries = [line.rpartition(_IMAGES_PREFIX)[2], bare, bare.strip("\"'")]
         if self._flagged or _FLAGGED_VOC.fullmatch(bare):
             entries.append(_FLAG.sub("", bare))
         entries += _image_of_pair(bare)
@@ -124,7 +126,12 @@ class _LineReader:
             return entry
         if self._composed is None:
             self._composed = {unicodedata.normalize("NFC", key): key for key in self._present}
-        return self._composed.get(unicodedata.normalize("NFC", entry))
+            self._folded: defaultdict[str, list[str]] = defaultdict(list)
+            for composed, key in self._composed.items():
+                self._folded[composed.casefold()].append(key)
+        composed = unicodedata.normalize("NFC", entry)
+        alike = self._folded.get(composed.casefold(), [])
+        return self._composed.get(composed, alike[0] if len(alike) == 1 else None)
 
 
 def _to_id(entry: str) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 from weakseg.data.formats import describe_format
 from weakseg.data.images import IMAGE_SUFFIXES
 from weakseg.data.regular_files import NOT_A_FILE
-from weakseg.data.scan import is_hidden_below, list_files, tell_kind
+from weakseg.data.scan import is_hidden_below, list_files, tell_kind, tell_picture
 from weakseg.errors import DataError, UsageError
 from weakseg.file_names import safe_path
 from weakseg.spelling import nearest
@@ -191,7 +191,13 @@ def _sort_pictures(paths: Iterable[Path], *, base: Path, out: Path) -> _Found:
     results = _results_below(base, out)
     for path in sorted(paths):
         kind = tell_kind(path)
-        if kind == "no-picture" or (results is not None and results in path.resolve().parents):
+        if results is not None and results in path.resolve().parents:
+            continue
+        if kind == "no-picture":
+            suffix = tell_picture(path)
+            if suffix is not None:
+                named_so = f"it holds a picture, but its name does not say so; rename it to {suffix}"
+                passed_over.append(PassedOver(path, named_so))
             continue
         if kind == "image":
             named.append((_relative_name(path, base), path))
