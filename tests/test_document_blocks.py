@@ -116,7 +116,7 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A working folder in which commands are read and nothing is done."""
     monkeypatch.chdir(tmp_path)
     for name in (
-        "pipeline.runtime.start_logging",
+        "pipeline.telling.start_logging",
         "data.synthetic.write_critters",
         "handover.convert.convert_checkpoint",
     ):
