@@ -4,7 +4,7 @@ Claims: time is linear in the number of images; at 100,000 a command starts in 2
 thread each are 1.7 times as fast as one. Images are tiny and so is the network, so that what depends on neither shows.
 
     python benchmarks/scaling.py                              # 250 and 1,000: two minutes where nothing else runs
-    python benchmarks/scaling.py --sizes 1000 10000           # a quarter of an hour
+    python benchmarks/scaling.py --sizes 1000 10000           # ten minutes
     python benchmarks/scaling.py --starts 100000              # only how long commands take to start; minutes
 
 Every command is a process of its own, as a user starts it. Seconds of the stages are those of `run.json`; start-up is

@@ -18,7 +18,7 @@ from weakseg.pipeline.comparison import choose_compared, comparison_files
 from weakseg.pipeline.context import Context
 from weakseg.pipeline.corrections.taught import CORRECTED_TAGS
 from weakseg.pipeline.edited_masks import remember_masks
-from weakseg.pipeline.health import check_masks, tell_health
+from weakseg.pipeline.health import advise_weight, check_masks, tell_health
 from weakseg.pipeline.image_jobs import run_job
 from weakseg.pipeline.images import seeded_datasets
 from weakseg.pipeline.localizers import count_stops, describe_stops, localizer_files, why_no_classifier
@@ -127,8 +127,9 @@ def refine(context: Context) -> str:
     chosen = "" if threshold is None else f", background threshold {threshold}"
     health = check_masks(context).health
     tell_health(health)
-    judged = f"; {health.describe()}" if health.troubled else ""
     number = 0 if context.taught is None else sum(context.taught.has_mask(s.id) for s in chain(*datasets))
+    advise_weight(health, corrected=number, weight=context.config.segmenter.corrected_weight)
+    judged = f"; {health.describe()}" if health.troubled else ""
     corrected = f", {number} of them corrected by a person" if number else ""
     return f"masks of {sum(map(len, datasets))} images{how}{corrected}{chosen}{judged}"
 
