@@ -97,12 +97,17 @@ def partial_stem(name: str) -> str:
 
 
 @contextmanager
-def atomic_open(path: Path) -> Iterator[BinaryIO]:
+def atomic_open(path: Path, *, durable: bool = True) -> Iterator[BinaryIO]:
     """Open a binary file that appears at `path` only once the block has ended without an error.
 
     Parent folders are made. The temporary name carries the process id, so that several ranks may write beside
     one another; it starts with a dot, so that readers which list a folder do not meet it. A pipe or device, such as
     `/dev/stdout`, is written to as it is.
+
+    Args:
+        path: The file.
+        durable: Whether to wait until the disk has it, without which a file may be empty after a power failure. Each
+            wait is a millisecond or more.
 
     Raises:
         ArtifactError: If the system refuses: no permission, no space, a file where a folder should be.
@@ -116,8 +121,9 @@ def atomic_open(path: Path) -> Iterator[BinaryIO]:
         path.parent.mkdir(parents=True, exist_ok=True)
         with partial.open("wb") as file:
             yield file
-            file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
         partial.replace(path)
     except OSError as error:
         raise ArtifactError(f"cannot write {path}: {advise_on(error)}") from error
@@ -141,9 +147,9 @@ def remove_partial_files(folder: Path) -> None:
         partial.unlink(missing_ok=True)
 
 
-def write_bytes(path: Path, content: bytes) -> None:
-    """Write `content` to `path` atomically."""
-    with atomic_open(path) as file:
+def write_bytes(path: Path, content: bytes, *, durable: bool = True) -> None:
+    """Write `content` to `path` atomically; see `atomic_open`."""
+    with atomic_open(path, durable=durable) as file:
         file.write(content)
 
 

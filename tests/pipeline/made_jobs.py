@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import signal
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +17,7 @@ from weakseg.data.images import ShrunkImage
 from weakseg.errors import DataError
 from weakseg.files import write_text
 from weakseg.pipeline.context import Context
-from weakseg.pipeline.image_jobs import ImageJob, ImageWork
+from weakseg.pipeline.image_jobs import ImageJob, ImageWork, Question
 from weakseg.types import Sample
 
 
@@ -84,3 +84,15 @@ SIZES = ImageJob(
     note=note,
 )
 BAD = replace(SIZES, open=open_badly)
+
+
+@contextmanager
+def open_names(context: Context) -> Iterator[Callable[[Sample], tuple[str, int]]]:
+    def name(sample: Sample) -> tuple[str, int]:
+        heed(context.folder.root / "deeds", sample.id)
+        return sample.id, os.getpid()
+
+    yield name
+
+
+NAMES = Question("naming", open_names)

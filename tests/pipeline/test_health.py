@@ -14,7 +14,7 @@ from tests.pipeline.test_stages import make_context
 from tests.tiny import NAMES, make_dataset
 from weakseg.data.base import Dataset
 from weakseg.files import write_bytes
-from weakseg.pipeline import health
+from weakseg.pipeline import health, image_jobs
 from weakseg.pipeline.artifacts import load_seed, save_mask, save_seed
 from weakseg.pipeline.context import Context
 from weakseg.pipeline.health import HealthCheck, advise_weight, check_masks, tell_health
@@ -165,9 +165,10 @@ def test_several_processes_share_the_images_and_see_the_same(
     context = run(tmp_path, splits)
     alone = check_masks(context)
     tables: list[Tensor] = []
-    monkeypatch.setattr(health, "world_size", lambda: 2)
+    for module in (health, image_jobs):
+        monkeypatch.setattr(module, "world_size", lambda: 2)
     for rank in (0, 1):
-        monkeypatch.setattr(health, "rank", lambda rank=rank: rank)
+        monkeypatch.setattr(image_jobs, "rank", lambda rank=rank: rank)
         monkeypatch.setattr(health, "sum_over_ranks", lambda table: tables.append(table) or table)
         check_masks(context)
     assert all(0 < table[:, -1].sum() < len(alone.tags) for table in tables)

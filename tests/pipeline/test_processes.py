@@ -100,6 +100,47 @@ def test_lost_processes_are_replaced_and_their_images_handed_out_again(
     assert all(line.startswith("a process that works on images was lost (SIGKILL); ") for line in losses)
 
 
+NAMES = [f"train_{number}" for number in range(7)] + ["val_0", "val_1"]
+
+
+def ask(context: Context, engine: Processes) -> tuple[dict[int, str], set[int]]:
+    """Ask processes for the names of images; return these, and who has answered."""
+    answers = engine.ask(context, made_jobs.NAMES, splits(context))
+    return {place: name for place, (name, _) in answers.items()}, {number for _, number in answers.values()}
+
+
+@pytest.mark.usefixtures("forked")
+def test_processes_that_are_there_answer_questions_and_a_lost_one_is_replaced(tmp_path: Path, told: list[str]) -> None:
+    context, engine = make_context(tmp_path), Processes(2)
+    assert ask(context, engine) == (dict(enumerate(NAMES)), {os.getpid()}), "nobody is there yet"
+    engine.work_off(context, made_jobs.SIZES, splits(context))
+    deed(context, "train_2", "once")
+    names, who = ask(context, engine)
+    assert names == dict(enumerate(NAMES))
+    assert os.getpid() not in who
+    assert [line for line in told if "was lost" in line] == [
+        "a process that works on images was lost (SIGKILL); 1 images are handed out again"
+    ]
+    deed(context, "val_1", "damaged")
+    with pytest.raises(DataError, match=r"^image 'val_1' is damaged$"):
+        ask(context, engine)
+    assert not engine.crew(0), "all are ended"
+
+
+@pytest.mark.usefixtures("forked")
+def test_images_of_a_lost_block_are_handed_out_one_by_one(
+    tmp_path: Path, told: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(processes, "cut_blocks", lambda images, count: [range(images)])
+    context = make_context(tmp_path)
+    deed(context, "train_4", "always")
+    with pytest.raises(WorkerLost, match="lost 3 times at the image 'train_4'"):
+        work_off(context)
+    assert told[-2:] == [
+        f"a process that works on images was lost (SIGKILL); {number} images are handed out again" for number in (9, 1)
+    ], "the first had all of them in hand"
+
+
 @pytest.mark.usefixtures("forked")
 def test_only_images_that_are_not_done_are_handed_out(of_one: dict[str, str], tmp_path: Path) -> None:
     context = make_context(tmp_path)

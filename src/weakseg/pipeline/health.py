@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 
@@ -17,14 +19,14 @@ from weakseg.ops.mask_health import NUM_FACTS, TagFacts, examine_tags
 from weakseg.pipeline.artifacts import load_seed
 from weakseg.pipeline.context import Context
 from weakseg.pipeline.corrections.judges import ENOUGH_MASKS
+from weakseg.pipeline.image_jobs import Question, ask_images
 from weakseg.pipeline.images import seeded_datasets
 from weakseg.pipeline.localizers import why_no_classifier
 from weakseg.pipeline.origin import read_map
-from weakseg.pipeline.telling import show_progress
 from weakseg.pipeline.threshold import mask_threshold
 from weakseg.refine.health import TaggedMask, TagHealth, judge_tags
 from weakseg.refine.health_words import MaskHealth, MaskMethod, judge_classes
-from weakseg.train.distributed import rank, sum_over_ranks, world_size
+from weakseg.train.distributed import sum_over_ranks, world_size
 from weakseg.types import Sample
 
 logger = logging.getLogger("weakseg")
@@ -114,21 +116,19 @@ def advise_weight(health: MaskHealth, *, corrected: int, weight: int) -> None:
 
 
 def _examine(context: Context, datasets: Sequence[Dataset], threshold: float | None) -> list[TaggedMask]:
-    """Measure the tagged images of this process, and exchange the numbers with the others."""
-    images = [(dataset.split, sample) for dataset in datasets for sample in dataset if sample.keys]
+    """Have the run's engine measure the tagged images."""
+    tagged = [dataset.keep(sample.id for sample in dataset if sample.keys) for dataset in datasets]
+    images = [(dataset.split, sample) for dataset in tagged for sample in dataset]
     starts = [0]
     for _, sample in images:
         starts.append(starts[-1] + len(sample.keys))
     # The last column says that the row was filled; one table per tag is small even for all of COCO.
     table = torch.zeros(starts[-1], NUM_FACTS + 1, dtype=torch.float64)
-    mine = range(rank(), len(images), world_size())
-    with show_progress("judging the masks") as tick:
-        for done, place in enumerate(mine):
-            facts = _examine_image(context, images[place][1], threshold)
-            if facts:
-                rows = torch.tensor([[*item.to_numbers(), 1.0] for item in facts], dtype=torch.float64)
-                table[starts[place] : starts[place + 1]] = rows
-            tick(done + 1, len(mine))
+    question = Question("judging the masks", partial(open_examination, threshold=threshold))
+    for place, facts in ask_images(context, question, tagged).items():
+        if facts:
+            rows = torch.tensor([[*item.to_numbers(), 1.0] for item in facts], dtype=torch.float64)
+            table[starts[place] : starts[place + 1]] = rows
     table = sum_over_ranks(table.to(context.device)).cpu() if world_size() > 1 else table
     owners = [(split, sample.id, key) for split, sample in images for key in sample.keys]
     return [
@@ -138,13 +138,21 @@ def _examine(context: Context, datasets: Sequence[Dataset], threshold: float | N
     ]
 
 
-def _examine_image(context: Context, sample: Sample, threshold: float | None) -> tuple[TagFacts, ...]:
-    try:
-        seed = load_seed(context.folder.seed(sample.id))
-        labels = read_mask(context.folder.mask(sample.id))
-    except (ArtifactError, DataError):
-        return ()
-    return examine_tags(labels, seed, threshold=threshold) if seed.keys == sample.keys else ()
+@contextmanager
+def open_examination(
+    context: Context, *, threshold: float | None
+) -> Iterator[Callable[[Sample], tuple[TagFacts, ...]]]:
+    """Lend what compares an image's mask with its seed; nothing is said of one whose files cannot be read."""
+
+    def examine(sample: Sample) -> tuple[TagFacts, ...]:
+        try:
+            seed = load_seed(context.folder.seed(sample.id))
+            labels = read_mask(context.folder.mask(sample.id))
+        except (ArtifactError, DataError):
+            return ()
+        return examine_tags(labels, seed, threshold=threshold) if seed.keys == sample.keys else ()
+
+    yield examine
 
 
 def _classifier_map(context: Context) -> float | None:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 import torch
 
@@ -26,6 +26,9 @@ from weakseg.types import Sample
 
 ImageWork = Callable[[Sample, ShrunkImage], str | None]
 """Writes the files of an image; may return a word for what came of it, which is counted."""
+
+Answer = TypeVar("Answer")
+"""What somebody wants to know of an image; it travels between processes."""
 
 
 def say_nothing(outcomes: Counter[str]) -> str:
@@ -70,6 +73,32 @@ class ImageJob:
         """Say whether an image is still to be worked on."""
         return not self.output(context, sample.id).exists()
 
+    def work_in_turn(self, context: Context, images: Images, turns: Iterable[int]) -> Iterator[tuple[int, str | None]]:
+        """Work on the images whose turn it is in this process; yields place and outcome of each that is done."""
+        with self.open(context) as work:
+            yield from work_on(
+                context, images, turns, work, reading=self.reading, side_by_side=self.side_by_side, threads=self.threads
+            )
+
+
+@dataclass(frozen=True)
+class Question(Generic[Answer]):
+    """Something that is wanted to know of each of some images, and written nowhere. Its functions travel, too.
+
+    Args:
+        label: What is being done, for the progress: `judging the masks`.
+        open: Lends what answers; called in each process that does.
+    """
+
+    label: str
+    open: Callable[[Context], AbstractContextManager[Callable[[Sample], Answer]]]
+
+    def work_in_turn(self, context: Context, images: Images, turns: Iterable[int]) -> Iterator[tuple[int, Answer]]:
+        """Ask of the images whose turn it is in this process; yields place and answer of each."""
+        with self.open(context) as ask:
+            for place in turns:
+                yield place, ask(images[place][1])
+
 
 class Engine(Protocol):
     """Sees to it that a job's images are worked on: here, in other processes, or on other machines."""
@@ -81,6 +110,19 @@ class Engine(Protocol):
             context: The run. All files that the job reads are there.
             job: What is to be done.
             datasets: The images.
+        """
+        ...
+
+    def ask(self, context: Context, question: Question[Answer], datasets: Sequence[Dataset], /) -> dict[int, Answer]:
+        """Ask of every image; under `torchrun` each process gets the answers of its share alone.
+
+        Args:
+            context: The run.
+            question: What is wanted to know.
+            datasets: The images.
+
+        Returns:
+            Answers by the places of the images, as `list_images` has them.
         """
         ...
 
@@ -108,9 +150,20 @@ class OneProcess:
         outcomes: Counter[str] = Counter()
         turns = open_turns(len(images), is_pending=lambda place: job.is_pending(context, images[place][1]))
         with show_progress(job.label, note=lambda: job.note(outcomes)) as tick:
-            for place, outcome in work_in_turn(context, job, images, turns):
+            for place, outcome in job.work_in_turn(context, images, turns):
                 outcomes.update([] if outcome is None else [outcome])
                 tick(*turns.finish(place, outcome))
+
+    def ask(self, context: Context, question: Question[Answer], datasets: Sequence[Dataset], /) -> dict[int, Answer]:
+        """See `Engine`."""
+        images = list_images(datasets)
+        mine = range(rank(), len(images), world_size())
+        answers: dict[int, Answer] = {}
+        with show_progress(question.label) as tick:
+            for place, answer in question.work_in_turn(context, images, mine):
+                answers[place] = answer
+                tick(len(answers), len(mine))
+        return answers
 
     def close(self) -> None:
         """Nothing was started."""
@@ -123,16 +176,11 @@ def _count_left(context: Context, job: ImageJob, images: Images) -> int:
     return int(sum_over_ranks(torch.tensor([left], device=context.device)))
 
 
-def work_in_turn(
-    context: Context, job: ImageJob, images: Images, turns: Iterable[int]
-) -> Iterator[tuple[int, str | None]]:
-    """Work on the images whose turn it is in this process; yields place and outcome of each that is done."""
-    with job.open(context) as work:
-        yield from work_on(
-            context, images, turns, work, reading=job.reading, side_by_side=job.side_by_side, threads=job.threads
-        )
-
-
 def run_job(context: Context, job: ImageJob, datasets: Sequence[Dataset]) -> None:
     """Have the run's engine work on every image that is not done."""
     (context.engine or OneProcess()).work_off(context, job, datasets)
+
+
+def ask_images(context: Context, question: Question[Answer], datasets: Sequence[Dataset]) -> dict[int, Answer]:
+    """Have the run's engine ask of every image, see `Engine.ask`."""
+    return (context.engine or OneProcess()).ask(context, question, datasets)

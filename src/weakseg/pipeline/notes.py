@@ -16,7 +16,7 @@ from pathlib import Path
 from weakseg.documents import decode_json
 from weakseg.errors import ArtifactError
 from weakseg.file_names import safe_path
-from weakseg.files import JsonValue, write_json, write_text
+from weakseg.files import JsonValue, write_bytes, write_json
 from weakseg.pipeline.image_jobs import Engine
 from weakseg.pipeline.lock import hold_folder
 from weakseg.pipeline.parts import Finishing, PartOf, StoppedAtImages, read_handed_out
@@ -59,8 +59,11 @@ class Notebook:
         return self.root / "notes" / f"{safe_path(key)}.json"
 
     def write(self, key: str, note: JsonValue) -> None:
-        """Write the note of an image, which says that it is done; objects in it keep their order."""
-        write_text(self.place(key), json.dumps(note, allow_nan=False) + "\n")
+        """Write the note of an image, which says that it is done; objects in it keep their order.
+
+        The disk is not waited for: notes live as long as the work, and a damaged one is named.
+        """
+        write_bytes(self.place(key), f"{json.dumps(note, allow_nan=False)}\n".encode(), durable=False)
 
     def read(self, keys: Sequence[str]) -> Iterator[tuple[str, dict[str, JsonValue]]]:
         """Yield key and note of the images that have one.

@@ -25,7 +25,7 @@ from weakseg.documents import decode_json
 from weakseg.errors import ArtifactError, UsageError
 from weakseg.files import write_json
 from weakseg.pipeline.context import Context
-from weakseg.pipeline.image_jobs import Engine, ImageJob
+from weakseg.pipeline.image_jobs import Answer, Engine, ImageJob, Question
 from weakseg.pipeline.records import read_record, read_records, write_records
 from weakseg.pipeline.removal import remove_files
 from weakseg.pipeline.run_folder import RunFolder
@@ -175,6 +175,10 @@ class Finishing:
         if is_mine and rank() == 0:
             _count_time(context.folder, job.stage)
 
+    def ask(self, context: Context, question: Question[Answer], datasets: Sequence[Dataset], /) -> dict[int, Answer]:
+        """See `Engine`; answers are not handed out in parts."""
+        return self._inner.ask(context, question, datasets)
+
     def close(self) -> None:
         """See `Engine`."""
         self._inner.close()
@@ -213,6 +217,10 @@ class PartOf:
         note = {"images": len(own), "time_s": round(time.monotonic() - started_s, 1), "host": socket.gethostname()}
         write_json(self.note(context.folder), {**note, "process": os.getpid()})
         raise PartDone(f"{job.stage}: part {self.part} is done, {len(own)} images ({job.label})")
+
+    def ask(self, context: Context, question: Question[Answer], datasets: Sequence[Dataset], /) -> dict[int, Answer]:
+        """See `Engine`."""
+        return self._inner.ask(context, question, datasets)
 
     def note(self, folder: RunFolder) -> Path:
         """Return where it is noted that the part has ended."""

@@ -12,25 +12,25 @@ import multiprocessing
 import os
 import pickle
 import signal
-import threading
 from collections import Counter, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 
 from weakseg.config.schema import RunConfig
 from weakseg.data.base import Dataset
 from weakseg.pipeline.context import Context
-from weakseg.pipeline.image_jobs import ImageJob, work_in_turn
+from weakseg.pipeline.image_jobs import Answer, ImageJob, OneProcess, Question
 from weakseg.pipeline.images import list_images
 from weakseg.pipeline.losses import Losses
-from weakseg.pipeline.runtime import make_deterministic
 from weakseg.pipeline.telling import show_progress
+from weakseg.pipeline.turns import cut_blocks
+from weakseg.pipeline.worker import CHECK_S, END, Message, Task, serve
 from weakseg.train.loop import Tick
 
 logger = logging.getLogger("weakseg")
@@ -43,17 +43,6 @@ GRACE_S = 5.0
 
 THREAD_SETTINGS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 """What libraries read when they are loaded: how many threads they may start."""
-
-END = b"end"
-"""Tells a process to end, in the place of a job."""
-
-CHECK_S = 1.0
-"""How often one looks whether processes that say nothing are still there, and these whether the one that started them
-is."""
-
-Message = tuple[Literal["take", "done", "ended", "failed"], object]
-"""What a process says: that it wants an image, has done one (place and outcome), has done the job, or failed (the
-error)."""
 
 
 @dataclass(eq=False)
@@ -75,7 +64,7 @@ class Processes:
     """
 
     def __init__(self, count: int) -> None:
-        self._count = count
+        self.count = count
         self._threads = max(1, torch.get_num_threads() // count)
         self._workers: list[_Worker] = []
 
@@ -88,16 +77,35 @@ class Processes:
         if not pending:
             return
         # Files of all images were looked at before; those who work on them need not know.
-        sent = replace(context, engine=None, images={}, config=_share_decoding(context, self._count))
+        sent = replace(context, engine=None, images={}, config=_share_decoding(context, self.count))
         outcomes: Counter[str] = Counter()
+
+        def count(place: int, outcome: str | None) -> None:
+            outcomes.update([] if outcome is None else [outcome])
+
         with show_progress(job.label, note=lambda: job.note(outcomes)) as tick:
             losses = Losses(lambda place: images[place][1].id)
-            hand_out = _HandOut(self, (sent, job, datasets), pending, outcomes, tick, losses)
-            try:
-                hand_out.run()
-            except BaseException:
-                self.close(at_once=True)  # what they are doing is of no use any more
-                raise
+            self._hand_out(_HandOut(self, (sent, job, datasets), pending, count, tick, losses))
+
+    def ask(self, context: Context, question: Question[Answer], datasets: Sequence[Dataset], /) -> dict[int, Answer]:
+        """See `weakseg.pipeline.image_jobs.Engine`; asks here unless processes are there already."""
+        images = list_images(datasets)
+        if not self._workers or not images:  # starting them takes longer than most answers
+            return OneProcess().ask(context, question, datasets)
+        answers: dict[int, Answer] = {}
+        sent = replace(context, engine=None, images={})
+        with show_progress(question.label) as tick:
+            losses = Losses(lambda place: images[place][1].id)
+            places = range(len(images))
+            self._hand_out(_HandOut(self, (sent, question, datasets), places, answers.__setitem__, tick, losses))
+        return answers
+
+    def _hand_out(self, images: _HandOut) -> None:
+        try:
+            images.run()
+        except BaseException:
+            self.close(at_once=True)  # what they are doing is of no use any more
+            raise
 
     def close(self, *, at_once: bool = False) -> None:
         """End the processes; those that do not heed it, or all of them at once, are killed."""
@@ -115,7 +123,7 @@ class Processes:
 
     def crew(self, size: int) -> list[_Worker]:
         """Return the processes; spawns those that are missing to so many, at most to those that were asked for."""
-        while len(self._workers) < min(size, self._count):
+        while len(self._workers) < min(size, self.count):
             self._workers.append(self._spawn())
         return self._workers
 
@@ -130,7 +138,7 @@ class Processes:
     def _spawn(self) -> _Worker:
         start = multiprocessing.get_context("fork") if START_METHOD == "fork" else multiprocessing.get_context("spawn")
         own, theirs = start.Pipe()
-        number = min(set(range(self._count)) - {worker.number for worker in self._workers})
+        number = min(set(range(self.count)) - {worker.number for worker in self._workers})
         process = start.Process(target=serve, args=(theirs, number, self._threads), name=f"weakseg-{number}")
         with _thread_settings(self._threads):
             process.start()
@@ -139,23 +147,33 @@ class Processes:
 
 
 class _HandOut:
-    """One job's images on their way to the processes and back."""
+    """One job's images on their way to the processes and back.
+
+    Args:
+        processes: Who works on them.
+        task: What they do.
+        pending: Places of the images.
+        heed: Gets the place and outcome of each that is done.
+        tick: Gets how many are.
+        losses: Counts the processes that die.
+    """
 
     def __init__(
         self,
         processes: Processes,
-        task: tuple[Context, ImageJob, Sequence[Dataset]],
+        task: Task,
         pending: Sequence[int],
-        outcomes: Counter[str],
+        heed: Callable[[int, Any], None],
         tick: Tick,
         losses: Losses,
     ) -> None:
         self._processes = processes
         self._task = pickle.dumps(task)  # once, however many processes get it
-        self._waiting = deque(pending)
+        cut = cut_blocks(len(pending), processes.count)
+        self._blocks = deque([pending[number] for number in block] for block in cut)
         self._total = len(pending)
         self._done = 0
-        self._outcomes = outcomes
+        self._heed_outcome = heed
         self._tick = tick
         self._losses = losses
 
@@ -181,30 +199,27 @@ class _HandOut:
 
     def _heed(self, worker: _Worker, message: Message) -> None:
         what, content = message
-        if what == "take":
-            place = self._waiting.popleft() if self._waiting else None
-            if place is not None:
-                worker.held[place] = None
-            worker.connection.send(place)
-        elif what == "done":
-            assert isinstance(content, tuple)
-            place, outcome = content
-            del worker.held[place]
-            self._done += 1
-            self._outcomes.update([] if outcome is None else [outcome])
-            self._tick(self._done, self._total)
-        elif what == "ended":
-            worker.busy = False
-        else:
+        if what == "failed":
             assert isinstance(content, Exception)
             raise content
+        for place, outcome in content:
+            del worker.held[place]
+            self._done += 1
+            self._heed_outcome(place, outcome)
+            self._tick(self._done, self._total)
+        if what == "take":
+            block = self._blocks.popleft() if self._blocks else []
+            worker.held.update(dict.fromkeys(block))
+            worker.connection.send(block)
+        elif what == "ended":
+            worker.busy = False
 
     def _lose(self, worker: _Worker) -> None:
-        """Hand out again what a lost process had in hand."""
+        """Hand out again what a lost process had in hand, one by one: the next loss then shows which image it is."""
         held = list(worker.held)
         self._losses.count(held, self._processes.forget(worker))
-        self._waiting.extendleft(reversed(held))
-        if self._waiting:
+        self._blocks.extendleft([place] for place in reversed(held))
+        if self._blocks:
             self._begin(self._processes.crew(len(self._processes.crew(0)) + 1)[-1])
 
 
@@ -235,67 +250,3 @@ def _thread_settings(threads: int) -> Iterator[None]:
                 del os.environ[name]
             else:
                 os.environ[name] = value
-
-
-def serve(connection: Connection, number: int, threads: int) -> None:
-    """Work on images until there are no more; what a spawned process does.
-
-    Args:
-        connection: To the process that hands images out. Jobs come as pickles of (context, job, datasets).
-        number: Which of the processes this is, counted from 0; says which GPU it takes.
-        threads: How many torch may use.
-    """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; the one that hands out decides
-    threading.Thread(target=_end_with_parent, name="weakseg-parent", daemon=True).start()
-    torch.set_num_threads(threads)
-    make_deterministic()
-    logger.setLevel(logging.ERROR)  # the one that hands out has warned already
-    with suppress(EOFError, OSError):  # the other side has gone
-        while (task := connection.recv_bytes()) != END:
-            try:
-                _serve_job(connection, *pickle.loads(task), number=number)
-            except (EOFError, OSError):
-                raise
-            except Exception as error:
-                connection.send(("failed", packable(error)))
-    os._exit(0)  # taking torch down takes seconds on a busy machine, and there is nothing left to write
-
-
-def _serve_job(
-    connection: Connection, context: Context, job: ImageJob, datasets: Sequence[Dataset], *, number: int
-) -> None:
-    if context.device.type == "cuda" and context.config.runtime.device in ("auto", "cuda"):
-        context = replace(context, device=torch.device("cuda", number % torch.cuda.device_count()))
-        torch.cuda.set_device(context.device)
-    for place, outcome in work_in_turn(context, job, list_images(datasets), _draw(connection)):
-        connection.send(("done", (place, outcome)))
-    connection.send(("ended", None))
-
-
-def _draw(connection: Connection) -> Iterator[int]:
-    """Ask for images until there are none left."""
-    while True:
-        connection.send(("take", None))
-        place = connection.recv()
-        if place is None:
-            return
-        yield place
-
-
-def packable(error: Exception) -> Exception:
-    """Return an error that arrives as it is, or one that tells of it."""
-    try:
-        copy = pickle.loads(pickle.dumps(error))
-        return error if str(copy) == str(error) else RuntimeError(f"{type(error).__name__}: {error}")
-    except Exception:  # any class may refuse in any way
-        return RuntimeError(f"{type(error).__name__}: {error}")
-
-
-def _end_with_parent() -> None:
-    """End this process when the one that started it has gone; it may have been killed, and cannot say so."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None, "a spawned process has one"
-    number = os.getppid()
-    while os.getppid() == number and not wait([parent.sentinel], timeout=CHECK_S):
-        pass
-    os._exit(1)

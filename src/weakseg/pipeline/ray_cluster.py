@@ -22,13 +22,13 @@ import torch
 from weakseg.data.base import Dataset
 from weakseg.errors import ArtifactError, MissingExtra, WeaksegError
 from weakseg.pipeline.context import Context
-from weakseg.pipeline.image_jobs import ImageJob, ImageWork
+from weakseg.pipeline.image_jobs import Answer, ImageJob, ImageWork, OneProcess, Question
 from weakseg.pipeline.images import Images, list_images, work_on
 from weakseg.pipeline.losses import Losses
-from weakseg.pipeline.processes import packable
 from weakseg.pipeline.runtime import make_deterministic
 from weakseg.pipeline.telling import show_progress
 from weakseg.pipeline.turns import cut_blocks
+from weakseg.pipeline.worker import packable
 from weakseg.train.loop import Tick
 
 logger = logging.getLogger("weakseg")
@@ -143,6 +143,10 @@ class RayCluster:
         losses = Losses(lambda place: images[place][1].id)
         with show_progress(job.label, note=lambda: job.note(outcomes)) as tick:
             _HandOut(crew, pending, self._count_room(context), outcomes, tick, losses).run()
+
+    def ask(self, context: Context, question: Question[Answer], datasets: Sequence[Dataset], /) -> dict[int, Answer]:
+        """See `weakseg.pipeline.image_jobs.Engine`; asks here, since an answer takes a millisecond."""
+        return OneProcess().ask(context, question, datasets)
 
     def close(self) -> None:
         """End the actors, and the connection to the cluster if it was made here."""
