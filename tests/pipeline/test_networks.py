@@ -129,10 +129,12 @@ def test_sections_become_the_layers_own_settings() -> None:
         weight_decay=5e-4,
         power=0.7,
         warmup_share=0.4,
+        max_gradient_norm=3.0,
     )
     plan = make_plan(optim, epochs=7, batch_size=5, workers=3)
     assert (plan.epochs, plan.batch_size, plan.workers) == (7, 5, 3)
     shared = ("schedule", "learning_rate", "head_multiplier", "momentum", "weight_decay", "power", "warmup_share")
+    shared = (*shared, "max_gradient_norm")
     assert [getattr(plan, name) for name in shared] == [getattr(optim, name) for name in shared]
 
 

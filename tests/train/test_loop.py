@@ -60,6 +60,7 @@ class Training:
     name: str = "one_cycle"
     momentum: float = 0.9
     accumulate: int = 1
+    max_gradient_norm: float | None = None
     optimizer_name: str = "sgd"
     seed: int = 0
     model: TinyNet = field(default_factory=TinyNet)
@@ -92,6 +93,7 @@ class Training:
             epochs=epochs,
             seed=self.seed,
             accumulate=self.accumulate,
+            max_gradient_norm=self.max_gradient_norm,
             resume=resume,
             validate=self.validate,
             after_epoch=lambda state, record: self.states.append(state),
@@ -111,6 +113,35 @@ def assert_equal_states(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) 
     assert one.keys() == other.keys()
     for name, value in one.items():
         assert torch.equal(value, other[name]), name
+
+
+def first_step(max_gradient_norm: float | None, *, accumulate: int = 1) -> tuple[dict[str, Tensor], float]:
+    """Train for one step of plain SGD at a rate of 1; return by how much each weight moved, and all together."""
+    training = Training(accumulate=accumulate)
+    before = {name: value.clone() for name, value in training.model.named_parameters()}
+    optimizer = torch.optim.SGD(training.model.parameters(), lr=1.0)
+    fit(
+        training.model,
+        loss=squared_error,
+        load_epoch=lambda epoch: load_epoch(epoch)[:1],
+        optimizer=optimizer,
+        schedule=build_schedule(optimizer, name="poly", steps=10, power=0.9, warmup_share=0.3),
+        epochs=1,
+        accumulate=accumulate,
+        max_gradient_norm=max_gradient_norm,
+    )
+    moved = {name: value.detach() - before[name] for name, value in training.model.named_parameters()}
+    return moved, math.sqrt(sum(float(value.square().sum()) for value in moved.values()))
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_large_gradients_are_scaled_down_together_and_small_ones_stay_to_the_bit(accumulate: int) -> None:
+    free, length = first_step(None, accumulate=accumulate)
+    assert_equal_states(first_step(1.01 * length, accumulate=accumulate)[0], free)
+    bound, shorter = first_step(length / 4, accumulate=accumulate)
+    assert shorter == pytest.approx(length / 4, rel=1e-4)
+    for name, value in free.items():
+        torch.testing.assert_close(4 * bound[name], value, rtol=1e-3, atol=1e-5)
 
 
 @pytest.mark.slow

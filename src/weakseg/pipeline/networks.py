@@ -79,6 +79,7 @@ def make_plan(
         weight_decay=optim.weight_decay,
         power=optim.power,
         warmup_share=optim.warmup_share,
+        max_gradient_norm=optim.max_gradient_norm,
         workers=workers,
         accumulate=accumulate,
         cache_bytes=cache_mb * BYTES_PER_MB // local_processes(),

@@ -115,6 +115,7 @@ def fit(
     epochs: int,
     seed: int = 0,
     accumulate: int = 1,
+    max_gradient_norm: float | None = None,
     resume: TrainState | None = None,
     validate: Callable[[], Mapping[str, float]] | None = None,
     validates_last_only: bool = False,
@@ -136,6 +137,8 @@ def fit(
         seed: What dropout draws in a step is a function of this, the step and the process.
         accumulate: In how many parts a batch is passed through the network before the one update it gets. The gradient
             is that of the whole batch up to rounding, unless batch norm takes its statistics from the part.
+        max_gradient_norm: A gradient whose L2 norm over all parameters together is larger is scaled down to it; None
+            for no limit (Pascanu, Mikolov and Bengio, ICML 2013). Smaller ones stay as they are, to the bit.
         resume: State to go on from.
         validate: Computes metrics after each epoch; switches the model's mode as it likes.
         validates_last_only: Whether it is called after the last epoch only; the others' records then have no metrics.
@@ -169,6 +172,8 @@ def fit(
             optimizer.zero_grad(set_to_none=True)
             with seeded_draws(device, seed, schedule.last_epoch, rank()):
                 total += add_gradients(wrapped, batch.to(device), loss=loss, parts=accumulate)
+            if max_gradient_norm is not None:
+                nn.utils.clip_grad_norm_(model.parameters(), max_gradient_norm)
             optimizer.step()
             schedule.step()
             if tick is not None:

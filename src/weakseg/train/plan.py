@@ -41,6 +41,7 @@ class TrainingPlan:
         workers: Processes that decode and augment; changes no result.
         accumulate: In how many parts each process passes its share of a batch through the network, see `fit`.
         optimizer: `sgd` or `adamw`.
+        max_gradient_norm: Larger gradients are scaled down to it, see `fit`.
         cache_bytes: Memory for decoded training images, see `weakseg.data.crops.CropSet.keep_images`; changes no
             result.
         validates_last_only: Whether metrics are computed after the last epoch only; changes no network.
@@ -61,6 +62,7 @@ class TrainingPlan:
     workers: int
     accumulate: int = 1
     optimizer: OptimizerName = "sgd"
+    max_gradient_norm: float | None = None
     cache_bytes: int = 0
     validates_last_only: bool = False
 
@@ -212,6 +214,7 @@ def train_on_epochs(
         epochs=plan.epochs,
         seed=seed,
         accumulate=plan.accumulate,
+        max_gradient_norm=plan.max_gradient_norm,
         validates_last_only=plan.validates_last_only,
         resume=hooks.resume,
         validate=validate,

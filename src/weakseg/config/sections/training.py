@@ -49,6 +49,8 @@ class OptimConfig:
         weight_decay: L2 penalty; with `adamw` the share, times the rate, that a step takes off every parameter.
         power: Exponent of the polynomial decay.
         warmup_share: Share of the steps in which `one_cycle` rises.
+        max_gradient_norm: Gradients with a larger L2 norm, over all parameters together, are scaled down to it; null
+            for no limit. A training whose gradients explode forgets all it knew. The released codes have no limit.
     """
 
     optimizer: OptimizerName = "sgd"
@@ -59,6 +61,7 @@ class OptimConfig:
     weight_decay: float = setting(1e-4, NOT_NEGATIVE)
     power: float = setting(0.9, NOT_NEGATIVE)
     warmup_share: float = setting(0.25, SHARE)
+    max_gradient_norm: float | None = setting(None, Range(1e-3))
 
 
 class TrainingSettings(Protocol):
