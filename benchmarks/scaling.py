@@ -1,15 +1,15 @@
-"""Start-up, memory and throughput of a run, `predict` and `export` by the number of images: 1,000, 10,000, 100,000.
+"""Start-up, memory and throughput of a run, `predict` and `export` by the number of images: 1,000, 10,000.
 
-Claims: time is linear in the number of images; at 100,000 a command starts in 20 s and 1 GB; two processes with a
-thread each are 1.7 times as fast as one. Images are tiny and so is the network, so that what depends on neither shows.
+Claims: time is linear in the number of images; two processes with a thread each are 1.7 times as fast as one. Images
+are tiny and so is the network, so that what depends on neither shows.
 
     python benchmarks/scaling.py                              # 250 and 1,000: two minutes where nothing else runs
     python benchmarks/scaling.py --sizes 1000 10000           # ten minutes
-    python benchmarks/scaling.py --starts 100000              # only how long commands take to start; minutes
+    python benchmarks/scaling.py --work /dev/shm              # files in memory: what the disk does not take
 
 Every command is a process of its own, as a user starts it. Seconds of the stages are those of `run.json`; start-up is
 the time from the start of the process to its first stage. Only what stands in one table is comparable: other work on
-the machine slows all of it down.
+the machine slows all of it down. `scaling_whole.py` starts and runs 100,000 images.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ class Sized:
         images: How many.
         first: The whole run, one process, images never seen before.
         again: The finished run once more: what it takes to see that nothing is left to do.
-        two: All from `localize` on, two processes.
+        two: A whole run, two processes; in a folder of its own, since removing old files takes a while.
         predict: `predict` of all images, by the number of processes.
         export: `export --to coco` of all masks, by the number of processes.
     """
@@ -112,21 +112,6 @@ class Sized:
         if what in ("predict", "export"):
             return (self.predict if what == "predict" else self.export)[processes].seconds
         return (self.first if processes == 1 else self.two).stages[what]
-
-
-@dataclass(frozen=True)
-class Started:
-    """How a run of so many images starts; it is stopped as soon as its first stage begins.
-
-    Args:
-        images: How many.
-        first: The first command, which looks into every image.
-        again: The same command later, which asks the file system whether they are as they were.
-    """
-
-    images: int
-    first: Command
-    again: Command
 
 
 CPU_OF: dict[str, Callable[[Sized], Command]] = {
@@ -151,41 +136,6 @@ def draw_images(root: Path, count: int) -> None:
         Image.fromarray(pixels).save(path, compress_level=1)
         rows.append(f"{name},{('dark', 'bright')[number % 2]}")
     (root / "tags.csv").write_text("\n".join(rows) + "\n")
-
-
-def measure_start(words: Sequence[str]) -> Command:
-    """Run a command with one thread until its first stage begins, and measure it."""
-    started_s = time.monotonic()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "weakseg", *words, "--log", "json"],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=ONE_THREAD,
-    )
-    assert process.stderr is not None
-    told = []
-    for line in process.stderr:
-        told.append(line)
-        if line.startswith("{") and json.loads(line)["event"] == "stage":
-            break
-    else:
-        sys.exit(f"weakseg {' '.join(words)} ended before its first stage: {told[-1:]}")
-    seconds = round(time.monotonic() - started_s, 1)
-    process.kill()
-    _, _, usage = os.wait4(process.pid, 0)
-    process.returncode = 0
-    cpu_s = round(usage.ru_utime + usage.ru_stime, 1)
-    return Command(seconds, seconds, cpu_s, round(usage.ru_maxrss / MIB), {})
-
-
-def measure_starts(root: Path, count: int) -> Started:
-    """Measure how a run of so many images starts."""
-    photos, recipe = root / "photos", root / "scaling.yaml"
-    draw_images(photos, count)
-    recipe.write_text(SETTINGS)
-    words = ["run", str(recipe), "--data.root", str(photos), "--out", str(root / "run")]
-    return Started(count, measure_start(words), measure_start(words))
 
 
 def measure(words: Sequence[str]) -> Command:
@@ -233,7 +183,7 @@ def measure_size(root: Path, count: int) -> Sized:
     for processes in (1, 2):
         out = ["--out", str(root / f"out{processes}"), "--outputs", "mask,summary", "--device", "cpu"]
         predict[processes] = measure(["predict", str(run), str(photos), *out, "--processes", str(processes)])
-    two = measure(["run", str(run), "--redo", "localize", "--processes", "2"])
+    two = measure([*words[:-1], str(root / "run2"), "--processes", "2"])
     return Sized(count, first, again, two, predict, export)
 
 
@@ -276,15 +226,9 @@ def main() -> None:
     parser.add_argument(
         "--sizes", type=int, nargs="+", default=[250, 1000], help="numbers of images (default: 250 1000)"
     )
-    parser.add_argument("--starts", type=int, nargs="+", default=[], help="measure starts alone, for so many images")
     parser.add_argument("--out", type=Path, default=RESULTS, help=f"JSON to write (default: {RESULTS})")
     parser.add_argument("--work", type=Path, help="where images and runs go (default: a temporary folder)")
     args = parser.parse_args()
-    if args.starts:
-        for count in args.starts:
-            with tempfile.TemporaryDirectory(dir=args.work) as root:
-                print(json.dumps(asdict(measure_starts(Path(root), count)), indent=1))
-        return
     found = []
     for count in sorted(args.sizes):
         with tempfile.TemporaryDirectory(dir=args.work) as root:
