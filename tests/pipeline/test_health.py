@@ -17,7 +17,7 @@ from weakseg.files import write_bytes
 from weakseg.pipeline import health, image_jobs
 from weakseg.pipeline.artifacts import load_seed, save_mask, save_seed
 from weakseg.pipeline.context import Context
-from weakseg.pipeline.health import HealthCheck, advise_weight, check_masks, tell_health
+from weakseg.pipeline.health import HealthCheck, check_masks, tell_health
 from weakseg.pipeline.images import seeded_datasets
 from weakseg.pipeline.refiners import refine_seeds
 from weakseg.types import Sample, ScoreMaps
@@ -199,27 +199,6 @@ def test_the_log_has_a_line_for_each_class_to_look_at(
     lines = [(record.levelname, record.getMessage()) for record in caplog.records]
     assert lines[0] == ("WARNING", "refine: masks judged without truth: 3 bad of 3 classes on 11 images")
     assert lines[1][1].startswith("  bad: cat: 5 of 5 tagged images have no")
-
-
-@pytest.mark.parametrize(
-    ("threshold", "corrected", "weight", "lines"),
-    [(0.99999, 10, 1, 1), (0.99999, 9, 1, 0), (0.99999, 10, 3, 0), (0.5, 10, 1, 0)],
-    ids=["masks in doubt", "few corrected", "weighed already", "nothing suspicious"],
-)
-def test_corrected_masks_that_would_drown_are_advised_to_be_shown_more_often(
-    tmp_path: Path,
-    splits: tuple[Dataset, Dataset],
-    told: list[str],
-    threshold: float,
-    corrected: int,
-    weight: int,
-    lines: int,
-) -> None:
-    health = check_masks(run(tmp_path, splits, ("refine.background_threshold", threshold))).health
-    told.clear()
-    advise_weight(health, corrected=corrected, weight=weight)
-    assert len(told) == lines
-    assert all("10 corrected masks teach little" in line and "corrected_weight 20" in line for line in told)
 
 
 def test_the_log_names_only_some_of_many_classes(told: list[str], tmp_path: Path) -> None:

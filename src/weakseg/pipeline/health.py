@@ -18,7 +18,6 @@ from weakseg.errors import ArtifactError, DataError
 from weakseg.ops.mask_health import NUM_FACTS, TagFacts, examine_tags
 from weakseg.pipeline.artifacts import load_seed
 from weakseg.pipeline.context import Context
-from weakseg.pipeline.corrections.judges import ENOUGH_MASKS
 from weakseg.pipeline.image_jobs import Question, ask_images
 from weakseg.pipeline.images import seeded_datasets
 from weakseg.pipeline.localizers import why_no_classifier
@@ -33,9 +32,6 @@ logger = logging.getLogger("weakseg")
 
 MAX_TOLD = 5
 """Classes that the log names; `report.html` has all."""
-
-WEIGHT_AMONG_BAD = 20
-"""Measured on steel, 100 corrected of 624 images: 33.2 mIoU of the segmenter instead of 22.7."""
 
 
 @dataclass(frozen=True)
@@ -95,24 +91,6 @@ def tell_health(health: MaskHealth) -> None:
         logger.warning("  %s", item.describe())
     if len(health.troubled) > MAX_TOLD:
         logger.warning("  classes not named here: %d; the report has all", len(health.troubled) - MAX_TOLD)
-
-
-def advise_weight(health: MaskHealth, *, corrected: int, weight: int) -> None:
-    """Say that corrected masks should be drawn more often where most others are in doubt and will drown them.
-
-    Args:
-        health: What was found out about all masks.
-        corrected: Number of masks that a person has corrected.
-        weight: The recipe's `segmenter.corrected_weight`.
-    """
-    tagged = sum(item.verdict != "no images" for item in health.classes)
-    if corrected >= ENOUGH_MASKS and weight == 1 and 2 * len(health.troubled) > tagged:
-        logger.warning(
-            "  %d corrected masks teach little among so many in doubt; --segmenter.corrected_weight %d shows them more "
-            "often (docs/corrections.md)",
-            corrected,
-            WEIGHT_AMONG_BAD,
-        )
 
 
 def _examine(context: Context, datasets: Sequence[Dataset], threshold: float | None) -> list[TaggedMask]:

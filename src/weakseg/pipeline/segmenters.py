@@ -160,9 +160,27 @@ def _start_on_hf(
 
 
 def fit_segmenter(
-    context: Context, segmenter: SegmentationNetwork, images: Dataset, masks: MaskReader, hooks: TrainingHooks
+    context: Context,
+    segmenter: SegmentationNetwork,
+    images: Dataset,
+    masks: MaskReader,
+    hooks: TrainingHooks,
+    *,
+    times: int = 1,
 ) -> tuple[EpochRecord, ...]:
-    """Train a segmenter by the recipe's settings; see `weakseg.pipeline.refiner_networks.fit_refiner`."""
+    """Train a segmenter by the recipe's settings; see `weakseg.pipeline.refiner_networks.fit_refiner`.
+
+    Args:
+        context: The run.
+        segmenter: On its device.
+        images: What it learns from.
+        masks: Reads their masks.
+        hooks: Where to report to and go on from.
+        times: How many times as often as others a corrected image is drawn.
+
+    Returns:
+        What each epoch brought.
+    """
     config, runtime = context.config.segmenter, context.config.runtime
     corrected = corrected_images(context)
     often = [place for place, sample in enumerate(images) if sample.id in corrected]
@@ -175,7 +193,7 @@ def fit_segmenter(
         seed=runtime.seed,
         balance=config.balance,
         often=often,
-        times=config.corrected_weight,
+        times=times,
         hooks=hooks,
     )
 

@@ -17,8 +17,9 @@ from weakseg.pipeline.classifiers import fit_classifier, name_donor_source, open
 from weakseg.pipeline.comparison import choose_compared, comparison_files
 from weakseg.pipeline.context import Context
 from weakseg.pipeline.corrections.taught import CORRECTED_TAGS
+from weakseg.pipeline.corrections.weight import name_weight, settle_weight, tell_weight
 from weakseg.pipeline.edited_masks import remember_masks
-from weakseg.pipeline.health import advise_weight, check_masks, tell_health
+from weakseg.pipeline.health import check_masks, tell_health
 from weakseg.pipeline.image_jobs import run_job
 from weakseg.pipeline.images import seeded_datasets
 from weakseg.pipeline.localizers import count_stops, describe_stops, localizer_files, why_no_classifier
@@ -128,7 +129,6 @@ def refine(context: Context) -> str:
     health = check_masks(context).health
     tell_health(health)
     number = 0 if context.taught is None else sum(context.taught.has_mask(s.id) for s in chain(*datasets))
-    advise_weight(health, corrected=number, weight=context.config.segmenter.corrected_weight)
     judged = f"; {health.describe()}" if health.troubled else ""
     corrected = f", {number} of them corrected by a person" if number else ""
     return f"masks of {sum(map(len, datasets))} images{how}{corrected}{chosen}{judged}"
@@ -143,17 +143,16 @@ def segment(context: Context) -> str:
     folder, classifier = context.folder.network("segmenter"), context.folder.network("classifier")
     segmenter, weights_from = start_segmenter(config, classes, folder, classifier=classifier, seed=runtime.seed)
     place_network(segmenter, context.device)
+    times = settle_weight(context)
     with show_progress("training the segmenter") as tick:
         hooks = make_hooks(folder, tick, weights_from=weights_from, save_every_s=runtime.save_every_s)
-        history = fit_segmenter(context, segmenter, train, training_masks(context), hooks)
+        history = fit_segmenter(context, segmenter, train, training_masks(context), hooks, times=times)
     info = describe_segmenter(segmenter, config.name, classes, weights_from=weights_from)
     save_network(folder, segmenter, info, history)
     taught = ", taught by the true masks" if config.masks == "truth" else ""
     corrected = corrected_images(context)
     if corrected:
-        taught = f", {len(corrected)} of them with corrected masks"
-        if config.corrected_weight > 1:
-            taught += f", drawn {config.corrected_weight} times as often"
+        taught = f", {len(corrected)} of them with corrected masks{tell_weight(context, times)}"
     if len(train) < len(context.train) and not taught.endswith("true masks"):
         taught += f", {len(context.train) - len(train)} wrong masks left out"
     return f"{len(train)} images, loss {history[-1].loss:.4f}{taught}"
@@ -206,7 +205,7 @@ def _name_segment_inputs(context: Context) -> dict[str, JsonValue]:
         return {}
     parts = context.taught.name_lessons(context.train)
     if corrected_images(context):
-        parts |= {"segmenter.corrected_weight": context.config.segmenter.corrected_weight}
+        parts |= name_weight(context)
     return parts
 
 

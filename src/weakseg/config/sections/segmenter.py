@@ -32,7 +32,8 @@ class SegmenterConfig:
             good weights.
         masks: `refined`: learn from the masks of the stage `refine`. `truth`: learn from the data set's own masks
             instead, for the fully supervised twin of a run, or where you have masks; images without one are left out.
-        corrected_weight: How many times as often as others an image is drawn whose mask a person has corrected
+        corrected_weight: How many times as often as others an image is drawn whose mask a person has corrected. `auto`:
+            20 where at least 10 are corrected and most classes of all masks are doubtful, else once
             (docs/corrections.md). The number of steps stays.
         epochs: Passes over the training split.
         batch_size: Images per step over all processes together.
@@ -53,7 +54,7 @@ class SegmenterConfig:
     fixed_norm: bool = True
     freeze_trunk: bool = False
     masks: Literal["refined", "truth"] = "refined"
-    corrected_weight: int = 1
+    corrected_weight: int | Literal["auto"] = "auto"
     epochs: int = 30
     batch_size: int = 10
     accumulate: int = 1

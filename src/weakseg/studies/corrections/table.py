@@ -58,5 +58,7 @@ def make_table(config: RunConfig, learnt: Sequence[Learnt], *, name: str, val: s
     )
 
 
-def _times(weight: int) -> str:
+def _times(weight: int | str) -> str:
+    if weight == "auto":
+        return "as often as another, or 20 times as often where at least 10 are and most classes are in doubt"
     return "as often as another" if weight == 1 else f"{weight} times as often as another"
