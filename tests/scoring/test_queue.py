@@ -3,7 +3,7 @@ from collections.abc import Sequence
 import pytest
 
 from weakseg.scoring.evidence import Evidence
-from weakseg.scoring.queue import TagDoubt, find_doubts, order_images
+from weakseg.scoring.queue import QueuedImage, TagDoubt, find_doubts, order_images, take_turns
 
 NAMES = ("cat", "dog", "cow")
 
@@ -93,3 +93,16 @@ def test_tags_are_doubted_both_ways_and_unknown_ones_are_not() -> None:
     (first, _) = sorted(queue.images, key=lambda image: image.id)
     assert (first.missing_tags, first.doubtful_tags) == (("dog",), ("cat",))
     assert len(find_doubts(evidence, NAMES, above=0.0)) == 5
+
+
+def test_classes_take_turns_with_their_most_doubtful_images() -> None:
+    def queued(name: str, *, corrected: bool = False) -> QueuedImage:
+        return QueuedImage(name, "train", 1.0, "", (), (), corrected)
+
+    images = [*map(queued, ("a", "b", "c", "d", "e", "f", "g")), queued("h", corrected=True)]
+    tags: dict[str, tuple[int, ...]] = {name: (2,) for name in "abcdefgh"} | {"c": (), "e": (0, 2), "g": (0,)}
+    # Class 0 is the first of equals; its image e shows 2 as well, so that both are even again, and g is next.
+    assert "".join(image.id for image in take_turns(images, tags)) == "egabdfch"
+    assert take_turns([], {}) == []
+    only = [queued("a"), queued("b")]
+    assert take_turns(only, {"a": (1,), "b": (1,)}) == only, "one class: the order stays"

@@ -21,8 +21,8 @@ def run(words: Sequence[str]) -> int:
         "study corrections", "What correcting some masks is worth: the data's true masks stand in for a person's."
     )
     parser.usage = (
-        "weakseg study corrections RUN [--counts N ... all] [--order queue random] [--out OUT] [--name NAME] [--redo] "
-        "[--section.setting VALUE ...]"
+        "weakseg study corrections RUN [--counts N ... all] [--order queue classes random] [--out OUT] [--name NAME] "
+        "[--redo] [--section.setting VALUE ...]"
     )
     parser.add_argument(
         "--counts",
@@ -30,7 +30,7 @@ def run(words: Sequence[str]) -> int:
         default=[],
         help="corrected images, and all for full supervision; 0 10 25 50 100 if not given",
     )
-    parser.add_argument("--order", nargs="+", default=[], help="queue, random; both when not given")
+    parser.add_argument("--order", nargs="+", default=[], help="queue, classes, random; all when not given")
     add_recipe_words(
         parser,
         recipe="a finished run on images with true masks",

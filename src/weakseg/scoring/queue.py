@@ -7,8 +7,8 @@ the doubt of the classifier alone.
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections import Counter, defaultdict, deque
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -142,6 +142,37 @@ def order_images(
     ]
     images.sort(key=lambda image: (image.corrected, -image.score, image.id))
     return Queue(tuple(images), tuple(doubt for doubt in doubts if doubt.id not in corrected))
+
+
+def take_turns(images: Sequence[QueuedImage], tags: Mapping[str, Sequence[int]]) -> list[QueuedImage]:
+    """Let classes take turns, each with its most doubtful image: so that the first ones show every class.
+
+    Where a class is hardest, the first images by doubt alone are nearly all of it, and teach a segmenter nothing of the
+    others. Next is always the class that the images so far show least often, the first among equals.
+
+    Args:
+        images: In the order of `order_images`.
+        tags: The indices of the classes that each image is tagged with, by its id.
+
+    Returns:
+        The same images; those without a tag, then those that a person has corrected, at the end in their order.
+    """
+    waiting: dict[int, deque[QueuedImage]] = {}
+    for image in images:
+        for key in tags[image.id]:
+            if not image.corrected:
+                waiting.setdefault(key, deque()).append(image)
+    shown: Counter[int] = Counter()
+    ordered: dict[str, QueuedImage] = {}
+    while waiting:
+        key = min(waiting, key=lambda key: (shown[key], key))
+        image = waiting[key].popleft()
+        if not waiting[key]:
+            del waiting[key]
+        if image.id not in ordered:
+            ordered[image.id] = image
+            shown.update(tags[image.id])
+    return [*ordered.values(), *(image for image in images if image.id not in ordered)]
 
 
 def find_doubts(evidence: Iterable[Evidence], names: Sequence[str], *, above: float = LISTED_DOUBT) -> list[TagDoubt]:

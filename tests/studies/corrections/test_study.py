@@ -107,6 +107,11 @@ def test_the_orders_hold_all_images_once_and_differ(run: Path) -> None:
     assert sorted(by_chance) == sorted(sample.id for sample in images)
     seed = np.random.default_rng(0).permutation(12)
     assert by_chance == [images.samples[place].id for place in seed]
+    queued, turns = (order_images(context, images, order) for order in ("queue", "classes"))
+    assert sorted(queued) == sorted(turns) == sorted(by_chance)
+    tags = {sample.id: sample.keys for sample in images}
+    classes = {key for keys in tags.values() for key in keys}
+    assert {key for sample_id in turns[: len(classes)] for key in tags[sample_id]} == classes
 
 
 def test_steps_are_named_by_what_they_are() -> None:
@@ -122,7 +127,7 @@ def test_steps_are_named_by_what_they_are() -> None:
         (("-1",), (), UsageError, r"--counts: expected whole numbers from 0 on, or all, got '-1'"),
         (("some",), (), UsageError, r"--counts: expected whole numbers from 0 on, or all, got 'some'"),
         (("5", "05"), (), UsageError, r"--counts: expected every value once, got 5 twice"),
-        (("5",), ("first",), UsageError, r"--order: expected some of queue, random, got 'first'"),
+        (("5",), ("first",), UsageError, r"--order: expected some of queue, classes, random, got 'first'"),
         (("13",), (), DataError, r"--counts: 13 images are to be corrected, but only 12 of the 12"),
     ],
 )

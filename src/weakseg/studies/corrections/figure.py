@@ -14,7 +14,7 @@ if TYPE_CHECKING:  # matplotlib takes a second to import; only those who draw pa
 SIZE_IN = (6.4, 3.6)
 """Width and height of the figure."""
 
-COLOURS = {"queue": "#4338ca", "random": "#b45309"}
+COLOURS = {"queue": "#4338ca", "classes": "#0f766e", "random": "#b45309"}
 
 TWIN_COLOUR = "#5f6673"
 

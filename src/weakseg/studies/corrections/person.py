@@ -13,11 +13,12 @@ from weakseg.pipeline.corrections.correction import Correction
 from weakseg.pipeline.corrections.store import CorrectionStore
 from weakseg.pipeline.run_folder import RunFolder
 from weakseg.review.listing import open_queue
+from weakseg.scoring.queue import take_turns
 from weakseg.scoring.truth import read_truth
 
-QUEUE, RANDOM = "queue", "random"
-ORDERS = (QUEUE, RANDOM)
-"""The order of `weakseg review`, and one by chance."""
+QUEUE, CLASSES, RANDOM = "queue", "classes", "random"
+ORDERS = (QUEUE, CLASSES, RANDOM)
+"""The order of `weakseg review`, the same with classes by turns, and one by chance."""
 
 SOURCE = "truth"
 """What a correction of this person says of its origin."""
@@ -46,9 +47,10 @@ def order_images(context: Context, images: Dataset, order: str) -> list[str]:
         images: What can be corrected.
         order: One of `ORDERS`; by chance that of `runtime.seed`.
     """
-    if order == QUEUE:
-        known = {sample.id for sample in images}
-        return [image.id for image in open_queue(context, part="train").images if image.id in known]
+    if order != RANDOM:
+        tags = {sample.id: sample.keys for sample in images}
+        queued = [image for image in open_queue(context, part="train").images if image.id in tags]
+        return [image.id for image in (take_turns(queued, tags) if order == CLASSES else queued)]
     places = np.random.default_rng(context.config.runtime.seed).permutation(len(images))
     return [images.samples[place].id for place in places]
 
