@@ -118,7 +118,7 @@ def assert_equal_states(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) 
 def first_step(max_gradient_norm: float | None, *, accumulate: int = 1) -> tuple[dict[str, Tensor], float]:
     """Train for one step of plain SGD at a rate of 1; return by how much each weight moved, and all together."""
     training = Training(accumulate=accumulate)
-    before = {name: value.clone() for name, value in training.model.named_parameters()}
+    before = {name: value.detach().clone() for name, value in training.model.named_parameters()}
     optimizer = torch.optim.SGD(training.model.parameters(), lr=1.0)
     fit(
         training.model,

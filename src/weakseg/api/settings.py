@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from weakseg.config.length import NETWORKS
 from weakseg.config.load import build_config, read_recipe
 from weakseg.config.schema import RunConfig
 from weakseg.errors import ConfigError
@@ -30,7 +31,15 @@ def resolve(recipe: str, *settings: Settings) -> RunConfig:
     for given in settings:
         for name, value in given.items():
             document = _lay_over(document, name.split("."), str(value) if isinstance(value, Path) else value, name)
+        for network in NETWORKS:
+            if _says(given, network, "epochs") and not _says(given, network, "min_updates"):
+                document = _lay_over(document, [network, "min_updates"], None, network)
     return build_config(document)
+
+
+def _says(given: Settings, network: str, name: str) -> bool:
+    section = given.get(network)
+    return f"{network}.{name}" in given or (isinstance(section, Mapping) and name in section)
 
 
 def _lay_over(document: Mapping[str, JsonValue], parts: list[str], value: JsonValue, name: str) -> dict[str, JsonValue]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from jsonargparse import ArgumentError, ArgumentParser, Namespace
 
 from weakseg.arguments.verbs import SHOW_PARSER, ParserShown, parse_words
+from weakseg.config.length import obey_epochs
 from weakseg.config.load import (
     RECIPE_SUFFIXES,
     add_config_arguments,
@@ -105,6 +106,7 @@ def resolve_recipe(parser: ArgumentParser, words: Sequence[str], *, recipe: str 
     if asked is not None:
         _show_help(parser, asked, recipe)
         return None
+    words = obey_epochs(words)
     return _resolve_apart(parser, words, recipe) or _resolve_together(parser, words, recipe)
 
 

@@ -17,6 +17,7 @@ import yaml
 from jsonargparse import ArgumentError, ArgumentParser, Namespace
 
 from weakseg.config.complaints import explain, field_types, unknown_key
+from weakseg.config.length import obey_epochs
 from weakseg.config.lost import PACKAGES, keep_lost, name_packages, part_lost
 from weakseg.config.own_recipes import list_recipes, read_own
 from weakseg.config.ranges import check_ranges
@@ -107,7 +108,7 @@ def build_config(recipe: Mapping[str, JsonValue], overrides: tuple[str, ...] = (
     Raises:
         ConfigError: On an unknown key, a value of the wrong type, or one out of range; names the dotted path.
     """
-    known = part_lost(recipe)
+    known, overrides = part_lost(recipe), obey_epochs(overrides)
     config = _build_by_section(known.settings, overrides) or _build_whole(known.settings, overrides)
     if known.lost:
         localize, refine = (keep_lost(name, getattr(config, name), known) for name in ("localize", "refine"))

@@ -45,6 +45,8 @@ _RANGES: dict[str, Bounds] = {
     "segmenter.aspp_std": Range(0, 1),
     "segmenter.multi_scale": Range(0.05, 0.99),
     "segmenter.accumulate": COUNT,
+    "classifier.min_updates": COUNT,
+    "segmenter.min_updates": COUNT,
     "segmenter.corrected_weight": COUNT,
     "segmenter.ignore_below": SHARE,
     "evaluate.scales": Range(0.05, 8),

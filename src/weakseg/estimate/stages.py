@@ -31,6 +31,7 @@ from weakseg.scoring.ablation import mask_files, prediction_steps
 from weakseg.scoring.predictions import predict_split
 from weakseg.scoring.tally import SplitTally
 from weakseg.train.classify import predict_logits
+from weakseg.train.length import count_epochs
 from weakseg.train.plan import TrainingHooks
 
 REPORT_S, PICTURE_S, LOOK_S = 2.0, 0.15, 0.01
@@ -66,13 +67,13 @@ def _classify_parts(trial: Trial) -> list[Part]:
                 lambda trial: put_classifier(trial.context),
                 _fit_classifier,
                 images=len(context.train) * (2 if pasted else 1),
-                epochs=config.epochs,
+                epochs=count_epochs(config, len(context.train)),
                 batch=config.batch_size,
             )
         )
     if context.val is not None:
         every = config.released is None and trial.recipe.runtime.validate == "every"
-        repeats = config.epochs if every else 1
+        repeats = count_epochs(config, len(context.train)) if every else 1
         parts.append(image_part("classify", "its mAP", _look_at_whole, images=len(context.val), repeats=repeats))
     return parts
 
@@ -103,7 +104,7 @@ def _segment_parts(trial: Trial) -> list[Part]:
             _build_segmenter,
             _fit_segmenter,
             images=len(trial.context.train),
-            epochs=config.epochs,
+            epochs=count_epochs(config, len(trial.context.train)),
             batch=config.batch_size,
             accumulate=config.accumulate,
         )

@@ -195,10 +195,10 @@ def without_weights(config: RunConfig) -> RunConfig:
     refine = replace(without_files(config.refine), background_threshold=TRIED_THRESHOLD)
     return replace(
         config,
-        classifier=replace(config.classifier, weights="none", released=None),
+        classifier=replace(config.classifier, weights="none", released=None, min_updates=None),
         localize=replace(config.localize, compared_images=0),
         refine=replace(refine, irn=irn, psa=psa, saliency=saliency),
-        segmenter=replace(config.segmenter, weights="none"),
+        segmenter=replace(config.segmenter, weights="none", min_updates=None),
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from PIL import Image
@@ -25,6 +25,7 @@ from weakseg.pipeline.telling import show_progress
 from weakseg.train.cda import Pasting
 from weakseg.train.classify import constant_guess_loss, train_classifier
 from weakseg.train.distributed import rank
+from weakseg.train.length import count_epochs
 from weakseg.train.loop import EpochRecord
 from weakseg.train.plan import TrainingHooks, make_augmentation
 from weakseg.train.seam import train_seam
@@ -53,6 +54,7 @@ def fit_classifier(
     config, runtime = context.config.classifier, context.config.runtime
     augmentation = make_augmentation(config.augment)
     plan = plan_training(config, runtime, validate=runtime.validate)
+    plan = replace(plan, epochs=count_epochs(config, len(context.train)))
     max_side_px = context.config.data.max_side_px
     if isinstance(classifier, SEAM):
         return train_seam(

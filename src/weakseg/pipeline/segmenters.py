@@ -30,6 +30,7 @@ from weakseg.pipeline.networks import WEIGHTS_FROM, load_network, plan_training
 from weakseg.pipeline.pseudo_masks import corrected_images
 from weakseg.pipeline.runtime import make_generator
 from weakseg.pipeline.starting import start_backbone, start_hf
+from weakseg.train.length import count_epochs
 from weakseg.train.loop import EpochRecord
 from weakseg.train.plan import TrainingHooks, make_augmentation
 from weakseg.train.segment import train_segmenter
@@ -183,13 +184,14 @@ def fit_segmenter(
     """
     config, runtime = context.config.segmenter, context.config.runtime
     corrected = corrected_images(context)
+    plan = plan_training(config, runtime, accumulate=config.accumulate)
     often = [place for place, sample in enumerate(images) if sample.id in corrected]
     return train_segmenter(
         segmenter,
         images,
         masks,
         augmentation=make_augmentation(config.augment),
-        plan=plan_training(config, runtime, accumulate=config.accumulate),
+        plan=replace(plan, epochs=count_epochs(config, len(images))),
         seed=runtime.seed,
         balance=config.balance,
         often=often,

@@ -11,20 +11,18 @@ from itertools import chain
 from pathlib import Path
 
 from weakseg.data.base import Dataset
-from weakseg.files import JsonValue
 from weakseg.localize.method import find_localizer
-from weakseg.pipeline.classifiers import fit_classifier, name_donor_source, open_pasting, warn_of_guessing
+from weakseg.pipeline.classifiers import fit_classifier, open_pasting, warn_of_guessing
 from weakseg.pipeline.comparison import choose_compared, comparison_files
 from weakseg.pipeline.context import Context
 from weakseg.pipeline.corrections.taught import CORRECTED_TAGS
-from weakseg.pipeline.corrections.weight import name_weight, settle_weight, tell_weight
+from weakseg.pipeline.corrections.weight import settle_weight, tell_weight
 from weakseg.pipeline.edited_masks import remember_masks
 from weakseg.pipeline.health import check_masks, tell_health
 from weakseg.pipeline.image_jobs import run_job
 from weakseg.pipeline.images import seeded_datasets
 from weakseg.pipeline.localizers import count_stops, describe_stops, localizer_files, why_no_classifier
 from weakseg.pipeline.localizing import COMPARISON, seeds_job
-from weakseg.pipeline.method_versions import name_method_version
 from weakseg.pipeline.networks import (
     describe_network,
     make_hooks,
@@ -36,13 +34,9 @@ from weakseg.pipeline.pseudo_masks import (
     require_training_masks,
     training_masks,
 )
-from weakseg.pipeline.refiner_files import name_refiner_files
-from weakseg.pipeline.refiner_networks import name_learning_images
 from weakseg.pipeline.refiners import refine_seeds, refined_files
 from weakseg.pipeline.released import (
     adopt_classifier,
-    name_released_classifier,
-    name_released_refiner,
     released_classifier,
     released_refiner,
 )
@@ -53,13 +47,20 @@ from weakseg.pipeline.requirements import (
     require_for_segment,
 )
 from weakseg.pipeline.runtime import place_network
-from weakseg.pipeline.saliency import name_saliency_maps
 from weakseg.pipeline.segmenters import describe_segmenter, fit_segmenter, start_segmenter
 from weakseg.pipeline.stage import Stage
+from weakseg.pipeline.stage_inputs import (
+    name_classify_inputs,
+    name_corrected_tags,
+    name_localize_inputs,
+    name_refine_inputs,
+    name_segment_inputs,
+)
 from weakseg.pipeline.starting import start_classifier
 from weakseg.pipeline.telling import show_progress
-from weakseg.pipeline.threshold import mask_threshold, name_choice_rule
+from weakseg.pipeline.threshold import mask_threshold
 from weakseg.train.distributed import rank, wait_for_all
+from weakseg.train.length import count_epochs, tell_length
 
 
 def classify(context: Context) -> str:
@@ -80,8 +81,9 @@ def classify(context: Context) -> str:
     save_network(folder, classifier, info, history)
     if config.method != "seam":  # whose loss has further terms
         warn_of_guessing(context.train, history[-1].loss)
-    summary = f"{len(context.train)} images, loss {history[-1].loss:.4f}"
-    corrected = _name_corrected_tags(context).get(CORRECTED_TAGS)
+    told = tell_length(config, len(context.train))
+    summary = f"{len(context.train)} images{told}, loss {history[-1].loss:.4f}"
+    corrected = name_corrected_tags(context).get(CORRECTED_TAGS)
     summary += f", {corrected} {CORRECTED_TAGS}" if corrected else ""
     if pasting is not None:
         summary += f", {len(pasting.donors)} donors"
@@ -155,7 +157,7 @@ def segment(context: Context) -> str:
         taught = f", {len(corrected)} of them with corrected masks{tell_weight(context, times)}"
     if len(train) < len(context.train) and not taught.endswith("true masks"):
         taught += f", {len(context.train) - len(train)} wrong masks left out"
-    return f"{len(train)} images, loss {history[-1].loss:.4f}{taught}"
+    return f"{len(train)} images{tell_length(config, len(train))}, loss {history[-1].loss:.4f}{taught}"
 
 
 def _network_files(kind: str) -> Callable[[Context], list[Path]]:
@@ -175,43 +177,10 @@ def _refine_files(context: Context) -> list[Path]:
     return refined_files(context, seeded_datasets(context))
 
 
-def _name_refine_inputs(context: Context) -> dict[str, JsonValue]:
-    return (
-        name_saliency_maps(context)
-        | name_refiner_files(context)
-        | name_choice_rule(context)
-        | name_released_refiner(context)
-        | name_method_version(context, "refine")
-        | name_learning_images(context)
-        | ({} if context.taught is None else context.taught.name_masks(seeded_datasets(context)))
-    )
-
-
-def _name_localize_inputs(context: Context) -> dict[str, JsonValue]:
-    return name_method_version(context, "localize")
-
-
-def _name_classify_inputs(context: Context) -> dict[str, JsonValue]:
-    return name_donor_source(context) | name_released_classifier(context) | _name_corrected_tags(context)
-
-
-def _name_corrected_tags(context: Context) -> dict[str, JsonValue]:
-    splits = [dataset for dataset in (context.train, context.val) if dataset is not None]
-    return {} if context.taught is None else context.taught.name_tags(splits)
-
-
-def _name_segment_inputs(context: Context) -> dict[str, JsonValue]:
-    if context.taught is None or context.config.segmenter.masks == "truth":
-        return {}
-    parts = context.taught.name_lessons(context.train)
-    if corrected_images(context):
-        parts |= name_weight(context)
-    return parts
-
-
 def _count_classifier_images(context: Context) -> int:
     is_released = released_classifier(context.config.classifier) is not None
-    return 0 if is_released else context.config.classifier.epochs * len(context.train)
+    images = len(context.train)
+    return 0 if is_released else count_epochs(context.config.classifier, images) * images
 
 
 def _count_seeded(context: Context) -> int:
@@ -219,7 +188,8 @@ def _count_seeded(context: Context) -> int:
 
 
 def _count_segmenter_images(context: Context) -> int:
-    return context.config.segmenter.epochs * len(choose_training_images(context))
+    images = len(choose_training_images(context))
+    return count_epochs(context.config.segmenter, images) * images
 
 
 STAGES = (
@@ -231,11 +201,12 @@ STAGES = (
         outputs=("classifier",),
         run=classify,
         files=_network_files("classifier"),
-        inputs=_name_classify_inputs,
+        inputs=name_classify_inputs,
         added={
             "classifier.released": None,
             "classifier.training_stride_px": None,
             "classifier.optim.max_gradient_norm": None,
+            "classifier.min_updates": None,
             "data.pixel_range": None,
         },
         require=require_for_classify,
@@ -250,7 +221,7 @@ STAGES = (
         outputs=("localizer", "seeds", "adaptations"),
         run=localize,
         files=_localize_files,
-        inputs=_name_localize_inputs,
+        inputs=name_localize_inputs,
         added={
             "localize.rib.mirror": True,
             "localize.rib.coarse_loss": False,
@@ -267,7 +238,7 @@ STAGES = (
         outputs=("labels", "refiner", "threshold.json", "masks.json", "masks", "confidence", "instances"),
         run=refine,
         files=_refine_files,
-        inputs=_name_refine_inputs,
+        inputs=name_refine_inputs,
         added={
             "refine.irn.released": None,
             "refine.irn.optim.max_gradient_norm": None,
@@ -286,12 +257,13 @@ STAGES = (
         outputs=("segmenter",),
         run=segment,
         files=_network_files("segmenter"),
-        inputs=_name_segment_inputs,
+        inputs=name_segment_inputs,
         added={
             "segmenter.aspp_std": 0.01,
             "segmenter.freeze_trunk": False,
             "segmenter.masks": "refined",
             "segmenter.optim.max_gradient_norm": None,
+            "segmenter.min_updates": None,
         },
         require=require_for_segment,
         images=_count_segmenter_images,

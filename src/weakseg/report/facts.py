@@ -9,12 +9,14 @@ from weakseg.pipeline.artifacts import RunFolder, load_tensors
 from weakseg.pipeline.context import Context
 from weakseg.pipeline.images import seeded_datasets
 from weakseg.pipeline.origin import read_origin
+from weakseg.pipeline.pseudo_masks import choose_training_images
 from weakseg.pipeline.refiner_networks import makes_instances
 from weakseg.pipeline.released import released_refiner
 from weakseg.pipeline.seeds import REFINER
 from weakseg.pipeline.threshold import mask_threshold
 from weakseg.report.view import Fact
 from weakseg.scoring.scores import ClassifierScore, Metrics
+from weakseg.train.length import count_epochs
 
 
 def build_facts(context: Context, metrics: Metrics) -> tuple[Fact, ...]:
@@ -33,7 +35,7 @@ def build_facts(context: Context, metrics: Metrics) -> tuple[Fact, ...]:
     return (
         Fact("Training split", _describe_split(context.train)),
         Fact("Validation split", "none" if context.val is None else _describe_split(context.val)),
-        Fact("Classifier", _describe_classifier(config, metrics.classifier)),
+        Fact("Classifier", _describe_classifier(context, metrics.classifier)),
         Fact("Seeds", f"{config.localize.method.upper()} at scales {scales}, on {seeded}"),
         Fact(
             "Masks",
@@ -44,7 +46,12 @@ def build_facts(context: Context, metrics: Metrics) -> tuple[Fact, ...]:
         *([_instance_fact(config)] if makes_instances(config) else []),
         Fact(
             "Segmenter",
-            _describe_training(config.segmenter, _name_network(config.segmenter), _segmenter_origin(context.folder))
+            _describe_training(
+                config.segmenter,
+                _name_network(config.segmenter),
+                _segmenter_origin(context.folder),
+                images=len(choose_training_images(context)),
+            )
             + (", taught by the data's true masks" if config.segmenter.masks == "truth" else ""),
         ),
         *([] if metrics.taught is None else [Fact("Corrections", metrics.taught.describe())]),
@@ -66,21 +73,26 @@ def _describe_split(dataset: Dataset) -> str:
     return f"{dataset.split}: {', '.join(counts)}"
 
 
-def _describe_training(config: ClassifierConfig | SegmenterConfig, network: str, weights_from: str) -> str:
+def _describe_training(
+    config: ClassifierConfig | SegmenterConfig, network: str, weights_from: str, *, images: int
+) -> str:
     start = {
         "random": "random weights",
         "imagenet": "ImageNet weights",
         "classifier": "the weights of this run's classifier",
     }.get(weights_from, weights_from)
-    return f"{network}, started from {start}, {tell_count(config.epochs, 'epoch')}, batches of {config.batch_size}"
+    epochs = tell_count(count_epochs(config, images), "epoch")
+    return f"{network}, started from {start}, {epochs}, batches of {config.batch_size}"
 
 
-def _describe_classifier(config: RunConfig, score: ClassifierScore | None) -> str:
+def _describe_classifier(context: Context, score: ClassifierScore | None) -> str:
+    config = context.config
     if score is None:
         return f"none: the localiser {config.localize.method} works without"
     if score.released_sha256 is not None:
         return f"{config.classifier.name}, {score.describe_origin()}"
-    return _describe_training(config.classifier, config.classifier.name, score.weights_from)
+    images = len(context.train)
+    return _describe_training(config.classifier, config.classifier.name, score.weights_from, images=images)
 
 
 def _describe_released_refiner(context: Context) -> str:

@@ -193,7 +193,8 @@ def _clear_folder(folder: StudyFolder, plan: StudyPlan, *, redo: bool) -> None:
     )
     earlier = read_record(folder.record, lambda document: {**document["settings"]}, whole="the study's folder")
     claim.require_own(is_recorded=earlier is not None)
-    if earlier is not None and earlier != plan.versioned_settings and not redo:
+    # A setting that an older version did not know is off where it is null.
+    if earlier is not None and describe_changes(earlier, plan.versioned_settings) and not redo:
         claim.refuse_changes(earlier, plan.versioned_settings)
     wait_for_all()  # every process has read the record before rank 0 changes it
     if rank() == 0:

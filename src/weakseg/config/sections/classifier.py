@@ -83,6 +83,8 @@ class ClassifierConfig:
             (docs/photographs.md). Only an EfficientNet-Lite without SEAM has the choice, 8, 16 or 32; for others
             it has no effect, and a line says so. Null for the one that scores.
         epochs: Passes over the training split.
+        min_updates: Where images are few, as many passes more as make so many updates; null for none. Whoever says
+            `epochs` on the command line or in Python switches it off.
         batch_size: Images per step over all processes together.
         augment: Random changes of the training images.
         optim: Optimiser and schedule.
@@ -98,6 +100,7 @@ class ClassifierConfig:
     fixed_norm: bool = True
     training_stride_px: int | None = None
     epochs: int = 5
+    min_updates: int | None = None
     batch_size: int = 16
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     optim: OptimConfig = field(default_factory=OptimConfig)
