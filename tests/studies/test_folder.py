@@ -131,6 +131,15 @@ def test_other_settings_are_refused_by_name_and_change_nothing(tmp_path: Path) -
     assert folder.record.read_bytes() == before
 
 
+def test_a_setting_that_an_older_version_did_not_know_is_off_where_it_is_null(tmp_path: Path) -> None:
+    folder, known = StudyFolder(tmp_path / "toy"), {"over": "K", "scales": [1.0, 0.5]}
+    make_study(folder)
+    with pytest.raises(ConfigError, match=r"was made with other settings: unknown is new: 3; add --redo"):
+        begin_study(folder, make_plan({**known, "unknown": 3}), redo=False)
+    begin_study(folder, make_plan({**known, "unknown": None}), redo=False)
+    assert (folder.results / "cam" / "a.json").exists()
+
+
 def test_a_new_version_of_the_study_is_another_setting(tmp_path: Path) -> None:
     folder = StudyFolder(tmp_path / "toy")
     make_study(folder)

@@ -18,8 +18,8 @@ from weakseg.errors import UsageError, WeaksegError
 from weakseg.files import JsonValue, atomic_open, write_json, write_text
 from weakseg.pipeline.claims import Claim
 from weakseg.pipeline.lock import release_folder, take_for_all
+from weakseg.pipeline.records import describe_changes, list_versions, read_record
 from weakseg.pipeline.records import flatten_settings as flatten_settings
-from weakseg.pipeline.records import list_versions, read_record
 from weakseg.pipeline.removal import remove_files, remove_half_written
 from weakseg.pipeline.runtime import launched_rank
 from weakseg.studies.table import Table
