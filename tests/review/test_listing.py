@@ -45,6 +45,13 @@ def test_the_queue_holds_every_image_and_is_measured_once(done: Context, monkeyp
     monkeypatch.setattr(evidence, "_measure", lambda *_: pytest.fail("measured again"))
     assert open_queue(done) == queue
     assert {image.split for image in open_queue(done, part="val").images} == {"val"}
+    turns = open_queue(done, order="classes")
+    assert (set(turns.images), turns.tags) == (set(queue.images), queue.tags)
+    samples = {sample.id: sample for dataset in (done.train, done.val) for sample in dataset or ()}
+    first = {key for image in turns.images[: len(done.train.classes)] for key in samples[image.id].keys}
+    assert first == set(range(len(done.train.classes)))
+    told = describe_queue(done.folder, turns, top=1, order="classes")
+    assert told.startswith("images whose masks are most likely wrong, classes by turns: the first 1 of ")
     write_queue(done.folder, queue)
     rows = read(done.folder.queue)
     assert [row["id"] for row in rows] == [image.id for image in queue.images]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Literal
 
 from weakseg.csv_cells import to_csv
@@ -16,16 +17,20 @@ from weakseg.pipeline.corrections.lessons import is_overtaken
 from weakseg.pipeline.corrections.store import CorrectionStore
 from weakseg.pipeline.run_folder import learning_command
 from weakseg.review.evidence import gather_evidence
-from weakseg.scoring.queue import Queue, order_images
+from weakseg.scoring.queue import Queue, order_images, take_turns
 
 Part = Literal["train", "val", "all"]
 PARTS: tuple[Part, ...] = ("train", "val", "all")
+
+Order = Literal["doubt", "classes"]
+ORDERS: tuple[Order, ...] = ("doubt", "classes")
+"""The most doubtful images first, or the most doubtful of each class by turns."""
 
 IMAGE_COLUMNS = ("place", "id", "split", "score", "why", "missing_tags", "doubtful_tags", "corrected")
 TAG_COLUMNS = ("place", "id", "split", "class", "fault", "doubt")
 
 
-def open_queue(context: Context, *, part: Part = "all") -> Queue:
+def open_queue(context: Context, *, part: Part = "all", order: Order = "doubt") -> Queue:
     """Return the images of a run in the order in which they should be looked at, and its doubtful tags.
 
     What that needs is measured once; the first call takes minutes on a CPU.
@@ -33,6 +38,7 @@ def open_queue(context: Context, *, part: Part = "all") -> Queue:
     Args:
         context: The run.
         part: Images of `train`, of `val`, or all.
+        order: One of `ORDERS`.
 
     Raises:
         ArtifactError: If the run has no masks of these yet, or a file of it is damaged.
@@ -46,7 +52,11 @@ def open_queue(context: Context, *, part: Part = "all") -> Queue:
             raise ArtifactError(f"{context.folder.root} has no masks of '{part}' to look at; leave --split out")
     store = CorrectionStore(context.folder.corrections, context.train.classes)
     corrected = {said.id for said in store if not said.says_nothing and not is_overtaken(context.folder, said)}
-    return order_images(evidence, context.train.classes.names, corrected=corrected)
+    queue = order_images(evidence, context.train.classes.names, corrected=corrected)
+    if order == "doubt":
+        return queue
+    tags = {found.id: [key for key, tag in enumerate(found.tags) if tag] for found in evidence}
+    return replace(queue, images=tuple(take_turns(queue.images, tags)))
 
 
 def write_queue(folder: RunFolder, queue: Queue) -> None:
@@ -71,19 +81,22 @@ def write_queue(folder: RunFolder, queue: Queue) -> None:
     write_text(folder.doubtful_tags, to_csv(TAG_COLUMNS, tags))
 
 
-def describe_queue(folder: RunFolder, queue: Queue, *, top: int, is_learnt: bool = False) -> str:
+def describe_queue(
+    folder: RunFolder, queue: Queue, *, top: int, order: Order = "doubt", is_learnt: bool = False
+) -> str:
     """Return the first images and tags of a queue as two tables.
 
     Args:
         folder: The run, whose CSV files are named.
         queue: The queue.
         top: Rows of each table.
+        order: That of the queue.
         is_learnt: Whether the run has already been taught all of its corrections.
     """
     looked_at = sum(image.corrected for image in queue.images)
-    lines = [
-        f"images whose masks are most likely wrong: the first {min(top, len(queue.images))} of {len(queue.images)}"
-    ]
+    turns = ", classes by turns" if order == "classes" else ""
+    shown, total = min(top, len(queue.images)), len(queue.images)
+    lines = [f"images whose masks are most likely wrong{turns}: the first {shown} of {total}"]
     rows = [(f"{image.score:.1f}", printable(image.id), image.split, image.why) for image in queue.images[:top]]
     lines += [*_align([("score", "image", "split", "why"), *rows]), ""]
     if queue.tags:

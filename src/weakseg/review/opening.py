@@ -13,15 +13,16 @@ from weakseg.pipeline.opening import open_run
 from weakseg.pipeline.recipe import read_run_config
 from weakseg.pipeline.run_folder import RunFolder
 from weakseg.review.desk import Desk, Entry
-from weakseg.review.listing import Part, open_queue
+from weakseg.review.listing import Order, Part, open_queue
 
 
-def open_desk(run: Path, *, part: Part = "all", is_sorted: bool = True) -> Desk:
+def open_desk(run: Path, *, part: Part = "all", order: Order = "doubt", is_sorted: bool = True) -> Desk:
     """Open a run whose masks are to be looked at, the most doubtful first.
 
     Args:
         run: The run folder.
         part: Images of `train`, of `val`, or all.
+        order: See `weakseg.review.listing.ORDERS`.
         is_sorted: Whether to order the images by doubt, which takes minutes the first time; else they come as the data
             set has them.
 
@@ -48,7 +49,7 @@ def open_desk(run: Path, *, part: Part = "all", is_sorted: bool = True) -> Desk:
             f"data.root in {folder.recipe}"
         )
     if is_sorted:
-        queue = open_queue(context, part=part).images
+        queue = open_queue(context, part=part, order=order).images
         entries = [Entry(image.id, image.why, image.missing_tags, image.doubtful_tags) for image in queue]
     return Desk(context, entries)
 

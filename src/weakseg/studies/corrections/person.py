@@ -12,8 +12,7 @@ from weakseg.pipeline.context import Context
 from weakseg.pipeline.corrections.correction import Correction
 from weakseg.pipeline.corrections.store import CorrectionStore
 from weakseg.pipeline.run_folder import RunFolder
-from weakseg.review.listing import open_queue
-from weakseg.scoring.queue import take_turns
+from weakseg.review.listing import Order, open_queue
 from weakseg.scoring.truth import read_truth
 
 QUEUE, CLASSES, RANDOM = "queue", "classes", "random"
@@ -48,9 +47,9 @@ def order_images(context: Context, images: Dataset, order: str) -> list[str]:
         order: One of `ORDERS`; by chance that of `runtime.seed`.
     """
     if order != RANDOM:
-        tags = {sample.id: sample.keys for sample in images}
-        queued = [image for image in open_queue(context, part="train").images if image.id in tags]
-        return [image.id for image in (take_turns(queued, tags) if order == CLASSES else queued)]
+        known = {sample.id for sample in images}
+        by: Order = "classes" if order == CLASSES else "doubt"
+        return [image.id for image in open_queue(context, part="train", order=by).images if image.id in known]
     places = np.random.default_rng(context.config.runtime.seed).permutation(len(images))
     return [images.samples[place].id for place in places]
 
