@@ -11,12 +11,12 @@ from weakseg.train.length import count_epochs, tell_length
 
 @pytest.mark.parametrize(
     ("images", "epochs"),
-    [(1000, 6), (437, 6), (432, 6), (431, 7), (100, 27), (16, 160), (3, 160), (0, 6)],
+    [(1000, 6), (437, 6), (432, 6), (431, 7), (100, 27), (95, 30), (16, 30), (3, 30), (0, 6)],
 )
 def test_few_images_are_passed_over_more_often(images: int, epochs: int) -> None:
     section = ClassifierConfig(epochs=6, batch_size=16, min_updates=160)
     assert count_epochs(section, images) == epochs
-    told = f", {epochs} epochs for 160 updates, since images are few"
+    told = f", {epochs} epochs instead of 6 since they are few"
     assert tell_length(section, images) == ("" if epochs == 6 else told)
 
 

@@ -83,8 +83,8 @@ class ClassifierConfig:
             (docs/photographs.md). Only an EfficientNet-Lite without SEAM has the choice, 8, 16 or 32; for others
             it has no effect, and a line says so. Null for the one that scores.
         epochs: Passes over the training split.
-        min_updates: Where images are few, as many passes more as make so many updates; null for none. Whoever says
-            `epochs` on the command line or in Python switches it off.
+        min_updates: Where images are few, as many passes more as make so many updates, at most five times `epochs`;
+            null for none. Whoever says `epochs` on the command line or in Python switches it off.
         batch_size: Images per step over all processes together.
         augment: Random changes of the training images.
         optim: Optimiser and schedule.

@@ -36,8 +36,8 @@ class SegmenterConfig:
             20 where at least 10 are corrected and most classes of all masks are doubtful, else once
             (docs/corrections.md). The number of steps stays.
         epochs: Passes over the training split.
-        min_updates: Where images are few, as many passes more as make so many updates; null for none. Whoever says
-            `epochs` on the command line or in Python switches it off.
+        min_updates: Where images are few, as many passes more as make so many updates, at most five times `epochs`;
+            null for none. Whoever says `epochs` on the command line or in Python switches it off.
         batch_size: Images per step over all processes together.
         accumulate: Each process passes its images of a step in so many parts, which needs less memory.
         balance: `none`: all labelled pixels weigh the same; `foreground_background`: background and classes half each.
