@@ -19,7 +19,10 @@ from weakseg.pipeline.classifiers import name_donor_source, open_pasting, warn_o
 from weakseg.pipeline.fingerprints import plan_records
 from weakseg.pipeline.networks import load_classifier, load_history
 from weakseg.pipeline.records import StageRecord, write_records
-from weakseg.pipeline.stages import STAGES, classify, localize
+from weakseg.pipeline.stages import STAGES, classify, localize, segment
+
+LENGTH = {"epochs": 1, "batch_size": 2, "min_updates": 5}
+"""Two updates to an epoch of five images."""
 
 CDA = (("classifier.batch_size", 4), ("classifier.epochs", 1), ("classifier.cda.area_share", (0.05, 0.9)))
 
@@ -61,6 +64,22 @@ def test_objects_of_another_run_are_pasted_and_told_of(
     assert not plain.folder.network("classifier").donors.exists()
     ours, theirs = (item.folder.network("classifier").model.read_bytes() for item in (context, plain))
     assert ours != theirs
+
+
+def test_few_images_are_passed_over_more_often_by_both_networks(
+    tmp_path: Path, splits: tuple[Dataset, Dataset]
+) -> None:
+    train, _ = splits
+    lengths = [
+        (f"{network}.{name}", value) for network in ("classifier", "segmenter") for name, value in LENGTH.items()
+    ]
+    context = make_context(tmp_path, (train, None), *lengths)
+    assert classify(context).startswith("5 images, 3 epochs instead of 1 since they are few, loss ")
+    for sample in train:
+        save_mask(context.folder.mask(sample.id), np.zeros(train.load_mask(sample).shape, np.uint8))
+    assert segment(context).startswith("5 images, 3 epochs instead of 1 since they are few, loss ")
+    histories = [load_history(context.folder.network(network)) for network in ("classifier", "segmenter")]
+    assert [len(history) for history in histories] == [3, 3]
 
 
 def test_without_a_run_to_cut_from_nothing_is_pasted(tmp_path: Path, splits: tuple[Dataset, Dataset]) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Protocol
 
-
 MOST_TIMES = 5
 """However few images there are, they are passed over at most so many times as often as the recipe says."""
 
