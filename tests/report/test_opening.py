@@ -56,4 +56,6 @@ def test_commands_name_the_folder_as_a_shell_takes_it() -> None:
         "weakseg report 'runs/my cats' 'runs/my cats-2'",
     ]
     assert list_commands(Path("runs/cats-2"), compare="weakseg report runs/cats runs/cats-2")[0].line.endswith("cats-2")
+    by_classes = [command.line for command in list_commands(Path("runs/my cats"), by_classes=True)]
+    assert by_classes == [lines[0] + " --order classes", *lines[1:]]
     assert list_commands(Path("runs/cats"))[-1].line == "weakseg export runs/cats --to cvat"

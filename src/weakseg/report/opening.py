@@ -13,6 +13,7 @@ from weakseg.errors import DataError
 from weakseg.file_names import printable
 from weakseg.pipeline.context import Context
 from weakseg.pipeline.corrections.taught import comparing_command
+from weakseg.pipeline.corrections.weight import is_mostly_doubtful
 from weakseg.pipeline.images import seeded_datasets
 from weakseg.pipeline.run_folder import learning_command, name_next
 from weakseg.pipeline.threshold import load_choice, mask_threshold
@@ -93,22 +94,28 @@ def build_opening(context: Context, metrics: Metrics, doubts: Doubts) -> Opening
         judgement=judge_masks(metrics, metrics.health, doubts.agreement, is_clear=_is_clear(context)),
         first=tuple(_show(context, *places[id], why) for id, why in chosen if id in places),
         chosen_by=chosen_by,
-        commands=list_commands(context.folder.root, compare=comparing_command(context.folder)),
+        commands=list_commands(
+            context.folder.root,
+            compare=comparing_command(context.folder),
+            by_classes=metrics.health is not None and is_mostly_doubtful(metrics.health),
+        ),
     )
 
 
-def list_commands(run: Path, *, compare: str | None = None) -> tuple[Command, ...]:
+def list_commands(run: Path, *, compare: str | None = None, by_classes: bool = False) -> tuple[Command, ...]:
     """Return what to type after a run, with the path of its folder as it was given.
 
     Args:
         run: Folder of the run.
         compare: For a run that learnt from corrections: what holds it against the run before.
+        by_classes: Whether to correct some of every class, which teaches more where most classes are doubtful.
     """
+    order = " --order classes" if by_classes else ""
     place = shlex.quote(printable(str(run)))
     again = shlex.quote(printable(str(name_next(run))))
     return (
         *(() if compare is None else (Command("See what the corrections before this run have changed", compare),)),
-        Command("Look at the doubtful masks in the browser, and correct them", f"weakseg review {place}"),
+        Command("Look at the doubtful masks in the browser, and correct them", f"weakseg review {place}{order}"),
         Command("Learn again from what you have corrected", printable(learning_command(run))),
         Command("See what that has changed", f"weakseg report {place} {again}"),
         Command("Masks of new photographs", f"weakseg predict {place} NEW_PHOTOS --out NEW_MASKS"),
