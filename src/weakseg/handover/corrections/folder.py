@@ -3,23 +3,40 @@
 from __future__ import annotations
 
 import csv
+import logging
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
 
 from weakseg.csv_cells import restore_cell
 from weakseg.data.export.names import NAMES_FILE
+from weakseg.data.images import IMAGE_SUFFIXES
 from weakseg.data.label_maps import LABELMAP_FILE, read_labelmap
 from weakseg.data.lists import read_text
 from weakseg.data.mask_codes import MaskCode
 from weakseg.data.masks import read_mask
+from weakseg.data.scan import list_files
 from weakseg.errors import DataError
 from weakseg.handover.corrections.known_images import Brought, KnownImages
+from weakseg.types import IGNORE_LABEL
+
+logger = logging.getLogger("weakseg")
+
+EXACT_SUFFIXES = (".bmp", ".tif", ".tiff", ".tga", ".ppm")
+"""Pictures that keep the numbers of labels, beside PNG."""
 
 _BLACK = (0, 0, 0)
+_BINARY = (
+    f"holds 0 and {IGNORE_LABEL} alone, and {IGNORE_LABEL} means 'not looked at'; number the classes from 1 on, or say "
+    f"in a {LABELMAP_FILE} beside the masks what 255,255,255 is (cat:255,255,255:: or void:255,255,255::)"
+)
 
 
 def read_folder(root: Path, known: KnownImages) -> Iterator[Brought]:
-    """Read every PNG below a folder; its path without the ending names the image.
+    """Read every mask below a folder, see `list_masks`; its path without the ending names the image.
 
     The number stored is the label, and colours are VOC's, unless a `labelmap.txt` in the folder tells the colour of
     each class. Where an export has shortened names, its `names.csv` is heeded.
@@ -27,14 +44,41 @@ def read_folder(root: Path, known: KnownImages) -> Iterator[Brought]:
     Raises:
         DataError: If the folder holds no PNG, or its label map or list of names cannot be read.
     """
-    files = sorted(path for path in root.rglob("*.png") if not path.name.startswith("."))
+    files = list_masks(root)
     if not files:
         raise DataError(f"{root} holds no PNG file; expected masks named after their images, such as a/b.png")
+    _tell_others(root, files)
     labelmap, names = root / LABELMAP_FILE, read_names(root)
     code = read_code(labelmap, known) if labelmap.is_file() else None
     for path in files:
         name = path.relative_to(root).with_suffix("").as_posix()
-        yield read_one(path, names.get(name, name), code=code)
+        brought = read_one(path, names.get(name, name), code=code)
+        yield replace(brought, doubt=_BINARY) if code is None and _is_binary(brought.mask) else brought
+
+
+def list_masks(root: Path) -> list[Path]:
+    """Return the PNG files anywhere below a folder, sorted, or pictures of other exact formats where there is none."""
+    paths = sorted(root / name for name in list_files(root))
+    pngs = [path for path in paths if path.suffix.lower() == ".png"]
+    return pngs or [path for path in paths if path.suffix.lower() in EXACT_SUFFIXES]
+
+
+def _tell_others(root: Path, masks: list[Path]) -> None:
+    """Name pictures that may be meant as masks, too: no mask has their name."""
+    stems = {path.stem.casefold() for path in masks}
+    pictures = (name for name in list_files(root) if name.suffix.lower() in IMAGE_SUFFIXES)
+    others = sorted(name for name in pictures if name.stem.casefold() not in stems)
+    if others:
+        logger.warning(
+            "%s: %d pictures such as %s are passed over, since masks are read from PNG files",
+            root,
+            len(others),
+            others[0],
+        )
+
+
+def _is_binary(mask: NDArray[np.uint8] | None) -> bool:
+    return mask is not None and set(np.unique(mask).tolist()) == {0, IGNORE_LABEL}
 
 
 def read_one(path: Path, image: str, *, code: MaskCode | None) -> Brought:

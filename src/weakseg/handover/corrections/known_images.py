@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,9 @@ from weakseg.types import IGNORE_LABEL, ClassSet
 MAX_NAMED = 3
 """Ids that are named where a name may be any of several."""
 
+_ROBOFLOW = re.compile(r"_(?P<suffix>[A-Za-z]{3,4})\.rf\.[0-9A-Za-z]{16,}(?:\.[A-Za-z]{3,4})?$")
+_UPLOADED = re.compile(r"(?:(?<=/)|^)[0-9a-f]{8}-(?=[^/]+$)")
+
 
 @dataclass(frozen=True, eq=False)
 class Brought:
@@ -28,15 +32,17 @@ class Brought:
 
     Args:
         where: The file, or the place in it, for messages.
-        image: Name of the image as written.
+        image: Name of the image as written; empty where none is named.
         mask: (H, W) uint8: 0 background, c+1 class c, 255 not looked at; None if it cannot be read.
         fault: Why it cannot be read, else None.
+        doubt: Why it may mean something else, which is a fault unless the run's own mask is alike.
     """
 
     where: str
     image: str
     mask: NDArray[np.uint8] | None = None
     fault: str | None = None
+    doubt: str | None = None
 
 
 class KnownImages:
@@ -68,7 +74,8 @@ class KnownImages:
         Raises:
             DataError: If it is none of the run's, or may be several.
         """
-        for name in dict.fromkeys((written, unquote(written, errors="surrogateescape"))):
+        forms = (written, unquote(written, errors="surrogateescape"))
+        for name in dict.fromkeys((*forms, *map(_without_marks, forms))):
             if name in self._by_file:
                 return self._by_file[name]
             ids = self._names.find(name).ids
@@ -105,6 +112,11 @@ class KnownImages:
             if form.casefold() in VOID_NAMES:
                 return IGNORE_LABEL
         raise DataError(f"unknown class '{printable(name)}'; {nearest(name, self.classes.names)}")
+
+
+def _without_marks(name: str) -> str:
+    """Take off what Roboflow and Label Studio add to the names of images that are uploaded to them."""
+    return _UPLOADED.sub("", _ROBOFLOW.sub(r".\g<suffix>", name))
 
 
 Reader = Callable[[Path, KnownImages], Iterator[Brought]]
