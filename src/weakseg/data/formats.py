@@ -7,8 +7,8 @@ import importlib.util
 
 from PIL import features
 
-_JPEG = (".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".mpo")
-_ALWAYS = (*_JPEG, ".png", ".apng", ".bmp", ".dib", ".webp", ".tif", ".tiff", ".gif", ".tga", ".qoi")
+JPEG_SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".mpo")
+_ALWAYS = (*JPEG_SUFFIXES, ".png", ".apng", ".bmp", ".dib", ".webp", ".tif", ".tiff", ".gif", ".tga", ".qoi")
 _NETPBM = (".ppm", ".pgm", ".pbm", ".pnm", ".pfm")
 _AVIF = (".avif", ".avifs")
 _HEIF = (".heic", ".heif", ".hif", ".heics")

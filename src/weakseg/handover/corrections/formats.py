@@ -121,8 +121,8 @@ def _find_in_folder(root: Path, source: Path, format: str | None) -> Found:
 
 def _describe_nothing(root: Path, source: Path, files: Sequence[Path], format: str | None) -> str:
     if len(files) > 1:
-        names = ", ".join(path.relative_to(root).as_posix() for path in files)
-        return f"{source} holds several files of annotations ({names}); give one of them to --from"
+        listed = ", ".join(path.relative_to(root).as_posix() for path in files)
+        return f"{source} holds several files of annotations ({listed}); give one of them to --from"
     formats = f"any of the formats {', '.join(FORMATS)}" if format is None else f"the format {format}"
     text = f"{source} holds no masks in {formats}; see docs/corrections.md"
     names = _list_names(source)
