@@ -36,6 +36,15 @@ def picture(pixels: np.ndarray, format: str = "PNG") -> bytes:
     return buffer.getvalue()
 
 
+def sort_palette(mask: np.ndarray) -> bytes:
+    """Return a mask of 0 and 2 as paint programs save it that sort colours: 0 is label 2, 1 the background."""
+    image = Image.fromarray(np.where(mask > 0, np.uint8(0), np.uint8(1)))
+    image.putpalette([0, 128, 0, 0, 0, 0])
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
 PNG = picture(MASK)
 PAINTED = picture(np.where(MASK[..., None] > 0, np.array((9, 90, 9), np.uint8), np.uint8(0)))
 
@@ -62,6 +71,8 @@ def put(root: Path, files: Mapping[str, bytes | str]) -> Path:
     ("root", "files"),
     [
         ("back", {"a.PNG": PNG}),
+        ("back", {"a_mask.png": PNG}),
+        ("back", {"a.png": sort_palette(MASK), "labelmap.txt": "background:0,0,0::\ndog:0,128,0::\n"}),
         ("back", {"a.bmp": picture(MASK, "BMP")}),
         ("back", {"a.tif": picture(MASK, "TIFF"), "notes.txt": ""}),
         ("back", {"a.png": PNG, ".trash/a.png": b"", "__MACOSX/a.png": b"", "@eaDir/a.png/x.png": b""}),
@@ -94,6 +105,7 @@ def test_what_tools_and_systems_make_of_it_is_read(
         ({"a.json": coco(images=[{**IMAGE, "width": 90, "height": 60}])}, "of 9 x 6 pixels, got them for 90 x 60"),
         ({"a.json": coco(annotations=[{**OBJECT, "segmentation": [[20, 1, 30, 1, 30, 3]]}])}, "at x = 20..30"),
         ({"a.json": coco(annotations=[{**OBJECT, "image_id": 7}])}, "there is no image with the id 7"),
+        ({"a.png": sort_palette(MASK)}, "palette index 0 has the VOC colour of label 2; if an editor has reordered"),
         ({"classes.txt": "cat\ndog\n", "labels/a.txt": "1 2 1 5 1 5 3\n"}, "shares 0..1 of width and height, got 5"),
         ({"classes.txt": "cat\nowl\n", "labels/a.txt": LINE}, "unknown class 'owl'"),
         ({"annotations.xml": "9,0;90,0;90,6"}, "a shape lies outside the image of 9 x 6 pixels, at x = 9..90"),
@@ -103,11 +115,11 @@ def test_what_tools_and_systems_make_of_it_is_read(
         ),
     ],
 )
-def test_shapes_that_mean_another_place_are_faults(
-    files: dict[str, str], text: str, split: LabelledSplit, tmp_path: Path
+def test_what_means_something_else_is_a_fault(
+    files: dict[str, bytes | str], text: str, split: LabelledSplit, tmp_path: Path
 ) -> None:
     if "annotations.xml" in files:
-        shape = f'<polygon label="cat" points="{files["annotations.xml"]}"/>'
+        shape = f'<polygon label="cat" points="{files["annotations.xml"]!s}"/>'
         files = {"annotations.xml": f'<annotations><image name="a" width="9" height="6">{shape}</image></annotations>'}
     (entry,) = read_all(put(tmp_path / "back", files), split)
     assert text in str(entry.fault)

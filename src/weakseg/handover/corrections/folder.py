@@ -9,7 +9,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from weakseg.csv_cells import restore_cell
 from weakseg.data.export.names import NAMES_FILE
@@ -17,6 +16,7 @@ from weakseg.data.images import IMAGE_SUFFIXES
 from weakseg.data.label_maps import LABELMAP_FILE, read_labelmap
 from weakseg.data.lists import read_text
 from weakseg.data.mask_codes import MaskCode
+from weakseg.data.mask_colours import find_palette_fault
 from weakseg.data.masks import read_mask
 from weakseg.data.scan import list_files
 from weakseg.errors import DataError
@@ -53,7 +53,7 @@ def read_folder(root: Path, known: KnownImages) -> Iterator[Brought]:
     for path in files:
         name = path.relative_to(root).with_suffix("").as_posix()
         brought = read_one(path, names.get(name, name), code=code)
-        yield replace(brought, doubt=_BINARY) if code is None and _is_binary(brought.mask) else brought
+        yield _doubt(path, brought) if code is None else brought
 
 
 def list_masks(root: Path) -> list[Path]:
@@ -77,8 +77,15 @@ def _tell_others(root: Path, masks: list[Path]) -> None:
         )
 
 
-def _is_binary(mask: NDArray[np.uint8] | None) -> bool:
-    return mask is not None and set(np.unique(mask).tolist()) == {0, IGNORE_LABEL}
+def _doubt(path: Path, brought: Brought) -> Brought:
+    """Doubt a mask whose numbers seem not to be labels, where no label map tells."""
+    if brought.mask is None:
+        return brought
+    palette = find_palette_fault(path)
+    if palette is not None and palette.misleading:
+        return replace(brought, mask=None, fault=f"{palette.message}, or write its colours into {LABELMAP_FILE}")
+    is_binary = set(np.unique(brought.mask).tolist()) == {0, IGNORE_LABEL}
+    return replace(brought, doubt=_BINARY) if is_binary else brought
 
 
 def read_one(path: Path, image: str, *, code: MaskCode | None) -> Brought:

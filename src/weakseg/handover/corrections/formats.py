@@ -38,6 +38,7 @@ _UNPACKED = (".png", *EXACT_SUFFIXES, ".txt", ".xml", ".json", ".yaml", ".yml", 
 
 _ROBOFLOW_FILE = "_annotations.coco.json"
 _MAX_NAMED = 5
+_MAX_PREFIX = 40
 
 _EXPORTED = (TASKS, SEMANTIC)
 """Files that `weakseg export` writes for other tools, beside others."""
@@ -76,7 +77,7 @@ def opened(source: Path, *, format: str | None = None) -> Iterator[Found]:
         raise DataError(f"--from: there is no file or folder {source}")
     inner = source / ARCHIVE if (source / ARCHIVE).is_file() else source
     if inner.suffix.lower() == ".zip":
-        with tempfile.TemporaryDirectory() as temporary:
+        with tempfile.TemporaryDirectory(prefix=f"{inner.stem[:_MAX_PREFIX]}-") as temporary:  # messages name it
             _unpack(inner, Path(temporary))
             yield _insist(_find_in_folder(_inside(Path(temporary)), inner, format), inner, format)
     elif inner.is_dir():

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from weakseg.data.class_names import compose_name, is_background
 from weakseg.data.label_maps import VOID_NAMES
+from weakseg.data.mask_folders import bare_name
 from weakseg.data.matching import ImageNames
 from weakseg.errors import DataError
 from weakseg.file_names import printable, safe_path
@@ -75,7 +76,7 @@ class KnownImages:
             DataError: If it is none of the run's, or may be several.
         """
         forms = (written, unquote(written, errors="surrogateescape"))
-        for name in dict.fromkeys((*forms, *map(_without_marks, forms))):
+        for name in dict.fromkeys((*forms, *map(_without_marks, forms), *map(bare_name, forms))):
             if name in self._by_file:
                 return self._by_file[name]
             ids = self._names.find(name).ids
