@@ -12,11 +12,13 @@ import numpy as np
 
 from weakseg.csv_cells import restore_cell
 from weakseg.data.export.names import NAMES_FILE
+from weakseg.data.folder_parts import IMAGE_FOLDERS
 from weakseg.data.images import IMAGE_SUFFIXES
 from weakseg.data.label_maps import LABELMAP_FILE, read_labelmap
 from weakseg.data.lists import read_text
 from weakseg.data.mask_codes import MaskCode
 from weakseg.data.mask_colours import find_palette_fault
+from weakseg.data.mask_folders import MASK_FOLDERS
 from weakseg.data.masks import read_mask
 from weakseg.data.scan import list_files
 from weakseg.errors import DataError
@@ -57,8 +59,15 @@ def read_folder(root: Path, known: KnownImages) -> Iterator[Brought]:
 
 
 def list_masks(root: Path) -> list[Path]:
-    """Return the PNG files anywhere below a folder, sorted, or pictures of other exact formats where there is none."""
-    paths = sorted(root / name for name in list_files(root))
+    """Return the PNG files anywhere below a folder, sorted, or pictures of other exact formats where there is none.
+
+    What lies in a folder called like one for photographs, beside one called like one for masks, is left out.
+    """
+    names = sorted(list_files(root))
+    folders = {folder for name in names for folder in name.parents}
+    with_masks = {folder.parent for folder in folders if folder.name.lower() in MASK_FOLDERS}
+    photographs = {f for f in folders if f.name.lower() in IMAGE_FOLDERS and f.parent in with_masks}
+    paths = [root / name for name in names if photographs.isdisjoint(name.parents)]
     pngs = [path for path in paths if path.suffix.lower() == ".png"]
     return pngs or [path for path in paths if path.suffix.lower() in EXACT_SUFFIXES]
 

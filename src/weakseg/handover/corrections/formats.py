@@ -182,7 +182,7 @@ def _unpack(path: Path, target: Path) -> None:
 
 def _is_wanted(member: zipfile.ZipInfo, path: Path) -> bool:
     place = PurePosixPath(_plain(member))
-    if place.is_absolute() or ".." in place.parts or PureWindowsPath(place).drive:
+    if place.is_absolute() or ".." in place.parts or PureWindowsPath(_plain(member)).drive:
         raise DataError(f"{path} holds '{member.filename}', which leads out of it; this is no export of a tool")
     return not member.is_dir() and place.suffix.lower() in _UNPACKED and not _is_hidden(member)
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from weakseg.data.class_names import compose_name, is_background
+from weakseg.data.export.names import flat_names
 from weakseg.data.label_maps import VOID_NAMES
 from weakseg.data.mask_folders import bare_name
 from weakseg.data.matching import ImageNames
@@ -62,6 +63,7 @@ class KnownImages:
         self._size_of = size_of
         self._names = ImageNames({key: (path,) for key, path in paths.items()})
         self._by_file = {safe_path(key): key for key in paths}
+        self._by_flat = {name: key for key, name in flat_names(paths).items() if name != key}
         self._labels = {name: place + 1 for place, name in enumerate(classes)}
         self._folded = {name.casefold(): label for name, label in self._labels.items()}
         self._sizes: dict[str, tuple[int, int]] = {}
@@ -76,9 +78,11 @@ class KnownImages:
             DataError: If it is none of the run's, or may be several.
         """
         forms = (written, unquote(written, errors="surrogateescape"))
+        exact = (self._by_file.get(written), self._by_flat.get(written.rpartition("/")[2]), self._by_file.get(forms[1]))
+        found = next((key for key in exact if key is not None), None)
+        if found is not None:
+            return found
         for name in dict.fromkeys((*forms, *map(_without_marks, forms), *map(bare_name, forms))):
-            if name in self._by_file:
-                return self._by_file[name]
             ids = self._names.find(name).ids
             if len(ids) == 1:
                 return ids[0]
