@@ -72,6 +72,7 @@ def put(root: Path, files: Mapping[str, bytes | str]) -> Path:
     [
         ("back", {"a.PNG": PNG}),
         ("back", {"a_mask.png": PNG}),
+        ("back", {"a.png": PNG, "a_confidence.png": picture(90 + MASK), "a_overlay.jpg": b"", "summary.json": "{}"}),
         ("back", {"a.png": sort_palette(MASK), "labelmap.txt": "background:0,0,0::\ndog:0,128,0::\n"}),
         ("back", {"a.bmp": picture(MASK, "BMP")}),
         ("back", {"a.tif": picture(MASK, "TIFF"), "notes.txt": ""}),

@@ -166,6 +166,8 @@ def test_masks_edited_in_the_run_are_brought_from_there(remembered: bool, contex
 
 
 def test_there_must_be_something_to_bring(context: Context, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"run is a run; masks edited in it are brought by --from .*masks$"):
+        bring_corrections(context.folder.root, source=context.folder.root)
     with pytest.raises(UsageError, match="nothing to bring: expected --from"):
         bring_corrections(context.folder.root)
     with pytest.raises(ArtifactError):

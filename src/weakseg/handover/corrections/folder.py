@@ -23,6 +23,7 @@ from weakseg.data.masks import read_mask
 from weakseg.data.scan import list_files
 from weakseg.errors import DataError
 from weakseg.handover.corrections.known_images import Brought, KnownImages
+from weakseg.predict.targets import PICTURE_ENDINGS
 from weakseg.types import IGNORE_LABEL
 
 logger = logging.getLogger("weakseg")
@@ -61,9 +62,10 @@ def read_folder(root: Path, known: KnownImages) -> Iterator[Brought]:
 def list_masks(root: Path) -> list[Path]:
     """Return the PNG files anywhere below a folder, sorted, or pictures of other exact formats where there is none.
 
-    What lies in a folder called like one for photographs, beside one called like one for masks, is left out.
+    What lies in a folder called like one for photographs, beside one called like one for masks, is left out. So is what
+    `weakseg predict` writes beside masks.
     """
-    names = sorted(list_files(root))
+    names = _list_files(root)
     folders = {folder for name in names for folder in name.parents}
     with_masks = {folder.parent for folder in folders if folder.name.lower() in MASK_FOLDERS}
     photographs = {f for f in folders if f.name.lower() in IMAGE_FOLDERS and f.parent in with_masks}
@@ -72,10 +74,23 @@ def list_masks(root: Path) -> list[Path]:
     return pngs or [path for path in paths if path.suffix.lower() in EXACT_SUFFIXES]
 
 
+def _list_files(root: Path) -> list[Path]:
+    """List the files below a folder, sorted, but for overlays and confidences of a mask that is there."""
+    found = set(list_files(root))
+    beside = {
+        name.with_name(name.stem + ending)
+        for name in found
+        if name.suffix == PICTURE_ENDINGS["mask"]
+        for ending in PICTURE_ENDINGS.values()
+        if ending != name.suffix
+    }
+    return sorted(found - beside)
+
+
 def _tell_others(root: Path, masks: list[Path]) -> None:
     """Name pictures that may be meant as masks, too: no mask has their name."""
     stems = {path.stem.casefold() for path in masks}
-    pictures = (name for name in list_files(root) if name.suffix.lower() in IMAGE_SUFFIXES)
+    pictures = (name for name in _list_files(root) if name.suffix.lower() in IMAGE_SUFFIXES)
     others = sorted(name for name in pictures if name.stem.casefold() not in stems)
     if others:
         logger.warning(
