@@ -122,6 +122,7 @@ def test_what_is_not_read_is_named(tmp_path: Path, files: Mapping[str, str], exp
         ("bee\tfly", ("bee", "fly")),
         ("[None]", ()),
         ("/m/01yrx", ("/m/01yrx",)),
+        (r'["a \"small\" bee"]', ('a "small" bee',)),
     ],
 )
 def test_cells_are_parted(cell: str, tags: tuple[str, ...]) -> None:

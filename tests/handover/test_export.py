@@ -16,7 +16,7 @@ from weakseg.data.masks import read_mask
 from weakseg.errors import ArtifactError, DataError, UsageError
 from weakseg.handover.export import Exported, export_masks, export_run
 from weakseg.ops.instances import Instances
-from weakseg.pipeline.artifacts import RunFolder, save_mask
+from weakseg.pipeline.artifacts import RunFolder, save_mask, save_tensors
 from weakseg.pipeline.context import Context
 from weakseg.pipeline.inputs import prepare
 from weakseg.refine.instance_files import save_instances
@@ -91,6 +91,14 @@ def test_the_masks_of_train_are_exported_into_the_run_unless_told_otherwise(cont
         written = exported.folder / VOC / "comp6_train_cls" / f"{sample.id.replace('/', '%2F')}.png"
         np.testing.assert_array_equal(read_mask(written), read_mask(context.folder.mask(sample.id)))
     assert exported.describe() == f"masks of 9 images of train -> {exported.folder} (voc)"
+
+
+@pytest.mark.parametrize("names", [["ape", "cat", "dog"], ["dog", "cat"], ["cat"]])
+def test_masks_of_other_classes_than_the_data_have_now_are_not_exported(names: list[str], own: Context) -> None:
+    save_tensors(own.folder.network("segmenter").model, {}, {"classes": names})
+    told = f"was made with the classes {', '.join(names)}, but its data now have cat, dog, so that its masks would mean"
+    with pytest.raises(ArtifactError, match=told):
+        export_run(own.folder.root, to="voc")
 
 
 def test_predictions_are_those_of_val(context: Context, tmp_path: Path) -> None:

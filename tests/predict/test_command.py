@@ -88,7 +88,7 @@ def test_every_option_reaches_its_place(run: Path, photos: Path, tmp_path: Path)
         (["--model", "x.onnx"], 2, "the following arguments are required: inputs"),
         (["{run}", "{photos}", "--outputs", "masks"], 2, "there is no output 'masks'; did you mean 'mask'?"),
         (["{run}", "{photos}", "--tags", "foxx"], 1, "unknown class 'foxx'; did you mean 'fox'?"),
-        (["{run}", "{photos}", "--tags", ""], 2, "--tags: expected class names such as 'cat,dog', got none"),
+        (["{run}", "{photos}", "--tags", ","], 2, "--tags: expected class names such as 'cat,dog', got none"),
         (["{run}", "{photos}", "--tags", "fox", "--tag-file", "x.csv"], 2, "--tags and --tag-file: give one of them"),
         (["{run}", "{photos}", "--tag-file", "x.csv"], 1, "x.csv"),
         (["{run}", "{photos}", "--batch", "0"], 2, "--batch: expected at least 1 image at once, got 0"),

@@ -215,3 +215,45 @@ def test_only_what_is_asked_for_has_a_place() -> None:
     assert files.pictures("sub/a") == {"confidence": Path("out/sub/a_confidence.png")}
     assert files.summary is None
     assert OutputFiles(Path("out")).summary == Path("out/summary.json")
+
+
+@pytest.mark.parametrize(
+    ("files", "given", "expected", "told"),
+    [
+        (["roll[2]/a.jpg"], "roll[2]/*.jpg", ["a"], {}),
+        (["roll[2]/x/a.jpg", "roll2/b.jpg"], "roll[2]/*/*.jpg", ["x/a"], {}),
+        (["a.jpg", "b\\c.jpg"], "", ["a"], {"b\\c.jpg": "its name holds a backslash; rename it"}),
+        (["a.jpg", "b\\c.jpg"], "*.jpg", ["a"], {"b\\c.jpg": "its name holds a backslash; rename it"}),
+        (["a.jpg", "b.ico"], "", ["a"], {"b.ico": ".ico is not read here; convert them to JPEG or PNG"}),
+        (["a.jpg", "b/c.jpg"], "link", ["a"], {"link/d": "a link to a folder, which is not followed"}),
+    ],
+)
+def test_names_that_file_systems_take_are_predicted_or_named(
+    files: list[str], given: str, expected: list[str], told: dict[str, str], tmp_path: Path
+) -> None:
+    root = tmp_path / "new"
+    base = root / "link" if given == "link" else root
+    for name in files:
+        (base / name).parent.mkdir(parents=True, exist_ok=True)
+        (base / name).touch()
+    if given == "link":
+        (base / "b").rename(tmp_path / "b")
+        (base / "d").symlink_to(tmp_path / "b")
+    found = list_targets([f"{root}/{given}"], files=OutputFiles(tmp_path / "out"))
+    assert list(found.paths) == expected
+    problems = {picture.image.relative_to(root).as_posix(): picture.problem for picture in found.passed_over}
+    assert problems.keys() == told.keys()
+    assert all(problems[name].startswith(problem) for name, problem in told.items())
+
+
+@pytest.mark.parametrize("given", ["x" * 300 + ".jpg", "x" * 300 + "/a.jpg", "*" + "x" * 300])
+def test_a_name_that_no_file_system_takes_is_there_not(given: str, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"there is no file or folder x|is called like '\*x"):
+        names([given], tmp_path / "out")
+
+
+def test_a_result_that_would_be_the_folder_of_others_is_told_before_the_work(tmp_path: Path) -> None:
+    write_photo(tmp_path / "new" / "a.jpg")
+    write_photo(tmp_path / "new" / "a.png" / "b.jpg")
+    with pytest.raises(DataError, match=r"a\.png would be a result of .*a\.jpg, and the folder of those of .*b\.jpg"):
+        names([tmp_path / "new"], tmp_path / "out")

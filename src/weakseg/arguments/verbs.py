@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from itertools import pairwise
 
 from jsonargparse import ArgumentError, ArgumentParser, Namespace
 
@@ -61,6 +62,7 @@ def parse_words(parser: ArgumentParser, words: Sequence[str]) -> Namespace | Non
     if find_help(words) is not None:
         print(render_verb(parser), end="")
         return None
+    _refuse_empty(words)
     try:
         return parser.parse_args(list(words))
     except ArgumentError as error:
@@ -78,6 +80,17 @@ def parse_words(parser: ArgumentParser, words: Sequence[str]) -> Namespace | Non
         if "required" in text or ("expected" in text and text.startswith("argument ")):
             raise UsageError(f"{text}; see '{parser.prog} --help'") from None
         raise explain(error) from None
+
+
+def _refuse_empty(words: Sequence[str]) -> None:
+    """Refuse a word without text: as a path it would be the working folder, whose every file would be taken."""
+    for before, word in pairwise(("", *words)):
+        option, equals, value = word.partition("=")
+        if word and not (option.startswith("--") and equals and not value):
+            continue
+        option = option or (before if before.startswith("--") else "an argument")
+        if "." not in option:  # a setting of a recipe may be empty
+            raise UsageError(f"{option}: expected a value, got an empty text; a variable of the shell may not be set")
 
 
 def _find_wrong_value(parser: ArgumentParser, text: str) -> str | None:

@@ -66,7 +66,7 @@ def run(words: Sequence[str]) -> int:
     from weakseg.predict.targets import OUTPUTS
 
     options = PredictOptions(
-        outputs=OUTPUTS if given.outputs is None else tuple(filter(None, given.outputs.split(","))),
+        outputs=OUTPUTS if given.outputs is None else tuple(filter(None, map(str.strip, given.outputs.split(",")))),
         tags=None if given.tags is None else parse_tags(given.tags),
         tag_file=None if given.tag_file is None else Path(given.tag_file),
         batch=given.batch,

@@ -7,17 +7,18 @@ import importlib.util
 
 from PIL import features
 
-_JPEG = (".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".mpo")
-_ALWAYS = (*_JPEG, ".png", ".apng", ".bmp", ".dib", ".webp", ".tif", ".tiff", ".gif", ".tga", ".qoi")
+JPEG_SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".mpo")
+_ALWAYS = (*JPEG_SUFFIXES, ".png", ".apng", ".bmp", ".dib", ".webp", ".tif", ".tiff", ".gif", ".tga", ".qoi")
 _NETPBM = (".ppm", ".pgm", ".pbm", ".pnm", ".pfm")
 _AVIF = (".avif", ".avifs")
 _HEIF = (".heic", ".heif", ".hif", ".heics")
 _JPEG_2000 = (".jp2", ".j2k", ".j2c", ".jpx", ".jpf", ".jpc")
 _RAW = (".dng", ".raw", ".nef", ".cr2", ".cr3", ".crw", ".arw", ".sr2", ".srw", ".orf", ".rw2", ".raf", ".pef", ".x3f")
 _DRAWINGS = (".svg", ".psd", ".psb", ".xcf", ".kra", ".eps", ".wmf", ".emf")
+_OLD = (".ico", ".icns", ".cur", ".pcx", ".sgi", ".ras", ".sun", ".xbm", ".xpm", ".dds", ".wbmp")
 _SCIENCE = (".dcm", ".nii", ".nrrd", ".mha", ".mhd", ".fits", ".exr", ".hdr", ".czi", ".nd2", ".lif", ".svs", ".ndpi")
 _VIDEOS = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".3gp", ".mts")
-_NEVER = (*_RAW, *_DRAWINGS, *_SCIENCE, ".jxl", ".jxr", *_VIDEOS)
+_NEVER = (*_RAW, *_DRAWINGS, *_OLD, *_SCIENCE, ".jxl", ".jxr", *_VIDEOS)
 _HEIF_PACKAGE = "pillow_heif"
 
 

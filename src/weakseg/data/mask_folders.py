@@ -100,7 +100,7 @@ def match_masks(
         files = _list_masks(root / folder) or _list_masks(root / folder, IMAGE_SUFFIXES)
         names = {_name_of(relative, folder, images): relative for relative in files}
         if names and not any(images.find(name).ids for name in names):
-            bare = {_bare_name(name): relative for name, relative in names.items()}
+            bare = {bare_name(name): relative for name, relative in names.items()}
             names = bare if len(bare) == len(names) else names
         matches = match_names(names, images, source=f"{folder}/")
         for name, key in matches.ids.items():
@@ -158,7 +158,7 @@ def _name_arrays(root: Path) -> list[Problem]:
     return problems
 
 
-def _bare_name(name: str) -> str:
+def bare_name(name: str) -> str:
     """Drop what tools put around the name of an image to name its mask: `a_mask`, `gt_a`."""
     folder, slash, last = name.rpartition("/")
     match = _AFFIX.fullmatch(last)
@@ -173,7 +173,7 @@ def _stems(names: Iterable[str]) -> set[str]:
 def _mirrors(folder: Path, others: Sequence[Path], *, stems: Collection[str] = ()) -> bool:
     """Say whether a folder holds pictures called like those of others beside it: masks that are no PNG files."""
     stems = {*stems, *_stems(path.name for other in others for path in list_files(other))}
-    own = [_bare_name(path.rpartition("/")[2]).casefold() for path in _list_masks(folder, IMAGE_SUFFIXES)]
+    own = [bare_name(path.rpartition("/")[2]).casefold() for path in _list_masks(folder, IMAGE_SUFFIXES)]
     return bool(own) and 2 * sum(stem in stems for stem in own) > len(own)
 
 

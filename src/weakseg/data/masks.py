@@ -198,7 +198,8 @@ def _labels_of(image: Image.Image, *, bit_depth: int, path: Path | str, code: Ma
         return _translate(np.array(image, np.uint8), code.values)
     if image.mode == "L":
         # Pillow stretches 2- and 4-bit grey to 0..255; the stored number is the label.
-        return _translate(np.array(image) // np.uint8(255 // (2**bit_depth - 1)), code.values)
+        stored = np.array(image) // np.uint8(255 // (2**bit_depth - 1))
+        return _translate(stored, code.values or _greys_of(stored, code))
     if image.mode == "RGB":
         return _labels_of_colours(np.asarray(image), path, code)
     raise DataError(f"mask {path} has the pixel mode {image.mode}; save it as a palette or 8-bit grey PNG")
@@ -212,6 +213,13 @@ def _labels_of_indices(image: Image.Image, code: MaskCode) -> NDArray[np.uint8]:
     if code.colours and len(meant) == len(used) and None not in meant.values():
         return _translate(indices, {at: label for at, label in meant.items() if label is not None})
     return _translate(indices, code.values)
+
+
+def _greys_of(stored: NDArray[np.uint8], code: MaskCode) -> Mapping[int, int]:
+    """Return the labels of greys that a label map lists as colours; nothing unless it lists all there are."""
+    used = np.flatnonzero(np.bincount(stored.ravel(), minlength=256))
+    labels = {int(grey): code.colours[colour] for grey in used if (colour := (int(grey),) * 3) in code.colours}
+    return labels if len(labels) == len(used) else {}
 
 
 def _translate(stored: NDArray[np.uint8], labels: Mapping[int, int]) -> NDArray[np.uint8]:

@@ -45,6 +45,8 @@ _SIGNATURES = {
 }
 _MAX_OPENED = 200  # files whose names do not say what they hold
 
+LINK_TO_FOLDER = "a link to a folder, which is not followed; put the folder itself there"
+
 FileKind = Literal["image", "other-format", "not-a-file", "no-picture"]
 """What a path is: an image, a picture in a format that is not read, a pipe called like an image, or anything else."""
 
@@ -106,17 +108,21 @@ def find_images(folder: Path, *, skip: tuple[str, ...] = ()) -> FoundImages:
             f"are left out, rename them to {suffix}"
         )
         problems.append(Problem("warning", "other-format", str(folder), message))
-    message = "a link to a folder, which is not followed; put the folder itself there"
-    problems += [Problem("warning", "not-a-file", ascii(name)[1:-1], message) for name in sorted(links)]
+    problems += [Problem("warning", "not-a-file", ascii(name)[1:-1], LINK_TO_FOLDER) for name in sorted(links)]
     return _name_images(folder, relative_paths, others, problems)
 
 
-def list_files(folder: Path, *, skip: tuple[str, ...] = ()) -> Iterator[Path]:
+def list_files(folder: Path, *, skip: tuple[str, ...] = (), links: list[str] | None = None) -> Iterator[Path]:
     """Yield the paths relative to a folder of what lies below it and is no folder, but for what is hidden.
 
     Hidden are names that start with a dot, and folders that systems make for themselves (`__MACOSX`, `@eaDir`).
+
+    Args:
+        folder: The folder.
+        skip: Paths below it of folders that are left out.
+        links: Receives the paths of links to folders, which are passed over.
     """
-    return map(Path, _walk(folder, skip))
+    return map(Path, _walk(folder, skip, links))
 
 
 def _walk(folder: Path, skip: tuple[str, ...], links: list[str] | None = None) -> Iterator[str]:

@@ -31,7 +31,7 @@ def read_list(cell: str) -> list[str] | None:
     match = _LIST.match(cell)
     inner = "" if match is None else match.group(1)
     quoted = [one or other for one, other in _QUOTED.findall(inner)]
-    if len(quoted) > 1 and not set(",:[{") & set(_QUOTED.sub("", inner)):
+    if len(quoted) > 1 and not set(",:[{\\") & set(_QUOTED.sub("", inner)):
         return quoted  # Python itself would join 'a' 'b' to one
     for read in (json.loads, ast.literal_eval):
         try:

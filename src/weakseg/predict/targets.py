@@ -11,7 +11,7 @@ from pathlib import Path
 from weakseg.data.formats import describe_format
 from weakseg.data.images import IMAGE_SUFFIXES
 from weakseg.data.regular_files import NOT_A_FILE
-from weakseg.data.scan import is_hidden_below, list_files, tell_kind, tell_picture
+from weakseg.data.scan import LINK_TO_FOLDER, is_hidden_below, list_files, tell_kind, tell_picture
 from weakseg.errors import DataError, UsageError
 from weakseg.file_names import safe_path
 from weakseg.spelling import nearest
@@ -24,6 +24,10 @@ SUMMARY_FILE = "summary.json"
 
 OUTPUTS = (*PICTURE_ENDINGS, SUMMARY)
 """Everything that can be written."""
+
+
+_BACKSLASH = "\\"
+_NAME_WITH_BACKSLASH = "its name holds a backslash; rename it"
 
 
 @dataclass(frozen=True)
@@ -168,16 +172,22 @@ class _Found:
 
 def _find_pictures(given: str, *, out: Path) -> _Found:
     path = Path(given)
-    if path.is_dir():
-        return _sort_pictures((path / inner for inner in list_files(path)), base=path, out=out)
-    if path.is_file():
+    if os.path.isdir(path):  # False, where Path.is_dir raises for a name that is too long
+        links: list[str] = []
+        found = _sort_pictures([path / inner for inner in list_files(path, links=links)], base=path, out=out)
+        followed_not = [PassedOver(path / link, LINK_TO_FOLDER) for link in sorted(links)]
+        return _Found(found.paths, (*found.passed_over, *followed_not))
+    if os.path.isfile(path):
+        if _BACKSLASH in path.stem:
+            return _Found((), (PassedOver(path, _NAME_WITH_BACKSLASH),))
         return _Found(((path.stem, path),))
     if os.path.lexists(path):
         return _Found((), (PassedOver(path, NOT_A_FILE),))
     if not glob.has_magic(given):
         raise DataError(f"there is no file or folder {given}")
-    matches = (Path(match) for match in glob.glob(given, recursive=True))
-    base = _fixed_part(given)
+    base = _fixed_part(path)
+    pattern = os.path.join(glob.escape(str(base)), path.relative_to(base))
+    matches = (Path(match) for match in glob.glob(pattern, recursive=True))
     found = _sort_pictures((m for m in matches if not m.is_dir() and not is_hidden_below(m, base)), base=base, out=out)
     if not found.paths and not found.passed_over:
         raise DataError(f"no image ({', '.join(IMAGE_SUFFIXES)}) is called like '{given}'")
@@ -199,7 +209,9 @@ def _sort_pictures(paths: Iterable[Path], *, base: Path, out: Path) -> _Found:
                 named_so = f"it holds a picture, but its name does not say so; rename it to {suffix}"
                 passed_over.append(PassedOver(path, named_so))
             continue
-        if kind == "image":
+        if kind == "image" and _BACKSLASH in _relative_name(path, base):
+            passed_over.append(PassedOver(path, _NAME_WITH_BACKSLASH))
+        elif kind == "image":
             named.append((_relative_name(path, base), path))
         else:
             passed_over.append(PassedOver(path, NOT_A_FILE if kind == "not-a-file" else describe_format(path.suffix)))
@@ -215,19 +227,20 @@ def _relative_name(path: Path, base: Path) -> str:
     return path.relative_to(base).with_suffix("").as_posix()
 
 
-def _fixed_part(pattern: str) -> Path:
-    """Return the folders of a pattern before the first part with a wildcard."""
-    fixed = []
-    for part in Path(pattern).parts[:-1]:
-        if glob.has_magic(part):
+def _fixed_part(pattern: Path) -> Path:
+    """Return the folders of a pattern before the first part with a wildcard; one may be called `photos[1]`."""
+    fixed = Path()
+    for part in pattern.parts[:-1]:
+        if glob.has_magic(part) and not os.path.isdir(fixed / part):
             break
-        fixed.append(part)
-    return Path(*fixed)
+        fixed /= part
+    return fixed
 
 
 def _require_free_places(targets: Mapping[str, Path], files: OutputFiles) -> None:
     inputs = {path.resolve() for path in targets.values()}
     taken: dict[str, Path] = {}
+    folders: dict[str, Path] = {}
     for name, image in targets.items():
         for place in files.pictures(name).values():
             if place.resolve() in inputs:
@@ -235,3 +248,9 @@ def _require_free_places(targets: Mapping[str, Path], files: OutputFiles) -> Non
             other = taken.setdefault(os.path.normpath(place), image)
             if other is not image:
                 raise DataError(f"results of {other} and {image} would both be written to {place}; rename one of them")
+            folders.setdefault(os.path.normpath(place.parent), image)
+    for place_name in taken.keys() & folders.keys():
+        raise DataError(
+            f"{place_name} would be a result of {taken[place_name]}, and the folder of those of {folders[place_name]}; "
+            "rename one of them"
+        )

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from weakseg.data.base import Dataset
 from weakseg.data.masks import read_mask
-from weakseg.errors import DataError
+from weakseg.errors import ArtifactError, DataError
 from weakseg.files import write_text
 from weakseg.pipeline.artifacts import RunFolder
 from weakseg.pipeline.context import Context
@@ -181,7 +181,7 @@ def _open_either(found: TwoRuns) -> Context:
     """Open the second run for its images, or the first where those of the second have gone."""
     try:
         return open_run(Path(found.second.path))
-    except DataError:
+    except (ArtifactError, DataError):
         return open_run(Path(found.first.path))
 
 

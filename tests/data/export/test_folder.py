@@ -137,6 +137,21 @@ def test_an_image_that_exif_turns_is_written_upright(link: bool, tmp_path: Path)
         np.testing.assert_array_equal(np.asarray(written), read_image(photo))
 
 
+@pytest.mark.parametrize("link", [False, True])
+@pytest.mark.parametrize(
+    ("name", "written", "is_same"),
+    [("a.JPG", "x.JPG", True), ("a.jfif", "x.jpg", True), ("a.JPE", "x.jpg", True), ("a.gif", "x.png", False)],
+)
+def test_an_image_that_readers_of_the_format_pass_over_has_another_name(
+    name: str, written: str, is_same: bool, link: bool, tmp_path: Path
+) -> None:
+    photo = write_photo(tmp_path / name)
+    folder = ExportFolder(tmp_path / "out", format="yolo-seg", link_images=link)
+    assert folder.add_image("x", sample_of(photo), size_hw=(6, 9), suffixes=(".jpg", ".png")) == written
+    assert ((tmp_path / "out" / written).read_bytes() == photo.read_bytes()) is is_same
+    np.testing.assert_array_equal(read_image(tmp_path / "out" / written), read_image(photo))
+
+
 def test_an_image_that_does_not_fit_its_mask_or_is_gone_is_named(tmp_path: Path) -> None:
     photo = write_photo(tmp_path / "a.jpg")
     folder = ExportFolder(tmp_path / "out", format="voc")

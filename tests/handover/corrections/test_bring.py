@@ -19,6 +19,7 @@ from weakseg.pipeline.context import Context
 from weakseg.pipeline.corrections.correction import Correction
 from weakseg.pipeline.corrections.store import CorrectionStore
 from weakseg.pipeline.edited_masks import remember_masks
+from weakseg.types import IGNORE_LABEL
 
 PARTIAL = np.full(SIZE_HW, 255, np.uint8)
 PARTIAL[2:4, 1:6] = 2
@@ -120,6 +121,16 @@ def test_what_cannot_be_used_is_named_and_nothing_is_written(context: Context, t
     assert (brought.written, brought.skipped) == (1, 5)
 
 
+def test_255_is_not_taken_for_not_looked_at_where_nothing_else_is_in_the_mask(context: Context, tmp_path: Path) -> None:
+    first = ids_of(context)[0]
+    binary = np.where(PARTIAL == IGNORE_LABEL, PARTIAL, np.uint8(0))
+    source = put(tmp_path / "back", {first: binary})
+    with pytest.raises(DataError, match="1 entries cannot be used"):
+        bring_corrections(context.folder.root, source=source)
+    write_bytes(context.folder.mask(first), encode_mask(np.roll(binary, 1)))  # the run itself says so
+    assert bring_corrections(context.folder.root, source=source).written == 1
+
+
 def test_what_another_has_corrected_is_not_replaced_unasked(context: Context, tmp_path: Path) -> None:
     first = ids_of(context)[0]
     store = open_store(context)
@@ -155,6 +166,8 @@ def test_masks_edited_in_the_run_are_brought_from_there(remembered: bool, contex
 
 
 def test_there_must_be_something_to_bring(context: Context, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"run is a run; masks edited in it are brought by --from .*masks$"):
+        bring_corrections(context.folder.root, source=context.folder.root)
     with pytest.raises(UsageError, match="nothing to bring: expected --from"):
         bring_corrections(context.folder.root)
     with pytest.raises(ArtifactError):

@@ -113,6 +113,22 @@ def test_polygons_written_with_few_decimals_are_nearly_the_same(tmp_path: Path) 
     assert (found & (disc > 0)).sum() / (found | (disc > 0)).sum() >= 0.99
 
 
+@pytest.mark.parametrize("to", [name for name in FORMATS if name != "label-studio"])
+def test_an_export_is_taken_as_it_is_whatever_its_images_are_called(to: str, tmp_path: Path) -> None:
+    mask = np.zeros((6, 9), np.uint8)
+    mask[1:3, 2:6] = 1
+    names = ("x", "sub/x", "sub/sub/x", "sub/X", "images/x", "n" * 245, "8#1, 'a b'", "a: 50 %")
+    masks = {name: np.roll(mask, place, axis=1) for place, name in enumerate(names)}
+    split = make_split(tmp_path / "images", masks, names=("cat",))
+    folder = ExportFolder(tmp_path / "out", format=to)
+    FORMATS[to].write(split, folder)
+    folder.finish()
+    found = masks_of(tmp_path / "out", split)
+    assert found.keys() == masks.keys()
+    for name, expected in masks.items():
+        np.testing.assert_array_equal(found[name], expected)
+
+
 def test_names_mean_images_and_classes_in_the_ways_that_tools_write_them(split: LabelledSplit) -> None:
     known = know(split)
     for written in ("home/garden/photo 01", "home%2Fgarden%2Fphoto 01", "photo 01.png", "/x/home/garden/photo 01.png"):

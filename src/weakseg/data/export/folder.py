@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from weakseg.data.depth import PixelRange
+from weakseg.data.formats import JPEG_SUFFIXES
 from weakseg.data.image_facts import inspect_image
 from weakseg.data.images import read_image
 from weakseg.data.remote.pointers import read_content
@@ -72,7 +73,9 @@ class ExportFolder:
                 journal.write(json.dumps(name) + "\n")
         return self.root / name
 
-    def add_image(self, stem: str, sample: Sample, *, size_hw: tuple[int, ...]) -> str:
+    def add_image(
+        self, stem: str, sample: Sample, *, size_hw: tuple[int, ...], suffixes: Collection[str] | None = None
+    ) -> str:
         """Put an image into the export.
 
         An image that EXIF turns is decoded and written upright as PNG, since its mask is upright and not every reader
@@ -82,6 +85,8 @@ class ExportFolder:
             stem: Name of the file without its suffix, relative to the folder.
             sample: The image.
             size_hw: (height, width) of its mask in pixels.
+            suffixes: Those of images that the format's readers take; None for any. A JPEG of another one, such as
+                `.jfif`, is called `.jpg`; any other image is written anew as PNG.
 
         Returns:
             The file's name.
@@ -97,9 +102,13 @@ class ExportFolder:
                 f"image {sample.image_path} has {facts.size_hw} pixels, its mask {size_hw} (height, width); the image "
                 "has changed since the run"
             )
-        name = stem + (".png" if facts.exif_rotated else sample.image_path.suffix)
+        suffix = sample.image_path.suffix
+        if suffixes is not None and suffix.lower() not in suffixes:
+            suffix = ".jpg" if suffix.lower() in JPEG_SUFFIXES else ".png"
+        anew = facts.exif_rotated or (suffix == ".png" and sample.image_path.suffix.lower() != ".png")
+        name = stem + (".png" if anew else suffix)
         path = self.claim(name)
-        if facts.exif_rotated:
+        if anew:
             _write_png(path, read_image(sample.image_path, pixel_range=self._pixel_range))
         elif self.link_images and not is_stand_in(sample.image_path):  # what lies elsewhere is copied
             _link(path, sample.image_path)

@@ -22,6 +22,9 @@ from weakseg.ops.instances import Instances
 from weakseg.types import Sample
 
 _DECIMALS = 7
+
+_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".mpo", ".png", ".tif", ".tiff", ".webp")
+"""YOLO passes over images of others without a word (IMG_FORMATS of Ultralytics; newer releases take a few more)."""
 """Corners are then off by less than a thousandth of a pixel, up to 10 000 pixels a side."""
 
 _HEAD = (
@@ -61,7 +64,7 @@ def write_yolo_seg(split: LabelledSplit, folder: ExportFolder) -> list[str]:
         piece = split.piece(sample, encode_yolo_seg)
         void.count(piece)
         place = f"{split.home_of(sample).role}/{names[sample.id]}"
-        folder.add_image(f"images/{place}", sample, size_hw=piece.size_hw)
+        folder.add_image(f"images/{place}", sample, size_hw=piece.size_hw, suffixes=_SUFFIXES)
         write_text(folder.claim(f"labels/{place}.txt"), str(piece.content))
     roles = split.roles
     settings = {

@@ -120,6 +120,8 @@ def _read_all(folder: RunFolder, known: KnownImages, source: Path, format: str |
         for brought in _counted(read_edited(folder), total=len(known)):
             receiver.take(brought, source=EDITED)
         return EDITED
+    if RunFolder(source).recipe.is_file():
+        raise DataError(f"{source} is a run; masks edited in it are brought by --from {RunFolder(source).masks}")
     with opened(source, format=format) as found:
         for brought in _counted(found.read(found.place, known), total=len(known)):
             receiver.take(brought, source=found.format)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from weakseg.data.label_maps import LABELMAP_FILE
 from weakseg.data.lists import read_text
 from weakseg.errors import DataError
-from weakseg.handover.corrections.folder import read_code, read_one
+from weakseg.handover.corrections.folder import list_masks, read_code, read_one
 from weakseg.handover.corrections.known_images import Brought, KnownImages
 from weakseg.handover.corrections.shapes import Shape, fill_polygon, paint, pair_up
 
@@ -34,7 +34,7 @@ def read_cvat_masks(root: Path, known: KnownImages) -> Iterator[Brought]:
         DataError: If there are no masks or no label map, or a label is no class of the run.
     """
     folder, labelmap = root / MASK_FOLDER, root / LABELMAP_FILE
-    files = sorted(folder.rglob("*.png"))
+    files = list_masks(folder)
     if not files:
         raise DataError(f"{root} holds no {MASK_FOLDER}/*.png; export the task as 'Segmentation mask 1.1'")
     if not labelmap.is_file():
@@ -81,7 +81,7 @@ def read_cvat_shapes(path: Path, known: KnownImages) -> Iterator[Brought]:
 
 
 def _read_shape(shape: ElementTree.Element, known: KnownImages, size_hw: tuple[int, int]) -> Shape:
-    label, layer = known.label_of(shape.get("label", "")), int(shape.get("z_order", "0"))
+    label, layer = known.label_of(shape.get("label", "")), _integer(shape, "z_order", default="0")
     if shape.tag == "mask":
         return Shape(label, _read_mask(shape, size_hw), layer)
     if shape.tag != "polygon":
@@ -101,7 +101,7 @@ def _read_mask(shape: ElementTree.Element, size_hw: tuple[int, int]) -> NDArray[
         runs = np.array([int(part) for part in shape.get("rle", "").split(",")], np.int64)
     except (ValueError, OverflowError):
         raise DataError(f"expected the run lengths of a mask, got '{shape.get('rle', '')[:60]}'") from None
-    if runs.min() < 0 or int(runs.sum()) != width * height:
+    if runs.min() < 0 or runs.max() > width * height or int(runs.sum()) != width * height:
         raise DataError(f"the run lengths of a mask cover {runs.sum()} pixels, not {width} x {height}")
     pixels = np.zeros(size_hw, np.bool_)
     values = [value for value, _ in zip(cycle((False, True)), runs, strict=False)]
@@ -109,9 +109,9 @@ def _read_mask(shape: ElementTree.Element, size_hw: tuple[int, int]) -> NDArray[
     return pixels
 
 
-def _integer(element: ElementTree.Element, name: str) -> int:
-    text = element.get(name, "")
+def _integer(element: ElementTree.Element, name: str, *, default: str = "") -> int:
+    text = element.get(name, default)
     try:
-        return int(text)
+        return int(text.removesuffix(".0"))  # as programs write it that make numbers of all columns
     except ValueError:
         raise DataError(f"expected a whole number as {name} of a {element.tag}, got '{text}'") from None

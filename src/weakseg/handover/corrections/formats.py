@@ -6,23 +6,25 @@ import shutil
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from weakseg.data.export.coco import SEMANTIC
 from weakseg.data.export.cvat import ARCHIVE
 from weakseg.data.export.label_studio import TASKS
+from weakseg.data.scan import is_hidden_below, list_files
 from weakseg.errors import DataError, UsageError
 from weakseg.files import advise_on
 from weakseg.handover.corrections.coco import read_coco
 from weakseg.handover.corrections.cvat import MASK_FOLDER, XML_FILE, read_cvat_masks, read_cvat_shapes
-from weakseg.handover.corrections.folder import read_folder
+from weakseg.handover.corrections.folder import EXACT_SUFFIXES, list_masks, read_folder
 from weakseg.handover.corrections.json_files import load_json
 from weakseg.handover.corrections.known_images import Reader
 from weakseg.handover.corrections.label_studio import read_label_studio
-from weakseg.handover.corrections.yolo import find_class_file, read_yolo
+from weakseg.handover.corrections.yolo import find_class_file, list_label_files, read_yolo
 
 FOLDER, CVAT, LABEL_STUDIO, COCO, YOLO = "folder", "cvat", "label-studio", "coco", "yolo"
 FORMATS = (FOLDER, CVAT, LABEL_STUDIO, COCO, YOLO)
@@ -31,8 +33,12 @@ FORMATS = (FOLDER, CVAT, LABEL_STUDIO, COCO, YOLO)
 MAX_UNPACKED_BYTES = 1 << 32
 """No archive of masks is larger than 4 GB once unpacked; a few bytes of zip could be."""
 
-_UNPACKED = (".png", ".txt", ".xml", ".json", ".yaml", ".yml", ".csv", ".names")
+_UNPACKED = (".png", *EXACT_SUFFIXES, ".txt", ".xml", ".json", ".yaml", ".yml", ".csv", ".names")
 """Images lie in some exports, too; they are not needed."""
+
+_ROBOFLOW_FILE = "_annotations.coco.json"
+_MAX_NAMED = 5
+_MAX_PREFIX = 40
 
 _EXPORTED = (TASKS, SEMANTIC)
 """Files that `weakseg export` writes for other tools, beside others."""
@@ -71,7 +77,7 @@ def opened(source: Path, *, format: str | None = None) -> Iterator[Found]:
         raise DataError(f"--from: there is no file or folder {source}")
     inner = source / ARCHIVE if (source / ARCHIVE).is_file() else source
     if inner.suffix.lower() == ".zip":
-        with tempfile.TemporaryDirectory() as temporary:
+        with tempfile.TemporaryDirectory(prefix=f"{inner.stem[:_MAX_PREFIX]}-") as temporary:  # messages name it
             _unpack(inner, Path(temporary))
             yield _insist(_find_in_folder(_inside(Path(temporary)), inner, format), inner, format)
     elif inner.is_dir():
@@ -100,14 +106,41 @@ def _find_in_folder(root: Path, source: Path, format: str | None) -> Found:
         return Found(CVAT, root, read_cvat_masks)
     if (root / XML_FILE).is_file():
         return Found(CVAT, root / XML_FILE, read_cvat_shapes)
-    if format == YOLO or (format is None and find_class_file(root) is not None and any(root.rglob("*.txt"))):
+    if format == YOLO or (format is None and find_class_file(root) is not None and list_label_files(root)):
         return Found(YOLO, root, read_yolo)
+    has_masks = bool(list_masks(root))
     files = sorted(root.glob("*.json")) + sorted(root.glob("annotations/*.json"))
-    if len(files) == 1 and not any(root.rglob("*.png")):
-        return _find_in_file(files[0])
-    if any(root.rglob("*.png")):
+    annotations = [path for path in files if path.parent != root or path.name == _ROBOFLOW_FILE]
+    if format in (COCO, LABEL_STUDIO) or not has_masks:
+        annotations = files
+    if len(annotations) == 1 and format != FOLDER:
+        return _find_in_file(annotations[0])
+    if has_masks and (format not in (COCO, LABEL_STUDIO) or not files):
         return Found(FOLDER, root, read_folder)
-    raise DataError(f"{source} holds no masks in any of the formats {', '.join(FORMATS)}; see docs/corrections.md")
+    raise DataError(_describe_nothing(root, source, files, format))
+
+
+def _describe_nothing(root: Path, source: Path, files: Sequence[Path], format: str | None) -> str:
+    if len(files) > 1:
+        listed = ", ".join(path.relative_to(root).as_posix() for path in files)
+        return f"{source} holds several files of annotations ({listed}); give one of them to --from"
+    formats = f"any of the formats {', '.join(FORMATS)}" if format is None else f"the format {format}"
+    text = f"{source} holds no masks in {formats}; see docs/corrections.md"
+    names = _list_names(source)
+    endings = Counter(PurePosixPath(name).suffix.lower() for name in names)
+    if not endings:
+        return f"{text} (it is empty)"
+    counts = ", ".join(f"{count} {ending or 'without an ending'}" for ending, count in endings.most_common(_MAX_NAMED))
+    blurred = "; JPEG blurs labels, so save masks as PNG" if {".jpg", ".jpeg"} & endings.keys() else ""
+    return f"{text} (files: {counts}{blurred})"
+
+
+def _list_names(source: Path) -> list[str]:
+    """Return the names of all files of a folder or zip file, but for hidden ones."""
+    if source.is_dir():
+        return [name.as_posix() for name in list_files(source)]
+    with zipfile.ZipFile(source) as archive:
+        return [member.filename for member in archive.infolist() if not member.is_dir() and not _is_hidden(member)]
 
 
 def _find_in_file(path: Path) -> Found:
@@ -129,13 +162,15 @@ def _unpack(path: Path, target: Path) -> None:
     try:
         with zipfile.ZipFile(path) as archive:
             members = [member for member in archive.infolist() if _is_wanted(member, path)]
+            if any(member.filename.lower().endswith(".png") for member in members):
+                members = [member for member in members if not member.filename.lower().endswith(EXACT_SUFFIXES)]
             total = sum(member.file_size for member in members)
             if total > MAX_UNPACKED_BYTES:
                 raise DataError(
                     f"{path} would take {total} bytes, expected {MAX_UNPACKED_BYTES} at most; unpack it yourself"
                 )
             for member in members:
-                place = target / member.filename
+                place = target / _plain(member)
                 place.parent.mkdir(parents=True, exist_ok=True)
                 with archive.open(member) as packed, place.open("xb") as file:
                     shutil.copyfileobj(packed, file)
@@ -146,7 +181,16 @@ def _unpack(path: Path, target: Path) -> None:
 
 
 def _is_wanted(member: zipfile.ZipInfo, path: Path) -> bool:
-    place = PurePosixPath(member.filename)
-    if place.is_absolute() or ".." in place.parts or "\\" in member.filename:
+    place = PurePosixPath(_plain(member))
+    if place.is_absolute() or ".." in place.parts or PureWindowsPath(_plain(member)).drive:
         raise DataError(f"{path} holds '{member.filename}', which leads out of it; this is no export of a tool")
-    return not member.is_dir() and place.suffix.lower() in _UNPACKED
+    return not member.is_dir() and place.suffix.lower() in _UNPACKED and not _is_hidden(member)
+
+
+def _plain(member: zipfile.ZipInfo) -> str:
+    """Return the path of a member; some programs of Windows part it by backslashes."""
+    return member.filename.replace("\\", "/")
+
+
+def _is_hidden(member: zipfile.ZipInfo) -> bool:
+    return is_hidden_below(Path(_plain(member)), Path())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from weakseg.data.class_names import compose_name, is_background
+from weakseg.data.export.names import flat_names
 from weakseg.data.label_maps import VOID_NAMES
+from weakseg.data.mask_folders import bare_name
 from weakseg.data.matching import ImageNames
 from weakseg.errors import DataError
 from weakseg.file_names import printable, safe_path
@@ -21,6 +24,9 @@ from weakseg.types import IGNORE_LABEL, ClassSet
 MAX_NAMED = 3
 """Ids that are named where a name may be any of several."""
 
+_ROBOFLOW = re.compile(r"_(?P<suffix>[A-Za-z]{3,4})\.rf\.[0-9A-Za-z]{16,}(?:\.[A-Za-z]{3,4})?$")
+_UPLOADED = re.compile(r"(?:(?<=/)|^)[0-9a-f]{8}-(?=[^/]+$)")
+
 
 @dataclass(frozen=True, eq=False)
 class Brought:
@@ -28,15 +34,17 @@ class Brought:
 
     Args:
         where: The file, or the place in it, for messages.
-        image: Name of the image as written.
+        image: Name of the image as written; empty where none is named.
         mask: (H, W) uint8: 0 background, c+1 class c, 255 not looked at; None if it cannot be read.
         fault: Why it cannot be read, else None.
+        doubt: Why it may mean something else, which is a fault unless the run's own mask is alike.
     """
 
     where: str
     image: str
     mask: NDArray[np.uint8] | None = None
     fault: str | None = None
+    doubt: str | None = None
 
 
 class KnownImages:
@@ -55,6 +63,7 @@ class KnownImages:
         self._size_of = size_of
         self._names = ImageNames({key: (path,) for key, path in paths.items()})
         self._by_file = {safe_path(key): key for key in paths}
+        self._by_flat = {name: key for key, name in flat_names(paths).items() if name != key}
         self._labels = {name: place + 1 for place, name in enumerate(classes)}
         self._folded = {name.casefold(): label for name, label in self._labels.items()}
         self._sizes: dict[str, tuple[int, int]] = {}
@@ -68,9 +77,12 @@ class KnownImages:
         Raises:
             DataError: If it is none of the run's, or may be several.
         """
-        for name in dict.fromkeys((written, unquote(written, errors="surrogateescape"))):
-            if name in self._by_file:
-                return self._by_file[name]
+        forms = (written, unquote(written, errors="surrogateescape"))
+        exact = (self._by_file.get(written), self._by_flat.get(written.rpartition("/")[2]), self._by_file.get(forms[1]))
+        found = next((key for key in exact if key is not None), None)
+        if found is not None:
+            return found
+        for name in dict.fromkeys((*forms, *map(_without_marks, forms), *map(bare_name, forms))):
             ids = self._names.find(name).ids
             if len(ids) == 1:
                 return ids[0]
@@ -105,6 +117,11 @@ class KnownImages:
             if form.casefold() in VOID_NAMES:
                 return IGNORE_LABEL
         raise DataError(f"unknown class '{printable(name)}'; {nearest(name, self.classes.names)}")
+
+
+def _without_marks(name: str) -> str:
+    """Take off what Roboflow and Label Studio add to the names of images that are uploaded to them."""
+    return _UPLOADED.sub("", _ROBOFLOW.sub(r".\g<suffix>", name))
 
 
 Reader = Callable[[Path, KnownImages], Iterator[Brought]]

@@ -47,6 +47,8 @@ def read_label_studio(path: Path, known: KnownImages) -> Iterator[Brought]:
         except (DataError, ShapeError) as error:
             yield Brought(where, image, fault=str(error))
     if not found:
+        if not any(isinstance(task, dict) and "data" in task for task in tasks):
+            raise DataError(f"{path}: its tasks hold no 'data'; export the project in the format JSON, not JSON-MIN")
         raise DataError(f"{path}: none of its {len(tasks)} tasks was annotated; submit them in Label Studio first")
 
 

@@ -84,7 +84,7 @@ class Receiver:
             self._plan.faults.append(f"{printable(brought.where)}: {error}")
 
     def _take(self, brought: Brought, source: str) -> None:
-        sample_id = self._known.find(brought.image)
+        sample_id = self._known.find(brought.image) if brought.image else ""
         if brought.mask is None:
             raise DataError(brought.fault or "the mask cannot be read")
         self._require_fit(sample_id, brought.mask)
@@ -98,6 +98,8 @@ class Receiver:
         if source != EDITED and _is_unchanged(self._folder, sample_id, brought.mask):
             self._plan.unchanged.append(sample_id)
             return
+        if brought.doubt is not None and not _has_void(self._folder, sample_id):
+            raise DataError(brought.doubt)
         if current is not None and current.has_mask and current.source != source and not self._replace_others:
             raise DataError(
                 f"'{printable(sample_id)}' was corrected otherwise by '{printable(current.source)}' at "
@@ -132,6 +134,11 @@ def _is_unchanged(folder: RunFolder, sample_id: str, mask: NDArray[np.uint8]) ->
         return True
     forms = (own, Specks(None).clear(own))
     return any(_equal(np.where(form == IGNORE_LABEL, np.uint8(0), form), mask) for form in forms)
+
+
+def _has_void(folder: RunFolder, sample_id: str) -> bool:
+    path = folder.mask(sample_id)
+    return path.is_file() and bool((read_mask(path) == IGNORE_LABEL).any())
 
 
 def _equal(one: NDArray[np.uint8] | None, other: NDArray[np.uint8]) -> bool:

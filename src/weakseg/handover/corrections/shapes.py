@@ -45,8 +45,28 @@ def fill_polygon(corners_xy: NDArray[np.float64], size_hw: tuple[int, int]) -> N
     Raises:
         DataError: If there are fewer than three corners, or one is far outside any image.
     """
+    require_within(corners_xy, size_hw)
     outline = Outline(1, crowd=False, segmentation=[[float(value) for value in corners_xy.ravel()]])
     return np.equal(draw_labels([outline], size_hw=size_hw), 1)
+
+
+def require_within(corners_xy: NDArray[np.float64], size_hw: tuple[int, int]) -> None:
+    """Refuse a shape that lies outside the image as a whole: its corners are meant in another unit or image.
+
+    Args:
+        corners_xy: (P, 2) in pixels, at least one.
+        size_hw: (height, width) of the image.
+
+    Raises:
+        DataError: If no part of it can be in the image.
+    """
+    for axis, size in enumerate(size_hw[::-1]):
+        low, high = float(corners_xy[:, axis].min()), float(corners_xy[:, axis].max())
+        if low >= size or high <= 0:
+            raise DataError(
+                f"a shape lies outside the image of {size_hw[1]} x {size_hw[0]} pixels, at {'xy'[axis]} = {low:g}.."
+                f"{high:g}; export it at the size of the image"
+            )
 
 
 def pair_up(values: Sequence[float], *, what: str) -> NDArray[np.float64]:

@@ -16,11 +16,11 @@ from weakseg.data.image_facts import inspect_image
 from weakseg.data.masks import read_mask
 from weakseg.errors import ArtifactError, DataError, WeaksegError
 from weakseg.file_names import printable
-from weakseg.pipeline.artifacts import load_info
 from weakseg.pipeline.corrections.correction import Correction
 from weakseg.pipeline.corrections.store import CorrectionStore
 from weakseg.pipeline.corrections.taught import Taught, TaughtImage, digest_mask, read_taught
 from weakseg.pipeline.records import read_records
+from weakseg.pipeline.run_classes import read_run_classes
 from weakseg.pipeline.run_folder import RunFolder, learning_command
 from weakseg.types import ClassSet, Sample
 
@@ -120,11 +120,7 @@ def _require_classes(folder: RunFolder, classes: ClassSet) -> None:
     The networks of a run tell what it knew; one without networks cannot.
     """
     known = read_taught(folder)
-    names = None if known is None else known.classes.names
-    for kind in ("classifier", "segmenter"):
-        if names is None and folder.network(kind).model.is_file():
-            said = load_info(folder.network(kind).model).get("classes")
-            names = tuple(map(str, said)) if isinstance(said, list) else None
+    names = read_run_classes(folder) if known is None else known.classes.names
     if names is not None and names != classes.names:
         raise ArtifactError(
             f"{folder.corrections} is of the classes {_list(names)}, but the data now have {_list(classes.names)}, so "
