@@ -21,10 +21,10 @@ from weakseg.files import write_text
 from weakseg.ops.instances import Instances
 from weakseg.types import Sample
 
-_DECIMALS = 7
-
 _SUFFIXES = (".bmp", ".jpeg", ".jpg", ".mpo", ".png", ".tif", ".tiff", ".webp")
 """YOLO passes over images of others without a word (IMG_FORMATS of Ultralytics; newer releases take a few more)."""
+
+_DECIMALS = 7
 """Corners are then off by less than a thousandth of a pixel, up to 10 000 pixels a side."""
 
 _HEAD = (
