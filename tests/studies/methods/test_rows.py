@@ -26,6 +26,7 @@ def test_maps_are_averaged_where_the_recipe_says_how_and_the_row_is_called_so() 
         assert found.localize.similarity_temperature == (0.1 if name.endswith("-averaged") else None)
         assert found.localize.method == name.removesuffix("-averaged").replace("seam", "cam").replace("cda", "cam")
         assert found.classifier.epochs == (3 if name == "cda" else 6)
+        assert found.classifier.min_updates == (80 if name == "cda" else 160)
         assert found.classifier.name == "efficientnet_lite0"
 
 

@@ -65,14 +65,16 @@ def _seam(config: RunConfig) -> RunConfig:
 
 
 def _cda(config: RunConfig) -> RunConfig:
-    """CDA's epochs have twice the steps, so it gets half as many."""
+    """CDA's epochs have twice the steps, so it gets half as many; `min_updates` counts an ordinary epoch's."""
     plain = _plain(config)
     if plain.classifier.epochs % 2:
         raise ConfigError(
             "classifier.epochs: expected an even number, since an epoch of CDA has twice the steps and the study gives "
             f"it half as many, got {plain.classifier.epochs}"
         )
-    return replace(plain, classifier=replace(plain.classifier, epochs=plain.classifier.epochs // 2))
+    least = plain.classifier.min_updates
+    halved = None if least is None else -(-least // 2)
+    return replace(plain, classifier=replace(plain.classifier, epochs=plain.classifier.epochs // 2, min_updates=halved))
 
 
 def _average(config: RunConfig, *, configure: Callable[[RunConfig], RunConfig], name: str) -> RunConfig:
