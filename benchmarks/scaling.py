@@ -1,6 +1,6 @@
 """Start-up, memory and throughput of a run, `predict` and `export` by the number of images: 1,000, 10,000.
 
-Claims: time is linear in the number of images; two processes with a thread each are 1.7 times as fast as one. Images
+Claims: time is linear in the number of images; two processes with a thread each are 1.5 times as fast as one. Images
 are tiny and so is the network, so that what depends on neither shows.
 
     python benchmarks/scaling.py                              # 250 and 1,000: two minutes where nothing else runs
