@@ -13,15 +13,14 @@ from weakseg.pipeline.artifacts import RunFolder
 from weakseg.pipeline.context import Context
 from weakseg.pipeline.engines import choose_engine
 from weakseg.pipeline.image_jobs import OneProcess
+from weakseg.pipeline.part_words import Part, parse_part
 from weakseg.pipeline.parts import (
     Finishing,
     HandedOut,
-    Part,
     PartDone,
     PartOf,
     StoppedAtImages,
     ended_parts,
-    parse_part,
     read_handed_out,
 )
 from weakseg.pipeline.records import StageRecord, read_records, write_records

@@ -6,7 +6,8 @@ import os
 
 from weakseg.errors import UsageError
 from weakseg.pipeline.image_jobs import Engine, OneProcess
-from weakseg.pipeline.parts import Finishing, PartOf, parse_part
+from weakseg.pipeline.part_words import parse_part
+from weakseg.pipeline.parts import Finishing, PartOf
 from weakseg.pipeline.processes import Processes
 from weakseg.pipeline.ray_cluster import RayCluster
 from weakseg.pipeline.runtime import launched_processes
@@ -27,7 +28,7 @@ def choose_engine(
     Args:
         processes: How many of this machine, or of Ray's actors; None for one, or for as many as have room.
         engine: `ray` or `ray://ADDRESS`; None for this machine.
-        part: The part of the images to work on, see `weakseg.pipeline.parts.parse_part`; None for all.
+        part: The part of the images to work on, see `weakseg.pipeline.part_words.parse_part`; None for all.
         finish: Whether to leave images to parts.
 
     Raises:

@@ -14,18 +14,17 @@ from weakseg.config.schema import SegmenterConfig
 from weakseg.data.base import Dataset, MaskReader
 from weakseg.errors import ArtifactError
 from weakseg.files import JsonValue
-from weakseg.models.checkpoints import abridge, fit_state
 from weakseg.models.deeplab import Segmenter, build_segmenter
 from weakseg.models.deeplab_weights import LoadedSegmenter, load_segmenter_checkpoint
 from weakseg.models.hf_backbone_build import rebuild_hf_backbone
-from weakseg.models.hf_build import build_hf_segmenter, labels_pixels, rebuild_hf_segmenter
-from weakseg.models.hf_segmenter import HFSegmenter
-from weakseg.models.hf_source import NetworkSource, find_source, read_config
+from weakseg.models.hf_build import labels_pixels, rebuild_hf_segmenter
+from weakseg.models.hf_source import find_source, read_config
 from weakseg.models.segmenter import SegmentationNetwork
 from weakseg.models.weights import find_weights
-from weakseg.pipeline.artifacts import NetworkFolder, load_info, load_tensors
+from weakseg.pipeline.artifacts import NetworkFolder, load_info
 from weakseg.pipeline.context import Context
 from weakseg.pipeline.hf_backbones import OWN, require_hf_backbone
+from weakseg.pipeline.hf_segmenters import PRETRAINED, start_hf_segmenter
 from weakseg.pipeline.networks import WEIGHTS_FROM, load_network, plan_training
 from weakseg.pipeline.pseudo_masks import corrected_images
 from weakseg.pipeline.runtime import make_generator
@@ -40,9 +39,6 @@ logger = logging.getLogger("weakseg")
 
 NAMED_WEIGHTS = ("imagenet", "none", "auto", "classifier")
 """What `segmenter.weights` may say instead of a path."""
-
-PRETRAINED = "pretrained"
-"""What it may say besides for a network of `transformers`."""
 
 CAFFE_LAYOUTS = ("blocks", "conv2d_list")
 """Layouts whose published checkpoints descend from the DeepLab authors' files for Caffe."""
@@ -98,7 +94,7 @@ def start_segmenter(
     found = hf_name(config.name)
     if found is not None:
         if config.weights != OWN and labels_pixels(read_config(find_source(found, with_weights=False))):
-            return _start_hf(config, found, classes, folder, seed=seed)
+            return start_hf_segmenter(config, found, classes, folder, seed=seed)
         return _start_on_hf(config, classes, folder, classifier=classifier, seed=seed)
     segmenter = build_segmenter(
         config.name,
@@ -198,58 +194,6 @@ def fit_segmenter(
         times=times,
         hooks=hooks,
     )
-
-
-def _start_hf(
-    config: SegmenterConfig, found: str, classes: ClassSet, folder: NetworkFolder, *, seed: int
-) -> tuple[HFSegmenter, str]:
-    """Start a network of `transformers`; `auto` falls back to random weights and warns."""
-    resumed = folder.checkpoint.is_file()
-    wanted = config.weights in (PRETRAINED, "auto") and not resumed
-    source = find_source(found, with_weights=wanted)
-    if wanted:
-        try:
-            return _build_hf(config, source, classes, pretrained=True, seed=seed), source.origin
-        except ArtifactError as error:
-            if config.weights != "auto":
-                raise
-            logger.warning(
-                "starting from random weights, which costs much accuracy on few images: %s (set segmenter.weights to "
-                "pretrained, none or a path to decide yourself)",
-                error,
-            )
-    segmenter = _build_hf(config, source, classes, pretrained=False, seed=seed)
-    if resumed:
-        return segmenter, str(load_info(folder.checkpoint).get(WEIGHTS_FROM))
-    if config.weights in ("auto", "none"):
-        return segmenter, "random"
-    _fill_hf(segmenter, Path(config.weights), classes)
-    return segmenter, config.weights
-
-
-def _build_hf(
-    config: SegmenterConfig, source: NetworkSource, classes: ClassSet, *, pretrained: bool, seed: int
-) -> HFSegmenter:
-    segmenter, fresh = build_hf_segmenter(
-        source,
-        label_names=classes.label_names,
-        pretrained=pretrained,
-        fixed_norm=config.fixed_norm,
-        generator=make_generator(seed),
-    )
-    if fresh and pretrained:
-        number = sum(1 for _ in segmenter.parameters())
-        logger.info("%s: %d of %d parameters start fresh: %s", source.origin, len(fresh), number, abridge(fresh))
-    return segmenter
-
-
-def _fill_hf(segmenter: HFSegmenter, path: Path, classes: ClassSet) -> None:
-    """Take over the weights of a trained segmenter: all where it knows the same classes, else the backbone's."""
-    tensors, info = load_tensors(path)
-    if info.get("classes") == list(classes):
-        fit_state(segmenter, tensors, where=str(path))
-    else:
-        segmenter.load_backbone(tensors, where=str(path))
 
 
 def describe_segmenter(
