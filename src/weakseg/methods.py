@@ -140,6 +140,21 @@ class ImageFiles:
     find: Callable[[Path, str], Sequence[Path]]
 
 
+@dataclass(frozen=True)
+class Fit:
+    """How a setting that says `auto` follows the seeds, see `weakseg.pipeline.fitting`.
+
+    Args:
+        setting: Its name.
+        at: Returns its number, given the threshold (0..1) at which the CRF would cut the seeds.
+        labels: Whether it shapes the labels that the refiner's network learns from, and nothing else.
+    """
+
+    setting: str
+    at: Callable[[float], float]
+    labels: bool = True
+
+
 @dataclass(frozen=True, kw_only=True)
 class RefinerFacts(MethodFacts[Settings]):
     """What a refiner says of itself.
@@ -152,6 +167,7 @@ class RefinerFacts(MethodFacts[Settings]):
         instances: Name of the setting that asks it for instances; empty if it finds none.
         background: Name of the setting by which a refiner without a threshold weakens the background: raised, more
             pixels go to classes.
+        fits: How those of its settings that may say `auto` follow the seeds.
         remedies: By a cause of `weakseg.refine.health`, what to change; `{lower}` and `{raise}` stand for moving the
             threshold.
     """
@@ -162,6 +178,7 @@ class RefinerFacts(MethodFacts[Settings]):
     reads: ImageFiles | None = None
     instances: str = ""
     background: str = ""
+    fits: tuple[Fit, ...] = ()
     remedies: Mapping[str, str] = field(default_factory=dict)
 
 

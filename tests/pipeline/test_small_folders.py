@@ -9,7 +9,7 @@ from PIL import Image
 from tests.photos import TINY, draw
 from weakseg.cli import main
 from weakseg.pipeline.artifacts import RunFolder
-from weakseg.pipeline.threshold import load_choice
+from weakseg.pipeline.threshold_file import load_choice
 
 pytestmark = pytest.mark.slow
 

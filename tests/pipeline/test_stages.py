@@ -125,7 +125,8 @@ def test_every_stage_writes_the_files_it_promises(done: Context) -> None:
         assert stage.files is not None
         assert all(path.is_file() for path in stage.files(done)), stage.name
         # This run compares nothing and refines by a threshold alone.
-        not_used = {"localizer", "adaptations", "labels", "refiner", "threshold.json", "confidence", "instances"}
+        thresholds = {"threshold.json", "seed_threshold.json"}
+        not_used = {"localizer", "adaptations", "labels", "refiner", "confidence", "instances", *thresholds}
         written = set(stage.outputs) - not_used
         assert all((done.folder.root / output).exists() for output in written)
     assert names(done.folder.seeds) == names(done.folder.masks) == TRAIN_IDS + VAL_IDS

@@ -20,7 +20,7 @@ from weakseg.cli import main
 from weakseg.data.masks import read_mask
 from weakseg.models.backbones import build_staged
 from weakseg.pipeline.artifacts import RunFolder, load_seed, load_tensors
-from weakseg.pipeline.threshold import load_choice
+from weakseg.pipeline.threshold_file import load_choice
 from weakseg.train.distributed import (
     average_gradients,
     rank,

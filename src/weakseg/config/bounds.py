@@ -37,6 +37,9 @@ class Range:
         return (self.low is None or value >= self.low) and (self.high is None or value <= self.high) and value == value
 
 
+AUTO = "auto"
+"""Where a number is chosen from the data; the type says which settings can be."""
+
 WEIGHTS = ("imagenet", "none", "auto", "classifier", "pretrained")
 """What a setting `weights` may say instead of a path; not every network knows all of them."""
 

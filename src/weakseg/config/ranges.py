@@ -6,16 +6,25 @@ import math
 from functools import cache
 
 from weakseg.config.backbones import check_backbone_names
-from weakseg.config.bounds import BILATERAL, COUNT, GAUSSIAN, NOT_NEGATIVE, SHARE, SIDE_PX, Bounds, Range, walk_limits
+from weakseg.config.bounds import (
+    AUTO,
+    BILATERAL,
+    COUNT,
+    GAUSSIAN,
+    NOT_NEGATIVE,
+    SHARE,
+    SIDE_PX,
+    Bounds,
+    Range,
+    walk_limits,
+)
 from weakseg.config.chosen import check_methods, has_threshold, refiner_facts
+from weakseg.config.fits import list_fits
 from weakseg.config.paths import check_weights
 from weakseg.config.released import check_released, uses_released_refiner
 from weakseg.config.schema import RefineConfig, RunConfig
 from weakseg.config.segmenters import check_segmenter
 from weakseg.errors import ConfigError
-
-AUTO = "auto"
-"""Where a number is chosen from the data; the type says which settings can be."""
 
 MIN_CRITTER_PX = 48
 """Smaller animals have no recognisable head."""
@@ -150,6 +159,12 @@ def _check_seeds(config: RunConfig) -> None:
         raise ConfigError(
             f"localize.splits: refine.background_threshold '{AUTO}' is chosen on the seeds of 'train', got "
             f"{', '.join(splits)}; add it, or give a number"
+        )
+    fits = list_fits(refine)
+    if fits and "train" not in splits:
+        raise ConfigError(
+            f"localize.splits: refine.{refine.method}.{fits[0].setting} '{AUTO}' is chosen on the seeds of 'train', "
+            f"got {', '.join(splits)}; add it, or give a number"
         )
 
 

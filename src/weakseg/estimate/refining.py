@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from torch import nn
 
+from weakseg.config.bounds import AUTO
 from weakseg.config.chosen import has_threshold
+from weakseg.config.fits import list_fits
 from weakseg.estimate.parts import ImageWork, Part, image_part, training_part
 from weakseg.estimate.trial import (
     StandInMasks,
@@ -21,6 +24,7 @@ from weakseg.estimate.trial import (
 from weakseg.models.irnet import IRNet
 from weakseg.pipeline.context import Context
 from weakseg.pipeline.cutters import open_cutter
+from weakseg.pipeline.fitting import CUT_BY
 from weakseg.pipeline.health import check_masks
 from weakseg.pipeline.images import learning_images
 from weakseg.pipeline.judging import MAX_IMAGES, MAX_PIXELS, judge_side_by_side
@@ -48,13 +52,21 @@ def refine_parts(trial: Trial) -> list[Part]:
     parts.append(
         image_part("refine", f"masks ({config.method})", _make_masks, images=tagged, share=2.0, shrinks=shrinks)
     )
-    if has_threshold(config) and config.background_threshold == "auto":
-        judges = min(tagged, MAX_IMAGES, max(1, round(MAX_PIXELS / trial.mean_pixels())))
-        tried = min(judges, FIRST_JUDGES) * FIRST_FACTOR + max(0, judges - FIRST_JUDGES)
-        parts.append(
-            image_part("refine", "the threshold", _choose, images=tried, told=judges, share=1.5, shrinks=shrinks)
-        )
+    if has_threshold(config) and config.background_threshold == AUTO:
+        parts.append(_threshold_part(trial, "the threshold", _choose, tagged=tagged, shrinks=shrinks))
+    if list_fits(config):
+        learning = sum(bool(sample.keys) for sample in learning_images(trial.context))
+        parts.append(_threshold_part(trial, "where seeds are cut", _choose_by_crf, tagged=learning, shrinks=True))
     return parts
+
+
+def _threshold_part(
+    trial: Trial, label: str, start: Callable[[Trial], ImageWork], *, tagged: int, shrinks: bool
+) -> Part:
+    """Name a choice of a threshold among many, on some of the tagged images."""
+    judges = min(tagged, MAX_IMAGES, max(1, round(MAX_PIXELS / trial.mean_pixels())))
+    tried = min(judges, FIRST_JUDGES) * FIRST_FACTOR + max(0, judges - FIRST_JUDGES)
+    return image_part("refine", label, start, images=tried, told=judges, share=1.5, shrinks=shrinks)
 
 
 def _network_parts(trial: Trial) -> list[Part]:
@@ -113,8 +125,18 @@ def _average(trial: Trial) -> ImageWork:
 
 def _choose(trial: Trial) -> ImageWork:
     _put_refiner(trial)
+    return _judge_by(trial, trial.context)
+
+
+def _choose_by_crf(trial: Trial) -> ImageWork:
+    config = trial.context.config
+    by_crf = replace(config, refine=replace(config.refine, method=CUT_BY))
+    return _judge_by(trial, replace(trial.context, config=by_crf))
+
+
+def _judge_by(trial: Trial, cutting: Context) -> ImageWork:
     write_seeds(trial, trial.pool)
-    cutter = open_cutter(trial.context)
+    cutter = open_cutter(cutting)
 
     def work(ids: Sequence[str], side_px: int | None) -> None:
         context = trial.training(ids, side_px)

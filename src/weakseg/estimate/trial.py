@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image
 from torch import nn
 
+from weakseg.config.fits import fit_settings
 from weakseg.config.schema import DataConfig, RunConfig, RuntimeConfig
 from weakseg.data.images import open_picture, read_image
 from weakseg.errors import DataError
@@ -188,16 +189,17 @@ def _choose_pool(samples: Sequence[Sample], sizes_hw: dict[str, tuple[int, int]]
 
 
 def without_weights(config: RunConfig) -> RunConfig:
-    """Return a recipe that costs the same and needs nothing from elsewhere; its threshold is a number."""
+    """Return a recipe that costs the same and needs nothing from elsewhere; numbers stand for every `auto`."""
     irn = replace(config.refine.irn, weights="none", released=None)
     psa = replace(config.refine.psa, weights="none", released=None)
     saliency = replace(config.refine.saliency, folder=None)
     refine = replace(without_files(config.refine), background_threshold=TRIED_THRESHOLD)
+    refine = fit_settings(replace(refine, irn=irn, psa=psa, saliency=saliency), TRIED_THRESHOLD)
     return replace(
         config,
         classifier=replace(config.classifier, weights="none", released=None, min_updates=None),
         localize=replace(config.localize, compared_images=0),
-        refine=replace(refine, irn=irn, psa=psa, saliency=saliency),
+        refine=refine,
         segmenter=replace(config.segmenter, weights="none", min_updates=None),
     )
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from weakseg.pipeline.context import Context
 from weakseg.pipeline.cutters import Cutter, cut_image
+from weakseg.pipeline.images import learning_images
 from weakseg.pipeline.seeds import pair_with_seed, require_training_seeds
 from weakseg.pipeline.side_by_side import LARGE_PX, run_side_by_side
 from weakseg.pipeline.telling import show_progress
@@ -112,7 +113,7 @@ def _expect_images(pixels: int, tagged: int) -> int:
 
 def draw_tagged(context: Context) -> list[Sample]:
     """Return the tagged training images, of which there may be none, in a random order, that of `runtime.seed`."""
-    tagged = [sample for sample in context.train if sample.keys]
+    tagged = [sample for sample in learning_images(context) if sample.keys]
     order = np.random.default_rng(context.config.runtime.seed).permutation(len(tagged))
     return [tagged[place] for place in order]
 

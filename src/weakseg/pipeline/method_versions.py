@@ -8,6 +8,7 @@ from weakseg.config.chosen import localizer_facts, refiner_facts
 from weakseg.files import JsonValue
 from weakseg.methods import MethodFacts
 from weakseg.pipeline.context import Context
+from weakseg.pipeline.fitting import FIT_RULE
 from weakseg.pipeline.records import CONTENTS, read_records
 from weakseg.pipeline.threshold import CHOICE_RULE
 
@@ -30,5 +31,5 @@ def name_method_version(context: Context, stage: str) -> dict[str, JsonValue]:
     if facts is not None:
         return {} if facts.version == UNTOLD else {key: facts.version}
     own = read_records(context.folder).get(stage)
-    kept = (key, CHOICE_RULE, f"{CONTENTS}{stage}.{name}.")
+    kept = (key, CHOICE_RULE, FIT_RULE, f"{CONTENTS}{stage}.{name}.")
     return {} if own is None else {part: value for part, value in own.parts.items() if part.startswith(kept)}

@@ -22,6 +22,7 @@ from weakseg.files import JsonValue
 from weakseg.models.backbone import Backbone
 from weakseg.pipeline.artifacts import save_mask
 from weakseg.pipeline.context import Context
+from weakseg.pipeline.fits import fitted_section
 from weakseg.pipeline.image_jobs import ImageJob, ImageWork, run_job
 from weakseg.pipeline.images import learning_images
 from weakseg.pipeline.networks import describe_network, load_refiner, make_hooks, plan_training, save_network
@@ -91,10 +92,11 @@ def label_file(context: Context, sample_id: str) -> Path:
 def open_labels(context: Context) -> Iterator[ImageWork]:
     """Lend what writes the labels of an image."""
     network, _ = chosen_network(context)
+    section = fitted_section(context)
 
     def write(sample: Sample, image: ShrunkImage) -> None:
         item = pair_copy(context, sample, image)
-        labels = network.label(context.config.refine, item)
+        labels = network.label(section, item)
         save_mask(context.folder.label(sample.id), resize_labels(labels, item.size_hw))
 
     yield write
@@ -169,4 +171,4 @@ def open_refiner(context: Context, *, wants_instances: bool = False) -> ImageRef
     refiner, network = chosen_refiner(context), None
     if refiner.trains is not None:
         network, _ = load_refiner(refiner, context.folder.network(REFINER).model, context.device)
-    return refiner.open(RefineContext(context.config.refine, context.device, network, wants_instances))
+    return refiner.open(RefineContext(fitted_section(context), context.device, network, wants_instances))

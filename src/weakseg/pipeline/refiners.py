@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from weakseg.config.chosen import has_threshold
+from weakseg.config.fits import list_fits
 from weakseg.data.base import Dataset
 from weakseg.data.images import ShrunkImage
 from weakseg.data.masks import read_mask
 from weakseg.errors import DataError
 from weakseg.pipeline.context import Context
 from weakseg.pipeline.corrections.reuse import reuse_masks, reuse_network
+from weakseg.pipeline.fitting import settle_fits
 from weakseg.pipeline.image_jobs import ImageJob, ImageWork, run_job
 from weakseg.pipeline.images import Reading, first_missing, learning_images
 from weakseg.pipeline.pseudo_masks import doubted_ids, pseudo_mask_files, write_pseudo_mask
@@ -47,6 +49,7 @@ def refine_seeds(context: Context, datasets: Sequence[Dataset]) -> None:
     network = chosen_refiner(context).trains
     if network is not None:
         reuse_network(context)
+        settle_fits(context)
         obtain_refiner(context, network.asked_by, write_labels=write_labels, train=train_refiner)
     make_masks(context, datasets)
     wait_for_all()
@@ -88,6 +91,8 @@ def refined_files(context: Context, datasets: Sequence[Dataset]) -> list[Path]:
             files += [context.folder.label(sample.id) for sample in learning_images(context)]
     if has_threshold(config) and config.background_threshold == "auto":
         files.append(context.folder.threshold)
+    if list_fits(config):
+        files.append(context.folder.seed_threshold)
     if makes_instances(context.config):
         files += [context.folder.instance(sample_id) for sample_id in ids]
     return files

@@ -109,6 +109,11 @@ class RunFolder:
         return self.root / "threshold.json"
 
     @property
+    def seed_threshold(self) -> Path:
+        """Where the CRF would cut the seeds, by which `auto` of a refiner's own settings goes, JSON."""
+        return self.root / "seed_threshold.json"
+
+    @property
     def masks(self) -> Path:
         """Folder of pseudo masks, `<id>.png`."""
         return self.root / "masks"

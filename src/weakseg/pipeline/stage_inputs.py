@@ -6,6 +6,7 @@ from weakseg.files import JsonValue
 from weakseg.pipeline.classifiers import name_donor_source
 from weakseg.pipeline.context import Context
 from weakseg.pipeline.corrections.weight import name_weight
+from weakseg.pipeline.fitting import name_fit_rule
 from weakseg.pipeline.images import seeded_datasets
 from weakseg.pipeline.method_versions import name_method_version
 from weakseg.pipeline.pseudo_masks import corrected_images
@@ -22,6 +23,7 @@ def name_refine_inputs(context: Context) -> dict[str, JsonValue]:
         name_saliency_maps(context)
         | name_refiner_files(context)
         | name_choice_rule(context)
+        | name_fit_rule(context)
         | name_released_refiner(context)
         | name_method_version(context, "refine")
         | name_learning_images(context)

@@ -9,19 +9,18 @@ learns from enough corrected masks these join in (`weakseg.pipeline.corrections.
 from __future__ import annotations
 
 import logging
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Literal
 
 from weakseg.config.chosen import has_threshold, refiner_facts
 from weakseg.config.schema import RefineConfig
-from weakseg.documents import decode_json
-from weakseg.errors import ArtifactError, ConfigError
-from weakseg.files import JsonValue, write_json
+from weakseg.errors import ConfigError
+from weakseg.files import JsonValue
 from weakseg.pipeline.context import Context
 from weakseg.pipeline.corrections.judges import ENOUGH_MASKS, choose_on_masks, list_judges
 from weakseg.pipeline.cutters import Cutter, open_cutter
 from weakseg.pipeline.judging import MAX_IMAGES, Judged, judge_on_tags
+from weakseg.pipeline.threshold_file import load_choice, write_choice
 from weakseg.refine.threshold.choice import (
     ThresholdChoice,
     choose_in_rounds,
@@ -36,6 +35,9 @@ RULE_VERSION = 6
 nearest to 0.15; 3 the nearest to what is usual for seeds of their mean score; 4 weighs colours and areas; 5 does so
 among more candidates above 0.4, of which it refines those whose seeds take about the usual area; 6 goes on with the
 best of these after the first images."""
+
+ASKED_BY = "refine.background_threshold"
+"""The setting that is usually `auto`, for messages."""
 
 CHOICE_RULE = "rule of background_threshold auto"
 """Its part of a fingerprint."""
@@ -132,7 +134,7 @@ def settle_threshold(context: Context) -> float:
         return given
     path = context.folder.threshold
     if rank() == 0 and not path.exists():
-        write_json(path, _describe_choice(_choose(context, open_cutter(context))))
+        write_choice(path, _choose(context, open_cutter(context)))
     wait_for_all()
     return load_choice(path).threshold
 
@@ -157,17 +159,7 @@ def _choose(context: Context, cutter: Cutter) -> ThresholdChoice:
     return choice
 
 
-def _describe_choice(choice: ThresholdChoice) -> dict[str, JsonValue]:
-    """Return what `threshold.json` says."""
-    if choice.corrected:
-        statistic = "mean IoU with the corrected masks"
-        how = f"chosen on {choice.corrected} corrected masks, colours and areas"
-    else:
-        statistic, how = "colour information, bits per pixel", "chosen without masks"
-    return {"statistic": statistic, "how": how, **asdict(choice)}
-
-
-def choose_on_tags(context: Context, cutter: Cutter) -> ThresholdChoice:
+def choose_on_tags(context: Context, cutter: Cutter, *, asked_by: str = ASKED_BY) -> ThresholdChoice:
     """Choose the threshold by what colours tell about the masks of some training images, see `choose_threshold`.
 
     Where no image has a tag there is nothing to choose by, and every mask is background at any threshold.
@@ -175,46 +167,22 @@ def choose_on_tags(context: Context, cutter: Cutter) -> ThresholdChoice:
     Args:
         context: The run; its seeds are there.
         cutter: Makes the masks.
+        asked_by: The setting that is `auto`, for messages.
 
     Raises:
         ConfigError, ArtifactError: See `settle_threshold`.
     """
-    return _choose_judged(judge_on_tags(context, cutter))
+    return _choose_judged(judge_on_tags(context, cutter), asked_by)
 
 
-def _choose_judged(judged: Judged) -> ThresholdChoice:
+def _choose_judged(judged: Judged, asked_by: str = ASKED_BY) -> ThresholdChoice:
     choice = choose_in_rounds(judged.scores, judged.candidates, areas=judged.areas)
     if not choice.is_clear:
         logger.warning(
-            "refine.background_threshold: no candidate is better than another on %d tagged images, so 'auto' takes "
-            "%g; %s",
+            "%s: no candidate is better than another on %d tagged images, so 'auto' takes %g; %s",
+            asked_by,
             choice.images,
             choice.threshold,
             "look at the seeds, which may be empty" if choice.images else "tag images, or give a number",
         )
     return choice
-
-
-def load_choice(path: Path) -> ThresholdChoice:
-    """Read the choice that `settle_threshold` wrote.
-
-    Raises:
-        ArtifactError: If the file is missing or damaged.
-    """
-    try:
-        entry = decode_json(path.read_text(encoding="utf-8"))
-        return ThresholdChoice(
-            threshold=float(entry["threshold"]),
-            best=float(entry["best"]),
-            candidates=tuple(entry["candidates"]),
-            curve=tuple(entry["curve"]),
-            images=entry["images"],
-            # Files of earlier versions have none.
-            areas=tuple(entry.get("areas", (None,) * len(entry["candidates"]))),
-            is_clear=entry["is_clear"],
-            corrected=entry.get("corrected", 0),
-        )
-    except FileNotFoundError:
-        raise ArtifactError(f"there is no {path}; run the stage 'refine' first") from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ArtifactError(f"{path} is damaged ({error}); run the chain again with --redo refine") from None

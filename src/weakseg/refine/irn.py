@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from weakseg.config.bounds import COUNT, SHARE, SIDE_PX, WEIGHTS, Range, path_setting, setting
+from weakseg.config.fits import as_number, require_both
 from weakseg.config.sections.training import AugmentConfig, BackboneName, OptimConfig
 from weakseg.errors import ConfigError
 from weakseg.lazy import open_names
+from weakseg.methods import Fit
 from weakseg.refine.crf import CRF
 from weakseg.refine.method import (
     ImageRefiner,
@@ -23,6 +25,7 @@ from weakseg.refine.method import (
     SeededImage,
     cut_refined,
 )
+from weakseg.refine.sure import sure_background, sure_foreground
 
 if TYPE_CHECKING:
     import numpy as np
@@ -46,7 +49,8 @@ class IRNConfig:
     """IRNet and the random walk; used when `refine.method` is `irn`. The defaults are the released settings for VOC.
 
     Args:
-        foreground: Seeds above this, after the CRF, are confident foreground (RIB 0.35).
+        foreground: Seeds above this, after the CRF, are confident foreground (RIB 0.35). With `auto` both follow the
+            threshold at which the CRF would cut the run's own seeds, see docs/irn.md.
         background: Seeds below this, after the CRF, are confident background (RIB 0.17).
         name: Backbone, or `hf:` and a backbone of `transformers`, as for the classifier.
         weights: As for the classifier; or `classifier`: the backbone of the run's own classifier. It stays fixed.
@@ -67,8 +71,8 @@ class IRNConfig:
         instance_threshold: Pixels whose instances all score at most this are background.
     """
 
-    foreground: float = setting(0.3, SHARE)
-    background: float = setting(0.05, SHARE)
+    foreground: float | Literal["auto"] = setting(0.3, SHARE)
+    background: float | Literal["auto"] = setting(0.05, SHARE)
     name: BackboneName | str = "resnet50"
     weights: str = path_setting("imagenet", words=WEIGHTS)
     released: str | None = path_setting(None)
@@ -88,6 +92,9 @@ class IRNConfig:
 
 def check_settings(irn: IRNConfig) -> None:
     """Raise a `ConfigError` if no pixel could be unsure."""
+    require_both("refine.irn", foreground=irn.foreground, background=irn.background)
+    if isinstance(irn.background, str) or isinstance(irn.foreground, str):
+        return
     if irn.background > irn.foreground:
         raise ConfigError(
             f"refine.irn.background: expected at most refine.irn.foreground, {irn.foreground:g}, got {irn.background:g}"
@@ -103,8 +110,8 @@ def label_image(section: RefineConfig, item: SeededImage) -> NDArray[np.uint8]:
         item.image,
         item.seed.full().numpy(),
         item.seed.keys,
-        foreground=irn.foreground,
-        background=irn.background,
+        foreground=as_number(irn.foreground),
+        background=as_number(irn.background),
         settings=crf.as_value(),
     )
 
@@ -154,6 +161,7 @@ IRN = Refiner(
     licence="MIT",
     check=check_settings,
     always_counted=True,
+    fits=(Fit("foreground", sure_foreground), Fit("background", sure_background)),
     instances="instances",
     remedies={
         "refined away": "lower refine.irn.walk_doublings, or {lower}",

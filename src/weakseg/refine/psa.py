@@ -7,14 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from weakseg.config.bounds import BILATERAL as BILATERAL_BOUNDS
 from weakseg.config.bounds import COUNT, NOT_NEGATIVE, WEIGHTS, Range, path_setting, setting
 from weakseg.config.bounds import GAUSSIAN as GAUSSIAN_BOUNDS
+from weakseg.config.fits import as_number, require_both
 from weakseg.config.sections.training import AugmentConfig, LevelledName, OptimConfig
 from weakseg.errors import ConfigError
 from weakseg.lazy import open_names
+from weakseg.methods import Fit
 from weakseg.ops.crf_settings import CRFSettings
 from weakseg.refine.method import (
     ImageRefiner,
@@ -24,6 +26,7 @@ from weakseg.refine.method import (
     RefinerNetwork,
     SeededImage,
 )
+from weakseg.refine.sure import LARGEST_ALPHA, LEAST_ALPHA, balancing_alpha, sure_background, sure_foreground
 
 if TYPE_CHECKING:
     import numpy as np
@@ -50,13 +53,18 @@ __getattr__ = open_names(
 )
 
 
+ALPHA = Range(LEAST_ALPHA, LARGEST_ALPHA)
+"""Bounds of a power of the background."""
+
+
 @dataclass(frozen=True)
 class PSAConfig:
     """AffinityNet and its walk; used when `refine.method` is `psa`. The defaults are the paper's.
 
     Args:
         low_alpha: The background competes with the seeds at (1 - largest map)^alpha. What is foreground at this low
-            power, after the CRF, is sure to be.
+            power, after the CRF, is sure to be. With `auto` it follows the threshold at which the CRF would cut the
+            run's own seeds, see docs/psa.md; so do the other two.
         high_alpha: What is background at this high power is sure to be, too.
         walk_alpha: The power in the walk.
         name: Backbone, one that shows features of three depths.
@@ -78,9 +86,9 @@ class PSAConfig:
         final_crf: Whether the walked scores go through the CRF as well.
     """
 
-    low_alpha: float = setting(4.0, Range(0.01, 1000))
-    high_alpha: float = setting(24.0, Range(0.01, 1000))
-    walk_alpha: float = setting(16.0, Range(0.01, 1000))
+    low_alpha: float | Literal["auto"] = setting(4.0, ALPHA)
+    high_alpha: float | Literal["auto"] = setting(24.0, ALPHA)
+    walk_alpha: float | Literal["auto"] = setting(16.0, ALPHA)
     name: LevelledName | str = "resnet38"
     weights: str = path_setting("classifier", words=WEIGHTS)
     released: str | None = path_setting(None)
@@ -105,6 +113,9 @@ class PSAConfig:
 
 def check_settings(psa: PSAConfig) -> None:
     """Raise a `ConfigError` if no pixel could be unsure."""
+    require_both("refine.psa", low_alpha=psa.low_alpha, high_alpha=psa.high_alpha)
+    if isinstance(psa.low_alpha, str) or isinstance(psa.high_alpha, str):
+        return
     if psa.low_alpha > psa.high_alpha:
         raise ConfigError(
             f"refine.psa.low_alpha: expected at most refine.psa.high_alpha, {psa.high_alpha:g}, got {psa.low_alpha:g}"
@@ -120,8 +131,8 @@ def label_image(section: RefineConfig, item: SeededImage) -> NDArray[np.uint8]:
         item.image,
         item.seed.full().numpy(),
         item.seed.keys,
-        low_alpha=psa.low_alpha,
-        high_alpha=psa.high_alpha,
+        low_alpha=as_number(psa.low_alpha),
+        high_alpha=as_number(psa.high_alpha),
         settings=psa.crf(),
     )
 
@@ -156,7 +167,7 @@ def open_psa(context: RefineContext) -> ImageRefiner:
 
     config, network = PSA.settings_in(context.section), context.network
     assert network is not None, "PSA trains a network"
-    walk = AffinityWalk(config.walk_alpha, config.radius, config.walk_beta, config.walk_doublings)
+    walk = AffinityWalk(as_number(config.walk_alpha), config.radius, config.walk_beta, config.walk_doublings)
 
     def refine(item: SeededImage, thresholds: Sequence[float], /) -> Refined:
         with torch.no_grad():
@@ -174,6 +185,14 @@ def open_psa(context: RefineContext) -> ImageRefiner:
     return refine
 
 
+def _low_alpha(threshold: float) -> float:
+    return balancing_alpha(sure_foreground(threshold))
+
+
+def _high_alpha(threshold: float) -> float:
+    return balancing_alpha(sure_background(threshold))
+
+
 PSA = Refiner(
     name="psa",
     summary="seeds and background walk along affinities that AffinityNet has learnt",
@@ -184,6 +203,11 @@ PSA = Refiner(
     always_counted=True,
     has_threshold=False,
     background="walk_alpha",
+    fits=(
+        Fit("low_alpha", _low_alpha),
+        Fit("high_alpha", _high_alpha),
+        Fit("walk_alpha", balancing_alpha, labels=False),
+    ),
     remedies={"spread": "lower refine.psa.walk_doublings, or {raise}"},
     trains=RefinerNetwork(
         network="AffinityNet",

@@ -16,7 +16,8 @@ from weakseg.pipeline.corrections.taught import comparing_command
 from weakseg.pipeline.corrections.weight import is_mostly_doubtful
 from weakseg.pipeline.images import seeded_datasets
 from weakseg.pipeline.run_folder import learning_command, name_next
-from weakseg.pipeline.threshold import load_choice, mask_threshold
+from weakseg.pipeline.threshold import mask_threshold
+from weakseg.pipeline.threshold_file import load_choice
 from weakseg.refine.health_words import MaskHealth
 from weakseg.report.doubts import Doubts
 from weakseg.report.pictures import Painter, Panel, Swatch, label_swatches

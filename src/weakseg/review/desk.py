@@ -26,7 +26,7 @@ from weakseg.pipeline.corrections.correction import Correction, change_tags
 from weakseg.pipeline.corrections.lessons import is_overtaken
 from weakseg.pipeline.corrections.store import CorrectionStore
 from weakseg.pipeline.seeds import resize_labels
-from weakseg.pipeline.threshold import load_choice
+from weakseg.pipeline.threshold_file import load_choice
 from weakseg.refine.crf import CRF, cut_by_crf
 from weakseg.refine.masks import seed_to_mask
 from weakseg.types import ClassSet, Sample, ScoreMaps

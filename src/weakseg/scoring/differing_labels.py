@@ -16,7 +16,7 @@ from weakseg.errors import ArtifactError, DataError
 from weakseg.file_names import safe_path
 from weakseg.pipeline.artifacts import RunFolder, load_seed
 from weakseg.pipeline.telling import show_progress
-from weakseg.pipeline.threshold import load_choice
+from weakseg.pipeline.threshold_file import load_choice
 from weakseg.refine.masks import seed_to_mask
 from weakseg.scoring.evidence import differing_share
 from weakseg.scoring.image_scores import ImageScore, read_image_scores

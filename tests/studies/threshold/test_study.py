@@ -21,7 +21,7 @@ from weakseg.errors import ArtifactError, ConfigError, UsageError
 from weakseg.ops.metrics import ConfusionMatrix
 from weakseg.pipeline.artifacts import RunFolder
 from weakseg.pipeline.inputs import prepare
-from weakseg.pipeline.threshold import load_choice
+from weakseg.pipeline.threshold_file import load_choice
 from weakseg.refine.threshold.choice import CANDIDATES, ThresholdChoice
 from weakseg.studies.folder import Study, StudyRequest
 from weakseg.studies.threshold.passes import _count_labels

@@ -21,7 +21,8 @@ from weakseg.pipeline.records import CONTENTS, read_records
 from weakseg.pipeline.run_folder import RunFolder
 from weakseg.pipeline.seeds import REFINER
 from weakseg.pipeline.sharing import share_files
-from weakseg.pipeline.threshold import CHOICE_RULE, MASKS_RULE, load_choice
+from weakseg.pipeline.threshold import CHOICE_RULE, MASKS_RULE
+from weakseg.pipeline.threshold_file import load_choice
 from weakseg.train.distributed import rank, wait_for_all
 
 logger = logging.getLogger("weakseg")
@@ -36,7 +37,7 @@ def reuse_network(context: Context) -> None:
     """Take over what the refiner of the run before has learnt: it learns from seeds alone."""
     source = _find_source(context)
     if source is not None and rank() == 0:
-        for name in ("labels", REFINER):
+        for name in ("labels", REFINER, context.folder.seed_threshold.name):
             if not (context.folder.root / name).exists():
                 share_files(source.root / name, context.folder.root / name)
     wait_for_all()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from weakseg.config.bounds import AUTO
 from weakseg.config.schema import RunConfig
 from weakseg.scoring.scores import number
 from weakseg.studies.methods.fixed import fixed_threshold, is_automatic
@@ -263,15 +264,24 @@ def _make_notes(
     return notes
 
 
+def _tell_labels(config: RunConfig) -> str:
+    irn = config.refine.irn
+    if isinstance(irn.foreground, str) or isinstance(irn.background, str):
+        return "its confident labels follow where the CRF would cut the seeds"
+    return f"its confident labels are above {irn.foreground:g} and below {irn.background:g} for every method"
+
+
 def _note_networks(config: RunConfig, task: Task, extent: Extent) -> list[str]:
     notes = []
     irn = config.refine.irn
     if "psa" in task.refinements:
-        notes.append("PSA has no threshold; its powers of the background are the recipe's for every method")
+        follows = AUTO in (config.refine.psa.low_alpha, config.refine.psa.walk_alpha)
+        powers = "follow where the CRF would cut its seeds" if follows else "are the recipe's for every method"
+        notes.append(f"PSA has no threshold; its powers of the background {powers}")
     if "irn" in task.refinements:
         notes.append(
-            f"IRN: oracle after the walk, fixed at {fixed_threshold(config):g}; its confident labels are above "
-            f"{irn.foreground:g} and below {irn.background:g} for every method; IRNet stands on {irn.name}"
+            f"IRN: oracle after the walk, fixed at {fixed_threshold(config):g}; {_tell_labels(config)}; IRNet stands "
+            f"on {irn.name}"
         )
     if extent.images is not None and {"psa", "irn"} & set(task.refinements):
         notes.append(f"networks of refinements learn from the seeds of these {extent.images} images alone")
