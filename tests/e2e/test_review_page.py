@@ -3,6 +3,7 @@
 import socket
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +12,13 @@ import uvicorn
 from numpy.typing import NDArray
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
+from starlette.applications import Starlette
 
 from tests.made_run import make_run
 from tests.review.desks import make_desk
-from weakseg.review.desk import Desk
+from weakseg.review.desk import Desk, Entry
+from weakseg.review.evidence import Tell
+from weakseg.review.ordering import Ordering
 from weakseg.review.server import build_app, open_socket
 
 pytestmark = pytest.mark.slow
@@ -39,11 +43,16 @@ def listening() -> Iterator[socket.socket]:
 @pytest.fixture
 def address(desk: Desk, listening: socket.socket) -> Iterator[str]:
     host = f"127.0.0.1:{listening.getsockname()[1]}"
-    app = build_app(desk, token=TOKEN, hosts=frozenset({host}))
+    with serve(build_app(desk, token=TOKEN, hosts=frozenset({host})), listening):
+        yield f"http://{host}/#{TOKEN}/{ID}"
+
+
+@contextmanager
+def serve(app: Starlette, listening: socket.socket) -> Iterator[None]:
     server = uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan="off", timeout_graceful_shutdown=1))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
     thread.start()
-    yield f"http://{host}/#{TOKEN}/{ID}"
+    yield
     server.should_exit = True
     thread.join()
 
@@ -182,3 +191,37 @@ def test_what_a_dead_server_did_not_get_is_written_when_it_is_back(browser: Brow
     another.goto(address)
     expect(another.locator("#name")).to_have_text(ID)
     assert (on_disk(desk) != desk.original(ID)).any()
+
+
+@pytest.mark.parametrize("has_moved", [False, True])
+def test_the_list_is_put_in_order_while_somebody_looks(
+    browser: Browser, desk: Desk, listening: socket.socket, has_moved: bool
+) -> None:
+    host, is_let = f"127.0.0.1:{listening.getsockname()[1]}", threading.Event()
+    first, second, *_, last = desk.listed
+
+    def find(tell: Tell) -> list[Entry]:
+        tell(2, 6)
+        assert is_let.wait(30)
+        return [Entry(last, "worst of all")]
+
+    ordering = Ordering(desk, find)
+    ordering.start()
+    app = build_app(desk, token=TOKEN, hosts=frozenset({host}), ordering=ordering)
+    with serve(app, listening):
+        context = browser.new_context()
+        page = context.new_page()
+        page.on("pageerror", lambda error: pytest.fail(str(error)))
+        page.goto(f"http://{host}/#{TOKEN}")
+        expect(page.locator("#ordering")).to_contain_text("Looking for doubtful masks: 2 of 6")
+        expect(page.locator("#name")).to_have_text(first)
+        if has_moved:
+            page.keyboard.press("n")
+            expect(page.locator("#name")).to_have_text(second)
+        is_let.set()
+        expect(page.locator("#ordering")).to_be_hidden()
+        row = page.locator("[aria-posinset='1']")
+        expect(row).to_contain_text("worst of all")
+        expect(page.locator("#name")).to_have_text(second if has_moved else last)
+        expect(page.locator("#place")).to_contain_text("3 of 6" if has_moved else "1 of 6")
+        context.close()

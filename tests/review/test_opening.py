@@ -39,8 +39,8 @@ def test_only_images_with_a_mask_are_looked_at(run: Path) -> None:
     with pytest.raises(ArtifactError, match="has no masks to look at; make them with 'weakseg refine"):
         open_desk(run)
     add_masks(run, first_image(run))
-    assert list(open_desk(run, is_sorted=False).listed) == [first_image(run)]
-    assert list(open_desk(run, part="train", is_sorted=False).listed) == [first_image(run)]
+    assert list(open_desk(run, is_sorted=False).desk.listed) == [first_image(run)]
+    assert list(open_desk(run, part="train", is_sorted=False).desk.listed) == [first_image(run)]
     with pytest.raises(ArtifactError, match="has no masks of images of 'val' in"):
         open_desk(run, part="val", is_sorted=False)
     assert not (run / LOCK_NAME).exists()

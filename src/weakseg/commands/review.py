@@ -32,9 +32,7 @@ def run(words: Sequence[str]) -> int:
     parser.add_argument("--list", action="store_true", help="only print the order, and write it to RUN/review/ as CSV")
     parser.add_argument("--port", type=int, default=None, help="where the page is served on this machine; 8760 if free")
     parser.add_argument("--no-browser", action="store_true", help="only print the address of the page")
-    parser.add_argument(
-        "--unsorted", action="store_true", help="begin at once, without the minutes that the first ordering takes"
-    )
+    parser.add_argument("--unsorted", action="store_true", help="leave the images in the order of the data set")
     parser.add_argument(
         "--order",
         default="doubt",

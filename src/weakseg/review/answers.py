@@ -21,6 +21,7 @@ from weakseg.pipeline.corrections.correction import Correction
 from weakseg.pipeline.corrections.store import EditConflict
 from weakseg.review.desk import SEED_STRIDE_PX, Desk, Kept, Listed
 from weakseg.review.images import THUMBNAIL_SIDE_PX, encode_jpeg, encode_thumbnail
+from weakseg.review.ordering import Ordering, Progress
 from weakseg.review.patches import find_patches
 from weakseg.review.scribbles import NO_STROKE, StrokeSpreader
 from weakseg.review.static_files import static_routes
@@ -49,10 +50,12 @@ class Answers:
 
     Args:
         desk: The images.
+        ordering: What finds their order meanwhile; None if that is known, or not asked for.
     """
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: Desk, ordering: Ordering | None = None) -> None:
         self.desk = desk
+        self.ordering = ordering
         self.spreader = StrokeSpreader()
         self._patches: Kept[str] = Kept(_KEPT_PATCHES)
         self._thumbnails: Kept[bytes] = Kept(_KEPT_THUMBNAILS)
@@ -62,6 +65,7 @@ class Answers:
         return [
             *static_routes(__package__),
             Route("/api/session", _answer(self.session)),
+            Route("/api/ordering", _answer(self.tell_ordering)),
             Route("/api/state", self._about_image(self.state)),
             Route("/api/original", self._about_image(self.original)),
             Route("/api/picture", self._about_image(self.picture)),
@@ -86,7 +90,20 @@ class Answers:
                 "threshold": desk.threshold,
                 "followsEdges": desk.crf is not None,
                 "noStroke": NO_STROKE,
+                "isOrdering": self.ordering is not None and not self.ordering.progress.is_done,
                 "images": [self._summarise(listed) for listed in desk.listed.values()],
+            }
+        )
+
+    def tell_ordering(self) -> Response:
+        """Return how far the order of the list is found."""
+        progress = Progress(is_done=True) if self.ordering is None else self.ordering.progress
+        return JSONResponse(
+            {
+                "done": progress.done,
+                "total": progress.total,
+                "isDone": progress.is_done,
+                "problem": progress.problem,
             }
         )
 

@@ -128,6 +128,12 @@ class Desk:
         self.store = store or CorrectionStore(self.folder.corrections, self.classes, size_of=self.full_size)
         self._images: Kept[NDArray[np.uint8]] = Kept(KEPT_IMAGES)
 
+    def reorder(self, entries: Sequence[Entry]) -> None:
+        """Bring the images into another order, with why each stands there; those that are not named come last."""
+        named = [entry for entry in entries if entry.id in self.listed]
+        rest = [listed.entry for name, listed in self.listed.items() if name not in {entry.id for entry in named}]
+        self.listed = {entry.id: replace(self.listed[entry.id], entry=entry) for entry in (*named, *rest)}
+
     def find(self, sample_id: str) -> Listed | None:
         """Return an image of the list by its id, or None."""
         return self.listed.get(sample_id)

@@ -7,7 +7,7 @@ they have learned from.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -45,22 +45,45 @@ SAVED_EVERY = 100
 """Images after which what was measured is written: a process that is stopped loses no more."""
 
 
-def gather_evidence(context: Context) -> list[Evidence]:
+Tell = Callable[[int, int], None]
+"""Takes (done, total)."""
+
+
+def _say_nothing(_done: int, _total: int) -> None:
+    """Stand for nobody who wants to know."""
+
+
+def is_gathered(context: Context) -> bool:
+    """Say whether every image of a run that has a mask has been measured, so that nothing takes long."""
+    known = read_evidence(context.folder, name_sources(context.folder))
+    return all(sample.id in known for dataset in _list_masked(context) for sample in dataset)
+
+
+def gather_evidence(context: Context, *, tell: Tell = _say_nothing) -> list[Evidence]:
     """Measure every image of a run that has a mask, or remember what was measured.
+
+    Args:
+        context: The run.
+        tell: Takes (done, total) after every image that is measured; what it raises ends the measuring, and what was
+            measured is kept.
 
     Raises:
         ArtifactError: If the run has no masks yet, or a file of it is damaged.
         DataError: If an image or mask cannot be read.
     """
-    datasets = [_with_masks(context.folder, dataset) for dataset in seeded_datasets(context)]
+    datasets = _list_masked(context)
     if not any(map(len, datasets)):
         raise ArtifactError(f"{context.folder.root} has no masks to look at; 'weakseg run' makes them")
     made_of = name_sources(context.folder)
     known = read_evidence(context.folder, made_of)
     pending = [dataset.keep(sample.id for sample in dataset if sample.id not in known) for dataset in datasets]
     if any(map(len, pending)):
-        _measure_all(context, pending, known, made_of)
+        _measure_all(context, pending, known, made_of, tell)
     return [known[sample.id] for dataset in datasets for sample in dataset]
+
+
+def _list_masked(context: Context) -> list[Dataset]:
+    return [_with_masks(context.folder, dataset) for dataset in seeded_datasets(context)]
 
 
 def _with_masks(folder: RunFolder, dataset: Dataset) -> Dataset:
@@ -68,7 +91,11 @@ def _with_masks(folder: RunFolder, dataset: Dataset) -> Dataset:
 
 
 def _measure_all(
-    context: Context, pending: Sequence[Dataset], known: dict[str, Evidence], made_of: dict[str, JsonValue]
+    context: Context,
+    pending: Sequence[Dataset],
+    known: dict[str, Evidence],
+    made_of: dict[str, JsonValue],
+    tell: Tell,
 ) -> None:
     """Measure what is not known yet, and add it."""
     folder, device = context.folder, context.device
@@ -97,6 +124,7 @@ def _measure_all(
                     )
                     done += 1
                     tick(done, total)
+                    tell(done, total)
                     if done % SAVED_EVERY == 0:
                         write_evidence(folder, made_of, known.values())
     finally:

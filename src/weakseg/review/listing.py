@@ -16,7 +16,7 @@ from weakseg.pipeline.context import Context
 from weakseg.pipeline.corrections.lessons import is_overtaken
 from weakseg.pipeline.corrections.store import CorrectionStore
 from weakseg.pipeline.run_folder import learning_command
-from weakseg.review.evidence import gather_evidence
+from weakseg.review.evidence import Tell, gather_evidence
 from weakseg.scoring.queue import Queue, order_images, take_turns
 
 Part = Literal["train", "val", "all"]
@@ -30,7 +30,7 @@ IMAGE_COLUMNS = ("place", "id", "split", "score", "why", "missing_tags", "doubtf
 TAG_COLUMNS = ("place", "id", "split", "class", "fault", "doubt")
 
 
-def open_queue(context: Context, *, part: Part = "all", order: Order = "doubt") -> Queue:
+def open_queue(context: Context, *, part: Part = "all", order: Order = "doubt", tell: Tell | None = None) -> Queue:
     """Return the images of a run in the order in which they should be looked at, and its doubtful tags.
 
     What that needs is measured once; the first call takes minutes on a CPU.
@@ -39,12 +39,13 @@ def open_queue(context: Context, *, part: Part = "all", order: Order = "doubt") 
         context: The run.
         part: Images of `train`, of `val`, or all.
         order: One of `ORDERS`.
+        tell: See `gather_evidence`.
 
     Raises:
         ArtifactError: If the run has no masks of these yet, or a file of it is damaged.
         DataError: If an image or mask cannot be read.
     """
-    evidence = gather_evidence(context)
+    evidence = gather_evidence(context) if tell is None else gather_evidence(context, tell=tell)
     if part != "all":
         dataset = context.train if part == "train" else context.val
         evidence = [found for found in evidence if dataset is not None and found.split == dataset.split]

@@ -20,6 +20,8 @@ from weakseg.errors import DataError
 from weakseg.pipeline.run_folder import learning_command
 from weakseg.review.answers import Answers
 from weakseg.review.desk import Desk
+from weakseg.review.opening import Opened
+from weakseg.review.ordering import Ordering
 from weakseg.review.scribbles import NO_STROKE, StrokeSpreader
 from weakseg.review.security import Guard, make_token
 
@@ -31,19 +33,20 @@ _GZIP_BYTES = 1024
 _LEAVE_S = 2  # for answers that are on their way when the server is stopped
 
 
-def build_app(desk: Desk, *, token: str, hosts: frozenset[str]) -> Starlette:
+def build_app(desk: Desk, *, token: str, hosts: frozenset[str], ordering: Ordering | None = None) -> Starlette:
     """Return the application that serves a desk.
 
     Args:
         desk: The images.
         token: What the page must send.
         hosts: Names of the server as requests' `Host` gives them.
+        ordering: What finds the order of the images meanwhile, if it is not known.
     """
     middleware = [
         Middleware(Guard, token=token, hosts=hosts),
         Middleware(GZipMiddleware, minimum_size=_GZIP_BYTES, compresslevel=_GZIP_LEVEL),
     ]
-    return Starlette(routes=Answers(desk).routes(), middleware=middleware)
+    return Starlette(routes=Answers(desk, ordering).routes(), middleware=middleware)
 
 
 def open_socket(port: int | None) -> socket.socket:
@@ -65,17 +68,18 @@ def open_socket(port: int | None) -> socket.socket:
         return socket.create_server((LOOPBACK, 0))
 
 
-def serve(desk: Desk, *, port: int | None = None, open_browser: bool = True) -> None:
-    """Serve the page until it is interrupted; prints its address.
+def serve(opened: Opened, *, port: int | None = None, open_browser: bool = True) -> None:
+    """Serve the page until it is interrupted; prints its address, and finds the order of the images meanwhile.
 
     Args:
-        desk: The images.
+        opened: The images.
         port: Which port, see `open_socket`.
         open_browser: Whether to open the address in the browser.
 
     Raises:
         DataError: If the port is taken.
     """
+    desk, ordering = opened.desk, opened.ordering
     with open_socket(port) as listening:
         number = listening.getsockname()[1]
         token = make_token()
@@ -86,7 +90,7 @@ def serve(desk: Desk, *, port: int | None = None, open_browser: bool = True) -> 
         threading.Thread(target=warm_up, daemon=True).start()
         if open_browser:
             threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
-        app = build_app(desk, token=token, hosts=hosts)
+        app = build_app(desk, token=token, hosts=hosts, ordering=ordering)
         config = uvicorn.Config(
             app,
             log_level="warning",
@@ -95,8 +99,14 @@ def serve(desk: Desk, *, port: int | None = None, open_browser: bool = True) -> 
             server_header=False,
             timeout_graceful_shutdown=_LEAVE_S,
         )
-        with contextlib.suppress(KeyboardInterrupt):
-            uvicorn.Server(config).run(sockets=[listening])
+        if ordering is not None:
+            ordering.start()
+        try:
+            with contextlib.suppress(KeyboardInterrupt):
+                uvicorn.Server(config).run(sockets=[listening])
+        finally:
+            if ordering is not None:
+                ordering.stop()
 
 
 def warm_up() -> None:

@@ -47,6 +47,8 @@ export class List {
   }
 
   fill(images) {
+    for (const row of this.elements.values()) row.remove(); // their names tell the place that they had
+    this.elements.clear();
     this.all = images;
     this.sift();
   }

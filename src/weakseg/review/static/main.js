@@ -9,6 +9,7 @@ import { $ } from "./elements.js";
 import { listKeys, listenToKeys } from "./keys.js";
 import { List, stateOf } from "./list.js";
 import { busy, complain, say } from "./notices.js";
+import { awaitOrder, takeOrder } from "./ordering.js";
 import { Paints, UNSEEN, paletteOf } from "./paints.js";
 import { pictureOf } from "./pictures.js";
 import { Pointers } from "./pointers.js";
@@ -24,6 +25,7 @@ import { View } from "./view.js";
 const view = new View($("canvas"));
 let session, store, list, tools, tags, paints, sliders, cuts, assistance, timeline, doc;
 let opening = 0;
+let moved = Boolean(api.startId); // whether somebody has chosen an image
 let pending = Promise.resolve(); // what the server still works out for the image on show
 
 // What tools and what else works on the image may ask of the page.
@@ -81,6 +83,7 @@ async function start() {
   const refused = await store.finishJournal();
   const first = session.images.find((image) => image.id === api.startId) || session.images.find((image) => stateOf(image) === "none");
   if (session.images.length) await show((first || session.images[0]).id);
+  if (session.isOrdering) awaitOrder(reorder);
   if (refused.length) complain(`Changed elsewhere, so that an earlier change was not saved: ${refused.join(", ")}`);
 }
 
@@ -189,14 +192,26 @@ async function chooseTool(name) {
 // Moving about.
 
 function choose(id) {
+  moved = true;
   openSheet("rail", false);
   show(id);
 }
 
 function step(by) {
+  moved = true;
   const image = list.step(by);
   if (image) show(image.id);
   else say(by > 0 ? "This is the last image of the list" : "This is the first image of the list");
+}
+
+// The server has found out which masks are doubtful. Whoever has begun stays where they are.
+async function reorder() {
+  session.images = await takeOrder(store);
+  list.fill(session.images);
+  const first = session.images.find((image) => stateOf(image) === "none");
+  if (first && !moved && !store.nextUndo) await show(first.id);
+  else if (doc) describe();
+  say("The most doubtful masks come first now");
 }
 
 async function refresh() {
