@@ -7,8 +7,8 @@ from pathlib import Path
 import torch
 
 from tests.contract.test_methods import SAVED, build_network, make_refine_config
+from tests.pipeline.made_context import AUGMENT, make_context
 from tests.pipeline.saved_networks import CLASSES, save_classifier
-from tests.pipeline.test_stages import AUGMENT, make_context
 from tests.tiny import SIZE_HW, make_dataset
 from weakseg.data.base import Dataset
 from weakseg.pipeline.artifacts import save_seed

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import torch
 
+from tests.pipeline.made_context import AUGMENT, contents, make_context
 from tests.pipeline.saved_networks import CLASSES
-from tests.pipeline.test_stages import AUGMENT, contents, make_context
 from tests.tiny import make_classifier, make_dataset
 from tests.tiny_clip import save_clip
 from tests.tiny_sam3 import save_sam3

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.pipeline.test_stages import make_context
+from tests.pipeline.made_context import make_context
 from tests.tiny import make_dataset
 from weakseg.estimate.localizing import _as_in_trials
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from tests.pipeline.test_stages import AUGMENT, OPTIM, contents, make_context
+from tests.pipeline.made_context import AUGMENT, OPTIM, contents, make_context
 from tests.tiny import make_dataset
 from weakseg.data.base import Dataset
 from weakseg.errors import ArtifactError, ConfigError

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.pipeline.made_context import make_context
 from tests.pipeline.test_refiners import IRN, PSA
-from tests.pipeline.test_stages import make_context
 from tests.tiny import make_dataset
 from weakseg.data.base import Dataset
 from weakseg.data.masks import read_mask

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.pipeline.test_stages import make_context
+from tests.pipeline.made_context import make_context
 from tests.tiny import NAMES, make_dataset
 from weakseg.data.base import Dataset
 from weakseg.files import write_bytes

@@ -6,7 +6,7 @@ import pytest
 import torch
 from safetensors.numpy import save
 
-from tests.pipeline.test_stages import make_context
+from tests.pipeline.made_context import make_context
 from tests.tiny import make_classifier, make_dataset
 from weakseg.config.ranges import check_ranges
 from weakseg.errors import ArtifactError, ConfigError

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+from tests.pipeline.made_context import contents, make_context
 from tests.pipeline.test_refiners import IRN, PSA, write_seeds
-from tests.pipeline.test_stages import contents, make_context
 from tests.tiny import SIZE_HW, make_dataset, with_settings
 from weakseg.config.ranges import check_ranges
 from weakseg.data.base import Dataset

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.pipeline.test_stages import make_context
+from tests.pipeline.made_context import make_context
 from tests.tiny import SIZE_HW, make_dataset
 from weakseg.config.schema import RefineConfig
 from weakseg.data.base import Dataset

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.pipeline.test_stages import AUGMENT, OPTIM, contents, make_context
+from tests.pipeline.made_context import AUGMENT, OPTIM, contents, make_context
 from tests.tiny import SIZE_HW, make_dataset, with_settings
 from weakseg.data.base import Dataset
 from weakseg.data.masks import read_mask

@@ -9,49 +9,33 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
-from torch import Tensor
 
 from tests.data.layouts import write_mask, write_voc
 from tests.golden_weights import fill_state_dict, load_layout
 from tests.photos import TINY, TINY_IRN, TINY_PSA, TINY_RIB
-from tests.pipeline.test_refiners import write_seeds
-from tests.pipeline.test_stages import contents, make_context
+from tests.pipeline.made_context import contents, make_context
+from tests.pipeline.released_checkpoints import CPU, RESNET, splits, write_checkpoint
 from tests.tiny import make_dataset
 from weakseg.cli import main
-from weakseg.config.schema import ClassifierConfig, RefineConfig
+from weakseg.config.schema import ClassifierConfig
 from weakseg.data.base import Dataset
 from weakseg.data.images import read_image
 from weakseg.data.voc import VOC_CLASSES
 from weakseg.errors import ArtifactError
 from weakseg.localize.cam import score_maps
-from weakseg.models.irnet import IRNet
 from weakseg.models.weights import load_official
 from weakseg.pipeline.artifacts import load_info, load_seed
 from weakseg.pipeline.context import Context
 from weakseg.pipeline.fingerprints import plan_records
-from weakseg.pipeline.networks import load_classifier, load_history, load_irnet
+from weakseg.pipeline.networks import load_classifier, load_history
 from weakseg.pipeline.origin import Origin, read_map, read_origin
-from weakseg.pipeline.refiners import refined_files
-from weakseg.pipeline.released import ReleasedNetwork, released_classifier, released_refiner
-from weakseg.pipeline.runner import run_stages
+from weakseg.pipeline.released import ReleasedNetwork, released_classifier
 from weakseg.pipeline.stages import STAGES, classify
-from weakseg.refine.irn import IRNConfig
-from weakseg.refine.psa import PSAConfig
 from weakseg.scoring.metrics_file import load_metrics
 
 pytestmark = pytest.mark.slow
 
-CPU = torch.device("cpu")
-RESNET = ("classifier.name", "resnet50")
-
-
-def write_checkpoint(path: Path, kind: str, **changes: Tensor) -> Path:
-    """Write an official checkpoint of zeros, which take no room, under all its names."""
-    layout = load_layout(kind)
-    tensors = {name: torch.zeros(()).expand(tuple(shape)) for name, shape in layout.shapes.items()}
-    tensors |= {name.replace("__", "."): value for name, value in changes.items()}
-    torch.save(tensors | {alias: tensors[name] for alias, name in layout.aliases.items()}, path)
-    return path
+assert splits, "a fixture"
 
 
 @pytest.mark.parametrize(
@@ -68,23 +52,6 @@ def test_method_and_backbone_say_which_classifier_is_meant(method: str, name: st
         setting="classifier.released", file="a.pth", kind=kind, asked_by=f"classifier.method '{method}' on {name}"
     )
     assert released_classifier(ClassifierConfig(method=method, name=name)) is None
-
-
-def test_the_method_says_which_refiner_is_meant() -> None:
-    irn, psa = IRNConfig(released="irn.pth"), PSAConfig(released="aff.pth")
-    by_irn = released_refiner(RefineConfig(method="irn", irn=irn, psa=psa))
-    by_psa = released_refiner(RefineConfig(method="psa", irn=irn, psa=psa))
-    assert by_irn == ReleasedNetwork("refine.irn.released", "irn.pth", "resnet50_irn", "refine.irn.name resnet50")
-    assert by_psa == ReleasedNetwork("refine.psa.released", "aff.pth", "resnet38_aff", "refine.psa.name resnet38")
-    assert released_refiner(RefineConfig(method="crf", irn=irn, psa=psa)) is None
-    assert released_refiner(RefineConfig(method="psa", irn=irn)) is None
-
-
-@pytest.fixture(scope="module")
-def splits(tmp_path_factory: pytest.TempPathFactory) -> tuple[Dataset, Dataset]:
-    root = tmp_path_factory.mktemp("images")
-    train = make_dataset(root, ((0,), (7,), (7, 11), ()), names=VOC_CLASSES)
-    return train, make_dataset(root, ((0,), (19, 7)), split="val", names=VOC_CLASSES)
 
 
 @pytest.fixture(scope="module")
@@ -175,84 +142,6 @@ def test_a_damaged_origin_is_named(tmp_path: Path, adopted: tuple[Context, str])
             read_origin(copy)
 
 
-WRONG = (
-    ("resnet50_irn", r"a checkpoint of kind resnet50_irn, which is for refine\.irn\.released; expected"),
-    (
-        "resnet38_cls",
-        r"a checkpoint of kind resnet38_cls, which is for classifier\.released with .* on resnet38; expected",
-    ),
-    ("resnet38_aff", r"a checkpoint of kind resnet38_aff, which is for refine\.psa\.released; expected"),
-)
-
-
-@pytest.mark.parametrize(("kind", "message"), WRONG)
-def test_a_checkpoint_of_another_kind_is_named_with_the_setting_that_takes_it(
-    kind: str, message: str, tmp_path: Path, splits: tuple[Dataset, Dataset]
-) -> None:
-    path = write_checkpoint(tmp_path / "a.pth", kind)
-    context = make_context(tmp_path / "run", splits, RESNET, ("classifier.released", str(path)))
-    with pytest.raises(ArtifactError, match=rf"^classifier\.released: {path}: {message}") as error:
-        run_stages(context, STAGES)
-    assert str(error.value).endswith("kind resnet50_cam, as classifier.method 'plain' on resnet50 asks for")
-    assert not context.folder.root.exists()
-
-
-@pytest.mark.parametrize("first", ["conv1.weight", "conv1a.weight", "backbone.conv1.weight"])
-def test_a_backbone_alone_is_told_from_a_trained_network(
-    first: str, tmp_path: Path, splits: tuple[Dataset, Dataset]
-) -> None:
-    torch.save({first: torch.zeros(64, 3, 7, 7), "fc.weight": torch.zeros(10, 64)}, tmp_path / "resnet50.pth")
-    context = make_context(tmp_path / "run", splits, RESNET, ("classifier.released", str(tmp_path / "resnet50.pth")))
-    message = r"^classifier\.released: .*: a backbone alone or a network of weakseg, which a training can start from"
-    with pytest.raises(ArtifactError, match=message):
-        run_stages(context, STAGES)
-    (tmp_path / "ilsvrc.params").write_bytes(b"weights of MXNet")
-    context = make_context(tmp_path / "run", splits, RESNET, ("classifier.released", str(tmp_path / "ilsvrc.params")))
-    with pytest.raises(ArtifactError, match=message):
-        run_stages(context, STAGES)
-
-
-def test_a_damaged_checkpoint_says_what_is_wrong(tmp_path: Path, splits: tuple[Dataset, Dataset]) -> None:
-    path = write_checkpoint(tmp_path / "a.pth", "resnet50_cam", resnet50__conv1__weight=torch.zeros(64, 3, 3, 3))
-    context = make_context(tmp_path / "run", splits, RESNET, ("classifier.released", str(path)))
-    with pytest.raises(ArtifactError, match=rf"^classifier\.released: {path}: 'backbone\.conv1\.weight' should have"):
-        run_stages(context, STAGES)
-    path.write_bytes(b"no checkpoint")
-    with pytest.raises(ArtifactError, match=rf"^classifier\.released: {path}: "):
-        run_stages(context, STAGES)
-
-
-@pytest.mark.parametrize("num_classes", [1, 3, 80])
-def test_another_number_of_classes_is_refused(
-    num_classes: int, tmp_path: Path, splits: tuple[Dataset, Dataset]
-) -> None:
-    weight = torch.zeros(1).expand(num_classes, 2048, 1, 1)
-    path = write_checkpoint(tmp_path / "a.pth", "resnet50_cam", classifier__weight=weight)
-    context = make_context(tmp_path / "run", splits, RESNET, ("classifier.released", str(path)))
-    message = rf"^classifier\.released: {path} tells {num_classes} classes apart, but the data set folder has 20; those"
-    with pytest.raises(ArtifactError, match=message):
-        run_stages(context, STAGES)
-    assert not context.folder.root.exists()
-
-
-def test_a_missing_file_is_named_before_anything_is_written(tmp_path: Path, splits: tuple[Dataset, Dataset]) -> None:
-    context = make_context(tmp_path / "run", splits, RESNET, ("classifier.released", str(tmp_path / "a.pth")))
-    with pytest.raises(ArtifactError, match=rf"^classifier\.released: there is no file {tmp_path}/a\.pth; name a"):
-        run_stages(context, STAGES)
-    assert not context.folder.root.exists()
-
-
-def test_a_refiner_of_the_wrong_kind_is_refused_before_the_first_stage(
-    tmp_path: Path, splits: tuple[Dataset, Dataset]
-) -> None:
-    path = write_checkpoint(tmp_path / "a.pth", "resnet50_cam")
-    context = make_context(tmp_path / "run", splits, ("refine.method", "irn"), ("refine.irn.released", str(path)))
-    message = rf"^refine\.irn\.released: {path}: a checkpoint of kind resnet50_cam, which is for classifier\.released"
-    with pytest.raises(ArtifactError, match=message):
-        run_stages(context, STAGES)
-    assert not context.folder.root.exists()
-
-
 def parts_of(context: Context, stage: str) -> dict[str, object]:
     return dict(plan_records(context, STAGES)[stage].parts)
 
@@ -277,52 +166,6 @@ def test_path_and_contents_of_a_released_network_join_the_fingerprint(
         assert (parts[setting], parts[f"contents of {setting}"]) == (str(tmp_path / "a.pth"), digest)
     unused = make_context(tmp_path / "run", splits, *settings, irn[1], ("refine.method", "crf"))
     assert "contents of refine.irn.released" not in parts_of(unused, "refine")
-
-
-@pytest.mark.parametrize("method", ["irn", "psa"])
-def test_with_a_released_refiner_no_labels_are_promised(
-    method: str, tmp_path: Path, splits: tuple[Dataset, Dataset]
-) -> None:
-    trained = make_context(tmp_path, splits, ("refine.method", method))
-    adopted = make_context(tmp_path, splits, ("refine.method", method), (f"refine.{method}.released", "a.pth"))
-    labels = {trained.folder.label(sample.id) for sample in splits[0]}
-    assert set(refined_files(trained, splits)) - set(refined_files(adopted, splits)) == labels
-
-
-def test_a_released_irnet_takes_the_place_of_labels_and_training(
-    tmp_path: Path, splits: tuple[Dataset, Dataset]
-) -> None:
-    path = write_checkpoint(tmp_path / "irn.pth", "resnet50_irn")
-    irn = (
-        ("refine.method", "irn"),
-        ("refine.irn.released", str(path)),
-        ("refine.irn.weights", "classifier"),
-        ("refine.irn.pad_px", 48),
-        ("refine.irn.walk_doublings", 2),
-    )
-    only_val = (*irn, ("localize.splits", ("val",)))  # nothing is learnt from seeds of train
-    context = make_context(tmp_path / "run", splits, *only_val)
-    write_seeds(context)
-    refine = next(stage for stage in STAGES if stage.name == "refine")
-    assert refine.require is not None
-    assert refine.files is not None
-    refine.require(context, afresh=True)
-    assert refine.run(context) == "masks of 2 images by IRN with a released network, background threshold 0.15 (fixed)"
-    assert all(file.is_file() for file in refine.files(context))
-    assert not context.folder.labels.exists()
-    folder = context.folder.network("refiner")
-    assert load_history(folder) == ()
-    assert load_info(folder.model)["kind"] == "refiner"
-    own, theirs = load_irnet(folder.model, CPU)[0], load_official(path, "resnet50_irn")
-    assert isinstance(theirs, IRNet)
-    assert all(torch.equal(value, theirs.state_dict()[name]) for name, value in own.state_dict().items())
-    folder.history.unlink()
-    refine.run(context)
-    assert folder.history.is_file(), "a file that is gone is made again"
-    path.unlink()
-    refine.require(context, afresh=False)  # it is in the run by now
-    with pytest.raises(ArtifactError, match=r"^refine\.irn\.released: there is no file"):
-        refine.require(context, afresh=True)
 
 
 SMALL = ("--segmenter.weights=none", "--classifier.name=resnet50")

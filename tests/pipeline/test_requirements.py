@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.pipeline.made_context import contents, make_context
 from tests.pipeline.test_refiners import IRN
-from tests.pipeline.test_stages import contents, make_context
 from tests.tiny import make_dataset, with_settings
 from weakseg.chain import run_recipe
 from weakseg.config.load import build_config

@@ -7,8 +7,8 @@ import pytest
 import torch
 from PIL import Image
 
+from tests.pipeline.made_context import contents, make_context
 from tests.pipeline.test_refiners import IRN, PSA, write_seeds
-from tests.pipeline.test_stages import contents, make_context
 from tests.tiny import SIZE_HW, make_dataset
 from weakseg.data.base import Dataset
 from weakseg.data.grey import encode_grey, read_grey

@@ -1,4 +1,3 @@
-import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -7,88 +6,25 @@ import numpy as np
 import pytest
 import torch
 
-from tests.tiny import SIZE_HW, make_dataset, with_settings
-from weakseg.config.schema import AugmentConfig, ClassifierConfig, OptimConfig, RunConfig, SegmenterConfig
+from tests.pipeline.made_context import CONFIG, TRAIN_IDS, VAL_IDS, contents, done, make_context, splits
+from tests.tiny import with_settings
 from weakseg.data.base import Dataset
 from weakseg.data.masks import read_mask
 from weakseg.errors import ConfigError
 from weakseg.localize.cam import score_maps
 from weakseg.ops.images import resize_image
 from weakseg.pipeline import image_jobs
-from weakseg.pipeline.artifacts import (
-    NetworkFolder,
-    RunFolder,
-    load_info,
-    load_seed,
-    load_tensors,
-    save_mask,
-    save_tensors,
-)
+from weakseg.pipeline.artifacts import load_info, load_seed, save_mask
 from weakseg.pipeline.context import Context
 from weakseg.pipeline.images import iterate_pending, seeded_datasets
-from weakseg.pipeline.networks import load_classifier, load_history, make_plan
+from weakseg.pipeline.networks import load_classifier, load_history
 from weakseg.pipeline.runner import run_stages
-from weakseg.pipeline.runtime import place_network
-from weakseg.pipeline.segmenters import load_segmenter, start_segmenter
+from weakseg.pipeline.segmenters import load_segmenter
 from weakseg.pipeline.stages import STAGES, classify, localize, refine, segment
-from weakseg.pipeline.starting import start_classifier
 from weakseg.pipeline.turns import OwnTurns
 from weakseg.refine.masks import seed_to_mask
-from weakseg.train.classify import train_classifier
-from weakseg.train.plan import make_augmentation
-from weakseg.train.segment import train_segmenter
 
-AUGMENT = AugmentConfig(long_side_px=(28, 40), crop_px=32, flip=True, colour=0.1)
-OPTIM = OptimConfig(schedule="one_cycle", learning_rate=0.05, head_multiplier=2.0, momentum=0.9)
-CONFIG = with_settings(
-    RunConfig(
-        classifier=ClassifierConfig(
-            name="critter",
-            weights="none",
-            freeze_trunk=False,
-            fixed_norm=False,
-            epochs=2,
-            batch_size=3,
-            augment=AUGMENT,
-            optim=OPTIM,
-        ),
-        segmenter=SegmenterConfig(
-            name="critter",
-            weights="classifier",
-            aspp_rates=(1, 2),
-            fixed_norm=False,
-            epochs=2,
-            batch_size=3,
-            augment=AUGMENT,
-            optim=OPTIM,
-        ),
-    ),
-    ("runtime.workers", 0),
-    ("localize.scales", (1.0, 0.5)),
-    ("localize.splits", ("train", "val")),
-)
-
-
-@pytest.fixture(scope="module")
-def splits(tmp_path_factory: pytest.TempPathFactory) -> tuple[Dataset, Dataset]:
-    root = tmp_path_factory.mktemp("images")
-    train = make_dataset(root)
-    val = make_dataset(root, ((0,), (2, 1), ()), split="val", sizes_hw=((20, 31), SIZE_HW, SIZE_HW))
-    return train, val
-
-
-def make_context(root: Path, splits: tuple[Dataset, Dataset | None], *settings: tuple[str, object]) -> Context:
-    train, val = splits
-    digests = {"train": "t"} if val is None else {"train": "t", "val": "v"}
-    return Context(with_settings(CONFIG, *settings), RunFolder(root), torch.device("cpu"), train, val, digests)
-
-
-@pytest.fixture(scope="module")
-def done(tmp_path_factory: pytest.TempPathFactory, splits: tuple[Dataset, Dataset]) -> Context:
-    """A run whose stages are finished; not to be changed."""
-    context = make_context(tmp_path_factory.mktemp("runs") / "done", splits)
-    run_stages(context, STAGES)
-    return context
+assert all((done, splits)), "fixtures"
 
 
 @pytest.fixture
@@ -105,19 +41,6 @@ def ranked(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 def names(folder: Path) -> list[str]:
     return sorted(path.relative_to(folder).with_suffix("").as_posix() for path in folder.rglob("*") if path.is_file())
-
-
-def contents(root: Path) -> dict[str, bytes]:
-    skipped = ("run.json", "weakseg.log")
-    return {
-        path.relative_to(root).as_posix(): path.read_bytes()
-        for path in root.rglob("*")
-        if path.is_file() and path.name not in skipped
-    }
-
-
-TRAIN_IDS = [f"train_{index}" for index in range(6)]
-VAL_IDS = [f"val_{index}" for index in range(3)]
 
 
 def test_every_stage_writes_the_files_it_promises(done: Context) -> None:
@@ -155,47 +78,6 @@ def test_the_classifier_is_trained_and_summed_up(
 
 
 @pytest.mark.slow
-def test_the_seed_of_the_recipe_decides_weights_order_and_augmentation(
-    tmp_path: Path, splits: tuple[Dataset, Dataset]
-) -> None:
-    context = make_context(tmp_path, splits, ("runtime.seed", 7), ("segmenter.weights", "none"))
-    run_stages(context, STAGES)
-    shared = {"augmentation": make_augmentation(AUGMENT), "seed": 7}
-    plan = make_plan(OPTIM, epochs=2, batch_size=3, workers=0)
-    nowhere = NetworkFolder(tmp_path / "nowhere")
-    classifier, _ = start_classifier(context.config.classifier, context.train.classes, nowhere, seed=7)
-    place_network(classifier, torch.device("cpu"))  # as a run does: its layout decides the order of sums
-    train_classifier(classifier, *splits, plan=plan, **shared)
-    segmenter, _ = start_segmenter(context.config.segmenter, context.train.classes, nowhere, classifier=nowhere, seed=7)
-    place_network(segmenter, torch.device("cpu"))
-    train_segmenter(segmenter, splits[0], context.folder.mask_reader(), plan=plan, **shared)
-    for kind, network in (("classifier", classifier), ("segmenter", segmenter)):
-        saved, _ = load_tensors(context.folder.network(kind).model)
-        assert all(torch.equal(value, saved[name]) for name, value in network.state_dict().items()), kind
-
-
-def test_validation_sees_large_images_as_small_as_localisation_does(
-    tmp_path: Path, splits: tuple[Dataset, Dataset], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    sides = []
-
-    def measure(*_: object, workers: int, max_side_px: int | None) -> float:
-        sides.append(max_side_px)
-        return 0.5
-
-    monkeypatch.setattr("weakseg.train.classify.measure_map", measure)
-    classify(make_context(tmp_path, splits, ("data.max_side_px", 16)))
-    assert sides == [16, 16]
-
-
-@pytest.mark.slow
-def test_a_precision_that_is_undefined_is_not_told(tmp_path: Path, splits: tuple[Dataset, Dataset]) -> None:
-    untagged = make_dataset(tmp_path / "images", ((), ()), split="val")
-    assert re.fullmatch(r"6 images, loss [0-9.]+", classify(make_context(tmp_path / "a", (splits[0], untagged))))
-    assert re.fullmatch(r"6 images, loss [0-9.]+", classify(make_context(tmp_path / "b", (splits[0], None))))
-
-
-@pytest.mark.slow
 def test_a_training_killed_after_an_epoch_ends_with_the_same_files(
     done: Context, tmp_path: Path, splits: tuple[Dataset, Dataset], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -220,13 +102,6 @@ def test_a_training_killed_after_an_epoch_ends_with_the_same_files(
     mine, theirs = contents(tmp_path), contents(done.folder.root)
     assert mine.keys() == theirs.keys()
     assert [name for name in mine if mine[name] != theirs[name]] == []
-
-
-@pytest.mark.slow
-def test_stages_leave_the_global_generators_of_numpy_alone(tmp_path: Path, splits: tuple[Dataset, Dataset]) -> None:
-    before = np.random.get_state()[1].tolist()
-    run_stages(make_context(tmp_path, splits), STAGES)
-    assert np.random.get_state()[1].tolist() == before
 
 
 def test_a_seed_holds_the_score_maps_of_the_images_own_tags(done: Context) -> None:
@@ -374,66 +249,3 @@ def test_stages_depend_on_what_changes_their_results() -> None:
         assert not any(free in names for names in settings.values()), f"{free} changes no result of these stages"
     assert [stage.needs for stage in STAGES] == [(), ("classify",), ("classify", "localize"), ("refine",)]
     assert not any(stage.derived for stage in STAGES)
-
-
-RIB = (
-    ("localize.compared_images", 2),
-    ("localize.rib.iterations", 4),
-    ("localize.rib.learning_rate", 1e-2),
-    ("localize.rib.partners", 2),
-    ("localize.rib.partner_augment", AUGMENT),
-)
-
-
-def with_classifier(done: Context, root: Path, *settings: tuple[str, object]) -> Context:
-    """Return a run that has the classifier of another, with positive weights: it has seen too little to have maps."""
-    context = replace(done, folder=RunFolder(root), config=with_settings(done.config, *settings))
-    tensors, info = load_tensors(done.folder.network("classifier").model)
-    positive = {**tensors, "classifier.weight": tensors["classifier.weight"].abs()}
-    save_tensors(context.folder.network("classifier").model, positive, info)
-    return context
-
-
-@pytest.mark.slow
-def test_compared_images_show_cam_first_and_rib_last(done: Context, tmp_path: Path) -> None:
-    cam = with_classifier(done, tmp_path / "cam", *RIB)
-    rib = with_classifier(done, tmp_path / "rib", *RIB, ("localize.method", "rib"))
-    assert localize(cam) == "cam seeds of 9 images; CAM and RIB compared on 2 images of val"
-    assert re.fullmatch(
-        r"rib seeds of 9 images; adaptations ended: .* %; CAM and RIB compared on 2 images of val", localize(rib)
-    )
-    for id in ("val_0", "val_1"):
-        assert cam.folder.adaptation(0, id).read_bytes() == cam.folder.seed(id).read_bytes()
-        start, end = load_seed(cam.folder.adaptation(0, id)), load_seed(cam.folder.adaptation(4, id))
-        assert not torch.allclose(start.strided(4), end.strided(4), atol=1e-4), "the adaptation has done something"
-        result = load_seed(rib.folder.seed(id))
-        assert all(torch.equal(one, other) for one, other in zip(end.scales, result.scales, strict=True))
-
-
-def test_a_comparison_goes_on_where_it_was_interrupted(done: Context, tmp_path: Path) -> None:
-    context = with_classifier(done, tmp_path, *RIB)
-    localize(context)
-    before = contents(context.folder.adaptations)
-    context.folder.adaptation(4, "val_1").unlink()  # the last of an image's files to be written
-    context.folder.adaptation(0, "val_1").unlink()
-    kept = context.folder.adaptation(4, "val_0")
-    kept.write_bytes(b"kept")
-    localize(context)
-    after = contents(context.folder.adaptations)
-    assert after == {**before, kept.relative_to(context.folder.adaptations).as_posix(): b"kept"}
-
-
-def test_any_map_of_a_comparison_that_is_gone_is_made_again(done: Context, tmp_path: Path) -> None:
-    context = with_classifier(done, tmp_path, *RIB)
-    localize(context)
-    before = contents(context.folder.adaptations)
-    context.folder.adaptation(0, "val_0").unlink()  # not the last to be written
-    localize(context)
-    assert contents(context.folder.adaptations) == before
-
-
-def test_the_comparison_belongs_to_the_stage(done: Context, tmp_path: Path) -> None:
-    stage = next(stage for stage in STAGES if stage.name == "localize")
-    assert stage.files is not None
-    named = stage.files(with_classifier(done, tmp_path, *RIB))
-    assert sum("adaptations" in path.parts for path in named) == 2 * 3  # two images after 0, 2 and 4 iterations

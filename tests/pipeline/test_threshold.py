@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import torch
 
+from tests.pipeline.made_context import CONFIG, make_context
 from tests.pipeline.test_refiners import IRN
-from tests.pipeline.test_stages import CONFIG, make_context
 from tests.tiny import make_dataset, with_settings
 from weakseg.config.ranges import check_ranges
 from weakseg.data.base import Dataset

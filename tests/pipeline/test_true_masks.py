@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.pipeline.test_stages import make_context
+from tests.pipeline.made_context import make_context
 from tests.tiny import make_dataset
 from weakseg.data.base import Dataset
 from weakseg.errors import ConfigError

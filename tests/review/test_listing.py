@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.pipeline.test_stages import make_context
+from tests.pipeline.made_context import make_context
 from tests.tiny import SIZE_HW, make_dataset
 from weakseg.data.masks import read_mask
 from weakseg.errors import ArtifactError, ConfigError

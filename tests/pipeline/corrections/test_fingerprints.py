@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.pipeline.test_stages import make_context
+from tests.pipeline.made_context import make_context
 from tests.tiny import NAMES, SIZE_HW, make_dataset
 from weakseg.pipeline.context import Context
 from weakseg.pipeline.corrections.taught import Taught, TaughtImage, digest_mask

@@ -6,7 +6,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from tests.pipeline.test_stages import make_context
+from tests.pipeline.made_context import make_context
 from tests.tiny import NAMES, SIZE_HW, make_dataset
 from weakseg.documents import decode_json
 from weakseg.pipeline import threshold as module

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.studies.seeds.test_study import make_run, paint_heads, paint_truth
+from tests.studies.seeds.painted_runs import make_run, paint_heads, paint_truth
 from weakseg.cli import main
 from weakseg.data.synthetic import CritterSettings, write_critters
 
