@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.pipeline.test_stages import make_context
+from tests.pipeline.made_context import make_context
 from tests.review.desks import HEADERS, HOST, ORIGIN, TOKEN, make_desk
 from tests.tiny import make_dataset
 from weakseg.errors import ArtifactError
