@@ -8,12 +8,18 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from hypothesis.internal.conjecture import providers
 
 # The laws are tried on the same examples every time, so that a change fails the tests only through its own fault.
 # `make explore` looks for new examples; one that fails becomes an @example of its law.
 settings.register_profile("repeatable", derandomize=True, deadline=None, max_examples=40)
 settings.register_profile("explore", deadline=None, print_blob=True)
 settings.load_profile("repeatable")
+
+# Hypothesis also tries the numbers that stand in loaded sources of ours. Reading a thousand files takes each process
+# seconds, and examples would hang on which tests came before. A version that names this otherwise loses time alone.
+if hasattr(providers, "_get_local_constants"):
+    providers._get_local_constants = lambda: providers._local_constants
 
 
 YOUNG_OBJECTS = 10_000
