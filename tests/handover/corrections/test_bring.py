@@ -117,6 +117,11 @@ def test_what_cannot_be_used_is_named_and_nothing_is_written(context: Context, t
         "has a mask at",
     ):
         assert any(text in line for line in told), text
+    told.clear()
+    packed = Path(shutil.make_archive(str(tmp_path / "packed"), "zip", source))
+    with pytest.raises(DataError, match="5 entries cannot be used"):
+        bring_corrections(context.folder.root, source=packed)
+    assert any(line.startswith(f"{packed}/bad.png: ") for line in told), "not the folder that it was unpacked to"
     brought = bring_corrections(context.folder.root, source=source, skip_bad=True)
     assert (brought.written, brought.skipped) == (1, 5)
 

@@ -194,6 +194,22 @@ def test_what_is_no_source_at_all(split: LabelledSplit, tmp_path: Path) -> None:
         pass
 
 
+def test_what_is_wrong_in_a_zip_file_is_told_by_its_name(split: LabelledSplit, tmp_path: Path) -> None:
+    archive = tmp_path / "back.zip"
+    with zipfile.ZipFile(archive, "w") as file:
+        file.writestr("out/tasks.json", "{")
+    with pytest.raises(DataError) as caught:
+        read_all(archive, split)
+    assert str(caught.value).startswith(f"{archive}/out/tasks.json is no JSON")
+    with zipfile.ZipFile(archive, "w") as file:
+        file.writestr("out/a.png", b"no picture")
+    with opened(archive) as found:
+        message = found.name_source(f"{found.place / 'a.png'}: broken")
+    assert message == f"{archive}/out/a.png: broken"
+    with opened(tmp_path / "images") as found:
+        assert found.name_source("as it is") == "as it is"
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_the_brush_decodes_what_the_description_says(seed: int) -> None:
     rng = np.random.default_rng(seed)

@@ -125,6 +125,7 @@ def _read_all(folder: RunFolder, known: KnownImages, source: Path, format: str |
     with opened(source, format=format) as found:
         for brought in _counted(found.read(found.place, known), total=len(known)):
             receiver.take(brought, source=found.format)
+        receiver.plan.faults[:] = map(found.name_source, receiver.plan.faults)
         return found.format
 
 

@@ -9,7 +9,7 @@ import zlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from weakseg.data.export.coco import SEMANTIC
@@ -38,7 +38,6 @@ _UNPACKED = (".png", *EXACT_SUFFIXES, ".txt", ".xml", ".json", ".yaml", ".yml", 
 
 _ROBOFLOW_FILE = "_annotations.coco.json"
 _MAX_NAMED = 5
-_MAX_PREFIX = 40
 
 _EXPORTED = (TASKS, SEMANTIC)
 """Files that `weakseg export` writes for other tools, beside others."""
@@ -52,11 +51,20 @@ class Found:
         format: One of `FORMATS`.
         place: The file or folder that the reader takes.
         read: The reader.
+        unpacked: Where a zip file was unpacked to, and the zip file; None if none was.
     """
 
     format: str
     place: Path
     read: Reader
+    unpacked: tuple[Path, Path] | None = None
+
+    def name_source(self, message: str) -> str:
+        """Return a message with the zip file named in the place of the folder that it was unpacked to."""
+        if self.unpacked is None:
+            return message
+        folder, archive = self.unpacked
+        return message.replace(str(folder), str(archive))
 
 
 @contextmanager
@@ -77,13 +85,25 @@ def opened(source: Path, *, format: str | None = None) -> Iterator[Found]:
         raise DataError(f"--from: there is no file or folder {source}")
     inner = source / ARCHIVE if (source / ARCHIVE).is_file() else source
     if inner.suffix.lower() == ".zip":
-        with tempfile.TemporaryDirectory(prefix=f"{inner.stem[:_MAX_PREFIX]}-") as temporary:  # messages name it
-            _unpack(inner, Path(temporary))
-            yield _insist(_find_in_folder(_inside(Path(temporary)), inner, format), inner, format)
+        yield from _opened_zip(inner, format)
     elif inner.is_dir():
         yield _insist(_find_in_folder(inner, inner, format), inner, format)
     else:
         yield _insist(_find_in_file(inner), inner, format)
+
+
+def _opened_zip(path: Path, format: str | None) -> Iterator[Found]:
+    """Unpack a zip file; what is wrong in it is told with its own name, since the folder is gone afterwards."""
+    with tempfile.TemporaryDirectory(prefix="weakseg-") as temporary:
+        root = Path(temporary)
+        _unpack(path, root)
+        try:
+            found = _insist(_find_in_folder(_inside(root), path, format), path, format)
+            yield replace(found, unpacked=(root, path))
+        except DataError as error:
+            if str(root) not in str(error):
+                raise
+            raise DataError(str(error).replace(str(root), str(path))) from None
 
 
 def _insist(found: Found, source: Path, format: str | None) -> Found:

@@ -72,7 +72,7 @@ class Receiver:
     def __init__(
         self, folder: RunFolder, known: KnownImages, store: CorrectionStore, plan: Plan, replace_others: bool
     ) -> None:
-        self._folder, self._known, self._store, self._plan = folder, known, store, plan
+        self._folder, self._known, self._store, self.plan = folder, known, store, plan
         self._replace_others = replace_others
         self._places: dict[str, str] = {}
 
@@ -81,7 +81,7 @@ class Receiver:
         try:
             self._take(brought, source)
         except DataError as error:
-            self._plan.faults.append(f"{printable(brought.where)}: {error}")
+            self.plan.faults.append(f"{printable(brought.where)}: {error}")
 
     def _take(self, brought: Brought, source: str) -> None:
         sample_id = self._known.find(brought.image) if brought.image else ""
@@ -93,10 +93,10 @@ class Receiver:
         self._places[sample_id] = brought.where
         current = self._store.read(sample_id)
         if current is not None and current.has_mask and _equal(self._store.read_mask(sample_id), brought.mask):
-            self._plan.known += 1
+            self.plan.known += 1
             return
         if source != EDITED and _is_unchanged(self._folder, sample_id, brought.mask):
-            self._plan.unchanged.append(sample_id)
+            self.plan.unchanged.append(sample_id)
             return
         if brought.doubt is not None and not _has_void(self._folder, sample_id):
             raise DataError(brought.doubt)
@@ -107,7 +107,7 @@ class Receiver:
             )
         base = Correction(sample_id) if current is None else current
         changed = replace(base, verdict=None, has_mask=True, source=source)
-        self._plan.changes[sample_id] = Change(changed, encode_mask(brought.mask), base.revision)
+        self.plan.changes[sample_id] = Change(changed, encode_mask(brought.mask), base.revision)
 
     def _require_fit(self, sample_id: str, mask: NDArray[np.uint8]) -> None:
         size_hw = self._known.size_of(sample_id)
