@@ -49,6 +49,15 @@ def test_what_a_released_network_needs_not_is_not_planned(tmp_path: Path) -> Non
     assert "its mAP: 2 images" in whats
 
 
+def test_where_seeds_are_cut_is_looked_for_once_if_labels_follow_it(tmp_path: Path) -> None:
+    def list_whats(*words: str) -> list[str]:
+        return [part.what for part in plan_parts(make_trial(tmp_path, tiny_config(*TINY_IRN, *words)))]
+
+    numbers = ("--refine.irn.foreground=0.3", "--refine.irn.background=0.05")
+    assert "where seeds are cut: 5 images" in list_whats()
+    assert "where seeds are cut: 5 images" not in list_whats(*numbers)
+
+
 def test_a_part_that_fails_is_a_line_and_the_others_are_tried(tmp_path: Path) -> None:
     def fail(trial: Trial, deadline_s: float) -> PartCost:
         raise MemoryError
