@@ -63,6 +63,12 @@ def test_names_that_some_systems_take_for_one_are_told_apart() -> None:
     assert names["fu\u0308r"].startswith("fu\u0308r~")
 
 
+def test_a_flat_name_is_never_the_id_of_another_image() -> None:
+    names = flat_names(["a/b", "a%2Fb"])
+    assert names["a/b"].startswith("a%2Fb~")
+    assert names["a%2Fb"] == "a%252Fb"
+
+
 def test_a_table_tells_which_image_a_renamed_file_is_of(tmp_path: Path) -> None:
     folder = ExportFolder(tmp_path / "out", format="voc")
     assert list_renamed(flat_names(["a/b", "100%"]), folder) == []

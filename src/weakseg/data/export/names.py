@@ -52,12 +52,18 @@ def flat_name(sample_id: str) -> str:
 
 
 def flat_names(sample_ids: Iterable[str]) -> dict[str, str]:
-    """Return the `flat_name` of each id; those that macOS and Windows take for one are told apart by a mark."""
+    """Return the `flat_name` of each id, those that would be taken for another told apart by a mark.
+
+    macOS and Windows take names for one that differ in case; a reader takes the flat name `a%2Fb` of `a/b` for the id
+    `a%2Fb` where there is one.
+    """
+    keys = tuple(sample_ids)
+    known = set(keys)
     names: dict[str, str] = {}
     taken: set[str] = set()
-    for key in sample_ids:
+    for key in keys:
         name = flat_name(key)
-        if _fold(name) in taken:
+        if _fold(name) in taken or (name != key and name in known):
             name = shorten(name, max_bytes=MAX_STEM_BYTES, told_by=key)
         taken.add(_fold(name))
         names[key] = name
