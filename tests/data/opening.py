@@ -23,3 +23,12 @@ def open_all(root: Path, *, tags: Path | None = None, reading: FolderReading | N
 
 def tag_lists(dataset: Dataset) -> dict[str, tuple[str, ...]]:
     return {sample.id: dataset.classes.decode(sample.tags) for sample in dataset}
+
+
+def shown_by(dataset: Dataset) -> dict[str, tuple[str, ...]]:
+    """Like `tag_lists`, by the names of the files alone."""
+    return {sample.id.rpartition("/")[2]: dataset.classes.decode(sample.tags) for sample in dataset}
+
+
+def problems_of(dataset: Dataset, kind: str) -> list[str]:
+    return [problem.message for problem in dataset.problems if problem.kind == kind]
