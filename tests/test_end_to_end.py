@@ -16,6 +16,7 @@ import pytest
 from PIL import Image
 
 from tests.photos import TINY, TINY_CRITTERS, TINY_IRN, TINY_RIB, make_photos
+from tests.run_files import assert_equal_runs, normalised, read_files
 from tests.train.test_distributed import fork_ranks
 from weakseg.cli import main
 from weakseg.data.masks import read_mask
@@ -24,33 +25,11 @@ from weakseg.pipeline.artifacts import save_mask
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("undrawn")]
 
-VARYING = {"run.json", "weakseg.log"}
-"""Hold times; every other file of a run is a function of recipe and data."""
-
 FORKS = multiprocessing.get_context("fork")
 
 COMPARING = (*(word for word in TINY_RIB if "method" not in word), "--localize.compared_images=2")
 FEWER = (*TINY_CRITTERS, "--data.critters.images=8")
 CRITTERS = ("run", "demo", *FEWER, *TINY, *COMPARING, *TINY_IRN, "--runtime.save_every_s=0")
-
-
-def read_files(run: Path) -> dict[str, bytes]:
-    return {
-        path.relative_to(run).as_posix(): path.read_bytes()
-        for path in run.rglob("*")
-        if path.is_file() and path.name not in VARYING
-    }
-
-
-def normalised(run: Path) -> dict[str, bytes]:
-    """Files of a run with what names the run's own place blanked: paths and modification times; and durations."""
-    files = read_files(run)
-    files.pop("images.json")
-    files["report.html"], count = re.subn(rb'<table class="times">.*?</table>', b"", files["report.html"], flags=re.S)
-    assert count == 1
-    for own in (str(run), run.name):  # its commands go on from the run's own folder
-        files["report.html"] = files["report.html"].replace(own.encode(), b"RUN")
-    return files
 
 
 @pytest.fixture(scope="module")
@@ -171,13 +150,6 @@ def test_a_run_killed_at_any_moment_goes_on_and_ends_with_the_same_files(
     assert_equal_runs(run, finished)
 
 
-def assert_equal_runs(run: Path, whole: Path) -> None:
-    ours, theirs = normalised(run), normalised(whole)
-    assert ours.keys() == theirs.keys()
-    for name, content in theirs.items():
-        assert ours[name] == content, name
-
-
 def test_parts_of_images_end_with_the_same_files(
     finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -247,25 +219,6 @@ def lose_rank(words: list[str], folder: Path) -> int:
     if os.environ["RANK"] == "1":
         threading.Thread(target=watch, daemon=True).start()
     return main(words)
-
-
-def test_a_folder_of_photographs_runs_around_its_damaged_file(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    photos, run = tmp_path / "photos", tmp_path / "run"
-    bad = make_photos(photos)
-    assert main(["run", "folder", "--data.root", str(photos), "--out", str(run), *TINY]) == 0
-    captured = capsys.readouterr()
-    assert bad in captured.err
-    assert "left out" in captured.err
-    assert "no truth masks" in captured.out
-    masks = {path.relative_to(run / "masks").with_suffix("").as_posix() for path in (run / "masks").rglob("*.png")}
-    assert len(masks) == 13
-    assert bad not in masks
-    # Photo 05 is stored lying on its side; its mask stands upright, as viewers show the photo.
-    with Image.open(photos / "holiday" / "photo 05.jpg") as stored:
-        width, height = stored.size
-    assert np.asarray(Image.open(run / "masks" / "holiday" / "photo 05.png")).shape == (width, height)
 
 
 def test_a_run_keeps_a_log_and_tells_programs(

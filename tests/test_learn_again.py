@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tests.photos import TINY, TINY_CRITTERS
-from tests.test_end_to_end import read_files
+from tests.run_files import read_files
 from weakseg.cli import main
 from weakseg.data.masks import read_mask
 from weakseg.pipeline.artifacts import RunFolder

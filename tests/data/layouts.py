@@ -28,6 +28,14 @@ def write_text(path: Path, text: str) -> Path:
     return path
 
 
+def write_folder(root: Path, rows: Mapping[str, str]) -> Path:
+    """Write one image per row, and `tags.csv`."""
+    for name in rows:
+        write_image(root / name)
+    write_text(root / "tags.csv", "image,tags\n" + "".join(f"{name},{tags}\n" for name, tags in rows.items()))
+    return root
+
+
 def write_xml(root: Path, image: str, names: Sequence[str]) -> None:
     objects = "".join(
         f"<object><name>{name}</name><difficult>1</difficult><part><name>head</name></part></object>" for name in names

@@ -11,10 +11,12 @@ import sys
 import torch
 
 from tests.device.cases import as_in_a_run, assert_alike
+from tests.device.localize_cases import LOCALIZING
 from tests.device.method_cases import METHODS
 from tests.device.network_cases import NETWORKS
 from tests.device.ops_cases import OPS
 from tests.device.pretended import CPU
+from tests.device.refine_cases import REFINING
 
 TOLERANCE = 1e-3
 """How far floats may differ: convolutions add up in another order than the CPU's, and score maps are of order 10."""
@@ -26,7 +28,8 @@ def main(words: list[str]) -> int:
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.backends.cudnn.allow_tf32 = False  # as by default for matrix products, so that numbers have all digits
     failed = 0
-    for name, case in {**OPS.cases, **NETWORKS.cases, **METHODS.cases}.items():
+    tables = (OPS, LOCALIZING, REFINING, NETWORKS, METHODS)
+    for name, case in (item for table in tables for item in table.cases.items()):
         try:
             with as_in_a_run():
                 assert_alike(case(device), case(CPU), device=device, tolerance=TOLERANCE)

@@ -12,9 +12,11 @@ import weakseg.localize
 import weakseg.ops
 import weakseg.refine
 from tests.device.cases import assert_follows
+from tests.device.localize_cases import LOCALIZING
 from tests.device.method_cases import METHODS
 from tests.device.network_cases import NETWORKS
 from tests.device.ops_cases import OPS
+from tests.device.refine_cases import REFINING
 from weakseg.models import deeplab, inference, predictor
 
 pytestmark = pytest.mark.slow
@@ -26,7 +28,8 @@ ELSEWHERE = {
 }
 """What needs a network of `transformers` in a folder, or a run: tests/contract/test_devices.py tries it."""
 
-CASES = {**OPS.cases, **NETWORKS.cases, **METHODS.cases}
+TABLES = (OPS, LOCALIZING, REFINING, NETWORKS, METHODS)
+CASES = {name: case for table in TABLES for name, case in table.cases.items()}
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -54,6 +57,6 @@ def test_every_public_function_of_tensors_or_networks_is_a_case() -> None:
         for name, kind in inspect.unwrap(function).__annotations__.items()
         if name != "return" and any(word in kind for word in takes)
     }
-    covered = OPS.covered | NETWORKS.covered | METHODS.covered
+    covered = set().union(*(table.covered for table in TABLES))
     assert len(functions) > 30
     assert {f"{f.__module__}.{f.__name__}" for f in functions - covered} == ELSEWHERE

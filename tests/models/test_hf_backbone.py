@@ -3,47 +3,25 @@
 import importlib
 import json
 import math
-import re
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from tests.tiny_networks import BACKBONES, DINOV2, RESNET, SWINV2, write_config
-from weakseg.errors import ArtifactError, ConfigError, ShapeError
-from weakseg.files import JsonValue
-from weakseg.localize.cam import score_maps
-from weakseg.localize.rib import adapt
+from tests.models.made_hf_backbone import build, open_classifier
+from tests.tiny_networks import BACKBONES, DINOV2, RESNET, SWINV2
+from weakseg.errors import ShapeError
 from weakseg.models.backbone import StageForm
-from weakseg.models.classifier import Classifier
 from weakseg.models.hf_backbone import HFBackbone
-from weakseg.models.hf_backbone_build import build_hf_backbone, rebuild_hf_backbone
-from weakseg.models.hf_source import InputFormat, NetworkSource
+from weakseg.models.hf_backbone_build import rebuild_hf_backbone
+from weakseg.models.hf_source import InputFormat
 
 pytestmark = pytest.mark.slow  # transformers takes seconds to import
 
 SIZE_HW = (45, 70)
 STRIDES = {"swin": 32, "dinov2": 14, "dinov2_with_registers": 14}
 """Where it is not 16."""
-
-
-def find(path: Path) -> NetworkSource:
-    return NetworkSource(config=path, folder=None, origin=str(path))
-
-
-def build(folder: Path, values: dict[str, JsonValue], *, seed: int = 0, fixed_norm: bool = True) -> HFBackbone:
-    path = write_config(folder / "config.json", values)
-    generator = torch.Generator().manual_seed(seed)
-    return build_hf_backbone(find(path), pretrained=False, fixed_norm=fixed_norm, generator=generator)[0]
-
-
-def open_classifier(backbone: HFBackbone, *, num_classes: int = 3, freeze_trunk: bool = True) -> Classifier:
-    generator = torch.Generator().manual_seed(0)
-    classifier = Classifier(backbone, num_classes=num_classes, freeze_trunk=freeze_trunk, generator=generator)
-    nn.init.normal_(classifier.classifier.weight, std=0.3, generator=generator)
-    return classifier
 
 
 @pytest.fixture(scope="module", params=list(BACKBONES))
@@ -134,15 +112,6 @@ def test_a_backbone_is_rebuilt_from_what_it_says_of_itself(backbone: HFBackbone,
     assert again.architecture() == backbone.architecture()
 
 
-def test_random_weights_depend_on_the_seed_alone(tmp_path: Path) -> None:
-    torch.manual_seed(1)
-    before = torch.get_rng_state()
-    one, same, other = (build(tmp_path, RESNET, seed=seed).state_dict() for seed in (0, 0, 1))
-    assert torch.equal(torch.get_rng_state(), before)
-    assert all(torch.equal(value, same[name]) for name, value in one.items())
-    assert any(not torch.equal(value, other[name]) for name, value in one.items())
-
-
 def test_a_filled_stage_keeps_the_values_it_had_at_even_places(tmp_path: Path) -> None:
     transformers = importlib.import_module("transformers")
     for name in ("resnet", "convnext", "dinov3_convnext"):
@@ -204,119 +173,8 @@ def test_values_are_converted_to_those_the_network_expects(tmp_path: Path, image
     assert other.architecture()["transformers"]["input_format"] == half.to_json()
 
 
-def test_saved_weights_of_a_classifier_of_images_come_back(tmp_path: Path) -> None:
-    transformers = importlib.import_module("transformers")
-    for name, kind in (("resnet", "ResNetForImageClassification"), ("dinov2", "Dinov2Model")):
-        config = transformers.CONFIG_MAPPING[name].from_dict(BACKBONES[name])
-        saved = getattr(transformers, kind)(config)
-        root = tmp_path / name
-        saved.save_pretrained(root)
-        source = NetworkSource(config=root / "config.json", folder=root, origin=str(root))
-        loaded, fresh = build_hf_backbone(source, pretrained=True, fixed_norm=True)
-        known = saved.state_dict()
-        assert fresh == ()
-        prefix = "resnet." if name == "resnet" else ""
-        for key, value in loaded.network.state_dict().items():
-            assert torch.equal(value, known[prefix + key]), key
-        assert str(root) not in json.dumps(loaded.architecture())
-
-
-def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
-    transformers = importlib.import_module("transformers")
-    config = transformers.CONFIG_MAPPING["resnet"].from_dict(RESNET)
-    transformers.ResNetModel(config).save_pretrained(tmp_path)
-    path = write_config(tmp_path / "config.json", DINOV2)
-    source = NetworkSource(config=path, folder=tmp_path, origin="here")
-    with pytest.raises(ArtifactError, match=r"its weights are another network's; none of embeddings"):
-        build_hf_backbone(source, pretrained=True, fixed_norm=True)
-    (tmp_path / "model.safetensors").write_bytes(b"no")
-    with pytest.raises(ArtifactError, match="cannot load its weights"):
-        build_hf_backbone(source, pretrained=True, fixed_norm=True)
-    with pytest.raises(ArtifactError, match=r"there are no weights beside config\.json"):
-        build_hf_backbone(find(path), pretrained=True, fixed_norm=True)
-
-
-@pytest.mark.parametrize(
-    ("values", "message"),
-    [
-        ({"model_type": "bert"}, "expected a network with feature maps, got model_type 'bert'; transformers "),
-        ({}, "expected a network with feature maps, got model_type 'None'"),
-        ({"model_type": "timm_backbone"}, "got model_type 'timm_backbone'; transformers "),
-        ({**RESNET, "layer_type": "round"}, "not a configuration of resnet ("),
-        ({**DINOV2, "patch_size": 13}, "gives no feature maps for images of any size (expected maps at whole strides"),
-    ],
-    ids=str,
-)
-def test_what_is_no_backbone_is_refused_in_a_line(tmp_path: Path, values: dict[str, JsonValue], message: str) -> None:
-    with pytest.raises(ConfigError, match=re.escape(message)) as caught:
-        build(tmp_path, values)
-    assert "\n" not in str(caught.value)
-    assert str(tmp_path / "config.json") in str(caught.value)
-
-
-def test_a_refused_family_is_told_the_choices(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"has .*convnext, .*dinov2, .*dinov3_vit, .*resnet, .*swin"):
-        build(tmp_path, {"model_type": "bert"})
-
-
-@pytest.mark.parametrize("info", [{}, {"transformers": 3}, {"transformers": {"config": {}}}])
-def test_a_file_without_a_description_is_refused(info: dict[str, JsonValue]) -> None:
-    with pytest.raises(ArtifactError, match=r"m\.safetensors: expected the configuration of a network of transformers"):
-        rebuild_hf_backbone(info, fixed_norm=True, where="m.safetensors")
-
-
 def test_what_is_no_batch_of_images_is_refused(tmp_path: Path) -> None:
     backbone = build(tmp_path, RESNET)
     for call in (backbone, backbone.run_stages):
         with pytest.raises(ShapeError, match=r"expected normalised images \(N, 3, H, W\)"):
             call(torch.zeros(3, 19, 27))
-
-
-@pytest.mark.parametrize("values", [RESNET, DINOV2], ids=["resnet", "dinov2"])
-@pytest.mark.parametrize("num_classes", [1, 80])
-def test_maps_of_a_grey_image_and_of_one_a_pixel_wide(
-    tmp_path: Path, values: dict[str, JsonValue], num_classes: int
-) -> None:
-    classifier = open_classifier(build(tmp_path, values), num_classes=num_classes)
-    tags = np.zeros(num_classes, np.uint8)
-    tags[-1] = 1
-    for size_hw in ((29, 42), (40, 1)):
-        image = np.full((*size_hw, 3), 128, np.uint8)
-        maps = score_maps(classifier, image, tags, scales=(1.0, 0.5))
-        expected = tuple(math.ceil(side / classifier.stride) for side in size_hw)
-        assert maps.scales[0].shape == (1, *expected)
-        assert maps.full().shape == (1, *size_hw)
-        assert score_maps(classifier, image, 0 * tags).keys == ()
-
-
-@pytest.mark.parametrize("freeze_trunk", [True, False])
-@pytest.mark.parametrize("values", [RESNET, DINOV2], ids=["resnet", "dinov2"])
-def test_an_adaptation_moves_the_maps_and_gives_the_weights_back(
-    tmp_path: Path, values: dict[str, JsonValue], freeze_trunk: bool
-) -> None:
-    classifier = open_classifier(build(tmp_path, values), freeze_trunk=freeze_trunk)
-    before = {name: value.clone() for name, value in classifier.state_dict().items()}
-    flags = [parameter.requires_grad for parameter in classifier.parameters()]
-    rng = np.random.default_rng(0)
-    image = rng.integers(0, 256, (29, 42, 3), dtype=np.uint8)
-    partners = [(torch.randn(2, 3, 33, 33), torch.tensor([[0.0, 1.0, 0.0]] * 2)) for _ in range(3)]
-    sums: list[Tensor] = []
-    result = adapt(
-        classifier,
-        image,
-        np.array([1, 0, 0]),
-        partners,
-        iterations=3,
-        lr=1e-2,
-        weight_decay=1e-4,
-        threshold=0.4,
-        logit_stop=1e9,
-        area_threshold=0.3,
-        area_ratio=1.0,
-        scales=(1.0, 0.5),
-        after_iteration=lambda maps: sums.append(maps.scales[0]),
-    )
-    assert result.iterations == 3
-    assert not torch.allclose(sums[1] - sums[0], sums[0]), "the second iteration's maps are not the first's"
-    assert all(torch.equal(value, before[name]) for name, value in classifier.state_dict().items())
-    assert [parameter.requires_grad for parameter in classifier.parameters()] == flags

@@ -1,62 +1,18 @@
-import json
-import os
-import shutil
-from collections.abc import Callable
+"""What a run works on: the splits it opens, what it leaves out of them, and what it says of that."""
+
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from tests.data.layouts import coco_document, square, write_image, write_json, write_text, write_voc, write_xml
-from tests.tiny import make_dataset, with_settings
-from weakseg.config.schema import RunConfig
-from weakseg.data.image_facts import inspect_image
+from tests.data.layouts import coco_document, square, write_image, write_json, write_text, write_xml
+from tests.pipeline.made_voc import CPU, ids, prepare_voc, root, truncate
+from tests.tiny import with_settings
 from weakseg.errors import ConfigError, DataError
 from weakseg.pipeline.artifacts import RunFolder
-from weakseg.pipeline.context import Context
-from weakseg.pipeline.file_index import find_changed
-from weakseg.pipeline.inputs import index_images, open_splits, prepare
+from weakseg.pipeline.inputs import open_splits, prepare
 
-CPU = with_settings(RunConfig(), ("runtime.device", "cpu"))
-TAGS = {"a": ["cat"], "b": ["dog"], "c": ["cat", "dog"], "d": [], "v": ["cat"], "w": ["dog"]}
-
-
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    root = write_voc(tmp_path / "photos", TAGS, train=["a", "b", "c", "d"], val=["v", "w"])
-    write_text(root / "classes.txt", "cat\ndog\n")
-    return root
-
-
-@pytest.fixture
-def inspected(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Names of the images that were looked at."""
-    names: list[str] = []
-
-    def inspect(path: Path) -> object:
-        names.append(path.name)
-        return inspect_image(path)
-
-    monkeypatch.setattr("weakseg.pipeline.inputs.inspect_image", inspect)
-    return names
-
-
-def voc(root: Path, *settings: tuple[str, object]) -> RunConfig:
-    return with_settings(CPU, ("data.name", "voc"), ("data.root", str(root)), *settings)
-
-
-def prepare_voc(root: Path, *settings: tuple[str, object]) -> Context:
-    return prepare(voc(root, *settings), RunFolder(root.parent / "run"))
-
-
-def ids(context: Context) -> tuple[str, str]:
-    val = "" if context.val is None else "".join(sample.id for sample in context.val)
-    return "".join(sample.id for sample in context.train), val
-
-
-def truncate(path: Path) -> None:
-    content = path.read_bytes()
-    path.write_bytes(content[: len(content) // 2])
+assert root, "a fixture"
 
 
 def test_both_splits_are_opened_with_their_digests(root: Path, told: list[str]) -> None:
@@ -121,133 +77,6 @@ def test_nothing_left_to_validate_on_is_told(root: Path, told: list[str]) -> Non
     assert context.val is None
     assert list(context.digests) == ["train"]
     assert told[-1] == "voc val: no readable image is left, so there is no validation"
-
-
-def test_images_are_looked_at_once(root: Path, inspected: list[str]) -> None:
-    first = prepare_voc(root)
-    assert sorted(inspected) == ["a.jpg", "b.jpg", "c.jpg", "d.jpg", "v.jpg", "w.jpg"]
-    inspected.clear()
-    cache = root.parent / "run" / "images.json"
-    before = cache.stat().st_mtime_ns
-    assert prepare_voc(root).digests == first.digests
-    assert inspected == []
-    assert cache.stat().st_mtime_ns == before
-
-
-def test_bad_images_are_remembered_too(root: Path, inspected: list[str]) -> None:
-    truncate(root / "JPEGImages" / "b.jpg")
-    first = prepare_voc(root)
-    inspected.clear()
-    again = prepare_voc(root)
-    assert inspected == []
-    assert again.train.problems == first.train.problems
-
-
-def test_a_changed_file_is_looked_at_again(root: Path, inspected: list[str]) -> None:
-    first = prepare_voc(root)
-    inspected.clear()
-    write_image(root / "JPEGImages" / "b.jpg", (7, 8), shade=99)
-    again = prepare_voc(root)
-    assert inspected == ["b.jpg"]
-    assert again.digests["train"] != first.digests["train"]
-    assert again.digests["val"] == first.digests["val"]
-
-
-def test_a_file_of_the_same_size_and_another_time_is_looked_at_again(root: Path, inspected: list[str]) -> None:
-    first = prepare_voc(root)
-    inspected.clear()
-    path = root / "JPEGImages" / "b.jpg"
-    os.utime(path, ns=(0, path.stat().st_mtime_ns + 1))
-    assert prepare_voc(root).digests == first.digests
-    assert inspected == ["b.jpg"]
-
-
-@pytest.mark.parametrize("content", ["", "{", "[]", '{"a": 3}', '{"a": {"size": 3}}', "null"])
-def test_a_damaged_index_is_made_anew(content: str, root: Path, inspected: list[str]) -> None:
-    first = prepare_voc(root)
-    inspected.clear()
-    write_text(root.parent / "run" / "images.json", content)
-    assert prepare_voc(root).digests == first.digests
-    assert len(inspected) == 6
-    assert len(json.loads((root.parent / "run" / "images.json").read_text())) == 6
-
-
-def test_digests_do_not_depend_on_where_the_images_lie(root: Path, tmp_path: Path) -> None:
-    moved = shutil.copytree(root, tmp_path / "elsewhere" / "photos")
-    assert prepare_voc(moved).digests == prepare_voc(root).digests
-
-
-def change_tag(root: Path) -> None:
-    write_xml(root, "a", ["dog"])
-
-
-def forget_tags(root: Path) -> None:
-    (root / "Annotations" / "d.xml").unlink()
-    write_xml(root, "d", ["cat"])
-
-
-def leave_out(root: Path) -> None:
-    write_text(root / "ImageSets" / "Segmentation" / "train.txt", "a\nb\nc\n")
-
-
-def reorder(root: Path) -> None:
-    write_text(root / "ImageSets" / "Segmentation" / "train.txt", "b\na\nc\nd\n")
-
-
-def swap_content(root: Path) -> None:
-    images = root / "JPEGImages"
-    content = (images / "a.jpg").read_bytes(), (images / "b.jpg").read_bytes()
-    (images / "b.jpg").write_bytes(content[0])
-    (images / "a.jpg").write_bytes(content[1])
-
-
-def rename_class(root: Path) -> None:
-    write_text(root / "classes.txt", "cat\nhound\n")
-    for name, tags in TAGS.items():
-        write_xml(root, name, [tag.replace("dog", "hound") for tag in tags])
-
-
-@pytest.mark.parametrize("change", [change_tag, forget_tags, leave_out, reorder, swap_content, rename_class])
-def test_digests_depend_on_tags_order_content_and_classes(change: Callable[[Path], None], root: Path) -> None:
-    before = prepare_voc(root).digests["train"]
-    change(root)
-    assert prepare_voc(root).digests["train"] != before
-
-
-def test_digests_tell_absent_tags_from_unknown_ones(tmp_path: Path) -> None:
-    root = tmp_path / "photos"
-    digests = []
-    for tags in ("cat", "cat;?dog"):
-        for shade, name in enumerate(("a.png", "b.png")):
-            write_image(root / name, shade=shade)
-        write_text(root / "tags.csv", f"image,tags\na.png,{tags}\nb.png,dog\n")
-        config = with_settings(
-            CPU, ("data.name", "folder"), ("data.root", str(root)), ("data.train", "all"), ("data.val", None)
-        )
-        context = prepare(config, RunFolder(tmp_path / "run"))
-        assert [sample.tags.tolist() for sample in context.train] == [[1, 0], [0, 1]]
-        digests.append(context.digests["train"])
-    assert digests[0] != digests[1]
-
-
-def test_an_image_in_both_splits_is_looked_at_once(root: Path, inspected: list[str]) -> None:
-    write_text(root / "ImageSets" / "Segmentation" / "val.txt", "a\nv\n")
-    assert ids(prepare_voc(root)) == ("abcd", "av")
-    assert sorted(inspected) == ["a.jpg", "b.jpg", "c.jpg", "d.jpg", "v.jpg"]
-
-
-def test_other_ranks_take_over_what_rank_0_found(
-    root: Path, inspected: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    truncate(root / "JPEGImages" / "b.jpg")
-    first = prepare_voc(root)
-    inspected.clear()
-    (root / "JPEGImages" / "b.jpg").write_bytes((root / "JPEGImages" / "a.jpg").read_bytes())
-    monkeypatch.setattr("weakseg.pipeline.file_index.rank", lambda: 1)
-    again = prepare_voc(root)
-    assert inspected == []
-    assert ids(again) == ids(first) == ("acd", "vw")
-    assert again.digests == first.digests
 
 
 def test_splits_of_different_classes_are_refused(tmp_path: Path) -> None:
@@ -325,14 +154,6 @@ def test_critters_may_lie_elsewhere(tmp_path: Path) -> None:
     assert not (tmp_path / "run").exists()
 
 
-def test_a_file_that_vanishes_is_a_problem_and_no_crash(root: Path, tmp_path: Path) -> None:
-    context = prepare_voc(root)
-    sample = context.train.samples[0]
-    sample.image_path.unlink()
-    facts = index_images([sample], tmp_path / "cache.json")
-    assert facts[sample.image_path].problem == "No such file or directory"
-
-
 def test_classes_that_cannot_be_learnt_are_named_and_the_rest_goes_on(tmp_path: Path, told: list[str]) -> None:
     root = tmp_path / "photos"
     for name in ("cat/1", "cat/2", "dog/1", "dog/2"):
@@ -347,17 +168,6 @@ def test_classes_that_cannot_be_learnt_are_named_and_the_rest_goes_on(tmp_path: 
     told.clear()
     prepare(config, RunFolder(tmp_path / "run"))
     assert not any("cannot be learnt" in line for line in told)
-
-
-def test_an_image_that_was_only_touched_has_not_changed(tmp_path: Path) -> None:
-    """The digests of images are longer than those of other files."""
-    dataset = make_dataset(tmp_path / "images", ((0,),))
-    facts = index_images(dataset.samples, tmp_path / "images.json")
-    path = dataset.samples[0].image_path
-    os.utime(path, ns=(1, 1))
-    assert find_changed(facts) == []
-    path.write_bytes(path.read_bytes() + b" ")
-    assert find_changed(facts) == [path]
 
 
 def test_a_run_on_files_of_this_machine_needs_no_cache(

@@ -1,8 +1,6 @@
 """A run that lies elsewhere is whole at every moment that a command may be killed at, and copies follow it."""
 
 import json
-import os
-import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import nullcontext
@@ -12,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.elsewhere import fsspec, put, read_below
+from tests.pipeline.made_elsewhere import URL, Killed, cache, record, there, write
 from weakseg.errors import ArtifactError
 from weakseg.pipeline import putting
 from weakseg.pipeline.putting import open_run_elsewhere, put_round
@@ -19,44 +18,13 @@ from weakseg.pipeline.working_copy import open_copy
 from weakseg.remote import as_said
 from weakseg.stores import Store
 
-URL = "memory://bucket/runs/a"
+assert cache, "a fixture"
+
 FILES = {
     "classify": ("model", "history.json"),
     "localize": ("1.npz", "2.npz"),
     "refine": ("1.png", "2.png", "all.json"),
 }
-
-
-class Killed(BaseException):
-    """Like SIGKILL it is nothing that anybody heeds."""
-
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setenv("WEAKSEG_CACHE", str(tmp_path / "cache"))
-    memory = fsspec.filesystem("memory")
-    memory.store.clear()
-    yield
-    memory.store.clear()
-    memory.pseudo_dirs[:] = [""]
-
-
-def there() -> dict[str, bytes]:
-    prefix = "/bucket/runs/a/"
-    return {name.removeprefix(prefix): file.getvalue() for name, file in fsspec.filesystem("memory").store.items()}
-
-
-def write(root: Path, name: str, text: str) -> None:
-    (root / name).parent.mkdir(parents=True, exist_ok=True)
-    (root / name).write_text(text)
-
-
-def record(root: Path, stage: str, fingerprint: str | None, *, finished: bool = False) -> None:
-    stages = json.loads((root / "run.json").read_text())["stages"] if (root / "run.json").exists() else {}
-    stages.pop(stage, None)
-    if fingerprint is not None:
-        stages[stage] = {"fingerprint": fingerprint, "finished": finished, "summary": "", "finished_at": ""}
-    write(root, "run.json", json.dumps({"format": 1, "stages": stages}))
 
 
 def steps(root: Path) -> Iterator[Callable[[], object]]:
@@ -176,91 +144,6 @@ def test_a_command_on_another_machine_has_the_whole_run(tmp_path: Path, monkeypa
     monkeypatch.setenv("WEAKSEG_CACHE", str(tmp_path / "other"))
     with open_run_elsewhere(URL) as root:
         assert read_below(root) == there()
-
-
-def test_a_copy_is_fetched_once_and_what_others_changed_is_fetched_again(told: list[str]) -> None:
-    put({"run.json": b'{"stages": {}}', "seeds/a.npz": b"a", "seeds/b.npz": b"b"}, URL)
-    with open_run_elsewhere(URL):
-        pass
-    put({"seeds/b.npz": b"c", "seeds/c.npz": b"c"}, URL)
-    fsspec.filesystem("memory").rm("/bucket/runs/a/seeds/a.npz")
-    with open_run_elsewhere(URL) as root:
-        assert sorted(path.name for path in (root / "seeds").iterdir()) == ["b.npz", "c.npz"]
-        assert (root / "seeds" / "b.npz").read_bytes() == b"c"
-    assert [line[line.rindex("(") :] for line in told] == ["(3 files fetched)", "(2 files fetched)"]
-
-
-def test_what_was_left_in_a_copy_is_put_first_unless_others_went_on(tmp_path: Path) -> None:
-    """A command whose network had gone at its end, or that was killed."""
-    for others_went_on in (False, True):
-        put({"run.json": b'{"stages": {}}', "seeds/a.npz": b"a"}, URL)
-        with open_copy(URL) as copy:
-            copy.fetch()
-            write(copy.root, "seeds/late.npz", "late")
-        if others_went_on:
-            put({"run.json": b'{"stages": {} }'}, URL)
-        with open_run_elsewhere(URL) as root:
-            assert (root / "seeds" / "late.npz").exists() != others_went_on
-        assert ("seeds/late.npz" in there()) != others_went_on
-        fsspec.filesystem("memory").store.clear()
-
-
-@pytest.mark.parametrize("lost", ["seeds/a.npz", "run.json", ""])
-def test_what_vanished_from_a_copy_is_fetched_again(lost: str) -> None:
-    """Scratch disks are emptied by age: that is no wish to empty the run."""
-    with open_run_elsewhere(URL) as root:
-        record(root, "seeds", "s1")
-        write(root, "seeds/a.npz", "a")
-        write(root, "seeds/b.npz", "b")
-    before = there()
-    shutil.rmtree(root) if lost == "" else (root / lost).unlink()
-    with open_run_elsewhere(URL) as root:
-        assert read_below(root).keys() == before.keys()
-    assert there() == before
-
-
-@pytest.mark.parametrize("lost", ["seeds/a.npz", "run.json"])
-def test_what_lost_its_content_with_the_power_is_fetched_again(lost: str) -> None:
-    put({"run.json": b'{"stages": {}}', "seeds/a.npz": b"a"}, URL)
-    with open_run_elsewhere(URL) as root:
-        pass
-    before, time_ns = there(), (root / lost).stat().st_mtime_ns
-    (root / lost).write_bytes(b"")
-    os.utime(root / lost, ns=(time_ns, time_ns))
-    with open_run_elsewhere(URL) as root:
-        assert read_below(root) == before
-    assert there() == before
-
-
-def test_a_copy_that_vanishes_under_a_command_empties_no_run() -> None:
-    def work() -> None:
-        with open_run_elsewhere(URL) as root:
-            shutil.rmtree(root)
-
-    put({"run.json": b'{"stages": {}}', "seeds/a.npz": b"a"}, URL)
-    with pytest.raises(ArtifactError, match=r"^the working copy in .* was deleted while a command works in it"):
-        work()
-    assert sorted(there()) == ["run.json", "seeds/a.npz"]
-
-
-def test_what_changed_while_it_was_put_is_kept_when_the_command_is_killed() -> None:
-    class KilledAfterWriting(Store):
-        def write_many(self, files: Mapping[str, bytes]) -> None:
-            super().write_many(files)
-            if "classify/checkpoint" in files:
-                write(copy.root, "classify/checkpoint", "epoch 2")
-                raise Killed
-
-    with open_copy(URL) as copy:
-        copy.fetch()
-        record(copy.root, "classify", "c1")
-        write(copy.root, "classify/checkpoint", "epoch 1")
-        copy.store = KilledAfterWriting(URL)
-        with pytest.raises(Killed):
-            put_round(copy)
-    with open_run_elsewhere(URL) as root:
-        assert (root / "classify" / "checkpoint").read_text() == "epoch 2"
-    assert there()["classify/checkpoint"] == b"epoch 2"
 
 
 def test_parts_on_several_machines_put_their_files_side_by_side(

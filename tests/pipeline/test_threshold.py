@@ -1,27 +1,23 @@
-import json
+"""The background threshold `auto`: what it chooses, what is written of it, and where there is nothing to choose."""
+
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
 from tests.pipeline.made_context import CONFIG, make_context
+from tests.pipeline.made_seeded import AUTO, make_seeded, splits
 from tests.pipeline.test_refiners import IRN
 from tests.tiny import make_dataset, with_settings
 from weakseg.config.ranges import check_ranges
 from weakseg.data.base import Dataset
 from weakseg.data.masks import read_mask
 from weakseg.errors import ArtifactError, ConfigError
-from weakseg.pipeline import judging
-from weakseg.pipeline import threshold as subject
-from weakseg.pipeline.artifacts import RunFolder, save_seed
-from weakseg.pipeline.context import Context
-from weakseg.pipeline.cutters import cut_image, open_cutter
-from weakseg.pipeline.judging import draw_tagged
+from weakseg.pipeline.artifacts import save_seed
+from weakseg.pipeline.cutters import open_cutter
 from weakseg.pipeline.refiners import refined_files
-from weakseg.pipeline.runner import run_stages
 from weakseg.pipeline.seeds import pair_with_seed
-from weakseg.pipeline.stages import STAGES, classify, refine
+from weakseg.pipeline.stages import classify, refine
 from weakseg.pipeline.threshold import (
     MaskThreshold,
     load_choice,
@@ -30,32 +26,10 @@ from weakseg.pipeline.threshold import (
     settle_threshold,
     tell_of_no_threshold,
 )
-from weakseg.refine.masks import seed_to_mask
 from weakseg.refine.threshold.choice import CANDIDATES
-from weakseg.refine.threshold.colour import score_colours
-from weakseg.types import Sample, ScoreMaps
+from weakseg.types import ScoreMaps
 
-AUTO = ("refine.background_threshold", "auto")
-
-
-@pytest.fixture(scope="module")
-def splits(tmp_path_factory: pytest.TempPathFactory) -> tuple[Dataset, Dataset]:
-    root = tmp_path_factory.mktemp("images")
-    train = make_dataset(root, ((0,), (1,), (), (2,), (0, 1)), truth=True)
-    return train, make_dataset(root, ((0,), ()), split="val")
-
-
-def make_seeded(root: Path, splits: tuple[Dataset, Dataset], *settings: tuple[str, object]) -> Context:
-    """Return a run with seeds that are worth 1 on the objects and 0.1 beside them."""
-    context = make_context(root, splits, AUTO, *settings)
-    for dataset in splits:
-        for sample in dataset:
-            truth = dataset.load_mask(sample)
-            maps = torch.full((len(sample.keys), *truth.shape), 0.1)
-            for one, key in zip(maps, sample.keys, strict=True):
-                one[torch.from_numpy(truth == key + 1)] = 1.0
-            save_seed(context.folder.seed(sample.id), ScoreMaps(sample.keys, (maps,), truth.shape))
-    return context
+assert splits, "a fixture"
 
 
 @pytest.mark.parametrize("method", ["none", "crf"])
@@ -92,87 +66,6 @@ def test_auto_serves_irn_too(tmp_path: Path, splits: tuple[Dataset, Dataset]) ->
         item = pair_with_seed(context, sample, context.train.load_image(sample))
         expected = cutter(item, (choice.threshold,))[0]
         assert read_mask(context.folder.mask(sample.id)).tolist() == expected.tolist()
-
-
-def test_the_curve_is_the_mean_information_of_the_tagged_images(
-    tmp_path: Path, splits: tuple[Dataset, Dataset]
-) -> None:
-    context = make_seeded(tmp_path, splits)
-    settle_threshold(context)
-    candidates = load_choice(context.folder.threshold).candidates
-    cutter, rows = open_cutter(context), []
-    for sample in context.train:
-        if sample.keys:
-            item = pair_with_seed(context, sample, context.train.load_image(sample))
-            rows.append(score_colours(cut_image(item, cutter, candidates)))
-    curve = load_choice(context.folder.threshold).curve
-    assert curve == pytest.approx(np.mean(rows, axis=0), abs=1e-6)
-    assert json.loads(context.folder.threshold.read_text())["statistic"] == "colour information, bits per pixel"
-
-
-def test_an_interrupted_stage_keeps_the_choice(
-    tmp_path: Path, splits: tuple[Dataset, Dataset], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    context = make_seeded(tmp_path, splits)
-    refine(context)
-    masks = {path.name: path.read_bytes() for path in context.folder.masks.iterdir()}
-    chosen = context.folder.threshold.read_bytes()
-    context.folder.mask("train_3").unlink()
-    monkeypatch.setattr(subject, "choose_on_tags", lambda *arguments: pytest.fail("chosen twice"))
-    refine(context)
-    assert context.folder.threshold.read_bytes() == chosen
-    assert {path.name: path.read_bytes() for path in context.folder.masks.iterdir()} == masks
-
-
-def test_the_same_seed_chooses_the_same_again(tmp_path: Path, splits: tuple[Dataset, Dataset]) -> None:
-    files = []
-    for name in ("one", "other"):
-        context = make_seeded(tmp_path / name, splits)
-        settle_threshold(context)
-        files.append(context.folder.threshold.read_bytes())
-    assert files[0] == files[1]
-
-
-def test_which_images_decide_follows_the_seed_alone(tmp_path: Path, splits: tuple[Dataset, Dataset]) -> None:
-    context = make_context(tmp_path, splits, AUTO)
-    drawn = [sample.id for sample in draw_tagged(context)]
-    assert sorted(drawn) == ["train_0", "train_1", "train_3", "train_4"]
-    assert [sample.id for sample in draw_tagged(context)] == drawn
-    orders = {
-        tuple(sample.id for sample in draw_tagged(make_context(tmp_path, splits, AUTO, ("runtime.seed", seed))))
-        for seed in range(5)
-    }
-    assert len(orders) > 1
-
-
-def test_large_images_are_few_but_never_none(
-    tmp_path: Path, splits: tuple[Dataset, Dataset], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    context = make_seeded(tmp_path, splits)
-    pixels = 24 * 33
-    for limit, images in ((1, 1), (pixels, 1), (pixels + 1, 2), (10 * pixels, 4)):
-        monkeypatch.setattr(judging, "MAX_PIXELS", limit)
-        context.folder.threshold.unlink(missing_ok=True)
-        settle_threshold(context)
-        assert load_choice(context.folder.threshold).images == images
-    monkeypatch.setattr(judging, "MAX_IMAGES", 3)
-    context.folder.threshold.unlink()
-    settle_threshold(context)
-    assert load_choice(context.folder.threshold).images == 3
-
-
-def test_no_image_is_loaded_twice(
-    tmp_path: Path, splits: tuple[Dataset, Dataset], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    context, load, loaded = make_seeded(tmp_path, splits), Dataset.load_image, []
-
-    def count(dataset: Dataset, sample: Sample) -> np.ndarray:
-        loaded.append(sample.id)
-        return load(dataset, sample)
-
-    monkeypatch.setattr(Dataset, "load_image", count)
-    settle_threshold(context)
-    assert sorted(loaded) == ["train_0", "train_1", "train_3", "train_4"]
 
 
 @pytest.mark.parametrize(
@@ -229,51 +122,6 @@ def test_without_a_tagged_image_every_mask_is_background(
     assert not any(read_mask(context.folder.mask(sample.id)).any() for sample in untagged)
 
 
-@pytest.mark.slow
-def test_only_masks_that_auto_cut_depend_on_its_rule(
-    tmp_path: Path, splits: tuple[Dataset, Dataset], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    chosen = make_context(tmp_path / "chosen", splits, AUTO)
-    fixed = make_context(tmp_path / "fixed", splits, ("refine.background_threshold", 0.3))
-    for context in (chosen, fixed):
-        run_stages(context, STAGES)
-    monkeypatch.setattr(subject, "RULE_VERSION", subject.RULE_VERSION + 1)
-    run_stages(fixed, STAGES)
-    with pytest.raises(ConfigError, match=r"rule of background_threshold auto was \d, is \d; add --redo refine"):
-        run_stages(chosen, STAGES)
-
-
-@pytest.mark.slow
-def test_redo_chooses_anew_and_a_number_leaves_no_choice_behind(
-    tmp_path: Path, splits: tuple[Dataset, Dataset]
-) -> None:
-    context = make_context(tmp_path, splits, AUTO)
-    run_stages(context, STAGES)
-    context.folder.threshold.write_text("{}")
-    run_stages(context, STAGES, redo="refine")
-    assert load_choice(context.folder.threshold).images == 4
-    context.folder.threshold.unlink()
-    run_stages(context, STAGES)
-    assert load_choice(context.folder.threshold).images == 4, "a file that is gone is made again"
-    fixed = make_context(tmp_path, splits, ("refine.background_threshold", 0.3))
-    with pytest.raises(ConfigError, match=r"refine\.background_threshold was auto, is 0\.3; .*add --redo refine"):
-        run_stages(fixed, STAGES)
-    run_stages(fixed, STAGES, redo="refine")
-    assert not context.folder.threshold.exists()
-
-
-@pytest.mark.parametrize("name", ["threshold.json", "confidence", "masks"])
-def test_files_of_others_in_the_place_of_a_refinements_are_refused(
-    tmp_path: Path, splits: tuple[Dataset, Dataset], name: str
-) -> None:
-    context = make_context(tmp_path, splits, AUTO, ("refine.confidence", True))
-    (tmp_path / name).mkdir() if "." not in name else (tmp_path / name).write_text("mine")
-    with pytest.raises(ArtifactError, match=rf"{name} exists, but run\.json does not tell that the stage 'refine'"):
-        run_stages(context, STAGES)
-    assert (tmp_path / name).exists()
-    assert not context.folder.state.exists()
-
-
 def test_a_recipe_without_seeds_to_choose_on_is_refused_at_once() -> None:
     config = with_settings(CONFIG, AUTO, ("localize.splits", ("val",)))
     with pytest.raises(ConfigError) as raised:
@@ -321,27 +169,3 @@ def test_what_stands_in_the_way_is_named(tmp_path: Path, splits: tuple[Dataset, 
         require_number(context.config.refine)
     with pytest.raises(ArtifactError, match=r"there is no .*threshold\.json; run the stage 'refine' first"):
         mask_threshold(context)
-
-
-@pytest.mark.parametrize("text", ["", "{}", "[1]", '{"threshold": "low", "candidates": [], "curve": []}'])
-def test_a_damaged_choice_is_named(tmp_path: Path, text: str) -> None:
-    path = RunFolder(tmp_path).threshold
-    path.write_text(text)
-    with pytest.raises(ArtifactError, match=r"threshold\.json is damaged .*--redo refine"):
-        load_choice(path)
-
-
-def test_every_cut_is_what_the_method_makes_of_it(tmp_path: Path, splits: tuple[Dataset, Dataset]) -> None:
-    context = make_seeded(tmp_path, splits)
-    sample = splits[0].samples[4]
-    item = pair_with_seed(context, sample, splits[0].load_image(sample))
-    cuts = cut_image(item, open_cutter(context), (0.05, 0.5))
-    maps = item.seed.full().numpy()
-    for threshold, mask, seed_mask in zip((0.05, 0.5), cuts.masks, cuts.seed_masks, strict=True):
-        assert mask.tolist() == seed_mask.tolist()
-        assert mask.tolist() == seed_to_mask(maps, sample.keys, background_threshold=threshold).tolist()
-    assert cuts.strongest.tolist() == maps.max(axis=0).tolist()
-    untagged = splits[0].samples[2]
-    crf = with_settings(context.config, ("refine.method", "crf"))
-    item = pair_with_seed(context, untagged, splits[0].load_image(untagged))
-    assert not open_cutter(Context(crf, context.folder, context.device, *splits, {}))(item, (0.0, 0.5)).any()

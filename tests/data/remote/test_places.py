@@ -1,53 +1,22 @@
-import builtins
-import io
+"""Data sets that lie elsewhere are read like those that lie here, and what changes there is noticed."""
+
 import os
 import zipfile
-from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from tests.data.layouts import coco_document, square, write_image, write_json, write_mask, write_voc
+from tests.data.remote.made_places import in_memory, open_at, open_whole
 from tests.elsewhere import fsspec, make_tar, put, read_below
-from tests.photos import make_photos
-from weakseg.data.base import Dataset
 from weakseg.data.coco import open_coco
-from weakseg.data.folder import open_folder
 from weakseg.data.image_facts import inspect_image
-from weakseg.data.images import open_picture, read_shrunk
-from weakseg.data.mask_colours import find_palette_fault
-from weakseg.data.masks import encode_mask
-from weakseg.data.regular_files import read_regular
 from weakseg.data.remote.kept import kept_or, set_max_mb
-from weakseg.data.remote.places import lies_elsewhere, open_place
+from weakseg.data.remote.places import lies_elsewhere
 from weakseg.data.remote.pointers import read_content
 from weakseg.data.voc import open_voc
-from weakseg.errors import ConfigError, DataError, MissingExtra
-
-BUCKET = "memory://bucket/photos"
-
-
-@pytest.fixture
-def photos(tmp_path: Path) -> Path:
-    root = tmp_path / "photos"
-    make_photos(root, count=6)
-    mask = np.zeros((60, 80), np.uint8)
-    mask[20:30, 5:70] = 2
-    (root / "masks" / "home" / "garden").mkdir(parents=True)
-    (root / "masks" / "home" / "garden" / "photo 00.png").write_bytes(encode_mask(mask))
-    return root
-
-
-def open_at(root: str, tmp_path: Path) -> Path:
-    return open_place(root, kept=tmp_path / "run" / "shards.json").root
-
-
-def open_whole(root: Path) -> Dataset:
-    return open_folder(root, split="all", tags=None, val_fraction=0.0)
 
 
 def zipped(photos: Path) -> str:
@@ -75,10 +44,6 @@ def in_shards(photos: Path) -> dict[str, bytes]:
 
 def at_file_url(photos: Path) -> str:
     return f"file://{photos}"
-
-
-def in_memory(photos: Path) -> str:
-    return put(read_below(photos))
 
 
 def shards_in_memory(photos: Path) -> str:
@@ -136,19 +101,6 @@ def test_voc_and_coco_lie_elsewhere_as_well(tmp_path: Path, cache: Path) -> None
         assert np.array_equal(found.load_image(found.samples[0]), here.load_image(here.samples[0]))
 
 
-def test_a_folder_of_photographs_on_this_machine_stays_one(photos: Path) -> None:
-    assert not lies_elsewhere(str(photos))
-    (photos / "backup.tar").write_bytes(b"")
-    assert not lies_elsewhere(str(photos))
-    assert not lies_elsewhere(str(photos / "missing"))
-    assert not lies_elsewhere(str(photos.rename(photos.with_name("photos.tar"))))
-
-
-def test_a_folder_that_cannot_be_listed_is_left_to_its_reader(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "scandir", refuse)
-    assert not lies_elsewhere(str(photos))
-
-
 def test_what_changes_elsewhere_is_noticed_the_next_time(photos: Path, tmp_path: Path, cache: Path) -> None:
     url = in_memory(photos)
     root = open_at(url, tmp_path)
@@ -189,121 +141,3 @@ def test_what_is_kept_stays_within_its_bound(cache: Path) -> None:
     set_max_mb(0)
     assert kept_or("ff" * 12, lambda: b"abc") == b"abc"
     assert not (cache / "contents" / "ff").exists()
-
-
-def test_an_image_that_changed_since_the_listing_is_an_error_and_not_a_damaged_image(
-    photos: Path, tmp_path: Path
-) -> None:
-    root = open_at(in_memory(photos), tmp_path)
-    name = "home/garden/photo 02.jpg"
-    put({name: b"longer or shorter"})
-    expected = (
-        f"{BUCKET}/{name}: expected .* bytes, as when the data set was opened, got 17; run the same command again"
-    )
-    with pytest.raises(DataError, match=expected):
-        inspect_image(root / name)
-    fsspec.filesystem("memory").rm(f"/bucket/photos/{name}")
-    with pytest.raises(DataError, match=f"there is no {BUCKET}/{name}"):
-        inspect_image(root / name)
-    with pytest.raises(DataError, match=f"cannot read image .*: there is no {BUCKET}/{name}"):
-        read_shrunk(root / name, 50)
-
-
-@pytest.mark.parametrize(
-    ("root", "error", "message"),
-    [
-        ("memory://bucket/nothing", DataError, "^data.root: memory://bucket/nothing holds no files; look after"),
-        ("nosuch://bucket/a", ConfigError, "^nosuch://bucket/a: fsspec knows no 'nosuch://'"),
-        (
-            "smb://host/a",
-            MissingExtra,
-            "^smb://host/a needs a package that is not installed here .*: pip install smbprotocol$",
-        ),
-        ("memory://bucket/{000..002}.tar", DataError, "^data.root: there is no shard memory://bucket/000.tar$"),
-        ("memory://b/*/{0..1}.tar", DataError, "expected asterisks in the names of shards alone"),
-        ("memory://bucket/a.tar.gz", DataError, "a.tar.gz is compressed, so that no single image can be read"),
-        ("memory://bucket/{0..9999999}.tar", DataError, "expected at most 1000000 shards"),
-    ],
-)
-def test_what_is_not_there_is_said_in_a_line(root: str, error: type[Exception], message: str, tmp_path: Path) -> None:
-    with pytest.raises(error, match=message) as raised:
-        open_place(root, kept=tmp_path / "shards.json")
-    assert "\n" not in str(raised.value)
-
-
-def refuse(*_: Any, **__: Any) -> Any:
-    raise PermissionError("Forbidden")
-
-
-class NoCredentialsError(Exception):
-    """As botocore calls it."""
-
-
-def lack_credentials(*_: Any, **__: Any) -> Any:
-    raise NoCredentialsError("Unable to locate credentials")
-
-
-@pytest.mark.parametrize(
-    ("failing", "message"),
-    [
-        (refuse, r"^memory://bucket/photos: access is denied \(Forbidden\); look after the credentials"),
-        (lack_credentials, "^memory://bucket/photos: there are no credentials; set AWS_ACCESS_KEY_ID or AWS_PROFILE"),
-    ],
-)
-def test_denied_access_is_said_in_a_line(
-    failing: Callable[..., Any], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(type(fsspec.filesystem("memory")), "find", failing)
-    with pytest.raises(DataError, match=message):
-        open_place(BUCKET, kept=tmp_path / "shards.json")
-
-
-def test_names_that_no_disk_can_hold_are_left_out(photos: Path, tmp_path: Path, told: list[str]) -> None:
-    put({**read_below(photos), "a/../b.jpg": b"x", "empty/": b"", "holiday": b"a file called like a folder"})
-    root = open_at(BUCKET, tmp_path)
-    assert len(open_whole(root)) == 6
-    assert not (root / "b.jpg").exists()
-    assert told[0].startswith(f"{BUCKET}: 2 names cannot be those of files: ")
-
-
-def test_files_of_this_machine_are_read_by_as_many_calls_as_before(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A look at its state and one opening; what lies elsewhere is found out by files that are no pictures alone."""
-    image = write_image(tmp_path / "a.png")
-    mask = tmp_path / "mask.png"
-    mask.write_bytes(encode_mask(np.zeros((5, 7), np.uint8)))
-    calls: Counter[str] = Counter()
-    Image.init()
-
-    def count(module: Any, name: str) -> None:
-        real = getattr(module, name)
-
-        def counted(*arguments: Any, **options: Any) -> Any:
-            calls[name] += str(tmp_path) in str(arguments[0])
-            return real(*arguments, **options)
-
-        monkeypatch.setattr(module, name, counted)
-
-    for module, name in ((os, "stat"), (builtins, "open"), (io, "open")):
-        count(module, name)
-    for read, path, expected in (
-        (lambda path: read_shrunk(path, 3), image, {"stat": 1, "open": 1}),
-        (inspect_image, image, {"stat": 1, "open": 1}),
-        (read_regular, mask, {"stat": 1, "open": 1}),
-        (find_palette_fault, mask, {"stat": 0, "open": 1}),
-        (lambda path: open_picture(path).close(), image, {"stat": 0, "open": 1}),
-    ):
-        calls.clear()
-        read(path)
-        assert {name: calls[name] for name in expected} == expected
-
-
-def test_a_file_among_photographs_that_looks_like_a_pointer_is_none(photos: Path, tmp_path: Path, cache: Path) -> None:
-    root = open_at(in_memory(photos), tmp_path)
-    pointer = next(path for path in root.rglob("photo*.jpg"))
-    forged = photos / "forged.jpg"
-    forged.write_bytes(pointer.read_bytes())
-    assert read_content(pointer) != forged.read_bytes()
-    assert read_content(forged) == forged.read_bytes()
-    assert inspect_image(forged).problem is not None
