@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from jsonargparse import ArgumentParser
+
 from weakseg.arguments.verbs import add_engine_options, new_parser, parse_words
 
 
@@ -14,31 +16,7 @@ def run(words: Sequence[str]) -> int:
     Raises:
         UsageError: If the command line is wrong.
     """
-    parser = new_parser(
-        "export", "Write the masks of a run in the format of another tool, or its network; docs/export.md lists them."
-    )
-    parser.add_argument("run", help="run folder")
-    parser.add_argument(
-        "--to",
-        required=True,
-        help="voc, coco, yolo-seg, cvat, label-studio or hf-dataset; onnx, onnx-int8 or bundle",
-    )
-    parser.add_argument("--out", default=None, help="where to write; below RUN/exports when not given")
-    parser.add_argument(
-        "--what", default=None, help="masks (pseudo masks, the default) or predictions (of the segmenter)"
-    )
-    parser.add_argument(
-        "--split", default=None, help="train, val or all; train for masks, val for predictions if not given"
-    )
-    parser.add_argument("--images", default=None, help="copy (the default) or link, for formats that hold the images")
-    parser.add_argument(
-        "--min-area-px",
-        type=int,
-        default=None,
-        help="leave out parts of fewer pixels; 0 keeps all. Not given: in formats of objects, parts of less than a "
-        "thousandth of the image, 4 to 64 pixels",
-    )
-    add_engine_options(parser)
+    parser = _make_parser()
     given = parse_words(parser, words)
     if given is None:
         return 0
@@ -71,3 +49,32 @@ def run(words: Sequence[str]) -> int:
     for note in exported.notes:
         print(f"  {note}")
     return 0
+
+
+def _make_parser() -> ArgumentParser:
+    parser = new_parser(
+        "export", "Write the masks of a run in the format of another tool, or its network; docs/export.md lists them."
+    )
+    parser.add_argument("run", help="run folder")
+    parser.add_argument(
+        "--to",
+        required=True,
+        help="voc, coco, yolo-seg, cvat, label-studio or hf-dataset; onnx, onnx-int8 or bundle",
+    )
+    parser.add_argument("--out", default=None, help="where to write; below RUN/exports when not given")
+    parser.add_argument(
+        "--what", default=None, help="masks (pseudo masks, the default) or predictions (of the segmenter)"
+    )
+    parser.add_argument(
+        "--split", default=None, help="train, val or all; train for masks, val for predictions if not given"
+    )
+    parser.add_argument("--images", default=None, help="copy (the default) or link, for formats that hold the images")
+    parser.add_argument(
+        "--min-area-px",
+        type=int,
+        default=None,
+        help="leave out parts of fewer pixels; 0 keeps all. Not given: in formats of objects, parts of less than a "
+        "thousandth of the image, 4 to 64 pixels",
+    )
+    add_engine_options(parser)
+    return parser
