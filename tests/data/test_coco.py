@@ -124,6 +124,13 @@ def test_images_in_sub_folders_keep_them_in_their_ids(tmp_path: Path) -> None:
     assert dataset.mask_reader is None
 
 
+@pytest.mark.parametrize("name", ["images\\\\1.jpg", "images//1.jpg", "images/./1.jpg"])
+def test_a_path_with_empty_parts_is_the_plain_one(tmp_path: Path, name: str) -> None:
+    write_json(tmp_path / "instances.json", coco_document(["cat"], [name], [(0, 0, None)], (6, 9)))
+    write_image(tmp_path / "images" / "1.jpg")
+    assert [(sample.id, sample.keys) for sample in open_coco(tmp_path, split="train")] == [("images/1", (0,))]
+
+
 def test_an_image_with_a_broken_outline_has_no_mask(tmp_path: Path) -> None:
     objects = [*OBJECTS, (0, 0, [[1, 2, 3]])]
     dataset = open_coco(write_flat(tmp_path, **coco_document(["cat", "dog"], IMAGES, objects, (6, 9))), split="train")

@@ -114,6 +114,23 @@ def test_folders_that_may_be_no_classes_are_told(tmp_path: Path, place: str, exp
     assert problems_of(open_all(tmp_path, reading=ONLY_FOLDER), "split-folders")[0].startswith(expected)
 
 
+@pytest.mark.parametrize(
+    ("places", "told"),
+    [
+        (("cat/1.jpg", "dog/2.jpg", "_none/3.jpg", "test/4.jpg"), "the class 'test' looks like a split"),
+        (("cat/1.jpg", "dog/2.jpg", "val/cat/3.jpg", "val/dog/4.jpg"), "the class 'val' looks like a split"),
+        (("cat/1.jpg", "dog/2.jpg", "train/cat/3.jpg"), "the class 'train' looks like a split"),
+        (("car/1.jpg", "train/2.jpg", "bus/3.jpg"), None),
+    ],
+)
+def test_a_lone_folder_of_a_split_beside_classes_is_told(
+    tmp_path: Path, places: tuple[str, ...], told: str | None
+) -> None:
+    with_images(tmp_path, places)
+    found = problems_of(open_all(tmp_path), "split-folders")
+    assert [message.startswith(told or "") for message in found] == ([] if told is None else [True])
+
+
 def test_splits_without_classes_in_them_are_told(tmp_path: Path) -> None:
     with_images(tmp_path, ("train/1.jpg", "val/2.jpg", "_none/3.jpg"))
     with pytest.raises(

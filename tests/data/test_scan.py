@@ -82,6 +82,8 @@ def test_a_missing_folder_is_an_error(tmp_path: Path) -> None:
         ("./sub/a.JPEG", "sub/a"),
         ("/sub/a", "sub/a"),
         ("sub\\a.png", "sub/a"),
+        ("sub\\\\a.png", "sub/a"),
+        ("sub//./a.png", "sub/a"),
         ("v1.2", "v1.2"),
         ("a.png.jpg", "a.png"),
         (" a ", "a"),

@@ -93,7 +93,7 @@ def doubt_folders(ids: Iterable[str], classes: Iterable[str]) -> list[Problem]:
         sub-folders of the same names, so that these may be the classes.
     """
     problems = []
-    classes = tuple(classes)
+    ids, classes = tuple(ids), tuple(classes)
     named = {
         name: part for name in classes for word in re.split(r"[\W\d_]+", name.lower()) if (part := _PARTS.get(word))
     }
@@ -103,6 +103,8 @@ def doubt_folders(ids: Iterable[str], classes: Iterable[str]) -> list[Problem]:
             "class in each, or write a tags.csv"
         )
         problems.append(Problem("warning", "split-folders", "the sub-folders", message))
+    else:
+        problems += _doubt_lone_part(ids, classes)
     inner: defaultdict[str, set[str]] = defaultdict(set)
     for image in ids:
         folders = image.split("/")[:-1]
@@ -119,6 +121,23 @@ def doubt_folders(ids: Iterable[str], classes: Iterable[str]) -> list[Problem]:
         )
         problems.append(Problem("warning", "split-folders", "the sub-folders", message))
     return problems
+
+
+def _doubt_lone_part(ids: Sequence[str], classes: Sequence[str]) -> list[Problem]:
+    """Doubt a class that is called as the one part that somebody has put beside folders of classes.
+
+    A train is also a thing that photographs show; so `train` is doubted only where it holds folders of other classes.
+    """
+    for name in sorted(classes):
+        paths = [image.split("/")[:-1] for image in ids]
+        held = {path[path.index(name) + 1] for path in paths if name in path[:-1]}
+        if len(classes) > 1 and (part_of_name(name) in ("val", "test") or (part_of_name(name) and held & set(classes))):
+            message = (
+                f"the class '{name}' looks like a split; move its images elsewhere, put the others' folders into one "
+                "called train, with a folder per class in each, or write a tags.csv"
+            )
+            return [Problem("warning", "split-folders", "the sub-folders", message)]
+    return []
 
 
 def _list(names: Iterable[str]) -> str:

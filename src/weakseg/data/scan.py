@@ -175,8 +175,9 @@ def _is_hidden(name: str) -> bool:
 
 
 def image_id(entry: str) -> str:
-    """Turn a relative path as people write it into an id: `/` between parts, no leading `./` or `/`, no suffix."""
-    entry = entry.strip().replace("\\", "/").removeprefix("./").lstrip("/")
+    """Turn a relative path as people write it into an id: one `/` between parts, no `.` among them, no suffix."""
+    parts = entry.strip().replace("\\", "/").split("/")
+    entry = "/".join(part for part in parts if part not in ("", "."))
     stem, suffix = os.path.splitext(entry)
     return stem if suffix.lower() in IMAGE_SUFFIXES else entry
 
