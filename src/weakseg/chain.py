@@ -10,7 +10,7 @@ from pathlib import Path
 
 from weakseg.config.paths import absolute_paths
 from weakseg.config.schema import RunConfig
-from weakseg.errors import ArtifactError
+from weakseg.errors import ArtifactError, ConfigError
 from weakseg.pipeline.artifacts import RunFolder
 from weakseg.pipeline.context import Context
 from weakseg.pipeline.corrections.begin import begin_learning, carry_over
@@ -26,6 +26,7 @@ from weakseg.pipeline.stages import STAGES
 from weakseg.pipeline.telling import keep_log
 from weakseg.pipeline.trackers import list_settings, open_trackers, require_trackers
 from weakseg.pipeline.tracking import track_files, track_numbers, tracking
+from weakseg.remote import is_url
 from weakseg.report.page import REPORT
 from weakseg.scoring.evaluate import EVALUATE
 from weakseg.scoring.metrics_file import load_metrics
@@ -70,6 +71,7 @@ def run_recipe(
         if name is not None:
             require_option(name, [stage.name for stage in CHAIN], what=what)  # before the data are looked at
     folder = RunFolder(out)
+    _require_apart(config, folder)
     make_deterministic()
     engine = engine or OneProcess()
     require_trackers(config.runtime.track)
@@ -98,6 +100,18 @@ def run_recipe(
             tell_of_edited(folder)
             tell_unlearnt(folder, context.train, context.val, context.taught)
     return True
+
+
+def _require_apart(config: RunConfig, folder: RunFolder) -> None:
+    """Refuse a new run right in the folder of its images: its masks would lie where true masks are looked for."""
+    root = config.data.root
+    if root is None or is_url(root) or folder.recipe.is_file():
+        return
+    if Path(root).resolve() == folder.root.resolve():
+        raise ConfigError(
+            f"--out: expected a folder other than that of the images, got {folder.root}, where the run's masks would "
+            f"count as true ones; write --out {folder.root / 'run'}"
+        )
 
 
 @contextmanager

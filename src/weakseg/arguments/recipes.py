@@ -23,6 +23,7 @@ from weakseg.config.load import (
 )
 from weakseg.config.own_recipes import list_recipes
 from weakseg.config.recipe_text import decode_recipe
+from weakseg.config.saved_recipe import read_saved_recipe
 from weakseg.config.schema import RunConfig
 from weakseg.errors import ConfigError, UsageError
 from weakseg.files import JsonValue
@@ -63,7 +64,7 @@ class ResolvedRecipe:
 def _read_settings(name: str, *, in_run: bool, is_named: bool) -> dict[str, JsonValue]:
     """Read the settings of a recipe, of a run folder, or those of `folder` for a folder of photographs."""
     if in_run:
-        return read_recipe(str(Path(name) / RECIPE_FILE))
+        return read_saved_recipe(Path(name) / RECIPE_FILE)
     if not is_named or name in list_recipes() or not _names_photographs(name):
         return read_recipe(name)
     settings = read_recipe(FOLDER_RECIPE)

@@ -197,7 +197,7 @@ def _other_tables(root: Path) -> list[str]:
     """Name the tables below a folder that may hold tags, those of text first; only a few, since there may be many."""
     found = sorted(
         path.as_posix()
-        for path in list_files(root)
+        for path in list_files(root, own=[])
         if path.suffix.lower() in (*_TEXTS, *_SPREADSHEETS) and len(path.parts) <= _MAX_DEPTH
     )
     found += [path.name for path in sorted(root.glob("*.[tT][xX][tT]")) if _is_table(path)]
@@ -224,7 +224,7 @@ def _how_to_read(table: str) -> str:
 def _labels_beside(root: Path) -> str | None:
     """Count the files that other tools write for each image: YOLO's `.txt`, `.xml`, `.json`; None without any."""
     stems = defaultdict(set)
-    for path in list_files(root):
+    for path in list_files(root, own=[]):
         stems[path.suffix.lower()].add(path.stem)
     pictures = set().union(*(found for suffix, found in stems.items() if suffix in IMAGE_SUFFIXES))
     counts = {suffix: len(stems[suffix] & pictures) for suffix in _PER_IMAGE}

@@ -12,6 +12,7 @@ from typing import Literal
 from weakseg.data.base import Problem
 from weakseg.data.formats import advise
 from weakseg.data.images import IMAGE_SUFFIXES, OTHER_PICTURES
+from weakseg.data.own_folders import is_own_folder
 from weakseg.data.regular_files import NOT_A_FILE, is_regular
 from weakseg.errors import DataError
 
@@ -47,6 +48,8 @@ _MAX_OPENED = 200  # files whose names do not say what they hold
 
 LINK_TO_FOLDER = "a link to a folder, which is not followed; put the folder itself there"
 
+OWN_FOLDER = "weakseg has written it (a run, a study or predictions), so that its pictures are left out"
+
 FileKind = Literal["image", "other-format", "not-a-file", "no-picture"]
 """What a path is: an image, a picture in a format that is not read, a pipe called like an image, or anything else."""
 
@@ -59,8 +62,8 @@ class FoundImages:
         paths: Image file by id, in sorted order of the ids. The id is the path relative to the folder without its
             suffix, with `/` between its parts.
         problems: `same-id` where two files differ in their suffix only (the first in sorted order is kept), `bad-id`
-            for names that cannot be ids, `not-a-file` for pipes and devices, and one `other-format` per suffix of
-            pictures that cannot be read.
+            for names that cannot be ids, `not-a-file` for pipes and devices, one `other-format` per suffix of
+            pictures that cannot be read, and `own-folder` for runs and predictions, which are left out.
         rivals: By id, all files that share it, where there are several.
         others: Paths relative to the folder of pictures that cannot be read, and of all other files.
     """
@@ -90,7 +93,8 @@ def find_images(folder: Path, *, skip: tuple[str, ...] = ()) -> FoundImages:
     unnamed: list[str] = []
     problems: list[Problem] = []
     links: list[str] = []
-    for name in _walk(folder, skip, links):
+    own: list[str] = []
+    for name in _walk(folder, skip, links, own):
         kind = _tell_kind_of_name(name)
         if kind == "image" and not is_regular(folder / name):
             problems.append(Problem("warning", "not-a-file", ascii(name)[1:-1], f"{NOT_A_FILE}; it is left out"))
@@ -109,10 +113,13 @@ def find_images(folder: Path, *, skip: tuple[str, ...] = ()) -> FoundImages:
         )
         problems.append(Problem("warning", "other-format", str(folder), message))
     problems += [Problem("warning", "not-a-file", ascii(name)[1:-1], LINK_TO_FOLDER) for name in sorted(links)]
+    problems += [Problem("note", "own-folder", ascii(name)[1:-1], OWN_FOLDER) for name in sorted(own)]
     return _name_images(folder, relative_paths, others, problems)
 
 
-def list_files(folder: Path, *, skip: tuple[str, ...] = (), links: list[str] | None = None) -> Iterator[Path]:
+def list_files(
+    folder: Path, *, skip: tuple[str, ...] = (), links: list[str] | None = None, own: list[str] | None = None
+) -> Iterator[Path]:
     """Yield the paths relative to a folder of what lies below it and is no folder, but for what is hidden.
 
     Hidden are names that start with a dot, and folders that systems make for themselves (`__MACOSX`, `@eaDir`).
@@ -121,18 +128,22 @@ def list_files(folder: Path, *, skip: tuple[str, ...] = (), links: list[str] | N
         folder: The folder.
         skip: Paths below it of folders that are left out.
         links: Receives the paths of links to folders, which are passed over.
+        own: Receives the paths of folders below it that weakseg has written, which are passed over then.
     """
-    return map(Path, _walk(folder, skip, links))
+    return map(Path, _walk(folder, skip, links, own))
 
 
-def _walk(folder: Path, skip: tuple[str, ...], links: list[str] | None = None) -> Iterator[str]:
-    """Yield the same as texts, `/` between their parts: of a million files, paths take many times as long.
-
-    Links to folders, which are passed over, are added to `links`.
-    """
+def _walk(
+    folder: Path, skip: tuple[str, ...], links: list[str] | None = None, own: list[str] | None = None
+) -> Iterator[str]:
+    """Yield the same as texts, `/` between their parts: of a million files, paths take many times as long."""
     for parent, folder_names, file_names in os.walk(folder):
         here = Path(parent).relative_to(folder).as_posix()
         base = "" if here == "." else f"{here}/"
+        if own is not None and base and is_own_folder(parent, file_names):
+            own.append(here)
+            folder_names.clear()
+            continue
         folder_names[:] = [name for name in folder_names if not _is_hidden(name) and base + name not in skip]
         if links is not None:
             links += [base + name for name in folder_names if os.path.islink(os.path.join(parent, name))]

@@ -174,7 +174,8 @@ def _find_pictures(given: str, *, out: Path) -> _Found:
     path = Path(given)
     if os.path.isdir(path):  # False, where Path.is_dir raises for a name that is too long
         links: list[str] = []
-        found = _sort_pictures([path / inner for inner in list_files(path, links=links)], base=path, out=out)
+        own: list[str] = []  # earlier runs and predictions; their masks are no photographs
+        found = _sort_pictures([path / inner for inner in list_files(path, links=links, own=own)], base=path, out=out)
         followed_not = [PassedOver(path / link, LINK_TO_FOLDER) for link in sorted(links)]
         return _Found(found.paths, (*found.passed_over, *followed_not))
     if os.path.isfile(path):
