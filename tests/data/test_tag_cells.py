@@ -77,12 +77,26 @@ def test_names_that_may_be_several_are_told(cells: list[str]) -> None:
         ("{}", ()),
         ("['cat'; 'dog']", ("cat", "dog")),
         ("[cat; dog]", ("cat", "dog")),
+        ("(cat, dog)", ("cat", "dog")),
+        ("(cat,dog)", ("cat", "dog")),
+        ("(cat)", ("cat",)),
+        ("('cat')", ("cat",)),
+        ("()", ()),
         ('{"cat": 1, "dog": 0}', ("cat",)),
         ('{"choices": ["cat", "dog"]}', ("cat", "dog")),
     ],
 )
 def test_other_tools_ways_of_writing_several_tags_are_read(cell: str, tags: tuple[str, ...]) -> None:
     assert part_cells([cell, "cat", "dog"], source="tags.csv").tokens[cell] == tags
+
+
+@pytest.mark.parametrize("cell", ["cat (wild)", "(wild) cat", "(wild) cat (small)", "(cat", "(a: b)"])
+def test_a_name_with_a_parenthesis_is_no_list(cell: str) -> None:
+    assert part(cell) == [(cell,)]
+
+
+def test_a_listed_name_in_parentheses_stays_as_it_is() -> None:
+    assert part("(cat)", "(cat, dog)", known=("(cat)", "cat", "dog")) == [("(cat)",), ("cat", "dog")]
 
 
 @pytest.mark.parametrize("mark", ["\\", ":", "~", " and ", "-", "_", ".", " ", "\u00a0"])

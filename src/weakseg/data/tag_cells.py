@@ -80,13 +80,14 @@ def part_cells(
     Raises:
         DataError: If a name looks like several tags, and nothing tells whether it is one.
     """
-    tokens = {cell: _first_parts(cell, separator) for cell in dict.fromkeys(cells)}
+    names_known = frozenset(known)
+    tokens = {cell: _first_parts(cell, separator, names_known) for cell in dict.fromkeys(cells)}
     if separator is not None:
         return PartedCells(tokens, ())
     problems: list[Problem] = []
     names = _names_of(tokens)
     for mark in (*_LIKELY_MARKS, *_RARE_MARKS):
-        parted = _names_to_part(names, mark, source=source, known=frozenset(known), problems=problems)
+        parted = _names_to_part(names, mark, source=source, known=names_known, problems=problems)
         if parted:
             tokens = {cell: _part(found, mark, parted) for cell, found in tokens.items()}
             names = _names_of(tokens)
@@ -103,8 +104,8 @@ def _names_of(tokens: Mapping[str, tuple[str, ...]]) -> Collection[str]:
     return dict.fromkeys(_bare(token) for found in tokens.values() for token in found)
 
 
-def _first_parts(cell: str, separator: str | None) -> tuple[str, ...]:
-    listed = read_list(cell.strip())
+def _first_parts(cell: str, separator: str | None, known: frozenset[str]) -> tuple[str, ...]:
+    listed = read_list(cell.strip()) if cell.strip() not in known else None  # a class may be called `(cat)`
     if listed is not None:
         return _clean(listed)
     cell = _without_quotes(html.unescape(cell) if _ENTITY.search(cell) else cell)
