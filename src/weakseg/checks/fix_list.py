@@ -54,6 +54,7 @@ ACTIONS = {
     "unknown-tag": "Correct the tag, or add it to classes.txt.",
     "unreadable": "Replace the image by an undamaged one, or remove it.",
     "untagged": "Add the image to the table of tags, or remove it.",
+    "unused-separator": "Set data.tag_separator to the mark that parts tags, or leave it out.",
     "wide-rows": "Part the tags of an image with ';', and see that no other value stands behind them.",
 }
 """What to do by kind of finding, for all that are more than notes."""
