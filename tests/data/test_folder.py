@@ -27,6 +27,12 @@ def test_a_question_mark_makes_a_tag_unknown(tmp_path: Path) -> None:
     assert sample.known.tolist() == [True, False]
 
 
+def test_classes_txt_may_be_written_in_any_case(tmp_path: Path) -> None:
+    root = write_folder(tmp_path, {"a.jpg": "cat;dog"})
+    write_text(root / "Classes.TXT", "dog\ncat\n")
+    assert open_all(root).classes.names == ("dog", "cat")
+
+
 def test_classes_txt_fixes_the_order_and_other_tags_are_ignored(tmp_path: Path) -> None:
     root = write_folder(tmp_path, {"a.jpg": "dog;fox", "b.jpg": "fox"})
     write_text(root / "classes.txt", "dog\ncat\n")

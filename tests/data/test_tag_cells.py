@@ -50,6 +50,27 @@ def test_the_setting_parts_or_keeps() -> None:
     assert part("cat/dog", "cat|x", separator="/") == [("cat", "dog"), ("cat|x",)]
 
 
+@pytest.mark.parametrize(
+    ("cells", "separator", "warned"),
+    [
+        (["cat dog", "cat"], "|", True),
+        (["cat dog", "cat"], "space", True),
+        (["cat", "dog"], " ", True),
+        (["cat|dog", "cat"], "|", False),
+        (["cat\tdog"], " ", False),
+        (["", " "], "|", False),
+        (["cat dog", "cat"], ";", False),  # the advice for keeping names as one
+    ],
+)
+def test_a_separator_that_occurs_in_no_cell_is_told(cells: list[str], separator: str, warned: bool) -> None:
+    problems = part_cells(cells, source="tags.csv", separator=separator).problems
+    assert [(p.severity, p.kind, p.where) for p in problems] == [("warning", "unused-separator", "tags.csv")] * warned
+    assert all(
+        p.message.startswith(f"data.tag_separator '{separator}' occurs in no cell of tags, such as '{cells[0]}', so")
+        for p in problems
+    )
+
+
 def test_a_list_of_classes_tells_what_is_one_tag() -> None:
     known = ("cat", "dog", "cat/dog", "polar bear", "bear")
     assert part("cat dog", "cat/dog", "polar bear", "bear", known=known) == [
@@ -77,12 +98,26 @@ def test_names_that_may_be_several_are_told(cells: list[str]) -> None:
         ("{}", ()),
         ("['cat'; 'dog']", ("cat", "dog")),
         ("[cat; dog]", ("cat", "dog")),
+        ("(cat, dog)", ("cat", "dog")),
+        ("(cat,dog)", ("cat", "dog")),
+        ("(cat)", ("cat",)),
+        ("('cat')", ("cat",)),
+        ("()", ()),
         ('{"cat": 1, "dog": 0}', ("cat",)),
         ('{"choices": ["cat", "dog"]}', ("cat", "dog")),
     ],
 )
 def test_other_tools_ways_of_writing_several_tags_are_read(cell: str, tags: tuple[str, ...]) -> None:
     assert part_cells([cell, "cat", "dog"], source="tags.csv").tokens[cell] == tags
+
+
+@pytest.mark.parametrize("cell", ["cat (wild)", "(wild) cat", "(wild) cat (small)", "(cat", "(a: b)"])
+def test_a_name_with_a_parenthesis_is_no_list(cell: str) -> None:
+    assert part(cell) == [(cell,)]
+
+
+def test_a_listed_name_in_parentheses_stays_as_it_is() -> None:
+    assert part("(cat)", "(cat, dog)", known=("(cat)", "cat", "dog")) == [("(cat)",), ("cat", "dog")]
 
 
 @pytest.mark.parametrize("mark", ["\\", ":", "~", " and ", "-", "_", ".", " ", "\u00a0"])

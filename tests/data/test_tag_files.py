@@ -248,7 +248,7 @@ def test_folders_tell_one_class_and_leave_the_others_unknown() -> None:
     assert [(p.severity, p.kind) for p in table.problems] == [("note", "unknown-absence")]
 
 
-@pytest.mark.parametrize("header", ["value", "Present", "Confidence"])
+@pytest.mark.parametrize("header", ["value", "Present", "Confidence", "probability"])
 def test_a_row_of_a_table_of_pairs_may_say_that_a_tag_is_absent_or_unknown(tmp_path: Path, header: str) -> None:
     rows = "a.jpg,cat,1\na.jpg,dog,0\nb.jpg,cat,0\nb.jpg,dog,?\nc.jpg,dog,1\n"
     table = read_csv(tmp_path, f"image,label,{header}\n{rows}")

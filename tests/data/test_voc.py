@@ -56,6 +56,13 @@ def test_own_classes_replace_those_of_voc(root: Path) -> None:
     assert "in 1 images (such as 2007_000032)" in train.problems[0].message
 
 
+def test_own_classes_are_found_whatever_the_case_of_their_file(root: Path) -> None:
+    write_text(root / "Classes.txt", "person\naeroplane\ntvmonitor\n")
+    train = open_voc(root, split="train")
+    assert train.classes.names == ("person", "aeroplane", "tvmonitor")
+    assert [sample.tags.tolist() for sample in train] == [[0, 0, 1], [1, 1, 0]]
+
+
 def test_names_of_object_parts_are_no_tags(root: Path) -> None:
     write_text(root / "classes.txt", "person\naeroplane\ntvmonitor\nhead\n")  # every object of the fixture has a head
     assert open_voc(root, split="train").classes.decode(open_voc(root, split="train").samples[0].tags) == ("tvmonitor",)

@@ -42,6 +42,7 @@ ACTIONS = {
     "odd-mark": "Write 1, 0 or ? into each cell of the column, if it is a class.",
     "one-positive": "Add images that show the class.",
     "other-format": "Convert the images to JPEG or PNG.",
+    "other-suffix": "Write the file's own suffix into the table, or remove the row if another picture is meant.",
     "pixel-range": "Say which values are black and white: --data.pixel_range.",
     "same-content": "Remove one of the two images; correct the tags if they differ.",
     "same-id": "Rename or remove one of the two.",
@@ -54,6 +55,7 @@ ACTIONS = {
     "unknown-tag": "Correct the tag, or add it to classes.txt.",
     "unreadable": "Replace the image by an undamaged one, or remove it.",
     "untagged": "Add the image to the table of tags, or remove it.",
+    "unused-separator": "Set data.tag_separator to the mark that parts tags, or leave it out.",
     "wide-rows": "Part the tags of an image with ';', and see that no other value stands behind them.",
 }
 """What to do by kind of finding, for all that are more than notes."""

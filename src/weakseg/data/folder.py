@@ -13,7 +13,7 @@ from weakseg.data.base import Dataset, Problem
 from weakseg.data.folder_splits import ALL, PARTS, choose_split
 from weakseg.data.folder_tags import FolderReading, find_tags, match_entries, name_images
 from weakseg.data.image_tags import ImageTags, TagTable
-from weakseg.data.lists import CLASSES_FILE, read_class_set
+from weakseg.data.lists import CLASSES_FILE, find_class_list, read_class_set
 from weakseg.data.mask_codes import distrust_masks, find_mask_code
 from weakseg.data.mask_folders import find_mask_folders, match_masks, take_companions
 from weakseg.data.scan import find_images
@@ -106,8 +106,8 @@ def _require_matches(
 
 
 def _read_classes(root: Path, reading: FolderReading) -> ClassSet | None:
-    path = root / CLASSES_FILE
-    return read_class_set(path, drop_background=reading.drop_background) if path.is_file() else None
+    path = find_class_list(root)
+    return None if path is None else read_class_set(path, drop_background=reading.drop_background)
 
 
 def _choose_classes(root: Path, table: TagTable, listed: ClassSet | None) -> ClassSet:

@@ -18,6 +18,7 @@ from weakseg.data.images import IMAGE_SUFFIXES
 from weakseg.data.lists import read_text
 from weakseg.data.matching import ImageNames, match_names
 from weakseg.data.part_tables import find_part_tables, read_part_tables
+from weakseg.data.row_suffixes import doubt_suffixes, part_unread
 from weakseg.data.scan import FoundImages, list_files
 from weakseg.data.tag_files import join_tags, read_tags, tags_from_folders
 from weakseg.errors import DataError
@@ -127,9 +128,11 @@ def find_tags(
 def match_entries(table: TagTable, images: ImageNames, found: FoundImages) -> MatchedEntries:
     """Give each image its entry; entries of one image are joined.
 
-    Where files differ in their suffix only, the one that the table names is the image.
+    Where files differ in their suffix only, the one that the table names is the image. A row of a file that is there
+    but not read is left out; one whose suffix no file has is doubted.
     """
-    matches = match_names(table.entries, images, source=table.source)
+    written, left_out = part_unread(table.entries, images, found, source=table.source)
+    matches = match_names(written, images, source=table.source)
     names: defaultdict[str, list[str]] = defaultdict(list)
     for name, key in matches.ids.items():
         names[key].append(name)
@@ -158,7 +161,8 @@ def match_entries(table: TagTable, images: ImageNames, found: FoundImages) -> Ma
     parts = {key: table.parts[name] for key, written in names.items() for name in written if name in table.parts}
     others = {name.rpartition("/")[2].casefold() for name in found.others}
     unread = tuple(_of_other_formats(problem, others) for problem in matches.problems)
-    return MatchedEntries(entries, paths, (*problems, *unread), parts)
+    doubts = doubt_suffixes(matches.ids, paths, found, table.source)
+    return MatchedEntries(entries, paths, (*problems, *left_out, *unread, *doubts), parts)
 
 
 def _of_other_formats(problem: Problem, others: Collection[str]) -> Problem:

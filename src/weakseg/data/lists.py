@@ -14,6 +14,7 @@ from weakseg.types import ClassSet
 CLASSES_FILE = "classes.txt"
 """Optional list of class names in the root of a `voc` or `folder` data set; its order is that of the classes."""
 
+_CLASSES_FILES = frozenset({CLASSES_FILE, f"{CLASSES_FILE}.txt"})  # Windows hides suffixes, so that some get two
 
 _ZIPPED = b"PK\x03\x04"  # what .xlsx and .ods begin with
 _NUMBERED = re.compile(r"([0-9]{1,3})\s*[\s:,;.)=]\s*(.*\S)")
@@ -80,6 +81,27 @@ def _bare_names(lines: list[str]) -> list[str]:
     names = [line.strip().rstrip(",;").strip() for line in lines]
     unquoted = [name[1:-1].strip() if name[:1] in QUOTES and name[-1:] in QUOTES else name for name in names]
     return [name for name in unquoted if name]
+
+
+def find_class_list(root: Path) -> Path | None:
+    """Find `classes.txt` in a folder, whatever its case, also as `classes.txt.txt`; None without one.
+
+    The exact name counts before all others.
+
+    Raises:
+        DataError: If none has the exact name, and two hold different texts.
+    """
+    found = sorted(path for path in root.iterdir() if path.name.casefold() in _CLASSES_FILES and path.is_file())
+    path = next((path for path in found if path.name == CLASSES_FILE), found[0] if found else None)
+    if path is None or path.name == CLASSES_FILE:
+        return path
+    other = next((other for other in found if read_text(other) != read_text(path)), None)
+    if other is not None:
+        raise DataError(
+            f"{root}: expected one list of classes, got {path.name} and {other.name}, which differ; keep the right one "
+            f"as {CLASSES_FILE}"
+        )
+    return path
 
 
 def read_class_set(path: Path, *, drop_background: bool = False) -> ClassSet:

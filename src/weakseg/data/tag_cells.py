@@ -41,6 +41,7 @@ _NO_PARTS = re.compile(r"n/a|/[a-z]/[a-z0-9_]+", re.IGNORECASE)
 
 _ENTITY = re.compile(r"&(?:amp|lt|gt|quot|apos|nbsp|#[0-9]{2,4});")
 _HASHTAGS = re.compile(r"(?:#[^\W\d][\w-]*[\s,;]*)+")
+_SHOWN = 60  # letters of a cell in a message
 _MAX_COMPARED = 1000  # names; a data set has at most 254 classes
 
 
@@ -74,19 +75,21 @@ def part_cells(
     Args:
         cells: The cells of all rows, since only all of them tell what a mark means.
         source: Where they are written, for messages.
-        separator: What parts tags; nothing else does then, but for lists. None finds it out.
+        separator: What parts tags; nothing else does then, but for lists. None finds it out. One that occurs in no
+            cell is told, but for `;`, which messages advise for keeping every name as one.
         known: The class names, where a list fixes them.
 
     Raises:
         DataError: If a name looks like several tags, and nothing tells whether it is one.
     """
-    tokens = {cell: _first_parts(cell, separator) for cell in dict.fromkeys(cells)}
+    names_known = frozenset(known)
+    tokens = {cell: _first_parts(cell, separator, names_known) for cell in dict.fromkeys(cells)}
     if separator is not None:
-        return PartedCells(tokens, ())
+        return PartedCells(tokens, _doubt_separator(separator, tokens, source))
     problems: list[Problem] = []
     names = _names_of(tokens)
     for mark in (*_LIKELY_MARKS, *_RARE_MARKS):
-        parted = _names_to_part(names, mark, source=source, known=frozenset(known), problems=problems)
+        parted = _names_to_part(names, mark, source=source, known=names_known, problems=problems)
         if parted:
             tokens = {cell: _part(found, mark, parted) for cell, found in tokens.items()}
             names = _names_of(tokens)
@@ -103,8 +106,8 @@ def _names_of(tokens: Mapping[str, tuple[str, ...]]) -> Collection[str]:
     return dict.fromkeys(_bare(token) for found in tokens.values() for token in found)
 
 
-def _first_parts(cell: str, separator: str | None) -> tuple[str, ...]:
-    listed = read_list(cell.strip())
+def _first_parts(cell: str, separator: str | None, known: frozenset[str]) -> tuple[str, ...]:
+    listed = read_list(cell.strip()) if cell.strip() not in known else None  # a class may be called `(cat)`
     if listed is not None:
         return _clean(listed)
     cell = _without_quotes(html.unescape(cell) if _ENTITY.search(cell) else cell)
@@ -113,6 +116,20 @@ def _first_parts(cell: str, separator: str | None) -> tuple[str, ...]:
     if separator is not None:
         return _clean(cell.split() if not separator.strip() else cell.split(separator))
     return _clean(_SURE.split(cell))
+
+
+def _doubt_separator(separator: str, cells: Collection[str], source: str) -> tuple[Problem, ...]:
+    """Warn of a separator that occurs nowhere: it parts nothing, and keeps every doubt about names from being told."""
+    filled = [cell for cell in (html.unescape(cell).strip() for cell in cells) if cell]
+    is_blank = not separator.strip()
+    occurs = any(len(cell.split()) > 1 if is_blank else separator in cell for cell in filled)
+    if occurs or not filled or separator == SEPARATOR:
+        return ()
+    message = (
+        f"data.tag_separator '{separator}' occurs in no cell of tags, such as '{filled[0][:_SHOWN]}', so that each is "
+        "one tag; write the mark that parts them, or leave the setting out"
+    )
+    return (Problem("warning", "unused-separator", source, message),)
 
 
 def _clean(parts: Iterable[str]) -> tuple[str, ...]:

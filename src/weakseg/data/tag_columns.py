@@ -19,6 +19,7 @@ from weakseg.data.tables import (
     image_column,
     tag_columns,
 )
+from weakseg.data.tag_scores import SCORE_HEADERS, refuse_low_scores
 from weakseg.errors import DataError
 
 _SHOWN_MARKS = frozenset(
@@ -58,8 +59,7 @@ _VALUE_HEADERS = frozenset(
         "shown",
         "visible",
         "positive",
-        "confidence",
-        "score",
+        *SCORE_HEADERS,
         "mark",
         "exists",
     )
@@ -108,7 +108,7 @@ def find_columns(table: Table) -> Columns:
     """Find the columns of a tag table by their headers; without one for tags, by columns that hold only marks.
 
     Raises:
-        DataError: If no column names images, or none says what they show.
+        DataError: If no column names images, or none says what they show, or scores say that some tags are not shown.
     """
     image, tags, problems = _find_named(table)
     if len(tags) > 1 and image is not None and set(tags) <= _mark_columns(table, image).keys():
@@ -127,9 +127,11 @@ def find_columns(table: Table) -> Columns:
     passed_over = [name for at, name in enumerate(table.header) if at not in read and name]
     if marks:
         problems += _nearly_marks(table, read)
+    low_scores = refuse_low_scores(table, image, tags) if tags and value is None else ""
     if passed_over:
         more = f", ... ({len(passed_over)} in all)" if len(passed_over) > _NAMED else ""
         message = f"not read: the column{'s' if len(passed_over) > 1 else ''} {', '.join(passed_over[:_NAMED])}{more}"
+        message += low_scores
         problems.append(Problem("note", "extra-columns", table.path.name, message))
     cells = {_read_mark(row.cells[at]) for row in table.rows for at in marks if at < len(row.cells)}
     no_absence = not cells & _ABSENT_MARKS

@@ -20,11 +20,12 @@ _NAME_KEYS = ("name", "label", "class", "category", "tag", "title", "value", "cl
 def read_list(cell: str) -> list[str] | None:
     """Read a trimmed cell that is a list; None for anything else.
 
-    Read are lists, tuples and sets of Python, also within each other, arrays of NumPy, JSON, `[a, b]` without quotes,
-    `{"cat": 1, "dog": 0}`, and objects that name a tag.
+    Read are lists, tuples and sets of Python, also within each other, arrays of NumPy, JSON, `[a, b]` and `(a, b)`
+    without quotes, `{"cat": 1, "dog": 0}`, and objects that name a tag.
     """
     if not cell.startswith(_OPENING):
         return None
+    in_parentheses = cell.startswith("(") and cell.endswith(")")
     if cell in ("set()", "frozenset()"):
         return []
     cell = _NUMPY_TEXT.sub(r"\1", cell.translate(_CURLY))
@@ -38,12 +39,13 @@ def read_list(cell: str) -> list[str] | None:
             value: object = read(cell)
         except (ValueError, SyntaxError, RecursionError, MemoryError):
             continue
-        return _flatten(value) if isinstance(value, list | tuple | set | dict) else None
+        is_list = isinstance(value, list | tuple | set | dict)
+        return _flatten(value) if is_list or in_parentheses else None  # `('cat')` is no tuple to Python
     if match is None or set("[](){}") & set(inner):
         return None
     if quoted or not inner.strip():
         return quoted
-    return re.split("[,;]", inner) if cell[0] in "[{" and ":" not in inner else None
+    return re.split("[,;]", inner) if (cell[0] in "[{" or in_parentheses) and ":" not in inner else None
 
 
 def _flatten(value: object) -> list[str] | None:

@@ -15,7 +15,7 @@ from weakseg.data.base import Dataset, Problem
 from weakseg.data.class_names import compose_name, fold_name
 from weakseg.data.instance_masks import PngInstances
 from weakseg.data.label_maps import find_label_map, labelmap_classes
-from weakseg.data.lists import CLASSES_FILE, read_class_set
+from weakseg.data.lists import find_class_list, read_class_set
 from weakseg.data.mask_codes import distrust_masks, find_mask_code
 from weakseg.data.masks import PngMasks, read_mask
 from weakseg.data.scan import find_images
@@ -110,8 +110,9 @@ def _examples(names: Iterable[str]) -> str:
 
 
 def _read_classes(base: Path, *, drop_background: bool) -> ClassSet:
-    if (base / CLASSES_FILE).is_file():
-        return read_class_set(base / CLASSES_FILE, drop_background=drop_background)
+    listed = find_class_list(base)
+    if listed is not None:
+        return read_class_set(listed, drop_background=drop_background)
     label_map = find_label_map(base)
     if label_map is not None:
         return labelmap_classes(label_map)
