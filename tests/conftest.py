@@ -3,8 +3,10 @@
 import gc
 import logging
 import os
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -22,8 +24,31 @@ if hasattr(providers, "_get_local_constants"):
     providers._get_local_constants = lambda: providers._local_constants
 
 
+# Ten thousand files are written, and to wait until the disk has each takes a minute. test_files.py looks for the waits;
+# commands that tests start as processes wait.
+os.fsync = lambda file: None
+
+
 YOUNG_OBJECTS = 10_000
 """So many are made before cycles are looked for; Python's 700 are for programs that make fewer."""
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Send the process that hands tests out only what it looks at: half of xdist's messages cost 2 ms a test."""
+    options = session.config.option
+    if options.verbose > 0 or options.durations is not None or options.xmlpath is not None:
+        return
+    for plugin in session.config.pluginmanager.get_plugins():
+        if type(plugin).__name__ == "WorkerInteractor" and hasattr(plugin, "sendevent"):
+            plugin.sendevent = partial(_send_outcomes, plugin.sendevent)
+
+
+def _send_outcomes(send: Callable[..., None], name: str, **event: Any) -> None:
+    """Pass an event on, unless it is that a test begins, or that what precedes or follows it went well."""
+    report = event.get("data", {})
+    if name == "logstart" or (name == "testreport" and report["when"] != "call" and report["outcome"] == "passed"):
+        return
+    send(name, **event)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -41,8 +66,19 @@ def pytest_collection_finish() -> None:
     import torch  # two seconds, which the process that hands tests out need not spend
 
     torch.set_num_threads(1)
+    _join_loggers("torch")
     gc.freeze()  # modules and tests are not looked through again and again
     gc.set_threshold(YOUNG_OBJECTS)
+
+
+def _join_loggers(name: str) -> None:
+    """Let the loggers below one hand on what they are told, and that one print it.
+
+    pytest attaches itself, six times a test, to every logger that hands nothing on, and torch has fifty of them.
+    """
+    for below, logger in logging.root.manager.loggerDict.items():
+        if below.startswith(f"{name}.") and isinstance(logger, logging.Logger):
+            logger.propagate, logger.handlers = True, []
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

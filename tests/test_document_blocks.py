@@ -5,7 +5,6 @@ What a page shows is run elsewhere, at a size that takes seconds: the README (te
 """
 
 import ast
-import copy
 import importlib
 import inspect
 import re
@@ -13,7 +12,6 @@ import shlex
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
 from itertools import takewhile
 from pathlib import Path
 
@@ -25,8 +23,6 @@ from tests.test_readme import FIRST_PAGES
 from weakseg.cli import STUDIES, VERBS, main
 from weakseg.config.complaints import field_types
 from weakseg.config.load import build_config, list_recipes, read_recipe
-from weakseg.config.recipe_text import decode_recipe
-from weakseg.files import JsonValue
 
 ROOT = Path(__file__).parent.parent
 FENCE = re.compile(r"^( *)```([^\n`]*)\n(.*?)^\1```", re.MULTILINE | re.DOTALL)
@@ -121,17 +117,8 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         "handover.convert.convert_checkpoint",
     ):
         monkeypatch.setattr(f"weakseg.{name}", stop)
-    monkeypatch.setattr("weakseg.config.load.decode_recipe", decode_once)
     for name in FOLDERS_OF_PHOTOGRAPHS:
         (tmp_path / name).mkdir()
-
-
-def decode_once(text: str) -> JsonValue:
-    """Decode a recipe, which takes a third of a command's time; most commands have the same few."""
-    return copy.deepcopy(_decode(text))
-
-
-_decode = cache(decode_recipe)
 
 
 def make_runs(words: list[str], recipe: str) -> None:

@@ -46,6 +46,19 @@ def test_a_file_appears_only_once_it_is_whole(tmp_path: Path) -> None:
     assert list(path.parent.iterdir()) == [path]
 
 
+@pytest.mark.parametrize("durable", [True, False])
+def test_only_what_is_durable_waits_for_the_disk_once_it_is_whole(
+    durable: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits: list[tuple[int, bool]] = []
+    path = tmp_path / "file.bin"
+    monkeypatch.setattr("os.fsync", lambda file: waits.append((os.fstat(file).st_size, path.exists())))
+    with atomic_open(path, durable=durable) as file:
+        file.write(b"four")
+    assert waits == ([(4, False)] if durable else [])
+    assert path.read_bytes() == b"four"
+
+
 def test_an_error_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
     path = tmp_path / "file.txt"
     write_text(path, "old")

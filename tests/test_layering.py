@@ -2,6 +2,7 @@
 
 import ast
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 SOURCE = Path(__file__).parent.parent / "src" / "weakseg"
@@ -60,10 +61,19 @@ def layer_of(name: str) -> int:
     return next(index for index, names in enumerate(LAYERS) if name in names)
 
 
+def statements(block: ast.AST) -> Iterator[ast.AST]:
+    """Walk everything that holds statements, and those; expressions, which are most of a tree, hold none."""
+    yield block
+    for name in ("body", "orelse", "finalbody", "handlers", "cases"):
+        inner = getattr(block, name, ())
+        for each in inner if isinstance(inner, list) else ():  # that of a lambda is one expression
+            yield from statements(each)
+
+
 def imported_parts(path: Path) -> set[str]:
     """Names right below `weakseg` that a file imports."""
     parts: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in statements(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom) and node.module is not None:
             names = [node.module] if node.module != "weakseg" else [f"weakseg.{alias.name}" for alias in node.names]
             assert node.level == 0, f"{path}: relative import"

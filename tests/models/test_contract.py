@@ -7,6 +7,7 @@ from functools import partial
 
 import pytest
 import torch
+from _pytest.mark import ParameterSet
 
 from weakseg.errors import ShapeError
 from weakseg.models.affinitynet import AFFINITYNET_NAMES, AffinityNet, build_affinitynet
@@ -23,10 +24,13 @@ TOO_LARGE = "resnet38"
 LARGER_SISTERS = ("efficientnet_lite1", "efficientnet_lite2", "resnet101")
 """Differ from `efficientnet_lite0` and `resnet50` in numbers alone, which have tests of their own."""
 
+SMALLEST = ("critter", "critter38")
 
-def light(names: tuple[str, ...]) -> list[str]:
-    """Return the networks that do not take long to try."""
-    return [name for name in names if name != TOO_LARGE and name not in LARGER_SISTERS]
+
+def light(names: tuple[str, ...]) -> list[ParameterSet]:
+    """Return the networks that do not take long to try; the quick tests try the smallest of each family of ours."""
+    tried = [name for name in names if name != TOO_LARGE and name not in LARGER_SISTERS]
+    return [pytest.param(name, marks=() if name in SMALLEST else pytest.mark.slow) for name in tried]
 
 
 @pytest.fixture(scope="module", params=light((*CLASSIFIER_NAMES, *registered_names(stages=True, levels=True))))

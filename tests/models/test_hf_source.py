@@ -69,6 +69,7 @@ def test_a_folder_is_found_with_or_without_weights(folder: Path) -> None:
     assert read_config(source) == SEGFORMER
 
 
+@pytest.mark.slow
 def test_a_configuration_alone_has_no_weights_even_if_they_lie_beside_it(folder: Path) -> None:
     (folder / "model.safetensors").touch()
     source = find_source(str(folder / "config.json"), with_weights=True)
@@ -197,6 +198,7 @@ def test_a_processor_says_mean_and_deviation(folder: Path) -> None:
     assert read_input_format(source) == InputFormat((0.5, 0.25, 0.125), (0.5, 1.0, 2.0), bgr=False)
 
 
+@pytest.mark.slow
 def test_a_processor_may_scale_by_another_factor(folder: Path) -> None:
     source = write_processor(
         folder,
@@ -210,6 +212,7 @@ def test_a_processor_may_scale_by_another_factor(folder: Path) -> None:
     assert read_input_format(source) == InputFormat((0.5,) * 3, (2.0,) * 3, bgr=False)
 
 
+@pytest.mark.slow
 def test_mobilevit_sees_blue_first_and_plain_values(folder: Path) -> None:
     """As its published processors say: they name an extractor of old and neither mean nor deviation."""
     source = write_processor(
@@ -218,6 +221,7 @@ def test_mobilevit_sees_blue_first_and_plain_values(folder: Path) -> None:
     assert read_input_format(source) == InputFormat((0.0,) * 3, (1.0,) * 3, bgr=True)
 
 
+@pytest.mark.slow
 def test_a_processor_that_cannot_be_read_is_named(folder: Path) -> None:
     source = write_processor(folder, {"image_processor_type": "NoSuchProcessor"})
     with pytest.raises(ArtifactError, match=rf"{folder}: not a readable image processor \("):
@@ -237,6 +241,7 @@ def test_an_input_format_survives_json() -> None:
             InputFormat.from_json(damaged)
 
 
+@pytest.mark.slow
 def test_the_library_is_quiet_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
     logging = import_transformers().utils.logging
     before = (logging.get_verbosity(), logging.is_progress_bar_enabled())

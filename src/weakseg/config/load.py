@@ -6,6 +6,7 @@ jsonargparse parses and converts; this module decides where values come from and
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import json
 import typing
@@ -34,6 +35,9 @@ MAX_RECIPE_BYTES = 2**17
 
 MAX_RECIPE_VALUES = 10_000
 """Values of a recipe, those of aliases (`*name`) counted each time: few lines of them can stand for billions."""
+
+RECIPES_KEPT = 32
+"""So many recipes are decoded once, which takes longer than all else that is done to read one."""
 
 SECTIONS_KEPT = 256
 """So many sections are parsed once: recipes that differ in a setting or two share most of them."""
@@ -69,13 +73,16 @@ def read_recipe(name_or_path: str) -> dict[str, JsonValue]:
             f"{nearest(name_or_path, list_recipes())}"
         )
     try:
-        document = decode_recipe(text) or {}
+        document = copy.deepcopy(_decode_once(text)) or {}
     except ValueError as error:
         raise ConfigError(f"recipe {name_or_path}: not valid YAML: {error}") from None
     if not isinstance(document, dict):
         raise ConfigError(f"recipe {name_or_path}: expected sections such as 'data:', got {type(document).__name__}")
     _require_few_values(document, name_or_path)
     return document
+
+
+_decode_once = lru_cache(maxsize=RECIPES_KEPT)(decode_recipe)
 
 
 def _require_few_values(document: JsonValue, name: str) -> None:
@@ -155,13 +162,20 @@ def _build_section(name: str, settings: str, words: tuple[str, ...]) -> object:
     """
     parser = _section_parser(name)
     try:
-        given = parser.parse_object({name: json.loads(settings)})
+        given = _parse_section(name, settings).clone()
         if words:
             given = parser.parse_args(list(words), namespace=given)
     except ArgumentError as error:
         raise explain(error) from None
     built: object = parser.instantiate(given)[name]
     return built
+
+
+@lru_cache(maxsize=SECTIONS_KEPT)
+def _parse_section(name: str, settings: str) -> Namespace:
+    """Return the settings of a section in JSON over the schema's defaults; not to be changed."""
+    given: Namespace = _section_parser(name).parse_object({name: json.loads(settings)})
+    return given
 
 
 @dataclasses.dataclass(frozen=True)
