@@ -6,7 +6,6 @@ jsonargparse parses and converts; this module decides where values come from and
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 import json
 import typing
@@ -22,7 +21,7 @@ from weakseg.config.length import obey_epochs
 from weakseg.config.lost import PACKAGES, keep_lost, name_packages, part_lost
 from weakseg.config.own_recipes import list_recipes, read_own
 from weakseg.config.ranges import check_ranges
-from weakseg.config.recipe_text import decode_recipe
+from weakseg.config.recipe_text import decode_recipe_once, has_more_values
 from weakseg.config.schema import RunConfig
 from weakseg.errors import ConfigError
 from weakseg.files import JsonValue
@@ -35,9 +34,6 @@ MAX_RECIPE_BYTES = 2**17
 
 MAX_RECIPE_VALUES = 10_000
 """Values of a recipe, those of aliases (`*name`) counted each time: few lines of them can stand for billions."""
-
-RECIPES_KEPT = 32
-"""So many recipes are decoded once, which takes longer than all else that is done to read one."""
 
 SECTIONS_KEPT = 256
 """So many sections are parsed once: recipes that differ in a setting or two share most of them."""
@@ -73,31 +69,16 @@ def read_recipe(name_or_path: str) -> dict[str, JsonValue]:
             f"{nearest(name_or_path, list_recipes())}"
         )
     try:
-        document = copy.deepcopy(_decode_once(text)) or {}
+        document = decode_recipe_once(text) or {}
     except ValueError as error:
         raise ConfigError(f"recipe {name_or_path}: not valid YAML: {error}") from None
     if not isinstance(document, dict):
         raise ConfigError(f"recipe {name_or_path}: expected sections such as 'data:', got {type(document).__name__}")
-    _require_few_values(document, name_or_path)
+    if has_more_values(document, MAX_RECIPE_VALUES):
+        raise ConfigError(
+            f"recipe {name_or_path}: expected at most {MAX_RECIPE_VALUES} values, got more; is it another file?"
+        )
     return document
-
-
-_decode_once = lru_cache(maxsize=RECIPES_KEPT)(decode_recipe)
-
-
-def _require_few_values(document: JsonValue, name: str) -> None:
-    waiting, count = [document], 0
-    while waiting:
-        value = waiting.pop()
-        count += 1
-        if count > MAX_RECIPE_VALUES:
-            raise ConfigError(
-                f"recipe {name}: expected at most {MAX_RECIPE_VALUES} values, got more; is it another file?"
-            )
-        if isinstance(value, dict):
-            waiting.extend(value.values())
-        elif isinstance(value, list):
-            waiting.extend(value[: MAX_RECIPE_VALUES + 1])
 
 
 def add_config_arguments(parser: ArgumentParser) -> None:

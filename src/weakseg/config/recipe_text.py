@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Hashable
+from functools import lru_cache
 from typing import Any
 
 import yaml
 from yaml.constructor import ConstructorError
 
 from weakseg.documents import TOO_DEEP
+from weakseg.files import JsonValue
 
 MAX_DIGITS = 30
 """No setting is a longer whole number."""
+
+RECIPES_KEPT = 32
+"""So many recipes are decoded once, which takes longer than all else that is done to read one."""
 
 
 def decode_recipe(text: str) -> Any:
@@ -26,6 +32,33 @@ def decode_recipe(text: str) -> Any:
         raise ValueError(TOO_DEEP) from None
     except yaml.YAMLError as error:
         raise ValueError(" ".join(str(error).split())) from None
+
+
+def decode_recipe_once(text: str) -> Any:
+    """Do the same, but only once for a text; the result is the caller's own.
+
+    Raises:
+        ValueError: See `decode_recipe`.
+    """
+    return copy.deepcopy(_decode_once(text))
+
+
+_decode_once = lru_cache(maxsize=RECIPES_KEPT)(decode_recipe)
+
+
+def has_more_values(document: JsonValue, limit: int) -> bool:
+    """Say whether a document holds more values than a limit; those of aliases (`*name`) count each time."""
+    waiting, count = [document], 0
+    while waiting:
+        value = waiting.pop()
+        count += 1
+        if count > limit:
+            return True
+        if isinstance(value, dict):
+            waiting.extend(value.values())
+        elif isinstance(value, list):
+            waiting.extend(value[: limit + 1])
+    return False
 
 
 class _RecipeLoader(yaml.SafeLoader):

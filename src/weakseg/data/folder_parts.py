@@ -128,10 +128,12 @@ def _doubt_lone_part(ids: Sequence[str], classes: Sequence[str]) -> list[Problem
 
     A train is also a thing that photographs show; so `train` is doubted only where it holds folders of other classes.
     """
-    for name in sorted(classes):
+    if len(classes) < 2:
+        return []
+    for name in sorted(filter(part_of_name, classes)):
         paths = [image.split("/")[:-1] for image in ids]
         held = {path[path.index(name) + 1] for path in paths if name in path[:-1]}
-        if len(classes) > 1 and (part_of_name(name) in ("val", "test") or (part_of_name(name) and held & set(classes))):
+        if part_of_name(name) in ("val", "test") or held & set(classes):
             message = (
                 f"the class '{name}' looks like a split; move its images elsewhere, put the others' folders into one "
                 "called train, with a folder per class in each, or write a tags.csv"

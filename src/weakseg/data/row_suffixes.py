@@ -34,9 +34,9 @@ def part_unread(
         The other names, and a problem for each that is left out.
     """
     unread: defaultdict[str, list[str]] = defaultdict(list)
-    for path in (*found.others, *(problem.where for problem in found.problems if problem.kind == "not-a-file")):
-        if _suffix(path):
-            unread[_last_part(path).casefold()].append(path)
+    for there in (*found.others, *(problem.where for problem in found.problems if problem.kind == "not-a-file")):
+        if _suffix(there):
+            unread[_last_part(there).casefold()].append(there)
     kept, problems = [], []
     for name in names:
         path = next((path for path in unread.get(_written_file(name), ()) if _is_path_of(name, path)), None)
