@@ -39,8 +39,8 @@ def part_unread(
             unread[_last_part(there).casefold()].append(there)
     kept, problems = [], []
     for name in names:
-        path = next((path for path in unread.get(_written_file(name), ()) if _is_path_of(name, path)), None)
-        match = None if path is None else images.find(name)
+        is_unread = any(_is_path_of(name, path) for path in unread.get(_written_file(name), ()))
+        match = images.find(name) if is_unread else None
         # A name that fits no image is told by whoever looks it up; one that fits an image by its suffix is that image.
         if match is None or match.closeness is not Closeness.LOOSE:
             kept.append(name)
