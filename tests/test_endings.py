@@ -205,6 +205,19 @@ def test_a_signal_ends_whatever_goes_on_with_one_line_and_all_children(
         os.kill(int(sleeper), 0)
 
 
+def test_a_command_that_ends_just_as_its_grace_does_says_so_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    ended: list[int] = []
+    monkeypatch.setattr("weakseg.endings._end_at_once", ended.append)
+    for is_told in (False, True):
+        watch = endings._Watch(os.getpid(), grace_s=0)
+        assert not is_told or watch.teller.acquire(blocking=False)
+        reading, writing = os.pipe()
+        os.write(writing, bytes([signal.SIGINT]))
+        os.close(writing)
+        endings._end_after_grace(reading, watch)
+    assert ended == [signal.SIGINT]
+
+
 @pytest.mark.parametrize(
     ("environment", "number", "told"),
     [

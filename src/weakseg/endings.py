@@ -15,7 +15,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 
@@ -66,6 +66,7 @@ class _Watch:
         received: The first of them; 0 for none.
         ended: Whether the command has ended.
         grace_s: How long it has to end by itself.
+        teller: Held for good by the thread that says the last word: a command may end just as its grace does.
     """
 
     owner: int
@@ -73,6 +74,7 @@ class _Watch:
     received: int = 0
     ended: bool = False
     grace_s: float = GRACE_S
+    teller: threading.Lock = field(default_factory=threading.Lock)
 
 
 _watch: _Watch | None = None
@@ -98,6 +100,8 @@ def end_well(work: Callable[[], int], *, debug: bool) -> int:
                 if watch.received:
                     _end_children()
     except KeyboardInterrupt:
+        if not watch.teller.acquire(blocking=False):
+            time.sleep(GRACE_S)  # the watcher says it, and ends this process meanwhile
         number = watch.received or signal.SIGINT
         name = signal.Signals(number).name
         message = "" if _is_silent(number) else _LINES[signal.Signals(number)]
@@ -143,17 +147,14 @@ def explain_unforeseen(error: Exception) -> tuple[str, int]:
         advice = "lower batch sizes, runtime.workers or runtime.cache_mb, or data.max_side_px"
         return f"the memory does not suffice ({text or name}): {advice}", EXIT_USER_ERROR
     if isinstance(error, OSError) and error.strerror:
-        where = "" if error.filename is None else f" {_printable(error.filename)}"
+        name = error.filename  # a text, bytes or a number
+        where = "" if name is None else f" {os.fsdecode(name) if isinstance(name, str | bytes) else name}"
         return f"the system refuses{where}: {error.strerror}", EXIT_USER_ERROR
     if "integer string conversion" in text or "int too large to convert" in text:
         return "a number among the words of the command or in a file it reads is too long", EXIT_USER_ERROR
     if isinstance(error, RecursionError):
         return "something is nested too deeply", EXIT_UNFORESEEN
     return f"an error that nobody foresaw, {name}: {text}", EXIT_UNFORESEEN
-
-
-def _printable(name: object) -> str:
-    return os.fsdecode(name) if isinstance(name, str | bytes) else str(name)
 
 
 def _keep_traceback(error: Exception) -> str:
@@ -256,7 +257,7 @@ def _end_after_grace(reading: int, watch: _Watch) -> None:
     while number := os.read(reading, 1):
         if number[0] in _LINES:
             time.sleep(watch.grace_s)
-            if not watch.ended:
+            if not watch.ended and watch.teller.acquire(blocking=False):
                 _end_at_once(number[0])
     os.close(reading)
 
